@@ -1,0 +1,203 @@
+//! What the user types.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use interfuse_data::Split;
+use interfuse_sampling::Solver;
+
+/// Trains one model that writes and draws.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Also say what goes on inside
+    #[arg(long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Args {
+    pub(crate) fn log_level(&self) -> tracing::Level {
+        if self.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a model as a configuration says
+    Train(TrainArgs),
+    /// Draw pictures of prompts; without a prompt the model writes and draws by itself
+    Sample(SampleArgs),
+    /// Say what is on pictures
+    Caption(CaptionArgs),
+    /// Measure a trained model
+    Evaluate(EvaluateArgs),
+    /// Show what a configuration makes: parameters, FLOPs per token, memory, the mask
+    Inspect(ConfigArgs),
+    /// Look at data, or write it out
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Counts, sizes, caption lengths, how full the rows are, and a contact sheet
+    Inspect(DataInspectArgs),
+    /// Write pictures and captions as a Hugging Face imagefolder
+    Export(DataExportArgs),
+}
+
+/// A configuration and changes to it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration, such as configs/quickstart.toml
+    pub(crate) config: PathBuf,
+    /// Change a key, such as --set train.steps=100; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Go on from the latest checkpoint of the run folder
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+/// Which model, and where it computes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// Run folder, or one of its checkpoints
+    pub(crate) run: PathBuf,
+    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// Use the weights as they are instead of their moving average
+    #[arg(long)]
+    pub(crate) raw_weights: bool,
+}
+
+/// How pictures are drawn; what is absent is as the run's configuration says.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DrawArgs {
+    /// Scale of classifier-free guidance; 1 is none
+    #[arg(long)]
+    pub(crate) guidance: Option<f64>,
+    /// Denoise steps
+    #[arg(long)]
+    pub(crate) steps: Option<usize>,
+    /// How a step is taken
+    #[arg(long, value_enum)]
+    pub(crate) solver: Option<SolverName>,
+    /// Temperature of the next token; 0 takes the likeliest
+    #[arg(long)]
+    pub(crate) temperature: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SolverName {
+    /// First order, rectified flow
+    Euler,
+    /// Second order, rectified flow
+    Heun,
+    /// Deterministic, DDPM
+    Ddim,
+    /// With fresh noise at every step, DDPM
+    Ancestral,
+}
+
+impl From<SolverName> for Solver {
+    fn from(name: SolverName) -> Self {
+        match name {
+            SolverName::Euler => Self::Euler,
+            SolverName::Heun => Self::Heun,
+            SolverName::Ddim => Self::Ddim,
+            SolverName::Ancestral => Self::Ancestral,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SampleArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What to draw
+    pub(crate) prompts: Vec<String>,
+    /// Pictures of each prompt
+    #[arg(long, default_value_t = 4)]
+    pub(crate) count: usize,
+    /// Seed of the first picture of each prompt; the next has the next
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) draw: DrawArgs,
+    /// Folder to write to; samples/ of the run folder if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CaptionArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Pictures to caption: jpg, png or webp
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvaluateArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Pictures to draw; of a set with classes, as many of each
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) count: usize,
+    /// Seed of the first picture
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) draw: DrawArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DataInspectArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Where to write the contact sheet
+    #[arg(long, default_value = "contact-sheet.png")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DataExportArgs {
+    /// Configuration, such as configs/quickstart.toml
+    pub(crate) config: PathBuf,
+    /// Folder to write to; empty or not there yet
+    pub(crate) folder: PathBuf,
+    /// Which part
+    #[arg(long, value_enum, default_value = "train")]
+    pub(crate) split: SplitName,
+    /// Change a key, such as --set data.image_size=[64,64]; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SplitName {
+    /// What the model learns from
+    Train,
+    /// What it is measured on
+    HeldOut,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Self::Train,
+            SplitName::HeldOut => Self::HeldOut,
+        }
+    }
+}

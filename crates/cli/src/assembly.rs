@@ -1,0 +1,174 @@
+//! From settings to the parts of a run: data, tokenizer, model, trainer. Every size that follows from another is filled in
+//! here, once.
+
+use std::path::Path;
+
+use anyhow::Context;
+use burn::tensor::Device;
+use interfuse_data::{DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, Source, Split, Tokenizer};
+use interfuse_kernels::WeightInit;
+use interfuse_sampling::ModelCard;
+use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE};
+use interfuse_sequence::{Objective, RowShape};
+use interfuse_trainer::{HeldOut, Setup, Trainer};
+use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
+
+use crate::settings::Settings;
+
+/// What follows from the settings and the data, before any weight is made.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) card: ModelCard,
+    pub(crate) shape: RowShape,
+    lanes: DocumentLanes,
+}
+
+impl Plan {
+    /// Opens the training data and fills in every size. `tokenizer` is that of a checkpoint, if the run goes on from one.
+    pub(crate) fn new(settings: Settings, tokenizer: Option<Tokenizer>) -> anyhow::Result<Self> {
+        let source = interfuse_data::open(&settings.data, Split::Train)?;
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => make_tokenizer(&settings, source.as_ref())?,
+        };
+        let [height, width] = settings.data.image_size;
+        let picture_shape = [settings.data.channels, height, width];
+        let codec = settings.codec.open(settings.data.channels)?;
+        let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(picture_shape)?)?;
+        let lane = |objective, name| {
+            model.lane_of(objective).with_context(|| format!("model.modalities: expected one with objective `{name}`"))
+        };
+        let lanes = DocumentLanes {
+            text: lane(Objective::NextToken, "next_token")?,
+            image: lane(Objective::Denoise, "denoise")?,
+        };
+        let documents = documents(&settings, source, &tokenizer, lanes)?;
+        let shape = row_shape(&settings, &model, &documents, lanes)?;
+        let card = ModelCard {
+            model_type: MODEL_TYPE.into(),
+            format_version: FORMAT_VERSION,
+            step: 0,
+            max_text_rows: shape.capacity[lanes.text],
+            model,
+            codec: settings.codec.clone(),
+            picture_shape,
+            special_tokens: tokenizer.special(),
+        };
+        Ok(Self { settings, tokenizer, card, shape, lanes })
+    }
+
+    /// A stream of documents over a split.
+    pub(crate) fn documents(&self, split: Split) -> anyhow::Result<Documents> {
+        let source = interfuse_data::open(&self.settings.data, split)?;
+        documents(&self.settings, source, &self.tokenizer, self.lanes)
+    }
+
+    /// The training data, from a cursor on.
+    pub(crate) fn loader(&self, cursor: LoaderCursor) -> anyhow::Result<Loader> {
+        let per_sequence = self.settings.train.documents_per_sequence;
+        let format = self.card.model.sequence_format();
+        Ok(Loader::new(self.documents(Split::Train)?, format, self.shape.clone(), per_sequence, cursor))
+    }
+
+    /// Held-out pictures.
+    pub(crate) fn held_out(&self) -> anyhow::Result<HeldOut> {
+        let documents = self.documents(Split::HeldOut)?;
+        Ok(HeldOut::new(&documents, &self.settings.held_out, &self.card.model, &self.shape))
+    }
+
+    /// A run at its beginning.
+    pub(crate) fn trainer(&self, device: &Device, cursor: LoaderCursor) -> anyhow::Result<Trainer> {
+        let settings = &self.settings;
+        let seed = settings.run.seed;
+        let mut init = WeightInit::new(seed, &device.clone().autodiff());
+        let model = Transfusion::new(&self.card.model, &mut init)?;
+        let setup = Setup {
+            model: self.card.model.clone(),
+            objective: settings.objective.clone(),
+            optimizer: settings.optimizer.clone(),
+            train: settings.train.clone(),
+            seed,
+            device: device.clone(),
+        };
+        Ok(Trainer::new(setup, model, self.loader(cursor)?))
+    }
+}
+
+fn documents(
+    settings: &Settings,
+    source: Box<dyn Source>,
+    tokenizer: &Tokenizer,
+    lanes: DocumentLanes,
+) -> anyhow::Result<Documents> {
+    let codec = settings.codec.open(settings.data.channels)?;
+    let parts = DocumentParts { source, tokenizer: tokenizer.clone(), codec };
+    Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
+}
+
+fn make_tokenizer(settings: &Settings, source: &dyn Source) -> anyhow::Result<Tokenizer> {
+    if let Some(path) = &settings.tokenizer.path {
+        return load_tokenizer(path);
+    }
+    let captions = (0..source.len()).flat_map(|index| source.captions(index)).map(String::as_str);
+    let vocab_size = settings.tokenizer.vocab_size.unwrap_or_default();
+    Ok(Tokenizer::train(captions, vocab_size)?)
+}
+
+/// Loads a `tokenizer.json`.
+pub(crate) fn load_tokenizer(path: &Path) -> anyhow::Result<Tokenizer> {
+    Ok(Tokenizer::load(path)?)
+}
+
+/// The model with the vocabulary's and the latents' sizes.
+fn fill_in(mut model: ModelConfig, tokenizer: &Tokenizer, latent_shape: [usize; 3]) -> anyhow::Result<ModelConfig> {
+    if model.latent_shape == [0; 3] {
+        model.latent_shape = latent_shape;
+    }
+    if model.latent_shape != latent_shape {
+        let found = model.latent_shape;
+        anyhow::bail!("model.latent_shape: expected {latent_shape:?}, which the data and its codec give, found {found:?}");
+    }
+    let needed = tokenizer.vocab_size();
+    for (name, tower) in &mut model.modalities {
+        if let TowerConfig::NextToken(text) = tower {
+            if text.vocab_size == 0 {
+                text.vocab_size = needed;
+            }
+            if text.vocab_size < needed {
+                let found = text.vocab_size;
+                anyhow::bail!(
+                    "model.modalities.{name}.vocab_size: expected at least {needed}, the tokenizer's ids, found {found}"
+                );
+            }
+        }
+    }
+    model.validate()?;
+    Ok(model)
+}
+
+/// Room for the longest documents, unless the settings say otherwise.
+fn row_shape(
+    settings: &Settings,
+    model: &ModelConfig,
+    documents: &Documents,
+    lanes: DocumentLanes,
+) -> anyhow::Result<RowShape> {
+    let images = model.sequence_format().rows_per_image();
+    if let Some(shape) = &settings.train.row_shape {
+        let (expected, found) = (model.modalities.len(), shape.capacity.len());
+        if expected != found {
+            anyhow::bail!("train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}");
+        }
+        if shape.capacity[lanes.image] % images != 0 {
+            let found = shape.capacity[lanes.image];
+            anyhow::bail!("train.row_shape.capacity: expected a multiple of {images}, an image's rows, found {found}");
+        }
+        return Ok(shape.clone());
+    }
+    let mut capacity = vec![0; model.modalities.len()];
+    let count = settings.train.documents_per_sequence;
+    capacity[lanes.text] = documents.longest()? * count;
+    capacity[lanes.image] = images * count;
+    Ok(RowShape { capacity })
+}

@@ -1,0 +1,117 @@
+//! `interfuse inspect`: what a configuration makes, without training anything.
+
+use interfuse_data::Split;
+use interfuse_image_tower::ImageTowerConfig;
+use interfuse_kernels::WeightInit;
+use interfuse_sequence::LayoutBuilder;
+use interfuse_sequence::drawing::draw_mask;
+use interfuse_transfusion::{FlopsPerToken, ParameterCounts, Transfusion};
+
+use crate::args::ConfigArgs;
+use crate::assembly::Plan;
+use crate::settings::Settings;
+
+pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let plan = Plan::new(Settings::load(args)?, None)?;
+    print_parameters(&plan)?;
+    print_flops(&plan);
+    print_memory(&plan)?;
+    print_mask(&plan)
+}
+
+fn print_parameters(plan: &Plan) -> anyhow::Result<()> {
+    let model = Transfusion::new(&plan.card.model, &mut WeightInit::new(0, &burn::tensor::Device::flex()))?;
+    let counts = ParameterCounts::of(&model);
+    println!("parameters");
+    println!("  stored      {:>14}", thousands(counts.stored));
+    for (names, count) in plan.card.model.experts.iter().zip(&counts.experts) {
+        println!("  expert {:<14} {:>7}", names.join("+"), thousands(*count));
+    }
+    for (lane, modality) in plan.card.model.modalities().iter().enumerate() {
+        let serves = |names: &Vec<String>| names.contains(&modality.name);
+        let expert = plan.card.model.experts.iter().position(serves).unwrap_or(0);
+        println!(
+            "  {:<8} ends {}, activated by a row {}",
+            modality.name,
+            thousands(counts.towers[lane]),
+            thousands(counts.activated(lane, expert)),
+        );
+    }
+    Ok(())
+}
+
+fn print_flops(plan: &Plan) {
+    let rows = plan.shape.rows();
+    let flops = FlopsPerToken::of(&plan.card.model, rows);
+    println!("training FLOPs of a row, in sequences of {rows} rows");
+    println!("  matrices of the trunk   {:.3e}", flops.matrices);
+    println!("  causal attention        {:.3e}", flops.causal_attention);
+    for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
+        println!("  ends of {:<15} {tower:.3e}", modality.name);
+    }
+    let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
+        * (plan.settings.train.sequences * plan.settings.train.accumulation) as f64;
+    println!("  a whole step            {step:.3e}");
+}
+
+/// An estimate from shapes: what is kept for the backward pass dominates, and attention's scores dominate that in long
+/// sequences as long as they are written out.
+fn print_memory(plan: &Plan) -> anyhow::Result<()> {
+    let (model, train) = (&plan.card.model, &plan.settings.train);
+    let device = burn::tensor::Device::flex();
+    let stored = ParameterCounts::of(&Transfusion::new(model, &mut WeightInit::new(0, &device))?).stored;
+    let rows = (train.sequences * plan.shape.rows()) as f64;
+    let trunk = &model.trunk;
+    let per_row = trunk.n_layers * (10 * trunk.d_model + 4 * trunk.feed_forward());
+    let scores = 2.0 * rows * (plan.shape.rows() * trunk.n_heads * trunk.n_layers) as f64;
+    let mib = |floats: f64| floats * 4.0 / 1024.0 / 1024.0;
+    println!("memory, estimated (f32)");
+    println!("  weights, gradients, moments, average  {:>8.1} MiB", mib(5.0 * stored as f64));
+    println!("  activations of a micro-batch          {:>8.1} MiB", mib(rows * per_row as f64));
+    println!("  attention scores of a micro-batch     {:>8.1} MiB", mib(scores));
+    Ok(())
+}
+
+fn print_mask(plan: &Plan) -> anyhow::Result<()> {
+    let mut documents = plan.documents(Split::Train)?;
+    let format = plan.card.model.sequence_format();
+    let mut builder = LayoutBuilder::new(format.clone());
+    let sample = documents.document(0)?;
+    builder.push_sample(&sample, &plan.shape)?;
+    let layout = builder.finish(&plan.shape);
+    let special = plan.tokenizer.special();
+    let label = |_: usize, id: u32| match id {
+        id if id == special.bos => "BOS".into(),
+        id if id == special.eos => "EOS".into(),
+        id if id == special.boi => "BOI".into(),
+        id if id == special.eoi => "EOI".into(),
+        id => plan.tokenizer.decode(&[id]).unwrap_or_else(|_| id.to_string()),
+    };
+    let patch_size = plan.card.model.image_tower().map_or(0, |tower: &ImageTowerConfig| tower.patch_size);
+    println!("the first document: modality, row, position, scored or not, what it sees (patches of {patch_size})");
+    print!("{}", draw_mask(&layout, &plan.card.model.modalities(), &label));
+    Ok(())
+}
+
+/// `1,234,567`
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_set_off() {
+        for (number, text) in [(7, "7"), (1234, "1,234"), (275695104, "275,695,104")] {
+            assert_eq!(super::thousands(number), text);
+        }
+    }
+}

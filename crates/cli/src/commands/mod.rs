@@ -1,0 +1,10 @@
+//! One module for each thing that the user can ask for.
+
+pub(crate) mod caption;
+pub(crate) mod data;
+pub(crate) mod evaluate;
+pub(crate) mod inspect;
+pub(crate) mod sample;
+pub(crate) mod train;
+
+mod loaded_run;

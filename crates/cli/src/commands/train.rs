@@ -1,0 +1,110 @@
+//! `interfuse train`: from a configuration to a run folder.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use interfuse_data::LoaderCursor;
+use interfuse_trainer::{Outcome, TrainError, Trainer, checkpoint};
+use interfuse_transfusion::ParameterCounts;
+
+use crate::args::TrainArgs;
+use crate::assembly::{Plan, load_tokenizer};
+use crate::commands::evaluate;
+use crate::progress::duration;
+use crate::recorder::{Recorder, pretrained};
+use crate::run_folder::RunFolder;
+use crate::settings::Settings;
+
+pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
+    let settings = Settings::load(&args.config)?;
+    let stop = stop_on_ctrl_c()?;
+    let device = crate::device::open(&settings.run.device)?;
+    let (plan, folder, mut trainer) = match args.resume {
+        true => resume(settings, &device)?,
+        false => begin(settings, &device)?,
+    };
+    introduce(&plan, &trainer, &folder);
+
+    let started = Instant::now();
+    let mut recorder = Recorder::new(&plan, &folder, trainer.step)?;
+    let outcome = interfuse_trainer::run(&mut trainer, &plan.settings.every, &mut recorder, &stop);
+    recorder.finish();
+    let outcome = outcome.map_err(|error| with_last_checkpoint(error, &folder))?;
+    match outcome {
+        Outcome::Stopped => {
+            println!("stopped at step {}; go on with --resume", trainer.step);
+            return Ok(());
+        }
+        Outcome::Finished => println!("trained {} steps in {}", trainer.step, duration(started.elapsed().as_secs_f64())),
+    }
+    if plan.settings.run.measure {
+        let model = pretrained(&plan, &trainer)?;
+        evaluate::measure_after_training(&plan.settings, &model, &folder)?;
+    }
+    println!("run folder: {}", folder.path().display());
+    Ok(())
+}
+
+fn begin(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
+    let plan = Plan::new(settings, None)?;
+    let trainer = plan.trainer(device, LoaderCursor::default())?;
+    let folder = RunFolder::create(&plan.settings.run.dir)?;
+    crate::config::save(&plan.settings, &folder.config())?;
+    Ok((plan, folder, trainer))
+}
+
+fn resume(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
+    let folder = RunFolder::open(&settings.run.dir)?;
+    let Some(latest) = folder.latest_checkpoint()? else {
+        bail!("{}: expected a checkpoint to resume from, found none", folder.path().display());
+    };
+    let tokenizer = load_tokenizer(&latest.join("tokenizer.json"))?;
+    let plan = Plan::new(settings, Some(tokenizer))?;
+    let resumed = checkpoint::open(&latest, &plan.card, plan.settings.run.seed)?;
+    let mut trainer = plan.trainer(device, resumed.state.cursor.clone())?;
+    resumed.restore(&mut trainer)?;
+    crate::config::save(&plan.settings, &folder.config())?;
+    println!("resuming from {}", latest.display());
+    Ok((plan, folder, trainer))
+}
+
+fn introduce(plan: &Plan, trainer: &Trainer, folder: &RunFolder) {
+    let counts = ParameterCounts::of(&trainer.model);
+    let pictures = trainer.loader.documents().source().len();
+    println!(
+        "{:.2} M parameters in {} experts, {pictures} pictures, {} sequences of {} rows a step, on {:?}",
+        counts.stored as f64 / 1e6,
+        counts.experts.len(),
+        plan.settings.train.sequences * plan.settings.train.accumulation,
+        plan.shape.rows(),
+        trainer.setup.device,
+    );
+    for note in trainer.loader.documents().source().skipped() {
+        println!("left out: {note}");
+    }
+    println!("writing to {}; Ctrl-C saves and ends", folder.path().display());
+}
+
+fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // Asked twice: do not wait for the step and the checkpoint.
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; Ctrl-C again ends at once, without a checkpoint");
+    };
+    ctrlc::set_handler(handler).context("cannot listen to Ctrl-C")?;
+    Ok(stop)
+}
+
+fn with_last_checkpoint(error: TrainError, folder: &RunFolder) -> anyhow::Error {
+    let good = match folder.latest_checkpoint() {
+        Ok(Some(path)) => format!("the last good checkpoint is {}", path.display()),
+        _ => "there is no checkpoint yet".to_string(),
+    };
+    anyhow::Error::new(error).context(format!("training ended early; {good}"))
+}

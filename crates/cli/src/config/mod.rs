@@ -1,0 +1,13 @@
+//! Configuration files: a TOML file, changed by `--set key=value`, becomes a checked struct, and is written back complete.
+//!
+//! The structs themselves belong to the crates that they configure; this module knows none of their keys. What it adds to
+//! serde is where things went wrong: every error names the whole key path and the file and line, or the `--set`, that it
+//! came from.
+
+mod explain;
+mod load;
+mod overrides;
+mod save;
+
+pub(crate) use load::load;
+pub(crate) use save::save;

@@ -1,0 +1,244 @@
+//! The run folder: where each file of a run lies, and which checkpoints in it are whole.
+//!
+//! ```text
+//! runs/first/
+//!   config.toml                   the complete configuration
+//!   metrics.jsonl                 one JSON object a line, beside TensorBoard's event files
+//!   previews/step-000500.png
+//!   checkpoints/step-000500/      model.safetensors, ema.safetensors, config.json, …
+//!   samples/                      PNGs and metadata.jsonl
+//!   evaluation.json
+//! ```
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+
+/// The weights, the last file without which a checkpoint is none.
+const WEIGHTS: &str = "model.safetensors";
+
+/// A folder that holds one run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run, and the folders above it.
+    ///
+    /// # Errors
+    /// The folder already holds a run (that run is left as it is), or cannot be made.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let run = Self { path: path.to_owned() };
+        let taken = [run.config(), run.metrics(), run.checkpoints_folder()].into_iter().find(|each| each.exists());
+        if let Some(taken) = taken {
+            bail!(
+                "{} already holds a run ({} exists): go on with it by --resume, or choose another folder by --set run.dir=…",
+                path.display(),
+                taken.display()
+            );
+        }
+        for folder in [run.checkpoints_folder(), run.previews_folder()] {
+            fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        Ok(run)
+    }
+
+    /// The run that `path` holds.
+    ///
+    /// # Errors
+    /// There is no such folder, or it has no `config.toml`.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let run = Self { path: path.to_owned() };
+        ensure!(path.exists(), "there is no run folder {}", path.display());
+        ensure!(path.is_dir(), "{} is not a folder, so it holds no run", path.display());
+        ensure!(run.config().is_file(), "{} holds no run: config.toml is missing", path.display());
+        Ok(run)
+    }
+
+    /// The folder itself; TensorBoard's event files lie in it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The complete configuration, TOML.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// The curves, one JSON object a line.
+    pub(crate) fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The numbers of the last evaluation.
+    pub(crate) fn evaluation(&self) -> PathBuf {
+        self.path.join("evaluation.json")
+    }
+
+    /// Generated pictures and their `metadata.jsonl`. Not made before there are any.
+    pub(crate) fn samples(&self) -> PathBuf {
+        self.path.join("samples")
+    }
+
+    /// The grid of pictures drawn after `step` steps.
+    pub(crate) fn preview(&self, step: u64) -> PathBuf {
+        self.previews_folder().join(format!("{}.png", step_name(step)))
+    }
+
+    /// The checkpoint taken after `step` steps, whether or not it has been.
+    pub(crate) fn checkpoint(&self, step: u64) -> PathBuf {
+        self.checkpoints_folder().join(step_name(step))
+    }
+
+    /// Every whole checkpoint as (step, folder), earliest first. What an interrupted save left behind is passed over.
+    ///
+    /// # Errors
+    /// The folder `checkpoints` exists and cannot be read.
+    pub(crate) fn checkpoints(&self) -> anyhow::Result<Vec<(u64, PathBuf)>> {
+        let folder = self.checkpoints_folder();
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+            if let Some(step) = step_of(&path).filter(|_| is_checkpoint(&path)) {
+                found.push((step, path));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The whole checkpoint with the most steps, if there is any.
+    ///
+    /// # Errors
+    /// As [`RunFolder::checkpoints`].
+    pub(crate) fn latest_checkpoint(&self) -> anyhow::Result<Option<PathBuf>> {
+        Ok(self.checkpoints()?.pop().map(|(_, path)| path))
+    }
+
+    fn checkpoints_folder(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    fn previews_folder(&self) -> PathBuf {
+        self.path.join("previews")
+    }
+}
+
+/// The checkpoint that a person means by RUN: a checkpoint's own folder, or a run folder for the latest in it.
+///
+/// # Errors
+/// The folder is missing, is neither, is the leftover of an interrupted save, or is a run without a whole checkpoint.
+pub(crate) fn resolve_checkpoint(path: &Path) -> anyhow::Result<PathBuf> {
+    ensure!(path.exists(), "there is no run or checkpoint folder {}", path.display());
+    ensure!(
+        path.extension().is_none_or(|extension| extension != "partial"),
+        "{} was left by a save that did not finish: it is no checkpoint",
+        path.display()
+    );
+    if is_checkpoint(path) {
+        return Ok(path.to_owned());
+    }
+    if !path.join("config.toml").is_file() {
+        bail!(
+            "{} is neither a run folder (config.toml is missing) nor a checkpoint ({WEIGHTS} is missing)",
+            path.display()
+        );
+    }
+    RunFolder::open(path)?
+        .latest_checkpoint()?
+        .with_context(|| format!("the run {} has no whole checkpoint yet", path.display()))
+}
+
+fn is_checkpoint(path: &Path) -> bool {
+    path.join(WEIGHTS).is_file()
+}
+
+/// `step-000500`: six digits or more, so that names sort as numbers in most listings.
+fn step_name(step: u64) -> String {
+    format!("step-{step:06}")
+}
+
+/// The step in a name that [`step_name`] made; none in `step-000500.partial`.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_checkpoint(run: &RunFolder, name: &str) -> PathBuf {
+        let path = run.path().join("checkpoints").join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(WEIGHTS), b"").unwrap();
+        path
+    }
+
+    fn new_run(parent: &Path) -> RunFolder {
+        let run = RunFolder::create(&parent.join("runs/first")).unwrap();
+        fs::write(run.config(), "").unwrap();
+        run
+    }
+
+    #[test]
+    fn a_run_is_never_made_over_another() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = new_run(parent.path());
+        let error = RunFolder::create(run.path()).unwrap_err().to_string();
+        assert!(error.contains("already holds a run") && error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_folder_may_become_a_run() {
+        let parent = tempfile::tempdir().unwrap();
+        RunFolder::create(parent.path()).unwrap();
+    }
+
+    #[test]
+    fn opening_names_what_is_missing() {
+        let parent = tempfile::tempdir().unwrap();
+        let open = |path: &Path| RunFolder::open(path).unwrap_err().to_string();
+        assert!(open(&parent.path().join("none")).starts_with("there is no run folder"));
+        assert!(open(parent.path()).ends_with("holds no run: config.toml is missing"));
+        let run = new_run(parent.path());
+        assert!(open(&run.config()).contains("is not a folder"));
+        RunFolder::open(run.path()).unwrap();
+    }
+
+    #[test]
+    fn checkpoints_are_whole_and_in_the_order_of_their_steps() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = new_run(parent.path());
+        assert_eq!(run.latest_checkpoint().unwrap(), None);
+        let late = with_checkpoint(&run, "step-1000000");
+        let early = with_checkpoint(&run, "step-000500");
+        with_checkpoint(&run, "step-2000000.partial");
+        with_checkpoint(&run, "best");
+        fs::create_dir(run.checkpoint(3_000_000)).unwrap();
+        assert_eq!(run.checkpoints().unwrap(), [(500, early.clone()), (1_000_000, late.clone())]);
+        assert_eq!(run.latest_checkpoint().unwrap(), Some(late));
+        assert_eq!(run.checkpoint(500), early);
+    }
+
+    #[test]
+    fn a_checkpoint_is_found_by_its_run_or_by_itself() {
+        let parent = tempfile::tempdir().unwrap();
+        let refusal = |path: &Path| resolve_checkpoint(path).unwrap_err().to_string();
+        assert!(refusal(parent.path()).contains("neither a run folder"));
+        let run = new_run(parent.path());
+        assert!(refusal(run.path()).ends_with("has no whole checkpoint yet"));
+        assert!(refusal(&run.checkpoint(7)).starts_with("there is no run or checkpoint folder"));
+        let partial = with_checkpoint(&run, "step-000600.partial");
+        assert!(refusal(&partial).contains("did not finish"));
+        let whole = with_checkpoint(&run, "step-000500");
+        assert_eq!(resolve_checkpoint(run.path()).unwrap(), whole);
+        assert_eq!(resolve_checkpoint(&whole).unwrap(), whole);
+    }
+}

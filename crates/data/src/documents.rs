@@ -1,0 +1,208 @@
+//! From a captioned picture to a document: which caption, which order, mirrored or not.
+//!
+//! ```text
+//! caption first:  BOS caption BOI [image] EOI EOS
+//! image first:    BOS BOI [image] EOI caption EOS
+//! no caption:     BOS BOI [image] EOI EOS
+//! ```
+//!
+//! A run draws from one endless stream of documents, numbered from 0; every document is a function of the seed and its
+//! number alone. The number is the sample's id, and so the key of its noise.
+
+use std::sync::Arc;
+
+use interfuse_sequence::{Image, Sample, Segment};
+use interfuse_vae::Codec;
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::source::Source;
+use crate::special_tokens::SpecialTokens;
+use crate::tokenizer::Tokenizer;
+
+/// How documents are made of captioned pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DocumentConfig {
+    /// Share of documents whose image comes before its caption (Transfusion, section 4.1: 0.2).
+    pub image_first: f64,
+    /// Share of caption-first documents that lose their caption, for classifier-free guidance.
+    pub caption_dropout: f64,
+}
+
+impl Default for DocumentConfig {
+    fn default() -> Self {
+        Self { image_first: 0.2, caption_dropout: 0.1 }
+    }
+}
+
+impl DocumentConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), DataError> {
+        for (key, share) in
+            [("documents.image_first", self.image_first), ("documents.caption_dropout", self.caption_dropout)]
+        {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(DataError::config(key, "a share from 0 to 1", share));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lanes of the model that a document's parts go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentLanes {
+    /// The lane of captions.
+    pub text: usize,
+    /// The lane of images.
+    pub image: usize,
+}
+
+/// An endless, reproducible stream of documents.
+pub struct Documents {
+    source: Box<dyn Source>,
+    tokenizer: Tokenizer,
+    codec: Box<dyn Codec>,
+    lanes: DocumentLanes,
+    config: DocumentConfig,
+    horizontal_flip: f64,
+    seed: u64,
+    /// The order of the epoch that was asked for last.
+    epoch: Option<(u64, Vec<u32>)>,
+}
+
+/// What makes documents of a source.
+pub struct DocumentParts {
+    /// The pictures and captions.
+    pub source: Box<dyn Source>,
+    /// Captions to ids.
+    pub tokenizer: Tokenizer,
+    /// Pixels to latents.
+    pub codec: Box<dyn Codec>,
+}
+
+impl Documents {
+    /// A stream over a source.
+    pub fn new(
+        parts: DocumentParts,
+        lanes: DocumentLanes,
+        config: DocumentConfig,
+        horizontal_flip: f64,
+        seed: u64,
+    ) -> Self {
+        let DocumentParts { source, tokenizer, codec } = parts;
+        Self { source, tokenizer, codec, lanes, config, horizontal_flip, seed, epoch: None }
+    }
+
+    /// The pictures and captions.
+    pub fn source(&self) -> &dyn Source {
+        self.source.as_ref()
+    }
+
+    /// Captions to ids.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The document of a number. Every epoch has each picture once, in an order of its own.
+    ///
+    /// # Errors
+    /// When its picture or its caption is bad: skip it and count it.
+    pub fn document(&mut self, number: u64) -> Result<Sample, DataError> {
+        let pictures = self.source.len() as u64;
+        let (epoch, place) = (number / pictures, (number % pictures) as usize);
+        let index = self.order_of(epoch)[place] as usize;
+        let mut rng = generator(self.seed, number, 0);
+        let captions = self.source.captions(index);
+        let caption = &captions[below(captions.len(), &mut rng)];
+        let image_first = chance(self.config.image_first, &mut rng);
+        let captioned = image_first || !chance(self.config.caption_dropout, &mut rng);
+        let mirrored = chance(self.horizontal_flip, &mut rng);
+
+        let ids = if captioned { self.tokenizer.encode(caption)? } else { vec![] };
+        let picture = self.source.picture(index)?;
+        let picture = if mirrored { picture.flipped_horizontally() } else { picture };
+        let image = Image { x_0: self.latents(&picture)?, precedes_caption: image_first };
+        Ok(Sample { id: number, segments: self.segments(ids, image) })
+    }
+
+    /// The caption-first document of a picture, without any random choice: what held-out losses are measured on.
+    ///
+    /// # Errors
+    /// When its picture or its caption is bad.
+    pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
+        let ids = self.tokenizer.encode(&self.source.captions(index)[0])?;
+        let image = Image { x_0: self.latents(&self.source.picture(index)?)?, precedes_caption: false };
+        Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
+    }
+
+    /// The most tokens that a document may need, markers included.
+    ///
+    /// # Errors
+    /// When a caption cannot be encoded.
+    pub fn longest(&self) -> Result<usize, DataError> {
+        let mut longest = 0;
+        for index in 0..self.source.len() {
+            for caption in self.source.captions(index) {
+                longest = longest.max(self.tokenizer.encode(caption)?.len());
+            }
+        }
+        Ok(longest + MARKERS)
+    }
+
+    fn latents(&self, picture: &crate::picture::Picture) -> Result<Arc<ndarray::Array3<f32>>, DataError> {
+        let latents = self.codec.encode(picture.to_unit_range());
+        latents.map(Arc::new).map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
+    }
+
+    fn segments(&self, caption: Vec<u32>, image: Image) -> Vec<Segment> {
+        let SpecialTokens { bos, eos, boi, eoi, .. } = self.tokenizer.special();
+        let text = |ids: Vec<u32>| Segment::Tokens { modality: self.lanes.text, ids };
+        let (before, after) = match image.precedes_caption {
+            true => (vec![bos, boi], [vec![eoi], caption, vec![eos]].concat()),
+            false => ([vec![bos], caption, vec![boi]].concat(), vec![eoi, eos]),
+        };
+        vec![text(before), Segment::Image { modality: self.lanes.image, image }, text(after)]
+    }
+
+    fn order_of(&mut self, epoch: u64) -> &[u32] {
+        if self.epoch.as_ref().map(|(number, _)| *number) != Some(epoch) {
+            let mut order: Vec<u32> = (0..self.source.len() as u32).collect();
+            order.shuffle(&mut generator(self.seed, epoch, 1));
+            self.epoch = Some((epoch, order));
+        }
+        match &self.epoch {
+            Some((_, order)) => order,
+            None => &[],
+        }
+    }
+}
+
+/// BOS, BOI, EOI and EOS.
+pub const MARKERS: usize = 4;
+
+/// The generator of a document (`stream` 0) or of an epoch's order (`stream` 1).
+fn generator(seed: u64, number: u64, stream: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, value) in key.chunks_exact_mut(8).zip([seed, number, stream, 0x646f_6375_6d65_6e74]) {
+        bytes.copy_from_slice(&value.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}
+
+fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
+    ((rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64) < probability
+}
+
+fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
+    // The bias of the remainder is below 2^-50 for any number of captions.
+    (rng.next_u64() % count.max(1) as u64) as usize
+}

@@ -1,0 +1,263 @@
+//! Emoji as captioned pictures, built into the program: no download, no folder, a first run within
+//! minutes.
+//!
+//! The pictures are Twemoji (72 × 72 pixels), the captions Unicode's own names (CLDR): "red apple".
+//! There is one picture per caption, so a model can only learn it by heart. Skin tones make one
+//! exception: a hand that was seen in five tones can be asked for in the sixth, and such
+//! combinations can be held out.
+
+use std::collections::HashMap;
+
+use emojis::{Emoji, Group, SkinTone};
+use twemoji_assets::png::PngTwemojiAsset;
+
+use crate::config::EmojiConfig;
+use crate::decode::encoded_size;
+use crate::error::DataError;
+use crate::held_out::place;
+use crate::picture::{Picture, PictureShape};
+use crate::source::{Source, Split};
+
+/// The nine groups of Unicode by the names that a configuration uses.
+const GROUPS: [(&str, Group); 9] = [
+    ("smileys-and-emotion", Group::SmileysAndEmotion),
+    ("people-and-body", Group::PeopleAndBody),
+    ("animals-and-nature", Group::AnimalsAndNature),
+    ("food-and-drink", Group::FoodAndDrink),
+    ("travel-and-places", Group::TravelAndPlaces),
+    ("activities", Group::Activities),
+    ("objects", Group::Objects),
+    ("symbols", Group::Symbols),
+    ("flags", Group::Flags),
+];
+
+/// The key whose values this module explains.
+const GROUPS_KEY: &str = "data.source.groups";
+
+/// Emoji of the chosen groups.
+pub struct EmojiSource {
+    items: Vec<Item>,
+    shape: PictureShape,
+    held_out_is_train: bool,
+}
+
+#[derive(Clone)]
+struct Item {
+    emoji: &'static Emoji,
+    png: &'static [u8],
+    captions: Vec<String>,
+}
+
+impl EmojiSource {
+    /// Selects the emoji; their pictures are decoded when asked for.
+    ///
+    /// # Errors
+    ///
+    /// When a group is unknown, or no emoji is left.
+    pub fn open(config: &EmojiConfig, shape: PictureShape, split: Split) -> Result<Self, DataError> {
+        let groups = parse_groups(&config.groups)?;
+        let all: Vec<Item> = emojis::iter()
+            .filter(|emoji| groups.contains(&emoji.group()))
+            .flat_map(|emoji| if config.skin_tones { tones(emoji) } else { vec![emoji] })
+            .filter_map(Item::new)
+            .collect();
+        let held_out = if config.skin_tones { hold_out(&all, config.held_out) } else { vec![false; all.len()] };
+        let held_out_is_train = !held_out.contains(&true);
+        let wanted = split == Split::HeldOut && !held_out_is_train;
+        let items: Vec<Item> =
+            all.into_iter().zip(held_out).filter(|&(_, held)| held == wanted).map(|(item, _)| item).collect();
+        if items.is_empty() {
+            return Err(DataError::Empty { searched: format!("emoji of the groups {:?}", config.groups) });
+        }
+        Ok(Self { items, shape, held_out_is_train })
+    }
+}
+
+impl Source for EmojiSource {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.items[index].emoji.as_str().into()
+    }
+
+    fn captions(&self, index: usize) -> &[String] {
+        &self.items[index].captions
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture, DataError> {
+        let item = &self.items[index];
+        Picture::decode(item.png, item.emoji.as_str(), self.shape.channels)?
+            .fitted([self.shape.height, self.shape.width])
+    }
+
+    fn shape(&self) -> PictureShape {
+        self.shape
+    }
+
+    fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
+        encoded_size(self.items[index].png).map_err(DataError::picture(self.name(index)))
+    }
+
+    fn held_out_is_train(&self) -> bool {
+        self.held_out_is_train
+    }
+}
+
+impl Item {
+    /// `None` for the few emoji that are newer than the pictures.
+    fn new(emoji: &'static Emoji) -> Option<Self> {
+        let text = emoji.as_str();
+        // Twemoji's names leave out the variation selector U+FE0F except inside joined sequences.
+        let png =
+            PngTwemojiAsset::from_emoji(text).or_else(|| PngTwemojiAsset::from_emoji(&text.replace('\u{fe0f}', "")))?;
+        Some(Self { emoji, png, captions: vec![emoji.name().into()] })
+    }
+
+    /// The emoji without its skin tone, and the tone, where it has one.
+    fn combination(&self) -> Option<(&'static str, SkinTone)> {
+        let tone = self.emoji.skin_tone().filter(|&tone| tone != SkinTone::Default)?;
+        let plain = self.emoji.with_skin_tone(SkinTone::Default)?;
+        Some((plain.as_str(), tone))
+    }
+}
+
+/// The groups that a configuration names.
+///
+/// # Errors
+///
+/// When there is none, or one is unknown: the message lists them all.
+pub(crate) fn parse_groups(names: &[String]) -> Result<Vec<Group>, DataError> {
+    let expected = || {
+        let known = GROUPS.map(|(name, _)| name).join(", ");
+        format!("one or more of {known}, or all")
+    };
+    let mut groups = Vec::new();
+    for name in names {
+        if name == "all" {
+            groups.extend(Group::iter());
+        } else if let Some((_, group)) = GROUPS.iter().find(|(known, _)| known == name) {
+            groups.push(*group);
+        } else {
+            return Err(DataError::config(GROUPS_KEY, expected(), format!("`{name}`")));
+        }
+    }
+    if groups.is_empty() {
+        return Err(DataError::config(GROUPS_KEY, expected(), "an empty list"));
+    }
+    Ok(groups)
+}
+
+/// An emoji in all its skin tones, the plain one first.
+fn tones(emoji: &'static Emoji) -> Vec<&'static Emoji> {
+    emoji.skin_tones().map_or_else(|| vec![emoji], Iterator::collect)
+}
+
+/// Marks a share of the (emoji, skin tone) pairs such that training still sees every emoji in some
+/// tone and every tone on some emoji.
+fn hold_out(items: &[Item], share: f64) -> Vec<bool> {
+    let mut pairs: Vec<(f64, usize, &str, SkinTone)> = items
+        .iter()
+        .enumerate()
+        .filter_map(|(index, item)| {
+            let (emoji, tone) = item.combination()?;
+            Some((place(item.emoji.as_str()), index, emoji, tone))
+        })
+        .collect();
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut of_emoji, mut of_tone) = (HashMap::new(), HashMap::new());
+    for &(_, _, emoji, tone) in &pairs {
+        *of_emoji.entry(emoji).or_insert(0_usize) += 1;
+        *of_tone.entry(tone as u8).or_insert(0_usize) += 1;
+    }
+    let mut marks = vec![false; items.len()];
+    for (place, index, emoji, tone) in pairs {
+        let (Some(emoji_left), Some(tone_left)) = (of_emoji.get_mut(emoji), of_tone.get_mut(&(tone as u8))) else {
+            continue;
+        };
+        if place < share && *emoji_left > 1 && *tone_left > 1 {
+            *emoji_left -= 1;
+            *tone_left -= 1;
+            marks[index] = true;
+        }
+    }
+    marks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const SHAPE: PictureShape = PictureShape { channels: 3, height: 32, width: 32 };
+
+    fn source(groups: &[&str], skin_tones: bool, held_out: f64, split: Split) -> EmojiSource {
+        let groups = groups.iter().map(|&name| name.into()).collect();
+        EmojiSource::open(&EmojiConfig { groups, skin_tones, held_out }, SHAPE, split).unwrap()
+    }
+
+    #[test]
+    fn as_many_emoji_have_pictures_as_were_counted() {
+        let count = |groups: &[&str]| source(groups, false, 0.1, Split::Train).len();
+        assert_eq!(emojis::iter().count(), 1923);
+        assert_eq!(count(&["all"]), 1914);
+        let per_group = GROUPS.map(|(name, _)| count(&[name]));
+        assert_eq!(per_group, [171, 388, 160, 131, 219, 85, 266, 224, 270]);
+        assert_eq!(count(&["all", "flags"]), 1914, "a group named twice is not read twice");
+        assert_eq!(source(&["all"], true, 0.0, Split::Train).len(), 3944);
+    }
+
+    #[test]
+    fn every_picture_decodes_and_every_caption_is_its_own() {
+        let source = source(&["all"], true, 0.0, Split::Train);
+        let mut captions = HashSet::new();
+        for index in 0..source.len() {
+            assert_eq!(source.native_size(index).unwrap(), [72, 72]);
+            let [caption] = source.captions(index) else { panic!("one caption each") };
+            assert!(captions.insert(caption.clone()), "`{caption}` occurs twice");
+            let toned = source.items[index].combination().is_some();
+            assert_eq!(toned, caption.contains("skin tone"), "{caption}");
+        }
+        let apple = (0..source.len()).find(|&index| source.captions(index) == ["red apple"]).unwrap();
+        let picture = source.picture(apple).unwrap();
+        assert_eq!(picture.shape(), SHAPE);
+        let corner = picture.pixels().slice(ndarray::s![.., 0, 0]).to_vec();
+        assert_eq!(corner, [255; 3], "a transparent corner is white");
+        let middle = picture.pixels().slice(ndarray::s![.., 20, 16]).to_vec();
+        assert!(middle[0] > 180 && middle[1] < 80, "a red apple is red: {middle:?}");
+    }
+
+    #[test]
+    fn without_skin_tones_the_held_out_split_is_the_training_set() {
+        let [train, held_out] =
+            [Split::Train, Split::HeldOut].map(|split| source(&["food-and-drink"], false, 0.1, split));
+        assert!(train.held_out_is_train() && held_out.held_out_is_train());
+        assert_eq!(train.len(), held_out.len());
+    }
+
+    #[test]
+    fn held_out_combinations_leave_every_emoji_and_tone_in_training() {
+        for share in [0.1, 0.9] {
+            let [train, held_out] =
+                [Split::Train, Split::HeldOut].map(|split| source(&["people-and-body"], true, share, split));
+            assert!(!held_out.held_out_is_train());
+            let seen: Vec<_> = train.items.iter().filter_map(Item::combination).collect();
+            let emoji: HashSet<_> = seen.iter().map(|(emoji, _)| *emoji).collect();
+            let tones: HashSet<_> = seen.iter().map(|(_, tone)| *tone as u8).collect();
+            for (emoji_held, tone_held) in held_out.items.iter().map(|item| item.combination().unwrap()) {
+                assert!(emoji.contains(emoji_held) && tones.contains(&(tone_held as u8)));
+                assert!(!seen.contains(&(emoji_held, tone_held)));
+            }
+            let share_met = held_out.len() as f64 / (held_out.len() + seen.len()) as f64;
+            assert!((share_met - share).abs() < 0.15, "{share_met} of the pairs for {share}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_group_is_answered_with_the_list() {
+        let message = parse_groups(&["food".into()]).unwrap_err().to_string();
+        assert!(message.contains("`food`") && message.contains("food-and-drink") && message.contains("flags"));
+    }
+}

@@ -1,0 +1,216 @@
+//! A look at a data set before hours are spent on it: numbers about its pictures and captions, and
+//! a sheet to look at.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::error::DataError;
+use crate::grid::grid;
+use crate::picture::{Picture, PictureShape};
+use crate::source::Source;
+use crate::tokenizer::Tokenizer;
+
+/// How many bad pictures a summary names.
+const NAMED: usize = 5;
+
+/// The height in pixels that a contact sheet brings small pictures to, by whole factors.
+const VISIBLE: usize = 64;
+
+/// What is in a data set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Captioned pictures, the bad ones included.
+    pub pictures: usize,
+    /// Pictures that could not be read.
+    pub bad: usize,
+    /// The first few of them, each with the reason.
+    pub bad_examples: Vec<String>,
+    /// Entries that were left out when the source was opened.
+    pub skipped: usize,
+    /// The first few of them, each with the reason.
+    pub skipped_examples: Vec<String>,
+    /// Heights in pixels before resizing. `None` when every picture is bad.
+    pub native_height: Option<Spread>,
+    /// Widths in pixels before resizing. `None` when every picture is bad.
+    pub native_width: Option<Spread>,
+    /// The shape that every picture is brought to.
+    pub shape: PictureShape,
+    /// Captions over all pictures.
+    pub captions: usize,
+    /// Captions that differ from one another.
+    pub distinct_captions: usize,
+    /// Lengths of the captions in characters.
+    pub characters: Spread,
+    /// Lengths of the captions in tokens, where a tokenizer was given.
+    pub tokens: Option<TokenLengths>,
+}
+
+/// Smallest, mean and largest of a set of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The smallest.
+    pub min: usize,
+    /// The arithmetic mean.
+    pub mean: f64,
+    /// The largest.
+    pub max: usize,
+}
+
+/// Lengths of captions in tokens, without special tokens.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenLengths {
+    /// Smallest, mean and largest.
+    pub spread: Spread,
+    /// How many captions have each length, by length.
+    pub histogram: BTreeMap<usize, usize>,
+}
+
+impl Spread {
+    /// The spread of a histogram, from number to count; zeros for an empty one.
+    fn of(histogram: &BTreeMap<usize, usize>) -> Self {
+        let count: usize = histogram.values().sum();
+        let sum: usize = histogram.iter().map(|(number, count)| number * count).sum();
+        Self {
+            min: histogram.first_key_value().map_or(0, |(&number, _)| number),
+            mean: sum as f64 / count.max(1) as f64,
+            max: histogram.last_key_value().map_or(0, |(&number, _)| number),
+        }
+    }
+}
+
+/// Reads every picture and every caption once.
+///
+/// # Errors
+///
+/// When the tokenizer refuses a caption. Bad pictures are counted, not errors.
+pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Result<Summary, DataError> {
+    let sizes: Vec<Result<[usize; 2], String>> = (0..source.len())
+        .into_par_iter()
+        .map(|index| {
+            let readable = source.picture(index).and_then(|_| source.native_size(index));
+            readable.map_err(|error| format!("{}: {error}", source.name(index)))
+        })
+        .collect();
+    let (good, bad): (Vec<_>, Vec<_>) = sizes.into_iter().partition(Result::is_ok);
+    let good: Vec<[usize; 2]> = good.into_iter().flatten().collect();
+    let bad: Vec<String> = bad.into_iter().filter_map(Result::err).collect();
+    let side = |axis: usize| {
+        let sides = histogram(good.iter().map(|size| (size[axis], 1)));
+        (!good.is_empty()).then(|| Spread::of(&sides))
+    };
+
+    // Templates repeat: a caption is measured once, however many pictures share it.
+    let mut captions: BTreeMap<&str, usize> = BTreeMap::new();
+    for caption in (0..source.len()).flat_map(|index| source.captions(index)) {
+        *captions.entry(caption).or_default() += 1;
+    }
+    let characters = histogram(captions.iter().map(|(caption, &n)| (caption.chars().count(), n)));
+    Ok(Summary {
+        pictures: source.len(),
+        bad: bad.len(),
+        bad_examples: bad.into_iter().take(NAMED).collect(),
+        skipped: source.skipped().len(),
+        skipped_examples: source.skipped().iter().take(NAMED).cloned().collect(),
+        native_height: side(0),
+        native_width: side(1),
+        shape: source.shape(),
+        captions: captions.values().sum(),
+        distinct_captions: captions.len(),
+        characters: Spread::of(&characters),
+        tokens: tokenizer.map(|tokenizer| token_lengths(&captions, tokenizer)).transpose()?,
+    })
+}
+
+fn token_lengths(captions: &BTreeMap<&str, usize>, tokenizer: &Tokenizer) -> Result<TokenLengths, DataError> {
+    let lengths: Vec<(usize, usize)> = captions
+        .par_iter()
+        .map(|(caption, &count)| Ok((tokenizer.encode(caption)?.len(), count)))
+        .collect::<Result<_, DataError>>()?;
+    let histogram = histogram(lengths.into_iter());
+    Ok(TokenLengths { spread: Spread::of(&histogram), histogram })
+}
+
+/// How often each number occurs, from pairs of a number and its count.
+fn histogram(counted: impl Iterator<Item = (usize, usize)>) -> BTreeMap<usize, usize> {
+    let mut histogram = BTreeMap::new();
+    for (number, count) in counted {
+        *histogram.entry(number).or_default() += count;
+    }
+    histogram
+}
+
+/// Up to `count` pictures of a source, drawn by `seed`, on one sheet; small ones are enlarged. Bad
+/// ones are passed over.
+///
+/// # Errors
+///
+/// When none of the drawn pictures can be read.
+pub fn contact_sheet(source: &dyn Source, count: usize, seed: u64) -> Result<Picture, DataError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let count = count.clamp(1, source.len().max(1));
+    let mut drawn = rand::seq::index::sample(&mut rng, source.len(), count.min(source.len())).into_vec();
+    // In the order of the source, so that related pictures lie side by side.
+    drawn.sort_unstable();
+    let pictures: Vec<Picture> = drawn.iter().filter_map(|&index| source.picture(index).ok()).collect();
+    let columns = (pictures.len() as f64).sqrt().ceil() as usize;
+    grid(&pictures, columns, 2, VISIBLE.div_ceil(source.shape().height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DataConfig, FolderConfig, SourceConfig};
+    use crate::source::{Split, open};
+
+    fn emoji() -> Box<dyn Source> {
+        open(&DataConfig { image_size: [16, 16], ..DataConfig::default() }, Split::Train).unwrap()
+    }
+
+    #[test]
+    fn a_summary_counts_pictures_captions_and_tokens() {
+        let source = emoji();
+        let captions: Vec<&str> =
+            (0..source.len()).flat_map(|index| source.captions(index)).map(String::as_str).collect();
+        let tokenizer = Tokenizer::train(captions.iter().copied(), 300).unwrap();
+        let summary = summarise(&*source, Some(&tokenizer)).unwrap();
+        assert_eq!((summary.pictures, summary.bad, summary.captions), (source.len(), 0, source.len()));
+        assert_eq!(summary.distinct_captions, source.len());
+        assert_eq!(summary.native_height, Some(Spread { min: 72, mean: 72.0, max: 72 }));
+        let characters = summary.characters;
+        assert!(characters.min >= 2 && characters.max < 40, "{characters:?}");
+        let tokens = summary.tokens.unwrap();
+        assert_eq!(tokens.histogram.values().sum::<usize>(), source.len());
+        assert!(tokens.spread.mean < characters.mean);
+    }
+
+    #[test]
+    fn bad_pictures_are_counted_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..7 {
+            std::fs::write(folder.path().join(format!("{index}.png")), "broken").unwrap();
+            std::fs::write(folder.path().join(format!("{index}.txt")), "a caption").unwrap();
+        }
+        std::fs::write(folder.path().join("alone.png"), "broken").unwrap();
+        let folder_config = FolderConfig { path: folder.path().into(), held_out: 0.0 };
+        let config = DataConfig { source: SourceConfig::Folder(folder_config), ..DataConfig::default() };
+        let source = open(&config, Split::Train).unwrap();
+        let summary = summarise(&*source, None).unwrap();
+        assert_eq!((summary.pictures, summary.bad, summary.bad_examples.len()), (7, 7, NAMED));
+        assert_eq!((summary.skipped, summary.distinct_captions), (1, 1));
+        assert!(summary.native_width.is_none() && summary.tokens.is_none());
+        assert!(contact_sheet(&*source, 4, 0).is_err());
+    }
+
+    #[test]
+    fn a_contact_sheet_follows_its_seed() {
+        let source = emoji();
+        let sheet = contact_sheet(&*source, 9, 7).unwrap();
+        assert_eq!((sheet.shape().height, sheet.shape().width), (3 * 66 + 2, 3 * 66 + 2));
+        assert_eq!(contact_sheet(&*source, 9, 7).unwrap(), sheet);
+        assert_ne!(contact_sheet(&*source, 9, 8).unwrap(), sheet);
+    }
+}

@@ -1,0 +1,141 @@
+//! Keeps the pictures of a small source once they are decoded.
+//!
+//! Decoding and resizing cost more than a small model's whole step, and a small source is visited
+//! hundreds of times. A source that would take more than [`BUDGET`] bytes is passed through
+//! untouched.
+
+use std::sync::OnceLock;
+
+use crate::error::DataError;
+use crate::picture::{Picture, PictureShape};
+use crate::source::Source;
+
+/// The most bytes of decoded pictures that are kept: 256 MiB, some 87,000 RGB pictures of 32 × 32.
+const BUDGET: usize = 256 << 20;
+
+/// A source that decodes each picture at most once, as long as all fit into memory.
+pub(crate) struct Kept<S> {
+    source: S,
+    /// One slot per picture, or none at all where the source is too large.
+    pictures: Vec<OnceLock<Picture>>,
+}
+
+impl<S: Source> Kept<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self::within(source, BUDGET)
+    }
+
+    fn within(source: S, budget: usize) -> Self {
+        let PictureShape { channels, height, width } = source.shape();
+        let bytes = source.len().saturating_mul(channels * height * width);
+        let slots = if bytes <= budget { source.len() } else { 0 };
+        Self { pictures: std::iter::repeat_with(OnceLock::new).take(slots).collect(), source }
+    }
+}
+
+impl<S: Source> Source for Kept<S> {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.source.name(index)
+    }
+
+    fn captions(&self, index: usize) -> &[String] {
+        self.source.captions(index)
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture, DataError> {
+        let Some(slot) = self.pictures.get(index) else {
+            return self.source.picture(index);
+        };
+        if let Some(picture) = slot.get() {
+            return Ok(picture.clone());
+        }
+        let picture = self.source.picture(index)?;
+        // Two threads may decode the same picture at once; the results are equal, so either may
+        // stay.
+        Ok(slot.get_or_init(|| picture).clone())
+    }
+
+    fn shape(&self) -> PictureShape {
+        self.source.shape()
+    }
+
+    fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
+        self.source.native_size(index)
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        self.source.label(index)
+    }
+
+    fn held_out_is_train(&self) -> bool {
+        self.source.held_out_is_train()
+    }
+
+    fn skipped(&self) -> &[String] {
+        self.source.skipped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ndarray::Array3;
+
+    use super::*;
+
+    /// Counts how often it is asked, and fails at its last picture.
+    struct Counting {
+        asked: AtomicUsize,
+        captions: Vec<String>,
+    }
+
+    impl Source for Counting {
+        fn len(&self) -> usize {
+            2
+        }
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+        fn captions(&self, _: usize) -> &[String] {
+            &self.captions
+        }
+        fn picture(&self, index: usize) -> Result<Picture, DataError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if index == 1 {
+                return Err(DataError::Tokenizer("broken".into()));
+            }
+            Picture::new(Array3::from_elem((1, 2, 2), 7))
+        }
+        fn shape(&self) -> PictureShape {
+            PictureShape { channels: 1, height: 2, width: 2 }
+        }
+        fn native_size(&self, _: usize) -> Result<[usize; 2], DataError> {
+            Ok([2, 2])
+        }
+    }
+
+    fn ask_thrice(budget: usize, index: usize) -> usize {
+        let source = Counting { asked: AtomicUsize::new(0), captions: vec!["seven".into()] };
+        let kept = Kept::within(source, budget);
+        for _ in 0..3 {
+            assert_eq!(kept.picture(index).is_ok(), index == 0);
+        }
+        kept.source.asked.into_inner()
+    }
+
+    #[test]
+    fn a_picture_is_decoded_once_when_all_fit() {
+        assert_eq!(ask_thrice(8, 0), 1);
+        assert_eq!(ask_thrice(7, 0), 3);
+    }
+
+    #[test]
+    fn a_failure_is_not_kept() {
+        assert_eq!(ask_thrice(8, 1), 3);
+    }
+}

@@ -1,0 +1,139 @@
+//! Packs the stream of documents into sequences of one row shape, and knows where it stands.
+
+use std::sync::Arc;
+
+use interfuse_sequence::{LayoutBuilder, RowShape, Sample, SequenceFormat, SequenceLayout};
+use serde::{Deserialize, Serialize};
+
+use crate::documents::Documents;
+use crate::error::DataError;
+
+/// Where a loader stands: all that it needs to go on after a resume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderCursor {
+    /// Number of the next document of the stream.
+    pub next: u64,
+    /// Documents that came up before but did not fit into what was left of their sequence.
+    pub waiting: Vec<u64>,
+    /// Documents left out because their picture or caption is bad.
+    pub bad: u64,
+    /// Documents left out because they do not fit into an empty sequence.
+    pub too_long: u64,
+}
+
+/// How many documents may wait for a sequence with more room; more would hold back long captions for long.
+const MOST_WAITING: usize = 64;
+
+/// Yields batches of sequences.
+pub struct Loader {
+    documents: Documents,
+    format: Arc<SequenceFormat>,
+    shape: RowShape,
+    documents_per_sequence: usize,
+    cursor: LoaderCursor,
+    /// What is wrong with the first bad document, until someone asks.
+    first_bad: Option<String>,
+}
+
+impl Loader {
+    /// A loader that goes on at `cursor`.
+    pub fn new(
+        documents: Documents,
+        format: Arc<SequenceFormat>,
+        shape: RowShape,
+        documents_per_sequence: usize,
+        cursor: LoaderCursor,
+    ) -> Self {
+        Self { documents, format, shape, documents_per_sequence, cursor, first_bad: None }
+    }
+
+    /// Where the loader stands.
+    pub fn cursor(&self) -> &LoaderCursor {
+        &self.cursor
+    }
+
+    /// The row shape of every batch.
+    pub fn shape(&self) -> &RowShape {
+        &self.shape
+    }
+
+    /// The stream of documents.
+    pub fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    /// What is wrong with the first bad document; said once.
+    pub fn take_complaint(&mut self) -> Option<String> {
+        self.first_bad.take()
+    }
+
+    /// The next batch.
+    ///
+    /// # Errors
+    /// When a whole epoch holds no document that fits.
+    pub fn next_batch(&mut self, sequences: usize) -> Result<Vec<SequenceLayout>, DataError> {
+        (0..sequences).map(|_| self.next_sequence()).collect()
+    }
+
+    fn next_sequence(&mut self) -> Result<SequenceLayout, DataError> {
+        let mut builder = LayoutBuilder::new(Arc::clone(&self.format));
+        let mut placed = 0;
+        let waiting = std::mem::take(&mut self.cursor.waiting);
+        for number in waiting {
+            if placed == self.documents_per_sequence || !self.place(number, &mut builder)? {
+                self.cursor.waiting.push(number);
+            } else {
+                placed += 1;
+            }
+        }
+        let mut attempts = 0;
+        while placed < self.documents_per_sequence && self.cursor.waiting.len() < MOST_WAITING {
+            attempts += 1;
+            if placed == 0 && attempts > 2 * self.documents.source().len() {
+                return Err(self.nothing_fits());
+            }
+            let number = self.cursor.next;
+            self.cursor.next += 1;
+            let rejected = self.cursor.bad + self.cursor.too_long;
+            if self.place(number, &mut builder)? {
+                placed += 1;
+            } else if self.cursor.bad + self.cursor.too_long == rejected {
+                // It fits into an empty sequence, so its turn will come; this one is as full as it gets.
+                self.cursor.waiting.push(number);
+                break;
+            }
+        }
+        Ok(builder.finish(&self.shape))
+    }
+
+    /// Lays out a document; false when it is bad, too long, or does not fit into what is left.
+    fn place(&mut self, number: u64, builder: &mut LayoutBuilder) -> Result<bool, DataError> {
+        let sample = match self.documents.document(number) {
+            Ok(sample) => sample,
+            Err(error) => {
+                self.cursor.bad += 1;
+                self.first_bad.get_or_insert_with(|| error.to_string());
+                return Ok(false);
+            }
+        };
+        if builder.push_sample(&sample, &self.shape).is_ok() {
+            return Ok(true);
+        }
+        if let Err(error) = self.fits_alone(&sample) {
+            self.cursor.too_long += 1;
+            self.first_bad.get_or_insert(error);
+        }
+        Ok(false)
+    }
+
+    fn fits_alone(&self, sample: &Sample) -> Result<(), String> {
+        let mut empty = LayoutBuilder::new(Arc::clone(&self.format));
+        empty.push_sample(sample, &self.shape).map_err(|error| format!("document {}: {error}", sample.id))
+    }
+
+    fn nothing_fits(&mut self) -> DataError {
+        let reason = self.first_bad.take().unwrap_or_else(|| "documents that do not fit".into());
+        let found = format!("{} bad and {} too long; first: {reason}", self.cursor.bad, self.cursor.too_long);
+        DataError::malformed("data", "at least one document that fits the row shape in a whole epoch", found)
+    }
+}

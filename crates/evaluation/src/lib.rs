@@ -1,0 +1,22 @@
+//! From images and captions to numbers.
+//!
+//! Pictures are arrays `[count, channels, height, width]` of `f32` in [-1, 1]; captions are strings. The crate knows no model
+//! of ours and opens no run folder, so it cannot tell our pictures from anyone's.
+//!
+//! - [`retrieval`]: is a drawn picture nearest to the one that its prompt names, among all candidates?
+//! - [`captions`]: is a written caption the right one, or how near is it?
+//! - [`classifier`]: a small judge, trained on real pictures: does it see in a drawn one what the prompt said?
+//! - [`frechet`]: how far is the distribution of drawn pictures from that of real ones, in the features of a network?
+//! - [`proportion`]: a share with its 95 % interval.
+//!
+//! Nothing here prints, and nothing panics on what it is given: pictures and captions that do not fit are an
+//! [`EvaluationError`].
+
+pub mod captions;
+pub mod classifier;
+mod error;
+pub mod frechet;
+pub mod proportion;
+pub mod retrieval;
+
+pub use error::EvaluationError;

@@ -1,0 +1,126 @@
+//! Settings of an image modality.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::prediction::PredictionTarget;
+use crate::schedule::NoiseProcess;
+use crate::timestep::TimestepSampling;
+
+/// Settings of an image modality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageTowerConfig {
+    /// Height and width of a patch, in latent pixels; the image's sides are multiples of it.
+    pub patch_size: usize,
+    /// By how many latent pixels a predicted patch reaches into each of its neighbours; where patches overlap they are
+    /// added, so that their edges do not show. At most half a patch; 0 is Transfusion's linear patcher.
+    #[serde(default)]
+    pub patch_overlap: usize,
+    /// Whether every patch has a learned vector of its place in the image besides its rotary position.
+    #[serde(default)]
+    pub learned_positions: bool,
+    /// How an image becomes noise.
+    #[serde(default)]
+    pub process: NoiseProcess,
+    /// What the network puts out. Rectified flow takes `velocity` or `clean`, DDPM takes `noise` or `clean`.
+    #[serde(default)]
+    pub prediction: PredictionTarget,
+    /// The space in which the squared error is taken; the prediction's own if absent. Predicting `clean` with the error
+    /// in `velocity` weighs an image by 1/t² (2511.13720, "Just image Transformers").
+    #[serde(default)]
+    pub loss_space: Option<PredictionTarget>,
+    /// Where the network learns the timestep.
+    #[serde(default)]
+    pub timestep_conditioning: TimestepConditioning,
+    /// How timesteps are drawn in training.
+    #[serde(default)]
+    pub timesteps: TimestepSampling,
+}
+
+/// Where the network learns the timestep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestepConditioning {
+    /// An embedding of t is added to every patch before its projection (Transfusion, footnote 6).
+    #[default]
+    Patch,
+    /// An embedding of t as wide as the model is added to every projected patch. It has the parameters that Table 7 of
+    /// Transfusion implies.
+    Row,
+    /// Shift, scale and gate of every layer are functions of t (DiT's adaLN-Zero, 2212.09748).
+    AdaLn,
+}
+
+impl ImageTowerConfig {
+    /// The space in which the squared error is taken.
+    pub fn loss_space(&self) -> PredictionTarget {
+        self.loss_space.unwrap_or(self.prediction)
+    }
+
+    /// Checks the settings against each other and against the latents' shape `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self, latent_shape: [usize; 3]) -> Result<(), ImageTowerError> {
+        let [_, height, width] = latent_shape;
+        if self.patch_size == 0 || height % self.patch_size != 0 || width % self.patch_size != 0 {
+            return Err(ImageTowerError::PatchSize { found: self.patch_size, height, width });
+        }
+        if 2 * self.patch_overlap > self.patch_size {
+            return Err(ImageTowerError::Overlap { found: self.patch_overlap, patch_size: self.patch_size });
+        }
+        let natural = self.process.natural_target();
+        for (key, target) in [("prediction", self.prediction), ("loss_space", self.loss_space())] {
+            if target != natural && target != PredictionTarget::Clean {
+                return Err(ImageTowerError::Target { key, found: target, natural, process: self.process });
+            }
+        }
+        self.timesteps.validate()
+    }
+}
+
+/// Settings that do not fit together.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum ImageTowerError {
+    /// Patches do not tile the latents.
+    #[error("patch_size: expected a divisor of the latents' height {height} and width {width}, found {found}")]
+    PatchSize {
+        /// The patch size.
+        found: usize,
+        /// Of the latents.
+        height: usize,
+        /// Of the latents.
+        width: usize,
+    },
+    /// Predicted patches reach too far.
+    #[error("patch_overlap: expected at most half of patch_size = {patch_size}, found {found}")]
+    Overlap {
+        /// The overlap.
+        found: usize,
+        /// The patch size.
+        patch_size: usize,
+    },
+    /// The process does not define this target.
+    #[error("{key}: expected {natural:?} or Clean, the targets of process {process:?}, found {found:?}")]
+    Target {
+        /// The key at fault.
+        key: &'static str,
+        /// What it says.
+        found: PredictionTarget,
+        /// The process's own target.
+        natural: PredictionTarget,
+        /// The process.
+        process: NoiseProcess,
+    },
+    /// A number outside its range.
+    #[error("{key}: expected {expected}, found {found}")]
+    Range {
+        /// The key at fault.
+        key: &'static str,
+        /// The range.
+        expected: &'static str,
+        /// What it says.
+        found: f64,
+    },
+}

@@ -1,0 +1,22 @@
+//! The diffusion end: noisy latent patches in, prediction and denoising loss out.
+//!
+//! The time convention is stated in [`schedule`], the forward process is in [`noising`], the loss in [`denoising`].
+
+pub mod config;
+pub mod denoising;
+pub mod noising;
+pub mod overlap;
+pub mod patchify;
+pub mod prediction;
+pub mod schedule;
+pub mod time_embedding;
+pub mod timestep;
+pub mod tower;
+
+pub use config::{ImageTowerConfig, ImageTowerError, TimestepConditioning};
+pub use denoising::{DenoisingLoss, denoising_loss};
+pub use noising::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch, standard_normal};
+pub use prediction::PredictionTarget;
+pub use schedule::{CosineSchedule, NoiseProcess};
+pub use timestep::{TimestepDistribution, TimestepSampling, shift_timestep};
+pub use tower::ImageTower;

@@ -1,0 +1,136 @@
+//! The two ends of an image modality: patches to rows, rows to a prediction.
+//!
+//! Dimensions: `B` sequences, `N` images, `P` patches of an image, `D` width of the model, `C × H × W` latents.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::activation::silu;
+use interfuse_kernels::{Linear, WeightInit};
+
+use crate::config::{ImageTowerConfig, TimestepConditioning};
+use crate::overlap::overlap_add;
+use crate::patchify::patchify;
+use crate::time_embedding::TimeEmbedding;
+
+/// Standard deviation of the learned places at the start: they must be seen beside the noise from the first step.
+const POSITION_STD: f64 = 0.5;
+
+/// The two ends of an image modality.
+#[derive(Module, Debug)]
+pub struct ImageTower {
+    patch_in: Linear,
+    patch_out: Linear,
+    time: TimeEmbedding,
+    /// A vector for each place of a patch, if places are learned. `[P, D]`
+    positions: Option<Param<Tensor<2>>>,
+    /// Shift and scale of the last norm, for adaLN.
+    modulation: Option<Linear>,
+    #[module(skip)]
+    latent_shape: [usize; 3],
+    #[module(skip)]
+    patch_size: usize,
+    #[module(skip)]
+    patch_overlap: usize,
+    #[module(skip)]
+    conditioning: TimestepConditioning,
+}
+
+/// What a lane of images sends into the trunk.
+#[derive(Clone, Debug)]
+pub struct EmbeddedImages {
+    /// `[B, N · P, D]`
+    pub rows: Tensor<3>,
+    /// What adaLN makes its shifts, scales and gates of; absent for the other conditionings. `[B, N, D]`
+    pub condition: Option<Tensor<3>>,
+}
+
+impl ImageTower {
+    /// Ends for latents of shape `[C, H, W]`.
+    pub fn new(config: &ImageTowerConfig, latent_shape: [usize; 3], d_model: usize, init: &mut WeightInit) -> Self {
+        let [channels, height, width] = latent_shape;
+        let d_patch = config.patch_size * config.patch_size * channels;
+        let reach = config.patch_size + 2 * config.patch_overlap;
+        let patches = (height / config.patch_size) * (width / config.patch_size);
+        let adaptive = config.timestep_conditioning == TimestepConditioning::AdaLn;
+        let d_time = match config.timestep_conditioning {
+            TimestepConditioning::Patch => d_patch,
+            TimestepConditioning::Row | TimestepConditioning::AdaLn => d_model,
+        };
+        Self {
+            patch_in: Linear::with_bias(d_patch, d_model, init),
+            patch_out: Linear::with_bias(d_model, reach * reach * channels, init),
+            time: TimeEmbedding::new(d_model, d_time, init),
+            positions: config.learned_positions.then(|| init.normal([patches, d_model], POSITION_STD)),
+            modulation: adaptive.then(|| Linear::zero_with_bias(d_model, 2 * d_model, init)),
+            latent_shape,
+            patch_size: config.patch_size,
+            patch_overlap: config.patch_overlap,
+            conditioning: config.timestep_conditioning,
+        }
+    }
+
+    /// # Shapes
+    /// - `x_t`: `[B, N, C, H, W]`, `t`: `[B, N]`
+    pub fn embed(&self, x_t: Tensor<5>, t: Tensor<2>) -> EmbeddedImages {
+        let EmbeddedImages { rows, condition } = self.embed_patches(patchify(x_t, self.patch_size), t);
+        EmbeddedImages { rows: self.place(rows), condition }
+    }
+
+    fn embed_patches(&self, patches: Tensor<3>, t: Tensor<2>) -> EmbeddedImages {
+        let time = self.time.forward(t);
+        match self.conditioning {
+            TimestepConditioning::Patch => {
+                let rows = self.patch_in.forward(per_image(patches, time, |patches, time| patches + time));
+                EmbeddedImages { rows, condition: None }
+            }
+            TimestepConditioning::Row => {
+                let rows = per_image(self.patch_in.forward(patches), time, |rows, time| rows + time);
+                EmbeddedImages { rows, condition: None }
+            }
+            TimestepConditioning::AdaLn => {
+                EmbeddedImages { rows: self.patch_in.forward(patches), condition: Some(silu(time)) }
+            }
+        }
+    }
+
+    /// Adds the learned places.
+    fn place(&self, rows: Tensor<3>) -> Tensor<3> {
+        let Some(positions) = &self.positions else { return rows };
+        let [batch, all_rows, width] = rows.dims();
+        let [patches, _] = positions.dims();
+        let placed = rows.reshape([batch, all_rows / patches, patches, width]) + positions.val().unsqueeze::<4>();
+        placed.reshape([batch, all_rows, width])
+    }
+
+    /// The prediction, image by image.
+    ///
+    /// # Shapes
+    /// - `rows`: `[B, N · P, D]`, `condition`: `[B, N, D]`; returns `[B, N, C, H, W]`
+    pub fn predict(&self, rows: Tensor<3>, condition: Option<Tensor<3>>) -> Tensor<5> {
+        let rows = match (&self.modulation, condition) {
+            (Some(modulation), Some(condition)) => {
+                let mut terms = modulation.forward(condition).chunk(2, 2).into_iter();
+                match (terms.next(), terms.next()) {
+                    (Some(shift), Some(scale)) => {
+                        let rows = per_image(rows, scale.add_scalar(1.0), |rows, scale| rows * scale);
+                        per_image(rows, shift, |rows, shift| rows + shift)
+                    }
+                    _ => rows,
+                }
+            }
+            _ => rows,
+        };
+        overlap_add(self.patch_out.forward(rows), self.patch_size, self.patch_overlap, self.latent_shape)
+    }
+}
+
+/// Applies `f` to the rows and one vector an image.
+///
+/// # Shapes
+/// - `rows`: `[B, N · P, W]`, `vectors`: `[B, N, W]`; `f` sees `[B, N, P, W]` and `[B, N, 1, W]`
+fn per_image(rows: Tensor<3>, vectors: Tensor<3>, f: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>) -> Tensor<3> {
+    let [batch, all_rows, width] = rows.dims();
+    let [_, images, _] = vectors.dims();
+    let grouped = rows.reshape([batch, images, all_rows / images, width]);
+    f(grouped, vectors.unsqueeze_dim(2)).reshape([batch, all_rows, width])
+}

@@ -1,0 +1,191 @@
+//! Attention in which each row sees a contiguous range of reading order.
+//!
+//! Dimensions: `B` batch, `Sq` query rows, `Sk` key rows, `H` query heads, `G` key/value heads (`G` divides `H`),
+//! `Dh` width of a head.
+//!
+//! ```text
+//! may_attend(i, j)  =  visible_from[i] ≤ order[j] < visible_until[i]
+//! out[i]            =  Σ_j softmax_j(q_i · k_j / √Dh | may_attend(i, j)) v_j
+//! ```
+//!
+//! The rows may lie in any order: who sees whom is a matter of the three integers alone. A row that sees nothing yields
+//! zeros, never NaN.
+
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Int, Tensor};
+
+/// What is added to the score of a hidden key: so far below any score that its weight is exactly zero in `f32`, and
+/// still finite in `bf16`.
+const HIDDEN: f32 = -1e30;
+
+/// For each query row the range of reading order that it sees, and for each key row its place in that order.
+#[derive(Clone, Debug)]
+pub struct VisibleRanges {
+    key_order: Tensor<2, Int>,
+    visible_from: Tensor<2, Int>,
+    visible_until: Tensor<2, Int>,
+    /// The comparison of the three arrays, made at most once for all layers.
+    comparison: Arc<OnceLock<Comparison>>,
+}
+
+/// The ranges written out for every pair of rows.
+#[derive(Clone, Debug)]
+struct Comparison {
+    /// 0 where the key is visible, [`HIDDEN`] elsewhere. `[B, 1, Sq, Sk]`
+    bias: Tensor<4>,
+    /// 1 for a row that sees anything, else 0. `[B, Sq, 1, 1]`
+    sees_any: Tensor<4>,
+}
+
+impl VisibleRanges {
+    /// # Shapes
+    /// - `key_order`: `[B, Sk]`
+    /// - `visible_from`, `visible_until`: `[B, Sq]`
+    pub fn new(key_order: Tensor<2, Int>, visible_from: Tensor<2, Int>, visible_until: Tensor<2, Int>) -> Self {
+        Self { key_order, visible_from, visible_until, comparison: Arc::new(OnceLock::new()) }
+    }
+
+    /// The reading order of the keys. `[B, Sk]`
+    pub fn key_order(&self) -> Tensor<2, Int> {
+        self.key_order.clone()
+    }
+
+    /// The same query rows with more keys before their own.
+    ///
+    /// # Shapes
+    /// - `prefix_order`: `[B, Sp]`
+    pub fn with_prefix(&self, prefix_order: Tensor<2, Int>) -> Self {
+        let key_order = Tensor::cat(vec![prefix_order, self.key_order.clone()], 1);
+        Self::new(key_order, self.visible_from.clone(), self.visible_until.clone())
+    }
+
+    fn comparison(&self) -> &Comparison {
+        self.comparison.get_or_init(|| {
+            let [batch, queries] = self.visible_from.dims();
+            let [_, keys] = self.key_order.dims();
+            let order = self.key_order.clone().unsqueeze_dim::<3>(1).expand([batch, queries, keys]);
+            let from = self.visible_from.clone().unsqueeze_dim::<3>(2).expand([batch, queries, keys]);
+            let until = self.visible_until.clone().unsqueeze_dim::<3>(2).expand([batch, queries, keys]);
+            let visible = order.clone().greater_equal(from).bool_and(order.lower(until));
+            let sees_any = visible.clone().any_dim(2).float().reshape([batch, queries, 1, 1]);
+            let bias = visible.bool_not().float().mul_scalar(HIDDEN).unsqueeze_dim::<4>(1);
+            Comparison { bias, sees_any }
+        })
+    }
+}
+
+/// Attention of every query row to the keys in its range; grouped-query when there are fewer key heads than query heads.
+///
+/// # Shapes
+/// - `q`: `[B, Sq, H, Dh]`, `k` and `v`: `[B, Sk, G, Dh]`
+/// - returns `[B, Sq, H, Dh]`
+pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
+    let [batch, queries, heads, head_dim] = q.dims();
+    let [_, keys, kv_heads, _] = k.dims();
+    let group = heads / kv_heads;
+    let mask = visible.comparison();
+
+    // Query heads that share a key head become rows of one matrix product.
+    let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * queries, head_dim]);
+    let k = k.permute([0, 2, 3, 1]);
+    let v = v.swap_dims(1, 2);
+
+    let scores = q.mul_scalar(1.0 / (head_dim as f64).sqrt()).matmul(k);
+    let scores = scores.reshape([batch, heads, queries, keys]) + mask.bias.clone();
+    let weights = softmax(scores, 3).reshape([batch, kv_heads, group * queries, keys]);
+    let out = weights.matmul(v).reshape([batch, heads, queries, head_dim]).swap_dims(1, 2);
+    // The softmax of a row whose keys are all hidden is uniform; such a row must yield nothing.
+    out * mask.sees_any.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    fn ints(rows: &[i32], device: &Device) -> Tensor<2, Int> {
+        Tensor::from_data(TensorData::new(rows.to_vec(), [1, rows.len()]), device)
+    }
+
+    fn ramp(shape: [usize; 4], scale: f32, device: &Device) -> Tensor<4> {
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|i| (i as f32 * scale).sin()).collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// Written out with loops from the formula at the top of the file.
+    fn by_hand(q: &[f32], k: &[f32], v: &[f32], dims: [usize; 4], ranges: (&[i32], &[i32], &[i32])) -> Vec<f32> {
+        let [queries, keys, heads, dh] = dims;
+        let (order, from, until) = ranges;
+        let mut out = vec![0.0; queries * heads * dh];
+        for h in 0..heads {
+            for i in 0..queries {
+                let seen: Vec<usize> = (0..keys).filter(|&j| from[i] <= order[j] && order[j] < until[i]).collect();
+                let score = |j: usize| -> f32 {
+                    let dot: f32 = (0..dh).map(|c| q[(i * heads + h) * dh + c] * k[(j * heads + h) * dh + c]).sum();
+                    (dot / (dh as f32).sqrt()).exp()
+                };
+                let total: f32 = seen.iter().map(|&j| score(j)).sum();
+                for &j in &seen {
+                    for c in 0..dh {
+                        out[(i * heads + h) * dh + c] += score(j) / total * v[(j * heads + h) * dh + c];
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn equals_the_formula_for_shuffled_rows_and_a_row_that_sees_nothing() {
+        let device = Device::flex();
+        let (queries, keys, heads, dh) = (3, 5, 2, 4);
+        let (order, from, until) = ([3, 0, 4, 1, 2], [0, 2, 0], [3, 5, 0]);
+        let q = ramp([1, queries, heads, dh], 0.7, &device);
+        let k = ramp([1, keys, heads, dh], 1.3, &device);
+        let v = ramp([1, keys, heads, dh], 0.37, &device);
+        let values = |t: &Tensor<4>| t.to_data().try_to_vec::<f32>().unwrap();
+        let expected =
+            by_hand(&values(&q), &values(&k), &values(&v), [queries, keys, heads, dh], (&order, &from, &until));
+
+        let visible = VisibleRanges::new(ints(&order, &device), ints(&from, &device), ints(&until, &device));
+        let out = values(&ranged_attention(q, k, v, &visible));
+
+        for (found, expected) in out.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} against {expected}");
+        }
+        assert!(out[2 * heads * dh..].iter().all(|&x| x == 0.0), "the blind row must be zero");
+    }
+
+    #[test]
+    fn grouped_queries_equal_repeated_keys() {
+        let device = Device::flex();
+        let q = ramp([2, 3, 4, 4], 0.7, &device);
+        let k = ramp([2, 3, 2, 4], 1.3, &device);
+        let v = ramp([2, 3, 2, 4], 0.37, &device);
+        let range = |rows: [i32; 3]| ints(&rows, &device).expand([2, 3]);
+        let visible = VisibleRanges::new(range([0, 1, 2]), range([0, 0, 0]), range([1, 2, 3]));
+        let repeated = |x: Tensor<4>| x.unsqueeze_dim::<5>(3).expand([2, 3, 2, 2, 4]).reshape([2, 3, 4, 4]);
+
+        let grouped = ranged_attention(q.clone(), k.clone(), v.clone(), &visible);
+        let plain = ranged_attention(q, repeated(k), repeated(v), &visible);
+
+        assert!((grouped - plain).abs().max().into_scalar::<f32>() < 1e-6);
+    }
+
+    #[test]
+    fn a_blind_row_has_finite_gradients() {
+        let device = Device::flex().autodiff();
+        let q = ramp([1, 2, 1, 4], 0.7, &device).require_grad();
+        let k = ramp([1, 2, 1, 4], 1.3, &device).require_grad();
+        let visible = VisibleRanges::new(ints(&[0, 1], &device), ints(&[0, 0], &device), ints(&[1, 0], &device));
+        let out = ranged_attention(q.clone(), k.clone(), k.clone(), &visible);
+        let grads = out.sum().backward();
+        for grad in [q.grad(&grads), k.grad(&grads)] {
+            let values = grad.expect("gradient").to_data().try_to_vec::<f32>().unwrap();
+            assert!(values.iter().all(|g| g.is_finite()));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The few differentiable operations that the model is made of.
+//!
+//! Each operation has one portable definition in Burn primitives, which runs on every device and is differentiated by
+//! Burn's autodiff. A fast implementation for a device stands beside its definition and is tested against it.
+//! Nothing here knows a model, a token or a picture.
+//!
+//! | operation | file |
+//! |---|---|
+//! | attention over ranges of reading order | [`attention`] |
+//! | rotary position embedding | [`rope`] |
+//! | root-mean-square norm | [`rms_norm`] |
+//! | gated feed-forward activation | [`swiglu`] |
+//! | softmax cross-entropy with z-loss | [`cross_entropy`] |
+//! | a linear map and its initial weights | [`linear`], [`init`] |
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod init;
+pub mod linear;
+pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
+
+pub use attention::{VisibleRanges, ranged_attention};
+pub use cross_entropy::{CrossEntropy, cross_entropy};
+pub use init::WeightInit;
+pub use linear::Linear;
+pub use rms_norm::rms_norm;
+pub use rope::{RopeTable, rotate};
+pub use swiglu::swiglu;

@@ -1,0 +1,55 @@
+//! A linear map over the last axis.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use crate::init::WeightInit;
+
+/// `y = x W (+ b)`. In a checkpoint the weight is stored as PyTorch stores it, `[d_out, d_in]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[d_in, d_out]`
+    pub weight: Param<Tensor<2>>,
+    /// `[d_out]`
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Normal weights of variance `1 / d_in` (LeCun) and no bias, as everywhere in a Llama block.
+    pub fn new(d_in: usize, d_out: usize, init: &mut WeightInit) -> Self {
+        Self::scaled(d_in, d_out, 1.0, init)
+    }
+
+    /// As [`Self::new`], with the weights times `scale`; the residual branches of a deep model start small.
+    pub fn scaled(d_in: usize, d_out: usize, scale: f64, init: &mut WeightInit) -> Self {
+        let std = scale / (d_in as f64).sqrt();
+        Self { weight: init.normal([d_in, d_out], std), bias: None }
+    }
+
+    /// All weights zero, and a zero bias.
+    pub fn zero_with_bias(d_in: usize, d_out: usize, init: &mut WeightInit) -> Self {
+        Self { weight: init.constant([d_in, d_out], 0.0), bias: Some(init.constant([d_out], 0.0)) }
+    }
+
+    /// With a zero bias.
+    pub fn with_bias(d_in: usize, d_out: usize, init: &mut WeightInit) -> Self {
+        let bias = Some(init.constant([d_out], 0.0));
+        Self { bias, ..Self::new(d_in, d_out, init) }
+    }
+
+    /// # Shapes
+    /// - `x`: `[…, d_in]`; returns `[…, d_out]`
+    pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
+        let mut shape = x.dims();
+        let [d_in, d_out] = self.weight.dims();
+        let rows: usize = shape[..R - 1].iter().product();
+        // One product over all rows: a batched product would read the weight once for each element of the batch.
+        let y = x.reshape([rows, d_in]).matmul(self.weight.val());
+        let y = match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze::<2>(),
+            None => y,
+        };
+        shape[R - 1] = d_out;
+        y.reshape(shape)
+    }
+}

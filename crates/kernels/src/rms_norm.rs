@@ -1,0 +1,31 @@
+//! Root-mean-square norm (Zhang and Sennrich, 1910.07467).
+
+use burn::tensor::Tensor;
+
+/// `x / √(mean(x²) + epsilon) · weight` over the last axis.
+///
+/// # Shapes
+/// - `x`: `[…, D]`, `weight`: `[D]`; returns the shape of `x`
+pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
+    let mean_square = x.clone().square().mean_dim(R - 1);
+    let scale = mean_square.add_scalar(epsilon).sqrt().recip();
+    x * scale * weight.unsqueeze::<R>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_row_comes_out_with_unit_mean_square_times_the_weight() {
+        let device = Device::flex();
+        let x = Tensor::<2>::from_floats([[3.0, -4.0], [0.0, 0.0]], &device);
+        let weight = Tensor::<1>::from_floats([1.0, 2.0], &device);
+        let out = rms_norm(x, weight, 1e-6).to_data().try_to_vec::<f32>().unwrap();
+        let scale = 1.0 / 12.5f32.sqrt();
+        for (found, expected) in out.iter().zip([3.0 * scale, -8.0 * scale, 0.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-5, "{found} against {expected}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Settings of the trunk.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Settings of the trunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkConfig {
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Number of layers.
+    pub n_layers: usize,
+    /// Number of query heads; a divisor of `d_model`.
+    pub n_heads: usize,
+    /// Number of key/value heads, a divisor of `n_heads`; as many as query heads if absent.
+    #[serde(default)]
+    pub n_kv_heads: Option<usize>,
+    /// Width of the feed-forward; Llama's `256 · ceil(⌊8/3 d_model⌋ / 256)` if absent.
+    #[serde(default)]
+    pub d_ff: Option<usize>,
+    /// Where the norms stand.
+    #[serde(default)]
+    pub norm: NormPlacement,
+    /// Whether queries and keys are normed head by head (Chameleon, 2405.09818, section 2.3).
+    #[serde(default)]
+    pub qk_norm: bool,
+    /// Base of the rotary angles.
+    #[serde(default = "default_rope_theta")]
+    pub rope_theta: f64,
+    /// Added to the mean square under the root.
+    #[serde(default = "default_norm_epsilon")]
+    pub norm_epsilon: f64,
+}
+
+fn default_rope_theta() -> f64 {
+    1e4
+}
+
+fn default_norm_epsilon() -> f64 {
+    1e-5
+}
+
+/// Where the norms stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormPlacement {
+    /// On the input of a sub-layer (Llama, and Transfusion): `x + f(norm(x))`.
+    #[default]
+    Pre,
+    /// On the output of a sub-layer, inside the residual (Algorithm 1 of MoT; Chameleon 34B): `x + norm(f(x))`.
+    Post,
+}
+
+impl TrunkConfig {
+    /// Number of key/value heads.
+    pub fn kv_heads(&self) -> usize {
+        self.n_kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// Width of a head.
+    pub fn head_dim(&self) -> usize {
+        self.d_model / self.n_heads
+    }
+
+    /// Width of the feed-forward.
+    pub fn feed_forward(&self) -> usize {
+        self.d_ff.unwrap_or_else(|| (8 * self.d_model / 3).div_ceil(256) * 256)
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrunkError> {
+        let fail = |key, expected: String, found: String| Err(TrunkError { key, expected, found });
+        for (key, size) in [("d_model", self.d_model), ("n_layers", self.n_layers), ("n_heads", self.n_heads)] {
+            if size == 0 {
+                return fail(key, "at least 1".into(), "0".into());
+            }
+        }
+        if self.d_model % self.n_heads != 0 {
+            return fail("n_heads", format!("a divisor of d_model = {}", self.d_model), self.n_heads.to_string());
+        }
+        if self.head_dim() % 2 != 0 {
+            let found = format!("{} heads of width {}", self.n_heads, self.head_dim());
+            return fail("n_heads", "heads of even width, which rotary positions need".into(), found);
+        }
+        if self.kv_heads() == 0 || self.n_heads % self.kv_heads() != 0 {
+            let expected = format!("a divisor of n_heads = {}", self.n_heads);
+            return fail("n_kv_heads", expected, self.kv_heads().to_string());
+        }
+        if self.feed_forward() == 0 {
+            return fail("d_ff", "at least 1".into(), "0".into());
+        }
+        if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
+            return fail("rope_theta", "a number above 1".into(), self.rope_theta.to_string());
+        }
+        if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
+            return fail("norm_epsilon", "a number in (0, 1)".into(), self.norm_epsilon.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// A setting outside its range.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{key}: expected {expected}, found {found}")]
+pub struct TrunkError {
+    /// The key at fault.
+    pub key: &'static str,
+    /// What fits.
+    pub expected: String,
+    /// What it says.
+    pub found: String,
+}

@@ -1,0 +1,59 @@
+//! One layer of the trunk: every expert on its own rows, attention over all.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
+
+use crate::adaptive::StreamCondition;
+use crate::attention::shared_attention;
+use crate::cache::LayerCache;
+use crate::config::TrunkConfig;
+use crate::expert::ExpertLayer;
+use crate::partition::Streams;
+
+/// One layer of the trunk.
+#[derive(Module, Debug)]
+pub struct Layer {
+    /// One for each part of the partition.
+    pub experts: Vec<ExpertLayer>,
+}
+
+/// What all layers share: where the rows stand and what they see.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// Angles of the new rows, in stream order.
+    pub rope: RopeTable,
+    /// Ranges of the new rows over the cache's keys and their own.
+    pub visible: VisibleRanges,
+    /// By expert.
+    pub conditions: Vec<Option<StreamCondition>>,
+}
+
+impl Layer {
+    /// Fresh weights; `conditioned` says which experts' rows may have a condition.
+    pub fn new(config: &TrunkConfig, conditioned: &[bool], init: &mut WeightInit) -> Self {
+        Self { experts: conditioned.iter().map(|&conditioned| ExpertLayer::new(config, conditioned, init)).collect() }
+    }
+
+    /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them. Also returns the keys and
+    /// values of all rows seen.
+    pub(crate) fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> (Streams, LayerCache) {
+        let terms: Vec<_> = self
+            .experts
+            .iter()
+            .zip(&streams)
+            .zip(&rows.conditions)
+            .map(|((expert, stream), condition)| stream.as_ref().and(expert.terms(condition.as_ref())))
+            .collect();
+        let projected = self.experts.iter().zip(&streams).zip(&terms).map(|((expert, stream), terms)| {
+            let stream: Tensor<3> = stream.clone()?;
+            Some(expert.project(stream, terms.as_ref().map(|terms| &terms[0])))
+        });
+        let (attended, seen) = shared_attention(projected.collect(), &rows.rope, &rows.visible, cache);
+        let finished = self.experts.iter().zip(streams).zip(attended).zip(&terms);
+        let streams = finished
+            .map(|(((expert, stream), attended), terms)| Some(expert.finish(stream?, attended?, terms.as_ref())))
+            .collect();
+        (streams, seen)
+    }
+}

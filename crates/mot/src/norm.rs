@@ -1,0 +1,27 @@
+//! A norm with its weight.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use interfuse_kernels::{WeightInit, rms_norm};
+
+/// [`rms_norm`] with a learned weight.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    /// `[D]`
+    pub weight: Param<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+}
+
+impl RmsNorm {
+    /// A norm whose weight is one.
+    pub fn new(width: usize, epsilon: f64, init: &mut WeightInit) -> Self {
+        Self { weight: init.constant([width], 1.0), epsilon }
+    }
+
+    /// # Shapes
+    /// - `x`: `[…, D]`; returns the same
+    pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
+        rms_norm(x, self.weight.val(), self.epsilon)
+    }
+}

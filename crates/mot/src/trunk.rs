@@ -1,0 +1,80 @@
+//! All layers, and a last norm for each expert.
+
+use burn::module::Module;
+use interfuse_kernels::rope::RopeFrequencies;
+use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
+use interfuse_sequence::{PositionScheme, RowGeometry};
+
+use crate::adaptive::StreamCondition;
+use crate::cache::CacheUse;
+use crate::config::TrunkConfig;
+use crate::layer::{Layer, Rows};
+use crate::norm::RmsNorm;
+use crate::partition::Streams;
+
+/// The trunk: rows in, rows out.
+#[derive(Module, Debug)]
+pub struct Trunk {
+    /// From the first to the last.
+    pub layers: Vec<Layer>,
+    /// One for each expert, before the towers' heads.
+    pub final_norms: Vec<RmsNorm>,
+    #[module(skip)]
+    frequencies: RopeFrequencies,
+}
+
+/// What goes through the trunk.
+#[derive(Clone, Debug)]
+pub struct TrunkInput {
+    /// By expert.
+    pub streams: Streams,
+    /// Of all rows, in the order in which the streams lie side by side.
+    pub geometry: RowGeometry,
+    /// By expert.
+    pub conditions: Vec<Option<StreamCondition>>,
+}
+
+impl Trunk {
+    /// Fresh weights; `conditioned` says for each expert whether its rows may have a condition.
+    pub fn new(config: &TrunkConfig, positions: PositionScheme, conditioned: &[bool], init: &mut WeightInit) -> Self {
+        let frequencies = match positions {
+            PositionScheme::Sequential | PositionScheme::Shared => RopeFrequencies::sequential,
+            PositionScheme::Axial => RopeFrequencies::axial,
+        };
+        Self {
+            layers: (0..config.n_layers).map(|_| Layer::new(config, conditioned, init)).collect(),
+            final_norms: conditioned
+                .iter()
+                .map(|_| RmsNorm::new(config.d_model, config.norm_epsilon, init))
+                .collect(),
+            frequencies: frequencies(config.head_dim(), config.rope_theta),
+        }
+    }
+
+    /// Runs all layers.
+    pub fn forward(&self, input: TrunkInput, mut cache: CacheUse<'_>) -> Streams {
+        let RowGeometry { order, visible_from, visible_until, positions } = input.geometry;
+        let own = VisibleRanges::new(order.clone(), visible_from, visible_until);
+        let visible = match cache.visible().and_then(|cache| cache.order()) {
+            Some(prefix) => own.with_prefix(prefix),
+            None => own,
+        };
+        let rope = RopeTable::new(positions, &self.frequencies);
+        let rows = Rows { rope, visible, conditions: input.conditions };
+
+        let mut streams = input.streams;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let before = cache.visible().and_then(|cache| cache.layer(index));
+            let (next, seen) = layer.forward(streams, &rows, before);
+            streams = next;
+            if let CacheUse::Append(cache) = &mut cache {
+                cache.set_layer(index, seen);
+            }
+        }
+        if let CacheUse::Append(cache) = cache {
+            cache.append_order(order);
+        }
+        let finals = self.final_norms.iter().zip(streams);
+        finals.map(|(norm, stream)| stream.map(|stream| norm.forward(stream))).collect()
+    }
+}

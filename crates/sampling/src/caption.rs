@@ -1,0 +1,66 @@
+//! Captions of pictures: the picture is read clean, at t = 0, and the model writes until EOS.
+
+use burn::tensor::{Tensor, TensorData};
+use interfuse_data::Picture;
+
+use crate::config::SamplingConfig;
+use crate::error::SamplingError;
+use crate::pretrained::Pretrained;
+use crate::session::Session;
+use crate::write::{Decoder, greedy_tokens};
+
+/// Captions pictures of the model's size; `progress` hears how many are done.
+///
+/// # Errors
+/// When a setting or a picture does not fit the model.
+pub fn caption(
+    pretrained: &Pretrained,
+    pictures: &[Picture],
+    config: &SamplingConfig,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<String>, SamplingError> {
+    config.validate()?;
+    let mut captions = Vec::with_capacity(pictures.len());
+    for batch in pictures.chunks(config.max_batch) {
+        let latents = encode(pretrained, batch)?;
+        let ids = caption_batch(pretrained, latents, config)?;
+        for ids in ids {
+            captions.push(pretrained.tokenizer.decode(&ids)?.trim().to_string());
+        }
+        progress(captions.len());
+    }
+    Ok(captions)
+}
+
+fn caption_batch(
+    pretrained: &Pretrained,
+    latents: Tensor<4>,
+    config: &SamplingConfig,
+) -> Result<Vec<Vec<u32>>, SamplingError> {
+    let [count, _, _, _] = latents.dims();
+    let special = pretrained.card.special_tokens;
+    let mut session = Session::new(pretrained, count)?;
+    session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
+    let span = session.open_span(&vec![true; count]);
+    session.commit(&span, latents);
+    let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
+    let mut decoder = Decoder::new(&mut session, logits, config.max_tokens);
+    // A caption ends with EOS; a model that wants to draw another picture has said all it had to say.
+    decoder.run(|logits| Ok(greedy_tokens(logits)), |token| token == special.eos || token == special.boi)
+}
+
+fn encode(pretrained: &Pretrained, pictures: &[Picture]) -> Result<Tensor<4>, SamplingError> {
+    let expected = pretrained.card.picture_shape;
+    let [channels, height, width] = pretrained.card.model.latent_shape;
+    let mut values = Vec::with_capacity(pictures.len() * channels * height * width);
+    for (index, picture) in pictures.iter().enumerate() {
+        let found = picture.pixels().shape().to_vec();
+        if found != expected {
+            let name = format!("number {index}");
+            return Err(SamplingError::Picture { name, found, expected: expected.to_vec() });
+        }
+        values.extend(pretrained.codec.encode(picture.to_unit_range())?);
+    }
+    let data = TensorData::new(values, [pictures.len(), channels, height, width]);
+    Ok(Tensor::from_data(data, &pretrained.device))
+}

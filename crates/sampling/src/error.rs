@@ -1,0 +1,72 @@
+//! What can go wrong between a prompt and a picture.
+
+use interfuse_data::DataError;
+use interfuse_transfusion::{ConfigError, WeightsError};
+use interfuse_vae::CodecError;
+use thiserror::Error;
+
+/// Any failure of this crate.
+#[derive(Debug, Error)]
+pub enum SamplingError {
+    /// A setting outside its range.
+    #[error("sampling.{key}: expected {expected}, found {found}")]
+    Setting {
+        /// The key at fault.
+        key: &'static str,
+        /// What fits.
+        expected: String,
+        /// What it says.
+        found: String,
+    },
+    /// A prompt that is too long.
+    #[error("the prompt {prompt:?} has {found} tokens, but the model was trained on rows of at most {limit}")]
+    PromptTooLong {
+        /// The prompt.
+        prompt: String,
+        /// Its tokens, markers included.
+        found: usize,
+        /// The most tokens of the training rows.
+        limit: usize,
+    },
+    /// The model lacks a modality that the task needs.
+    #[error("this model has no modality with objective `{0}`, which the task needs")]
+    NoModality(&'static str),
+    /// A file of a checkpoint is missing or malformed.
+    #[error("{path}: expected {expected}, found {found}")]
+    Checkpoint {
+        /// The file.
+        path: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The picture is of another size than the model's.
+    #[error("the picture {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
+    Picture {
+        /// The picture.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The model's.
+        expected: Vec<usize>,
+    },
+    /// From the model's settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// From the weights' file.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// From the tokenizer or a picture.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// From the codec.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+impl SamplingError {
+    pub(crate) fn setting(key: &'static str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Setting { key, expected: expected.to_string(), found: found.to_string() }
+    }
+}

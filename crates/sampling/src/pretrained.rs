@@ -1,0 +1,124 @@
+//! The folder that a trained model is kept in: all that sampling needs, and nothing of training.
+//!
+//! ```text
+//! config.json         sizes, objective, special tokens, codec            (ModelCard)
+//! model.safetensors   the weights
+//! ema.safetensors     their moving average, which samples better
+//! tokenizer.json      Hugging Face's format
+//! ```
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use interfuse_data::{SpecialTokens, Tokenizer};
+use interfuse_kernels::WeightInit;
+use interfuse_transfusion::{ModelConfig, Transfusion, load_weights};
+use interfuse_vae::{Codec, CodecConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::SamplingError;
+
+/// `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Always `transfusion`.
+    pub model_type: String,
+    /// Version of this layout.
+    pub format_version: u32,
+    /// Optimiser steps behind the weights.
+    pub step: u64,
+    /// Settings of the model, with every size filled in.
+    pub model: ModelConfig,
+    /// Turns latents into pixels.
+    pub codec: CodecConfig,
+    /// `[channels, height, width]` of a picture, in pixels.
+    pub picture_shape: [usize; 3],
+    /// The most text rows of a training sequence; longer prompts are refused.
+    pub max_text_rows: usize,
+    /// Ids of the markers.
+    pub special_tokens: SpecialTokens,
+}
+
+/// `model_type` of a card.
+pub const MODEL_TYPE: &str = "transfusion";
+/// `format_version` of a card.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A model ready for sampling.
+pub struct Pretrained {
+    /// What it is.
+    pub card: ModelCard,
+    /// Its weights.
+    pub model: Transfusion,
+    /// Text to ids.
+    pub tokenizer: Tokenizer,
+    /// Latents to pixels.
+    pub codec: Box<dyn Codec>,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl Pretrained {
+    /// Opens a checkpoint folder; the moving average of the weights if it is there and wanted.
+    ///
+    /// # Errors
+    /// When a file is missing, malformed or does not fit the others; names the file.
+    pub fn open(folder: &Path, prefer_ema: bool, device: &Device) -> Result<Self, SamplingError> {
+        let card = read_card(folder)?;
+        let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
+        check_tokenizer(&card, &tokenizer, folder)?;
+        let ema = folder.join("ema.safetensors");
+        let weights = if prefer_ema && ema.exists() { ema } else { folder.join("model.safetensors") };
+        let blank = Transfusion::new(&card.model, &mut WeightInit::new(0, device))?;
+        Ok(Self {
+            model: load_weights(blank, &weights)?,
+            codec: card.codec.open(card.picture_shape[0])?,
+            tokenizer,
+            card,
+            device: device.clone(),
+        })
+    }
+}
+
+/// Reads `config.json`.
+///
+/// # Errors
+/// When it is missing, no JSON, or of another kind of model.
+pub fn read_card(folder: &Path) -> Result<ModelCard, SamplingError> {
+    let path = folder.join("config.json");
+    let fail = |expected: &str, found: String| SamplingError::Checkpoint {
+        path: path.display().to_string(),
+        expected: expected.into(),
+        found,
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| fail("the config.json of an Interfuse checkpoint", error.to_string()))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| fail("valid JSON", error.to_string()))?;
+    let kind = value.get("model_type").and_then(|kind| kind.as_str()).unwrap_or("nothing");
+    if kind != MODEL_TYPE {
+        return Err(fail("\"model_type\": \"transfusion\"", format!("{kind:?}: a checkpoint of another program")));
+    }
+    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+    if version != Some(FORMAT_VERSION.into()) {
+        return Err(fail(&format!("\"format_version\": {FORMAT_VERSION}"), format!("{version:?}")));
+    }
+    serde_json::from_value(value).map_err(|error| fail("the settings of a model", error.to_string()))
+}
+
+fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Result<(), SamplingError> {
+    use interfuse_transfusion::TowerConfig;
+    let vocab = card.model.modalities.values().find_map(|tower| match tower {
+        TowerConfig::NextToken(text) => Some(text.vocab_size),
+        TowerConfig::Denoise(_) => None,
+    });
+    let fits = tokenizer.special() == card.special_tokens && vocab.is_none_or(|vocab| vocab >= tokenizer.vocab_size());
+    if fits {
+        return Ok(());
+    }
+    Err(SamplingError::Checkpoint {
+        path: folder.join("tokenizer.json").display().to_string(),
+        expected: format!("at most {} ids with markers {:?}", vocab.unwrap_or(0), card.special_tokens),
+        found: format!("{} ids with markers {:?}", tokenizer.vocab_size(), tokenizer.special()),
+    })
+}

@@ -1,0 +1,133 @@
+//! Sequences that grow against a cache, many at once.
+//!
+//! Dimensions: `B` sequences, `V` vocabulary, `C × H × W` latents.
+//!
+//! All sequences of a session run as one batch. They may be of different lengths: a sequence that has nothing to add to a
+//! pass adds padding, which nobody sees, so it costs rows and changes nothing.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use interfuse_mot::{CacheUse, KvCache};
+use interfuse_sequence::{Batch, LaneRows, LayoutBuilder, Objective, SequenceLayout};
+use interfuse_transfusion::{LaneInput, ModelInput, Transfusion};
+
+use crate::error::SamplingError;
+use crate::pretrained::Pretrained;
+
+/// Growing sequences.
+pub struct Session<'m> {
+    model: &'m Transfusion,
+    device: Device,
+    builders: Vec<LayoutBuilder>,
+    cache: KvCache,
+    text_lane: usize,
+    image_lane: usize,
+}
+
+/// An image span that has been laid out for some of the sequences, ready to be denoised.
+pub struct OpenSpan {
+    /// Rows of the span, padding where a sequence has none.
+    batch: Batch,
+    /// Whether each sequence has the span.
+    pub drawing: Vec<bool>,
+}
+
+impl<'m> Session<'m> {
+    /// `sequences` empty sequences.
+    ///
+    /// # Errors
+    /// When the model lacks text or images.
+    pub fn new(pretrained: &'m Pretrained, sequences: usize) -> Result<Self, SamplingError> {
+        let config = &pretrained.card.model;
+        let lane = |objective, name| config.lane_of(objective).ok_or(SamplingError::NoModality(name));
+        let format = config.sequence_format();
+        Ok(Self {
+            model: &pretrained.model,
+            device: pretrained.device.clone(),
+            builders: (0..sequences).map(|_| LayoutBuilder::new(Arc::clone(&format))).collect(),
+            cache: KvCache::default(),
+            text_lane: lane(Objective::NextToken, "next_token")?,
+            image_lane: lane(Objective::Denoise, "denoise")?,
+        })
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.builders.len()
+    }
+
+    /// Whether there is no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.builders.is_empty()
+    }
+
+    /// Appends tokens to every sequence (none to some) and returns the logits after the last of each. `[B, V]`; the logits
+    /// of a sequence without tokens mean nothing. `None` when no sequence has any.
+    pub fn append_tokens(&mut self, tokens: &[Vec<u32>]) -> Option<Tensor<2>> {
+        let layouts = self.lay_out(|index, builder, lane| builder.push_tokens(lane.0, &tokens[index], None));
+        let batch = Batch::new(&layouts, &self.device);
+        let input = self.token_input(&batch)?;
+        let predictions = self.model.forward(input, CacheUse::Append(&mut self.cache));
+        let logits = predictions.logits(self.text_lane)?;
+        let [sequences, rows, vocab] = logits.dims();
+        let last: Vec<i32> = tokens
+            .iter()
+            .enumerate()
+            .map(|(index, tokens)| (index * rows + tokens.len().max(1) - 1) as i32)
+            .collect();
+        let last = Tensor::<1, Int>::from_data(TensorData::new(last, [sequences]), &self.device);
+        Some(logits.reshape([sequences * rows, vocab]).select(0, last))
+    }
+
+    /// Lays out an image in those sequences that draw one.
+    pub fn open_span(&mut self, drawing: &[bool]) -> OpenSpan {
+        let layouts = self.lay_out(|index, builder, lane| {
+            if drawing[index] {
+                builder.push_blank_image(lane.1, 0, 0);
+            }
+        });
+        OpenSpan { batch: Batch::new(&layouts, &self.device), drawing: drawing.to_vec() }
+    }
+
+    /// What the model says of the span's noisy latents at time `t`, against the frozen cache. `[B, C, H, W]`
+    pub fn predict(&self, span: &OpenSpan, x_t: Tensor<4>, t: f32) -> Option<Tensor<4>> {
+        self.run_span(span, x_t, t, CacheUse::Read(&self.cache))
+    }
+
+    /// Appends the finished image to the cache, encoded once more as a clean one, at t = 0: so what follows sees no trace
+    /// of noise.
+    pub fn commit(&mut self, span: &OpenSpan, x_0: Tensor<4>) {
+        let mut cache = std::mem::take(&mut self.cache);
+        self.run_span(span, x_0, 0.0, CacheUse::Append(&mut cache));
+        self.cache = cache;
+    }
+
+    fn run_span(&self, span: &OpenSpan, x: Tensor<4>, t: f32, cache: CacheUse<'_>) -> Option<Tensor<4>> {
+        let [sequences, channels, height, width] = x.dims();
+        let mut lanes: Vec<Option<LaneInput>> = span.batch.lanes.iter().map(|_| None).collect();
+        let x_t = x.reshape([sequences, 1, channels, height, width]);
+        lanes[self.image_lane] = Some(LaneInput::Images { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
+        let geometry =
+            span.batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
+        let predictions = self.model.forward(ModelInput { lanes, geometry }, cache);
+        Some(predictions.images(self.image_lane)?.reshape([sequences, channels, height, width]))
+    }
+
+    fn lay_out(&mut self, add: impl Fn(usize, &mut LayoutBuilder, (usize, usize))) -> Vec<SequenceLayout> {
+        let lanes = (self.text_lane, self.image_lane);
+        let grown = self.builders.iter_mut().enumerate().map(|(index, builder)| {
+            add(index, builder, lanes);
+            builder.take()
+        });
+        grown.collect()
+    }
+
+    fn token_input(&self, batch: &Batch) -> Option<ModelInput> {
+        let LaneRows::Tokens(rows) = &batch.lanes[self.text_lane].as_ref()?.content else { return None };
+        let mut lanes: Vec<Option<LaneInput>> = batch.lanes.iter().map(|_| None).collect();
+        lanes[self.text_lane] = Some(LaneInput::Tokens(rows.ids.clone()));
+        let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
+        Some(ModelInput { lanes, geometry })
+    }
+}

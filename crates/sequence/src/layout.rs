@@ -1,0 +1,144 @@
+//! One sequence laid out on the host: lanes of rows, as plain `Vec`s.
+
+use std::sync::Arc;
+
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use crate::modality::{Modality, Objective};
+use crate::visibility::Visibility;
+
+/// The size of every lane. All sequences of a batch have one row shape, so the shapes on the device do not change from
+/// step to step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowShape {
+    /// Rows of each lane, by modality.
+    pub capacity: Vec<usize>,
+}
+
+impl RowShape {
+    /// Rows of all lanes together.
+    pub fn rows(&self) -> usize {
+        self.capacity.iter().sum()
+    }
+}
+
+/// One packed line of a batch.
+#[derive(Clone, Debug)]
+pub struct SequenceLayout {
+    /// By modality.
+    pub lanes: Vec<LaneLayout>,
+}
+
+/// The rows of one modality, in reading order among themselves, then padding.
+#[derive(Clone, Debug)]
+pub struct LaneLayout {
+    /// Who each row may see.
+    pub visibility: Vec<Visibility>,
+    /// Where each row stands for the rotary embedding: place in the sequence, row and column of the patch. Text has the
+    /// same number three times.
+    pub positions: Vec<[i32; 3]>,
+    /// What the rows hold.
+    pub content: LaneContent,
+}
+
+/// What the rows of a lane hold.
+#[derive(Clone, Debug)]
+pub enum LaneContent {
+    /// Rows of a next-token modality.
+    Tokens {
+        /// The id of each row; 0 for padding.
+        ids: Vec<u32>,
+        /// What each row is to predict, if it is scored.
+        targets: Vec<Option<u32>>,
+    },
+    /// Rows of a denoise modality: whole images, `rows_per_image` rows each.
+    Latents {
+        /// Patches of an image.
+        rows_per_image: usize,
+        /// The images, by slot; `None` for an empty slot.
+        spans: Vec<Option<Span>>,
+    },
+}
+
+/// One image in a lane.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// The sample that it belongs to.
+    pub sample: u64,
+    /// Its number among the images of that sample.
+    pub image_index: usize,
+    /// See [`crate::Image::precedes_caption`].
+    pub precedes_caption: bool,
+    /// `[latent_channels, height, width]`
+    pub x_0: Arc<Array3<f32>>,
+}
+
+impl LaneLayout {
+    /// An empty lane for a modality.
+    pub fn empty(modality: &Modality, rows_per_image: usize) -> Self {
+        let content = match modality.objective {
+            Objective::NextToken => LaneContent::Tokens { ids: vec![], targets: vec![] },
+            Objective::Denoise => LaneContent::Latents { rows_per_image, spans: vec![] },
+        };
+        Self { visibility: vec![], positions: vec![], content }
+    }
+
+    /// Rows in the lane, padding included.
+    pub fn len(&self) -> usize {
+        self.visibility.len()
+    }
+
+    /// Whether the lane has no row at all.
+    pub fn is_empty(&self) -> bool {
+        self.visibility.is_empty()
+    }
+
+    /// Rows that are not padding.
+    pub fn filled(&self) -> usize {
+        self.visibility.iter().filter(|row| !row.is_padding()).count()
+    }
+
+    /// Adds padding up to `rows` rows. An image lane is padded by whole slots.
+    pub fn pad_to(&mut self, rows: usize) {
+        self.visibility.resize(rows.max(self.visibility.len()), Visibility::PADDING);
+        self.positions.resize(self.visibility.len(), [0; 3]);
+        match &mut self.content {
+            LaneContent::Tokens { ids, targets } => {
+                ids.resize(self.visibility.len(), 0);
+                targets.resize(self.visibility.len(), None);
+            }
+            LaneContent::Latents { rows_per_image, spans } => {
+                spans.resize(self.visibility.len() / (*rows_per_image).max(1), None);
+            }
+        }
+    }
+}
+
+impl SequenceLayout {
+    /// Rows with a next-token target in the lane of `modality`.
+    pub fn scored_tokens(&self, modality: usize) -> usize {
+        match &self.lanes[modality].content {
+            LaneContent::Tokens { targets, .. } => targets.iter().flatten().count(),
+            LaneContent::Latents { .. } => 0,
+        }
+    }
+
+    /// Images in the lane of `modality`.
+    pub fn images(&self, modality: usize) -> usize {
+        match &self.lanes[modality].content {
+            LaneContent::Tokens { .. } => 0,
+            LaneContent::Latents { spans, .. } => spans.iter().flatten().count(),
+        }
+    }
+
+    /// All rows that are not padding as (modality, row of the lane), in reading order.
+    pub fn reading_order(&self) -> Vec<(usize, usize)> {
+        let mut rows: Vec<(usize, usize)> = Vec::new();
+        for (modality, lane) in self.lanes.iter().enumerate() {
+            rows.extend((0..lane.len()).filter(|&row| !lane.visibility[row].is_padding()).map(|row| (modality, row)));
+        }
+        rows.sort_by_key(|&(modality, row)| self.lanes[modality].visibility[row].order);
+        rows
+    }
+}

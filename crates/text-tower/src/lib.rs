@@ -1,0 +1,9 @@
+//! The autoregressive end: ids in, next-token logits and loss out.
+//!
+//! One [`TextTower`] serves one discrete modality (text, speech units, image codes). Between its two ends lies the trunk.
+
+pub mod next_token;
+pub mod tower;
+
+pub use next_token::{NextTokenLoss, next_token_loss};
+pub use tower::{TextTower, TextTowerConfig};

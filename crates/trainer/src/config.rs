@@ -1,0 +1,172 @@
+//! Settings of training.
+
+use interfuse_sequence::RowShape;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// How much is trained, and on what batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Sequences of a micro-batch.
+    pub sequences: usize,
+    /// Micro-batches of an optimiser step; their gradient is that of one batch of all their sequences.
+    #[serde(default = "one")]
+    pub accumulation: usize,
+    /// The most documents packed into a sequence.
+    #[serde(default = "one")]
+    pub documents_per_sequence: usize,
+    /// Rows of each lane of a sequence, by lane; enough for the longest documents if absent.
+    #[serde(default)]
+    pub row_shape: Option<RowShape>,
+    /// Steps in a row with a loss or gradient that is not finite after which training stops.
+    #[serde(default = "ten")]
+    pub most_bad_steps: u64,
+}
+
+/// AdamW, its learning rate and the moving average.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Learning rate at the last step.
+    pub final_learning_rate: f64,
+    /// Steps over which the learning rate rises from 0.
+    pub warmup_steps: u64,
+    /// Decay rates of the first and second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay of matrices; norms and biases do not decay.
+    pub weight_decay: f64,
+    /// The gradient of all weights together is scaled down to this norm.
+    pub max_gradient_norm: f64,
+    /// Decay of the moving average of the weights.
+    pub ema_decay: f64,
+}
+
+impl Default for OptimizerConfig {
+    /// Transfusion's (section 4.1), with a moving average.
+    fn default() -> Self {
+        Self {
+            learning_rate: 3e-4,
+            final_learning_rate: 1.5e-5,
+            warmup_steps: 4000,
+            betas: [0.9, 0.95],
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            max_gradient_norm: 1.0,
+            ema_decay: 0.999,
+        }
+    }
+}
+
+/// Held-out losses with fixed noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeldOutConfig {
+    /// Pictures that are measured; 0 measures none.
+    pub pictures: usize,
+    /// Times t of the noise levels.
+    pub levels: Vec<f32>,
+}
+
+impl Default for HeldOutConfig {
+    fn default() -> Self {
+        Self { pictures: 64, levels: vec![0.1, 0.3, 0.5, 0.7, 0.9] }
+    }
+}
+
+/// After how many steps each thing is due; 0 is never. All are due at the end as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IntervalConfig {
+    /// Steps between held-out losses.
+    pub held_out: u64,
+    /// Steps between previews.
+    pub preview: u64,
+    /// Steps between checkpoints.
+    pub checkpoint: u64,
+}
+
+impl Default for IntervalConfig {
+    fn default() -> Self {
+        Self { held_out: 500, preview: 500, checkpoint: 500 }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ten() -> u64 {
+    10
+}
+
+impl TrainConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let counts = [
+            ("train.steps", self.steps as usize),
+            ("train.sequences", self.sequences),
+            ("train.accumulation", self.accumulation),
+            ("train.documents_per_sequence", self.documents_per_sequence),
+            ("train.most_bad_steps", self.most_bad_steps as usize),
+        ];
+        match counts.iter().find(|(_, count)| *count == 0) {
+            Some((key, _)) => Err(TrainError::setting(key, "at least 1", 0)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let above = |key: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(TrainError::setting(&format!("optimizer.{key}"), "a number above 0", value)),
+        };
+        let below_one = |key: &str, value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(TrainError::setting(&format!("optimizer.{key}"), "a number from 0 to below 1", value)),
+        };
+        above("learning_rate", self.learning_rate)?;
+        above("epsilon", self.epsilon)?;
+        above("max_gradient_norm", self.max_gradient_norm)?;
+        below_one("betas", self.betas[0])?;
+        below_one("betas", self.betas[1])?;
+        below_one("ema_decay", self.ema_decay)?;
+        for (key, value) in
+            [("optimizer.weight_decay", self.weight_decay), ("optimizer.final_learning_rate", self.final_learning_rate)]
+        {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(TrainError::setting(key, "a number from 0", value));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HeldOutConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        match self.levels.iter().find(|&&level| !(level > 0.0 && level <= 1.0)) {
+            Some(level) => Err(TrainError::setting("held_out.levels", "times in (0, 1]", level)),
+            None => Ok(()),
+        }
+    }
+}

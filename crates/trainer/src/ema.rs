@@ -1,0 +1,68 @@
+//! The exponential moving average of the weights, which samples better than the weights themselves.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use interfuse_transfusion::Transfusion;
+use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
+
+/// The average of every weight, flattened, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Ema {
+    /// By the weight's name.
+    pub averages: BTreeMap<String, Tensor<1>>,
+}
+
+impl Ema {
+    /// Starts at the model's weights.
+    pub fn new(model: &Transfusion) -> Self {
+        struct Copy(BTreeMap<String, Tensor<1>>);
+        impl ParameterVisitor for Copy {
+            fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
+                self.0.insert(info.name.clone(), param.val().inner().reshape([info.count()]));
+            }
+        }
+        let mut copy = Copy(BTreeMap::new());
+        visit_parameters(model, &mut copy);
+        Self { averages: copy.0 }
+    }
+
+    /// `average ← decay · average + (1 − decay) · weight` after step `step` (from 0). Early on the decay is smaller,
+    /// `(1 + step) / (10 + step)`, so that the first weights are soon forgotten.
+    pub fn update(&mut self, model: &Transfusion, decay: f64, step: u64) {
+        struct Average<'a> {
+            averages: &'a mut BTreeMap<String, Tensor<1>>,
+            decay: f64,
+        }
+        impl ParameterVisitor for Average<'_> {
+            fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
+                let weight = param.val().inner().reshape([info.count()]);
+                let average = match self.averages.remove(&info.name) {
+                    Some(average) => average.mul_scalar(self.decay) + weight.mul_scalar(1.0 - self.decay),
+                    None => weight,
+                };
+                self.averages.insert(info.name.clone(), average);
+            }
+        }
+        let warm = (1.0 + step as f64) / (10.0 + step as f64);
+        visit_parameters(model, &mut Average { averages: &mut self.averages, decay: decay.min(warm) });
+    }
+
+    /// A model with the averages as its weights, off the gradient tape.
+    pub fn model(&self, model: &Transfusion) -> Transfusion {
+        struct Replace<'a>(&'a BTreeMap<String, Tensor<1>>);
+        impl ParameterMapper for Replace<'_> {
+            fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+                match self.0.get(&info.name) {
+                    Some(average) => {
+                        let shape = param.val().dims();
+                        Param::initialized(param.id, average.clone().reshape(shape))
+                    }
+                    None => param,
+                }
+            }
+        }
+        map_parameters(model.valid(), &mut Replace(&self.averages))
+    }
+}

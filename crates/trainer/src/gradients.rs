@@ -1,0 +1,98 @@
+//! Gradients of all weights: accumulation over micro-batches, norms, and clipping by the global norm.
+
+use std::collections::BTreeMap;
+
+use burn::module::Param;
+use burn::tensor::{Gradients, Tensor};
+use interfuse_transfusion::Transfusion;
+use interfuse_transfusion::parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
+
+/// The gradient of every weight that took part, flattened, by the weight's name. A weight whose expert had no row is not
+/// there.
+#[derive(Debug, Default)]
+pub struct FlatGradients {
+    by_name: BTreeMap<String, FlatGradient>,
+}
+
+#[derive(Debug)]
+struct FlatGradient {
+    /// The expert that owns the weight, if it lies in the trunk.
+    expert: Option<usize>,
+    values: Tensor<1>,
+}
+
+impl FlatGradients {
+    /// Adds the gradients of one micro-batch.
+    pub fn accumulate(&mut self, model: &Transfusion, gradients: Gradients) {
+        visit_parameters(model, &mut Collect { gradients, all: self });
+    }
+
+    /// Whether no weight took part.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// `Σ g²` of every weight, in the order of the names. `[weights]`
+    pub fn squared_norms(&self) -> Option<Tensor<1>> {
+        let norms: Vec<Tensor<1>> =
+            self.by_name.values().map(|gradient| gradient.values.clone().square().sum()).collect();
+        (!norms.is_empty()).then(|| Tensor::cat(norms, 0))
+    }
+
+    /// Adds up what [`Self::squared_norms`] gave: the norm of each of `experts`, and the norm of all.
+    pub fn norms(&self, squared: &[f32], experts: usize) -> (Vec<f64>, f64) {
+        let (mut by_expert, mut total) = (vec![0.0; experts], 0.0);
+        for (gradient, &squared) in self.by_name.values().zip(squared) {
+            total += f64::from(squared);
+            if let Some(sum) = gradient.expert.and_then(|expert| by_expert.get_mut(expert)) {
+                *sum += f64::from(squared);
+            }
+        }
+        (by_expert.into_iter().map(f64::sqrt).collect(), f64::sqrt(total))
+    }
+
+    /// Takes the gradient of a weight.
+    pub fn take(&mut self, name: &str) -> Option<Tensor<1>> {
+        self.by_name.remove(name).map(|gradient| gradient.values)
+    }
+
+    /// Names of the weights that took part.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+/// By what gradients are multiplied so that their norm is at most `max_norm`.
+pub fn clip_scale(norm: f64, max_norm: f64) -> f64 {
+    if norm > max_norm { max_norm / norm } else { 1.0 }
+}
+
+struct Collect<'a> {
+    gradients: Gradients,
+    all: &'a mut FlatGradients,
+}
+
+impl ParameterVisitor for Collect<'_> {
+    fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
+        let Some(gradient) = param.val().grad_remove(&mut self.gradients) else { return };
+        let values = gradient.reshape([info.count()]);
+        match self.all.by_name.get_mut(&info.name) {
+            Some(sum) => sum.values = sum.values.clone() + values,
+            None => {
+                let gradient = FlatGradient { expert: info.expert(), values };
+                self.all.by_name.insert(info.name.clone(), gradient);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clipping_keeps_small_gradients_and_scales_large_ones_to_the_limit() {
+        assert_eq!(clip_scale(0.5, 1.0), 1.0);
+        assert!((4.0 * clip_scale(4.0, 1.0) - 1.0).abs() < 1e-12);
+    }
+}

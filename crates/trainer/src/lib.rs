@@ -1,0 +1,28 @@
+//! From data to checkpoints.
+//!
+//! | what | where |
+//! |---|---|
+//! | one optimiser step | [`trainer`] |
+//! | the loop, and what is due when | [`schedule`] |
+//! | AdamW, the learning rate | [`adamw`], [`learning_rate`] |
+//! | gradients: accumulation, norms, clipping | [`gradients`] |
+//! | the moving average of the weights | [`ema`] |
+//! | held-out losses | [`held_out`] |
+//! | saving and resuming | [`checkpoint`] |
+
+pub mod adamw;
+pub mod checkpoint;
+pub mod config;
+pub mod ema;
+pub mod error;
+pub mod gradients;
+pub mod held_out;
+pub mod learning_rate;
+pub mod schedule;
+pub mod trainer;
+
+pub use config::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig};
+pub use error::TrainError;
+pub use held_out::{HeldOut, HeldOutReport};
+pub use schedule::{Due, Observer, Outcome, run};
+pub use trainer::{ModalityReport, Setup, StepReport, Trainer};

@@ -1,0 +1,103 @@
+//! The loop: maintenance that is due, then one step, until the last step or until someone asks to stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::config::IntervalConfig;
+use crate::error::TrainError;
+use crate::trainer::{StepReport, Trainer};
+
+/// What may be due between two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Held-out losses.
+    HeldOut,
+    /// Pictures of what the model draws so far.
+    Preview,
+    /// A checkpoint.
+    Checkpoint,
+}
+
+/// Listens to the loop and does what is due; knows files and terminals, which the loop does not.
+pub trait Observer {
+    /// A step was taken.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn stepped(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<(), TrainError>;
+
+    /// Something is due.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn due(&mut self, trainer: &Trainer, what: Due) -> Result<(), TrainError>;
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps were taken.
+    Finished,
+    /// Someone asked to stop; a checkpoint was made.
+    Stopped,
+}
+
+/// Runs until the last step, or until `stop` is set, and makes a checkpoint then.
+///
+/// # Errors
+/// When a step or the observer fails. What was saved before stays.
+pub fn run(
+    trainer: &mut Trainer,
+    intervals: &IntervalConfig,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome, TrainError> {
+    let started_at = trainer.step;
+    loop {
+        let finished = trainer.step >= trainer.setup.train.steps;
+        let stopped = stop.load(Ordering::Relaxed);
+        if trainer.step > started_at {
+            for what in [Due::HeldOut, Due::Preview, Due::Checkpoint] {
+                if is_due(what, trainer.step, intervals, finished, stopped) {
+                    observer.due(trainer, what)?;
+                }
+            }
+        }
+        if finished {
+            return Ok(Outcome::Finished);
+        }
+        if stopped {
+            return Ok(Outcome::Stopped);
+        }
+        let report = trainer.step()?;
+        observer.stepped(trainer, &report)?;
+    }
+}
+
+/// At the end everything is due; when asked to stop, only what must not be lost.
+fn is_due(what: Due, step: u64, intervals: &IntervalConfig, finished: bool, stopped: bool) -> bool {
+    let every = match what {
+        Due::HeldOut => intervals.held_out,
+        Due::Preview => intervals.preview,
+        Due::Checkpoint => intervals.checkpoint,
+    };
+    let on_time = every > 0 && step % every == 0;
+    match (finished, stopped) {
+        (true, _) => true,
+        (false, true) => what == Due::Checkpoint,
+        (false, false) => on_time,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_due_at_the_end_and_only_the_checkpoint_when_asked_to_stop() {
+        let intervals = IntervalConfig { held_out: 10, preview: 0, checkpoint: 7 };
+        let due = |what, step, finished, stopped| is_due(what, step, &intervals, finished, stopped);
+        assert!(due(Due::HeldOut, 20, false, false) && !due(Due::HeldOut, 21, false, false));
+        assert!(!due(Due::Preview, 20, false, false) && due(Due::Preview, 20, true, false));
+        assert!(due(Due::Checkpoint, 3, false, true) && !due(Due::HeldOut, 10, false, true));
+    }
+}

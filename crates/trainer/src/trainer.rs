@@ -1,0 +1,264 @@
+//! One optimiser step, and everything that survives a resume.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use interfuse_data::Loader;
+use interfuse_image_tower::{NoiseKey, TimestepChoice};
+use interfuse_mot::CacheUse;
+use interfuse_sequence::Objective;
+use interfuse_transfusion::{
+    FlopsPerToken, HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
+};
+use serde::Serialize;
+
+use crate::adamw::{AdamW, Update};
+use crate::config::{OptimizerConfig, TrainConfig};
+use crate::ema::Ema;
+use crate::error::TrainError;
+use crate::gradients::{FlatGradients, clip_scale};
+use crate::learning_rate::learning_rate;
+
+/// What a run is made of.
+pub struct Setup {
+    /// Settings of the model, with every size filled in.
+    pub model: ModelConfig,
+    /// How the losses are weighed.
+    pub objective: ObjectiveConfig,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// How much is trained.
+    pub train: TrainConfig,
+    /// Of the weights, the data and the noise.
+    pub seed: u64,
+    /// A device without autodiff; the trainer turns it on.
+    pub device: Device,
+}
+
+/// A run in progress.
+pub struct Trainer {
+    /// What the run is made of.
+    pub setup: Setup,
+    /// The weights, on the gradient tape.
+    pub model: Transfusion,
+    /// Their moving average.
+    pub ema: Ema,
+    /// The optimiser's memory.
+    pub optimizer: AdamW,
+    /// The data, and where it stands.
+    pub loader: Loader,
+    /// Steps taken.
+    pub step: u64,
+    /// Steps skipped because something was not finite.
+    pub skipped: u64,
+    /// How many of the latest steps in a row were skipped.
+    pub skipped_in_a_row: u64,
+}
+
+/// The loss of a modality in a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModalityReport {
+    /// Its name.
+    pub name: String,
+    /// How it is learned.
+    pub objective: Objective,
+    /// Mean over scored tokens, in nats, or over images.
+    pub loss: f64,
+    /// Scored tokens, or images.
+    pub count: usize,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Steps taken, this one included.
+    pub step: u64,
+    /// What was minimised.
+    pub total: f64,
+    /// By lane; only those with rows.
+    pub modalities: Vec<ModalityReport>,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// The same of each expert's weights, with the names of its modalities.
+    pub expert_gradient_norms: Vec<(String, f64)>,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Rows of all lanes, padding included.
+    pub rows: usize,
+    /// Duration.
+    pub seconds: f64,
+    /// Floating-point operations of forward and backward by the model's arithmetic.
+    pub flops: f64,
+    /// What was not finite, if the step was skipped.
+    pub skipped: Option<String>,
+}
+
+/// What a step computed, before it is decided what to do with it.
+struct Computed {
+    gradients: FlatGradients,
+    losses: Vec<HybridLoss>,
+    normaliser: Normaliser,
+}
+
+impl Trainer {
+    /// A run at its beginning, with the given weights; `model` lives on an autodiff device.
+    pub fn new(setup: Setup, model: Transfusion, loader: Loader) -> Self {
+        let ema = Ema::new(&model);
+        Self { setup, model, ema, optimizer: AdamW::default(), loader, step: 0, skipped: 0, skipped_in_a_row: 0 }
+    }
+
+    /// The moving average as a model, off the gradient tape.
+    pub fn ema_model(&self) -> Transfusion {
+        self.ema.model(&self.model)
+    }
+
+    /// The weights as they are, off the gradient tape.
+    pub fn plain_model(&self) -> Transfusion {
+        self.model.valid()
+    }
+
+    /// Takes one optimiser step: data → forward → backward → accumulate → clip → AdamW → moving average.
+    ///
+    /// A loss or gradient that is not finite skips the update and is counted.
+    ///
+    /// # Errors
+    /// When the data runs dry, or too many steps in a row are skipped.
+    pub fn step(&mut self) -> Result<StepReport, TrainError> {
+        let started = Instant::now();
+        let batches = self.next_batches()?;
+        let computed = self.compute(&batches);
+        let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
+        let mut report = self.measure(&computed, rate);
+        report.skipped = culprit(&report);
+        match &report.skipped {
+            None => {
+                self.update(computed.gradients, rate, report.gradient_norm);
+                self.skipped_in_a_row = 0;
+            }
+            Some(_) => {
+                self.skipped += 1;
+                self.skipped_in_a_row += 1;
+            }
+        }
+        self.step += 1;
+        report.step = self.step;
+        report.seconds = started.elapsed().as_secs_f64();
+        match &report.skipped {
+            Some(culprit) if self.skipped_in_a_row >= self.setup.train.most_bad_steps => Err(TrainError::NotFinite {
+                step: self.step,
+                culprit: culprit.clone(),
+                in_a_row: self.skipped_in_a_row,
+            }),
+            _ => Ok(report),
+        }
+    }
+
+    fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
+        let key = NoiseKey { seed: self.setup.seed, step: self.step };
+        let device = self.setup.device.clone().autodiff();
+        let mut batches = Vec::new();
+        for _ in 0..self.setup.train.accumulation {
+            let layouts = self.loader.next_batch(self.setup.train.sequences)?;
+            batches.push(TrainBatch::new(&layouts, &self.setup.model, key, TimestepChoice::Drawn, &device));
+        }
+        Ok(batches)
+    }
+
+    fn compute(&self, batches: &[TrainBatch]) -> Computed {
+        let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
+        let mut gradients = FlatGradients::default();
+        let mut losses = Vec::new();
+        for batch in batches {
+            let predictions = self.model.forward(batch.input(), CacheUse::None);
+            let mut loss = hybrid_loss(&self.model, &predictions, batch, &self.setup.objective, normaliser);
+            gradients.accumulate(&self.model, loss.total.backward());
+            loss.total = loss.total.detach();
+            losses.push(loss);
+        }
+        Computed { gradients, losses, normaliser }
+    }
+
+    /// Reads all numbers of the step from the device at once.
+    fn measure(&self, computed: &Computed, learning_rate: f64) -> StepReport {
+        let lanes = self.setup.model.modalities.len();
+        let mut numbers: Vec<Tensor<1>> = Vec::new();
+        for loss in &computed.losses {
+            numbers.push(loss.total.clone().inner());
+            numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone().inner()));
+        }
+        numbers.extend(computed.gradients.squared_norms());
+        let numbers = Tensor::cat(numbers, 0).into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+
+        let mut read = numbers.iter().copied();
+        let mut next = || f64::from(read.next().unwrap_or(f32::NAN));
+        let (mut total, mut sums) = (0.0, vec![(0.0, 0); lanes]);
+        for loss in &computed.losses {
+            total += next();
+            for (sum, modality) in sums.iter_mut().zip(&loss.modalities) {
+                if let Some(modality) = modality {
+                    *sum = (sum.0 + next(), sum.1 + modality.count);
+                }
+            }
+        }
+        let squared: Vec<f32> = read.collect();
+        let experts = self.expert_names();
+        let (norms, gradient_norm) = computed.gradients.norms(&squared, experts.len());
+        let capacity = &self.loader.shape().capacity;
+        let sequences = self.setup.train.sequences * computed.losses.len();
+        StepReport {
+            step: self.step,
+            total,
+            modalities: self.modality_reports(&sums),
+            gradient_norm,
+            expert_gradient_norms: experts.into_iter().zip(norms).collect(),
+            learning_rate,
+            rows: sequences * capacity.iter().sum::<usize>(),
+            seconds: 0.0,
+            flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
+            skipped: computed.gradients.is_empty().then(|| {
+                format!("the batch ({} tokens and {} images)", computed.normaliser.tokens, computed.normaliser.images)
+            }),
+        }
+    }
+
+    fn modality_reports(&self, sums: &[(f64, usize)]) -> Vec<ModalityReport> {
+        let modalities = self.setup.model.modalities().into_iter().zip(sums);
+        modalities
+            .filter(|(_, (_, count))| *count > 0)
+            .map(|(modality, &(sum, count))| ModalityReport {
+                name: modality.name,
+                objective: modality.objective,
+                loss: sum / count as f64,
+                count,
+            })
+            .collect()
+    }
+
+    /// `text`, `image`, or `image+text` for a shared expert.
+    fn expert_names(&self) -> Vec<String> {
+        self.setup.model.experts.iter().map(|names| names.join("+")).collect()
+    }
+
+    fn update(&mut self, gradients: FlatGradients, learning_rate: f64, gradient_norm: f64) {
+        let config = &self.setup.optimizer;
+        let gradient_scale = clip_scale(gradient_norm, config.max_gradient_norm);
+        let update = Update { learning_rate, gradient_scale };
+        self.model = self.optimizer.step(self.model.clone(), gradients, config, update);
+        self.ema.update(&self.model, config.ema_decay, self.step);
+    }
+}
+
+/// The first number of a step that is none, by name.
+fn culprit(report: &StepReport) -> Option<String> {
+    if let Some(reason) = &report.skipped {
+        return Some(reason.clone());
+    }
+    if let Some(modality) = report.modalities.iter().find(|modality| !modality.loss.is_finite()) {
+        return Some(format!("the {} loss ({})", modality.name, modality.loss));
+    }
+    if let Some((name, norm)) = report.expert_gradient_norms.iter().find(|(_, norm)| !norm.is_finite()) {
+        return Some(format!("the gradient of expert {name} ({norm})"));
+    }
+    (!report.gradient_norm.is_finite()).then(|| format!("the gradient outside the trunk ({})", report.gradient_norm))
+}

@@ -1,0 +1,81 @@
+//! What goes into the model.
+
+use burn::tensor::{Device, Int, Tensor};
+use interfuse_image_tower::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch};
+use interfuse_sequence::{Batch, LaneRows, RowGeometry, SequenceLayout};
+
+use crate::config::{ModelConfig, TowerConfig};
+
+/// Rows of all lanes, as the model sees them.
+#[derive(Clone, Debug)]
+pub struct ModelInput {
+    /// By lane; `None` for a lane without rows.
+    pub lanes: Vec<Option<LaneInput>>,
+    /// By lane.
+    pub geometry: Vec<Option<RowGeometry>>,
+}
+
+/// What the rows of a lane hold, as the model sees it.
+#[derive(Clone, Debug)]
+pub enum LaneInput {
+    /// Ids. `[B, S]`
+    Tokens(Tensor<2, Int>),
+    /// Noisy images and their times.
+    Images {
+        /// `[B, N, C, H, W]`
+        x_t: Tensor<5>,
+        /// `[B, N]`
+        t: Tensor<2>,
+    },
+}
+
+/// A batch with its noise: everything that one forward pass and its loss need, on the device.
+#[derive(Clone, Debug)]
+pub struct TrainBatch {
+    /// Rows and targets.
+    pub batch: Batch,
+    /// By lane; `None` for a lane of tokens or without rows.
+    pub noised: Vec<Option<NoisedLatents>>,
+}
+
+impl TrainBatch {
+    /// The only step from the host to the device.
+    pub fn new(
+        layouts: &[SequenceLayout],
+        config: &ModelConfig,
+        key: NoiseKey,
+        choice: TimestepChoice,
+        device: &Device,
+    ) -> Self {
+        let batch = Batch::new(layouts, device);
+        let noised = batch
+            .lanes
+            .iter()
+            .zip(config.modalities.values())
+            .map(|(lane, tower)| match (lane.as_ref().map(|lane| &lane.content), tower) {
+                (Some(LaneRows::Latents(rows)), TowerConfig::Denoise(image)) => {
+                    Some(noise_batch(rows, image, config.latent_shape, key, choice, device))
+                }
+                _ => None,
+            })
+            .collect();
+        Self { batch, noised }
+    }
+
+    /// The part that the model sees.
+    pub fn input(&self) -> ModelInput {
+        let lanes = self.batch.lanes.iter().zip(&self.noised).map(|(lane, noised)| {
+            match (&lane.as_ref()?.content, noised) {
+                (LaneRows::Tokens(rows), _) => Some(LaneInput::Tokens(rows.ids.clone())),
+                (LaneRows::Latents(_), Some(noised)) => {
+                    Some(LaneInput::Images { x_t: noised.x_t.clone(), t: noised.t.clone() })
+                }
+                (LaneRows::Latents(_), None) => None,
+            }
+        });
+        ModelInput {
+            lanes: lanes.collect(),
+            geometry: self.batch.lanes.iter().map(|lane| Some(lane.as_ref()?.geometry.clone())).collect(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The model's weights as a flat list of named tensors: what an optimiser, a checkpoint and a count walk over.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+
+use crate::model::Transfusion;
+
+/// What is known of a weight besides its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// Dotted path, as in a checkpoint.
+    pub name: String,
+    /// Identity in the module.
+    pub id: ParamId,
+    /// Sizes, as the module holds them.
+    pub shape: Vec<usize>,
+    /// Whether it is the matrix of a linear map, which PyTorch stores transposed.
+    pub is_linear: bool,
+}
+
+impl ParameterInfo {
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Matrices decay; norms and biases do not.
+    pub fn decays(&self) -> bool {
+        self.shape.len() >= 2
+    }
+
+    /// Whether it belongs to the trunk; otherwise it is part of an embedding or a head.
+    pub fn in_trunk(&self) -> bool {
+        self.name.starts_with("trunk.")
+    }
+
+    /// The expert that owns it, if it lies in the trunk.
+    pub fn expert(&self) -> Option<usize> {
+        let mut parts = self.name.split('.').skip_while(|part| *part != "experts" && *part != "final_norms");
+        parts.next()?;
+        parts.next()?.parse().ok()
+    }
+
+    /// The lane whose tower owns it, if it lies in a tower.
+    pub fn tower(&self) -> Option<usize> {
+        self.name.strip_prefix("towers.")?.split('.').next()?.parse().ok()
+    }
+}
+
+/// All weights, in the order in which the module holds them.
+pub fn parameters(model: &Transfusion) -> Vec<ParameterInfo> {
+    struct List(Vec<ParameterInfo>);
+    impl ParameterVisitor for List {
+        fn visit<const R: usize>(&mut self, info: &ParameterInfo, _: &Param<Tensor<R>>) {
+            self.0.push(info.clone());
+        }
+    }
+    let mut list = List(vec![]);
+    visit_parameters(model, &mut list);
+    list.0
+}
+
+/// Visits the value of every weight with what is known of it.
+pub trait ParameterVisitor {
+    /// Called once for each weight.
+    fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>);
+}
+
+/// Replaces the value of every weight.
+pub trait ParameterMapper {
+    /// Called once for each weight; returns what takes its place.
+    fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>>;
+}
+
+/// Walks over all weights.
+pub fn visit_parameters(model: &Transfusion, visitor: &mut impl ParameterVisitor) {
+    model.visit(&mut Walk { path: Path::default(), inner: visitor });
+}
+
+/// Makes a model of other weights.
+pub fn map_parameters(model: Transfusion, mapper: &mut impl ParameterMapper) -> Transfusion {
+    model.map(&mut Walk { path: Path::default(), inner: mapper })
+}
+
+/// Where a walk stands, and what it carries.
+struct Walk<'a, T> {
+    path: Path,
+    inner: &'a mut T,
+}
+
+impl<T> Walk<'_, T> {
+    fn info<const R: usize>(&self, param: &Param<Tensor<R>>) -> ParameterInfo {
+        ParameterInfo {
+            name: self.path.name(),
+            id: param.id,
+            shape: param.lazy_shape().to_vec(),
+            is_linear: self.path.in_linear() && R == 2,
+        }
+    }
+}
+
+impl<T: ParameterVisitor> ModuleVisitor for Walk<'_, T> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const R: usize>(&mut self, param: &Param<Tensor<R>>) {
+        let info = self.info(param);
+        self.inner.visit(&info, param);
+    }
+}
+
+impl<T: ParameterMapper> ModuleMapper for Walk<'_, T> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const R: usize>(&mut self, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+        let info = self.info(&param);
+        self.inner.map(&info, param)
+    }
+}
+
+/// The modules that a walk is inside of.
+#[derive(Default)]
+struct Path {
+    modules: Vec<PathPart>,
+}
+
+struct PathPart {
+    name: String,
+    /// Whether the part is a field of [`interfuse_kernels::Linear`].
+    in_linear: bool,
+    /// Whether the part is the variant of an enum, which is no part of a weight's name.
+    is_variant: bool,
+}
+
+impl Path {
+    /// Burn names a container `Struct:Linear`, `Enum:Tower` or `Vec`.
+    fn enter(&mut self, name: &str, container: &str) {
+        self.modules.push(PathPart {
+            name: name.to_string(),
+            in_linear: container == "Struct:Linear",
+            is_variant: container.starts_with("Enum:"),
+        });
+    }
+
+    fn exit(&mut self) {
+        self.modules.pop();
+    }
+
+    fn name(&self) -> String {
+        let names: Vec<&str> =
+            self.modules.iter().filter(|part| !part.is_variant).map(|part| part.name.as_str()).collect();
+        names.join(".")
+    }
+
+    fn in_linear(&self) -> bool {
+        self.modules.iter().any(|part| part.in_linear)
+    }
+}

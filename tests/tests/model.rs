@@ -1,0 +1,362 @@
+//! The model: equivalences, visibility seen from outside, gradients, and exact counts.
+
+use burn::tensor::{Device, Tensor};
+use interfuse_image_tower::{NoiseKey, PredictionTarget, TimestepChoice, TimestepConditioning};
+use interfuse_mot::{CacheUse, NormPlacement};
+use interfuse_sequence::{PositionScheme, Sample};
+use interfuse_tests::*;
+use interfuse_transfusion::weights::{HostTensors, import_weights};
+use interfuse_transfusion::{
+    HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
+};
+use std::path::Path;
+
+const KEY: NoiseKey = NoiseKey { seed: 5, step: 7 };
+
+fn batch(config: &ModelConfig, sequences: &[Vec<Sample>], device: &Device) -> TrainBatch {
+    let shape = row_shape(2, 24);
+    let layouts: Vec<_> = sequences.iter().map(|samples| pack(config, samples, &shape)).collect();
+    TrainBatch::new(&layouts, config, KEY, TimestepChoice::Drawn, device)
+}
+
+fn predict(model: &Transfusion, batch: &TrainBatch) -> Predictions {
+    model.forward(batch.input(), CacheUse::None)
+}
+
+fn loss(model: &Transfusion, batch: &TrainBatch) -> HybridLoss {
+    hybrid_loss(model, &predict(model, batch), batch, &ObjectiveConfig::default(), Normaliser::of(batch))
+}
+
+/// Weights other than those of the start, so that nothing is zero or one by construction.
+fn shaken(config: &ModelConfig, seed: u64, device: &Device) -> Transfusion {
+    let model = model(config, seed, device);
+    let mut tensors = weights(&model);
+    for (index, (_, tensor)) in tensors.iter_mut().enumerate() {
+        for (place, value) in tensor.values.iter_mut().enumerate() {
+            *value += 0.05 * ((index * 131 + place * 17) as f32 * 0.37).sin();
+        }
+    }
+    import_weights(model, tensors, Path::new("shaken")).expect("the same names")
+}
+
+/// Variants of the architecture that every equivalence must hold for.
+fn variants(experts: &[&[&str]]) -> Vec<(&'static str, ModelConfig)> {
+    let base = || small_config(experts);
+    let change = |f: &dyn Fn(&mut ModelConfig)| {
+        let mut config = base();
+        f(&mut config);
+        config
+    };
+    vec![
+        ("plain", base()),
+        ("grouped queries", change(&|c| c.trunk.n_kv_heads = Some(1))),
+        ("post-norm and qk-norm", change(&|c| {
+            c.trunk.norm = NormPlacement::Post;
+            c.trunk.qk_norm = true;
+        })),
+        ("axial", change(&|c| c.positions = PositionScheme::Axial)),
+        ("adaptive norms", change(&|c| {
+            let tower = image_tower(c);
+            tower.timestep_conditioning = TimestepConditioning::AdaLn;
+            tower.prediction = PredictionTarget::Clean;
+            tower.patch_overlap = 1;
+            tower.learned_positions = true;
+        })),
+        ("time added to rows", change(&|c| image_tower(c).timestep_conditioning = TimestepConditioning::Row)),
+    ]
+}
+
+fn mixed_sequences() -> Vec<Vec<Sample>> {
+    vec![
+        vec![caption_first(1, &[7, 8, 9]), image_first(2, &[10])],
+        vec![interleaved(3), text_only(4, &[5, 6])],
+        vec![text_only(5, &[11, 12, 13])],
+    ]
+}
+
+/// The weights of a dense model, once for each expert of a Mixture-of-Transformers.
+fn copied_to_experts(dense: &HostTensors, experts: usize) -> HostTensors {
+    let mut copies = HostTensors::new();
+    for (name, tensor) in dense {
+        for expert in 0..experts {
+            let name = name
+                .replace("experts.0.", &format!("experts.{expert}."))
+                .replace("final_norms.0.", &format!("final_norms.{expert}."));
+            copies.insert(name, tensor.clone());
+        }
+    }
+    copies
+}
+
+#[test]
+fn experts_of_equal_weights_are_the_dense_model() {
+    let device = Device::flex();
+    let dense_variants = variants(&[&["text", "image"]]);
+    let mot_variants = variants(&[&["text"], &["image"]]);
+    for ((name, dense_config), (_, mut mot_config)) in dense_variants.into_iter().zip(mot_variants) {
+        // The expert of text has no adaptive norm, so its share of the dense weights has none either.
+        let adaptive = name == "adaptive norms";
+        let dense = shaken(&dense_config, 1, &device);
+        let mut copies = copied_to_experts(&weights(&dense), 2);
+        if adaptive {
+            copies.retain(|name, _| !(name.contains("experts.0.") && name.contains("modulation")));
+        }
+        mot_config.experts = vec![vec!["text".into()], vec!["image".into()]];
+        let mot = import_weights(model(&mot_config, 9, &device), copies, Path::new("copies")).unwrap();
+        let (a, b) = (batch(&dense_config, &mixed_sequences(), &device), batch(&mot_config, &mixed_sequences(), &device));
+        let (a, b) = (predict(&dense, &a), predict(&mot, &b));
+        assert!(gap(a.logits(TEXT).unwrap(), b.logits(TEXT).unwrap()) < 2e-5, "{name}");
+        assert!(gap(a.images(IMAGE).unwrap(), b.images(IMAGE).unwrap()) < 2e-5, "{name}");
+    }
+}
+
+#[test]
+fn it_does_not_matter_which_expert_comes_first() {
+    let device = Device::flex();
+    let swap = |tensors: HostTensors| -> HostTensors {
+        let swapped = |name: &str| {
+            let marked = name.replace("experts.0.", "experts.x.").replace("final_norms.0.", "final_norms.x.");
+            let marked = marked.replace("experts.1.", "experts.0.").replace("final_norms.1.", "final_norms.0.");
+            marked.replace("experts.x.", "experts.1.").replace("final_norms.x.", "final_norms.1.")
+        };
+        tensors.into_iter().map(|(name, tensor)| (swapped(&name), tensor)).collect()
+    };
+    let swapped_variants = variants(&[&["image"], &["text"]]);
+    for ((name, config), (_, swapped_config)) in variants(&[&["text"], &["image"]]).into_iter().zip(swapped_variants) {
+        let first = shaken(&config, 1, &device);
+        let blank = model(&swapped_config, 2, &device);
+        let second = import_weights(blank, swap(weights(&first)), Path::new("swapped")).unwrap();
+        let (a, b) = (batch(&config, &mixed_sequences(), &device), batch(&swapped_config, &mixed_sequences(), &device));
+        let (a, b) = (predict(&first, &a), predict(&second, &b));
+        assert!(gap(a.logits(TEXT).unwrap(), b.logits(TEXT).unwrap()) < 2e-5, "{name}");
+        assert!(gap(a.images(IMAGE).unwrap(), b.images(IMAGE).unwrap()) < 2e-5, "{name}");
+    }
+}
+
+#[test]
+fn packed_documents_are_as_if_alone() {
+    let device = Device::flex();
+    for (name, config) in variants(&[&["text"], &["image"]]) {
+        let model = shaken(&config, 1, &device);
+        let (a, b) = (caption_first(1, &[7, 8, 9]), image_first(2, &[10]));
+        let packed = predict(&model, &batch(&config, &[vec![a.clone(), b.clone()]], &device));
+        let alone = predict(&model, &batch(&config, &[vec![a], vec![b]], &device));
+        let rows = |p: &Predictions, sequence: usize, from: usize, count: usize| {
+            p.logits(TEXT).unwrap().slice([sequence..sequence + 1, from..from + count, 0..VOCAB])
+        };
+        assert!(gap(rows(&packed, 0, 0, 7), rows(&alone, 0, 0, 7)) < 2e-5, "{name}: text of the first");
+        assert!(gap(rows(&packed, 0, 7, 5), rows(&alone, 1, 0, 5)) < 2e-5, "{name}: text of the second");
+        let slot = |p: &Predictions, sequence: usize, slot: usize| {
+            p.images(IMAGE).unwrap().slice([sequence..sequence + 1, slot..slot + 1, 0..2, 0..4, 0..6])
+        };
+        assert!(gap(slot(&packed, 0, 0), slot(&alone, 0, 0)) < 2e-5, "{name}: image of the first");
+        assert!(gap(slot(&packed, 0, 1), slot(&alone, 1, 0)) < 2e-5, "{name}: image of the second");
+    }
+}
+
+/// Perturbs every row in turn and looks at who notices: exactly those that may see it, in packed, interleaved and
+/// image-first layouts.
+#[test]
+fn a_hidden_row_changes_nothing_for_those_who_may_not_see_it() {
+    let device = Device::flex();
+    let config = mot_config();
+    let model = shaken(&config, 1, &device);
+    let layouts = [
+        vec![caption_first(1, &[7, 8]), image_first(2, &[10])],
+        vec![interleaved(3)],
+        vec![image_first(4, &[5, 6, 7]), text_only(5, &[9])],
+    ];
+    for samples in layouts {
+        let layout = pack(&config, &samples, &row_shape(2, 24));
+        let rows = layout.reading_order();
+        let visibility = |(lane, row): (usize, usize)| layout.lanes[lane].visibility[row];
+        let base = outputs(&model, &batch(&config, &[samples.clone()], &device));
+        for &changed in &rows {
+            let perturbed = outputs(&model, &perturbed(&batch(&config, &[samples.clone()], &device), changed, &device));
+            for &row in rows.iter().filter(|&&row| row != changed) {
+                let (before, after) = (&base[row.0][row.1], &perturbed[row.0][row.1]);
+                let moved = before.iter().zip(after).any(|(a, b)| (a - b).abs() > 1e-6);
+                let may_see = visibility(row).may_attend(&visibility(changed));
+                // In two layers a row also sees what the rows that it sees have seen; visibility is transitive here.
+                assert_eq!(moved, may_see, "row {row:?} and changed row {changed:?} in {samples:?}");
+            }
+        }
+    }
+}
+
+/// What the model says of each row, by lane.
+fn outputs(model: &Transfusion, batch: &TrainBatch) -> [Vec<Vec<f32>>; 2] {
+    let predictions = predict(model, batch);
+    let images = predictions.images(IMAGE).unwrap();
+    let patches = interfuse_image_tower::patchify::patchify(images, 2);
+    let rows = |x: Tensor<3>| -> Vec<Vec<f32>> {
+        let [_, _, width] = x.dims();
+        values(x).chunks(width).map(<[f32]>::to_vec).collect()
+    };
+    [rows(patches), rows(predictions.logits(TEXT).unwrap())]
+}
+
+/// The batch with another content in one row of one lane.
+fn perturbed(batch: &TrainBatch, (lane, row): (usize, usize), device: &Device) -> TrainBatch {
+    use burn::tensor::{Int, TensorData};
+    use interfuse_sequence::LaneRows;
+    let mut batch = batch.clone();
+    if lane == TEXT {
+        let LaneRows::Tokens(rows) = &mut batch.batch.lanes[TEXT].as_mut().unwrap().content else { panic!("text") };
+        let mut ids = rows.ids.clone().into_data().convert::<i64>().try_to_vec::<i64>().unwrap();
+        ids[row] = (ids[row] + 5) % VOCAB as i64;
+        let shape = rows.ids.dims();
+        rows.ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device);
+    } else {
+        let noised = batch.noised[IMAGE].as_mut().unwrap();
+        let patches = interfuse_image_tower::patchify::patchify(noised.x_t.clone(), 2);
+        let shape = patches.dims();
+        let mut x = values(patches);
+        for value in &mut x[row * shape[2]..(row + 1) * shape[2]] {
+            *value += 1.0;
+        }
+        let patches = Tensor::from_data(TensorData::new(x, shape), device);
+        noised.x_t = interfuse_image_tower::patchify::unpatchify(patches, 2, LATENT_SHAPE);
+    }
+    batch
+}
+
+#[test]
+fn gradients_reach_every_expert_with_rows_and_no_other() {
+    let device = Device::flex().autodiff();
+    let config = mot_config();
+    let model = shaken(&config, 1, &device);
+    let touched = |sequences: &[Vec<Sample>]| -> Vec<String> {
+        let gradients = loss(&model, &batch(&config, sequences, &device)).total.backward();
+        let mut flat = interfuse_trainer::gradients::FlatGradients::default();
+        flat.accumulate(&model, gradients);
+        let norms = flat.squared_norms().map(values).unwrap_or_default();
+        flat.names().zip(norms).filter(|(_, norm)| *norm > 0.0).map(|(name, _)| name.to_string()).collect()
+    };
+    let all: Vec<String> = weights(&model).into_keys().collect();
+    let mixed = touched(&mixed_sequences());
+    assert_eq!(mixed, all, "a mixed batch reaches every weight");
+
+    let text = touched(&[vec![text_only(1, &[5, 6])]]);
+    let of_text = |name: &String| name.contains("experts.0.") || name.contains("final_norms.0.") || name.starts_with("towers.1.");
+    assert!(!text.is_empty() && text.iter().all(of_text), "text alone leaves the image's weights untouched: {text:?}");
+}
+
+#[test]
+fn adaptive_layers_start_as_the_identity() {
+    let device = Device::flex();
+    let mut config = mot_config();
+    image_tower(&mut config).timestep_conditioning = TimestepConditioning::AdaLn;
+    let model = model(&config, 1, &device);
+    let batch = |caption: &[u32]| batch(&config, &[vec![caption_first(1, caption)]], &device);
+    let images = |caption: &[u32]| predict(&model, &batch(caption)).images(IMAGE).unwrap();
+    assert_eq!(gap(images(&[7]), images(&[9])), 0.0, "closed gates let nothing of the caption through");
+}
+
+/// Weights of the public sizes, by arithmetic: Tables 2 of Transfusion and 1 of Mixture-of-Transformers.
+#[test]
+fn parameter_counts_are_those_of_the_published_sizes() {
+    use interfuse_transfusion::counts::{expert_parameters, trunk_parameters};
+    let sizes = [
+        ("0.16B", 16, 768, 12, 113_271_552usize, 275_695_104usize, 49_152_000usize),
+        ("0.37B", 24, 1024, 16, 308_331_520, 682_199_040, 65_536_000),
+        ("0.76B", 24, 1536, 24, 679_552_512, 1_457_409_024, 98_304_000),
+        ("1.4B", 24, 2048, 16, 1_233_225_728, 2_597_523_456, 131_072_000),
+        ("7B", 32, 4096, 32, 6_476_271_616, 13_214_687_232, 262_144_000),
+    ];
+    for (name, layers, d_model, heads, one_expert, stored, embeddings) in sizes {
+        let mut config = mot_config();
+        config.trunk.n_layers = layers;
+        config.trunk.d_model = d_model;
+        config.trunk.n_heads = heads;
+        config.trunk.d_ff = None;
+        assert_eq!(2 * 32_000 * d_model, embeddings, "{name}");
+        assert_eq!(expert_parameters(&config, false), one_expert, "{name}");
+        assert_eq!(trunk_parameters(&config).unwrap() + embeddings, stored, "{name} with two experts");
+        let dense = ModelConfig { experts: vec![vec!["text".into(), "image".into()]], ..config };
+        assert_eq!(trunk_parameters(&dense).unwrap(), one_expert, "{name} dense");
+    }
+    // Chameleon 37M: heads of width 32, a vocabulary of 65,536.
+    let mut config = mot_config();
+    (config.trunk.n_layers, config.trunk.d_model, config.trunk.n_heads, config.trunk.d_ff) = (4, 256, 8, None);
+    assert_eq!(expert_parameters(&config, false), 3_410_176);
+}
+
+/// A model that exists counts as the arithmetic says.
+#[test]
+fn counting_a_model_agrees_with_the_arithmetic() {
+    use interfuse_transfusion::ParameterCounts;
+    use interfuse_transfusion::counts::trunk_parameters;
+    let device = Device::flex();
+    for (name, config) in variants(&[&["text"], &["image"]]) {
+        let counts = ParameterCounts::of(&model(&config, 1, &device));
+        assert_eq!(counts.trunk, trunk_parameters(&config).unwrap(), "{name}");
+        assert_eq!(counts.trunk, counts.experts.iter().sum::<usize>(), "{name}");
+        assert_eq!(counts.stored, counts.trunk + counts.towers.iter().sum::<usize>(), "{name}");
+        assert_eq!(counts.towers[TEXT], 2 * VOCAB * config.trunk.d_model, "{name}: embedding and head");
+    }
+}
+
+/// Forward and backward FLOPs of the published sizes in sequences of 4096 with 32,000 ids.
+#[test]
+fn flops_per_token_are_those_of_the_published_sizes() {
+    use interfuse_transfusion::FlopsPerToken;
+    let sizes = [
+        (16, 768, 12, 6.795e8, 3.020e8, 1.475e8),
+        (24, 1024, 16, 1.850e9, 6.040e8, 1.966e8),
+        (24, 1536, 24, 4.077e9, 9.060e8, 2.949e8),
+        (24, 2048, 16, 7.399e9, 1.208e9, 3.932e8),
+        (32, 4096, 32, 3.886e10, 3.221e9, 7.864e8),
+    ];
+    for (layers, d_model, heads, matrices, attention, head) in sizes {
+        for experts in [vec![vec!["text".into()], vec!["image".into()]], vec![vec!["text".into(), "image".into()]]] {
+            let mut config = ModelConfig { experts, ..mot_config() };
+            (config.trunk.n_layers, config.trunk.d_model, config.trunk.n_heads) = (layers, d_model, heads);
+            config.trunk.d_ff = None;
+            if let Some(interfuse_transfusion::TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
+                text.vocab_size = 32_000;
+            }
+            let flops = FlopsPerToken::of(&config, 4096);
+            let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 5e-4, "{found} for {expected}");
+            close(flops.matrices, matrices);
+            close(flops.causal_attention, attention);
+            close(flops.towers[TEXT], head);
+        }
+    }
+}
+
+#[test]
+fn faults_of_a_configuration_are_named() {
+    let refused = |change: &dyn Fn(&mut ModelConfig)| {
+        let mut config = mot_config();
+        change(&mut config);
+        config.validate().unwrap_err().to_string()
+    };
+    let message = refused(&|c| image_tower(c).patch_size = 4);
+    assert!(message.contains("model.modalities.image.patch_size") && message.contains("width 6"), "{message}");
+    assert!(refused(&|c| c.trunk.n_heads = 3).contains("model.trunk.n_heads: expected a divisor of d_model = 16, found 3"));
+    assert!(refused(&|c| c.trunk.n_kv_heads = Some(3)).contains("n_kv_heads"));
+    assert!(refused(&|c| c.experts = vec![vec!["text".into()]]).contains("no expert serves modality `image`"));
+    assert!(refused(&|c| image_tower(c).prediction = PredictionTarget::Noise).contains("prediction: expected Velocity"));
+    assert!(refused(&|c| image_tower(c).patch_overlap = 2).contains("patch_overlap: expected at most half"));
+    assert!(refused(&|c| image_tower(c).timesteps.shift = 0.0).contains("timesteps.shift"));
+    let message = refused(&|c| {
+        c.trunk.norm = NormPlacement::Post;
+        image_tower(c).timestep_conditioning = TimestepConditioning::AdaLn;
+    });
+    assert!(message.contains("model.trunk.norm"), "{message}");
+}
+
+#[test]
+fn foreign_weights_are_refused_with_a_list() {
+    let device = Device::flex();
+    let wide = model(&mot_config(), 1, &device);
+    let mut tensors = weights(&wide);
+    tensors.remove("towers.1.embedding");
+    tensors.insert("spare".into(), tensors["trunk.final_norms.0.weight"].clone());
+    tensors.get_mut("trunk.final_norms.1.weight").unwrap().shape = vec![4];
+    let message = import_weights(wide, tensors, Path::new("file.safetensors")).unwrap_err().to_string();
+    for part in ["file.safetensors", "missing towers.1.embedding [23, 16]", "spare spare", "expected [16], found [4]"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
