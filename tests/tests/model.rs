@@ -228,8 +228,7 @@ fn gradients_reach_every_expert_with_rows_and_no_other() {
     let model = shaken(&config, 1, &device);
     let touched = |sequences: &[Vec<Sample>]| -> Vec<String> {
         let gradients = loss(&model, &batch(&config, sequences, &device)).total.backward();
-        let mut flat = interfuse_trainer::gradients::FlatGradients::default();
-        flat.accumulate(&model, gradients);
+        let flat = interfuse_trainer::gradients::FlatGradients::of(&model, gradients);
         let norms = flat.squared_norms().map(values).unwrap_or_default();
         flat.names().zip(norms).filter(|(_, norm)| *norm > 0.0).map(|(name, _)| name.to_string()).collect()
     };

@@ -127,7 +127,9 @@ fn fill_in(mut model: ModelConfig, tokenizer: &Tokenizer, latent_shape: [usize; 
     }
     if model.latent_shape != latent_shape {
         let found = model.latent_shape;
-        anyhow::bail!("model.latent_shape: expected {latent_shape:?}, which the data and its codec give, found {found:?}");
+        anyhow::bail!(
+            "model.latent_shape: expected {latent_shape:?}, which the data and its codec give, found {found:?}"
+        );
     }
     let needed = tokenizer.vocab_size();
     for (name, tower) in &mut model.modalities {
@@ -158,7 +160,9 @@ fn row_shape(
     if let Some(shape) = &settings.train.row_shape {
         let (expected, found) = (model.modalities.len(), shape.capacity.len());
         if expected != found {
-            anyhow::bail!("train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}");
+            anyhow::bail!(
+                "train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}"
+            );
         }
         if shape.capacity[lanes.image] % images != 0 {
             let found = shape.capacity[lanes.image];

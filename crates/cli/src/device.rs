@@ -34,7 +34,9 @@ fn best() -> Device {
 
 fn pick(kind: &str, found: Found, index: Option<usize>) -> anyhow::Result<Device> {
     let Some(devices) = found else {
-        bail!("device `{kind}`: this program was built without it; build with `cargo build --release --features {kind}`")
+        bail!(
+            "device `{kind}`: this program was built without it; build with `cargo build --release --features {kind}`"
+        )
     };
     let index = index.unwrap_or(0);
     let count = devices.len();

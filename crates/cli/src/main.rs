@@ -4,6 +4,7 @@
 // The program's output is its purpose; only the libraries must not print.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocator;
 mod args;
 mod assembly;
 mod atomic_file;
@@ -23,12 +24,8 @@ use clap::Parser;
 
 use crate::args::{Args, Command, DataCommand};
 
-/// Training takes and frees large buffers all the time; this allocator keeps them instead of giving them back to the
-/// system after every operation.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_freed_pages();
     let args = Args::parse();
     tracing_subscriber::fmt().with_max_level(args.log_level()).with_writer(std::io::stderr).without_time().init();
     let outcome = match args.command {
@@ -43,8 +40,34 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", sentence(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error and its causes in one sentence. Many of our messages already end with their cause, which is then not said
+/// again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for part in error.chain().map(ToString::to_string).filter(|part| !part.is_empty()) {
+        if sentence.is_empty() {
+            sentence = part;
+        } else if !sentence.ends_with(&part) {
+            sentence = format!("{sentence}: {part}");
+        }
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow!("no such file").context("cannot read x: no such file").context("training ended early");
+        assert_eq!(super::sentence(&error), "training ended early: cannot read x: no such file");
+        assert_eq!(super::sentence(&anyhow!("alone")), "alone");
     }
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use interfuse_data::Picture;
+use anyhow::ensure;
+use interfuse_data::documents::MARKERS;
+use interfuse_data::{DataError, Picture};
 use interfuse_sampling::{Drawing, ModelCard, Pretrained, SamplingConfig, draw};
 use interfuse_sequence::Objective;
 use interfuse_trainer::{Due, HeldOut, HeldOutReport, Observer, StepReport, TrainError, Trainer, checkpoint};
@@ -35,9 +37,12 @@ impl<'a> Recorder<'a> {
             0 => JsonLines::create(&folder.metrics())?,
             step => JsonLines::resume(&folder.metrics(), step)?,
         };
+        let mut events = EventFile::create(folder.path(), (step > 0).then_some(step))?;
+        let config = toml::to_string(&plan.settings)?;
+        events.text("config", step, &format!("```toml\n{config}\n```"))?;
         Ok(Self {
             metrics,
-            events: EventFile::create(folder.path(), (step > 0).then_some(step))?,
+            events,
             progress: TrainProgress::new(step, plan.settings.train.steps),
             held_out: plan.held_out()?,
             prompts: preview_prompts(plan)?,
@@ -94,7 +99,12 @@ impl<'a> Recorder<'a> {
         }
         let levels: Vec<String> = report.image.iter().map(|(t, loss)| format!("t={t}: {loss:.4}")).collect();
         let name = if report.is_train { "training pictures, fixed noise" } else { "held out" };
-        self.progress.line(&format!("step {}  {name}: text {:.3}  image {}", report.step, report.text, levels.join("  ")));
+        self.progress.line(&format!(
+            "step {}  {name}: text {:.3}  image {}",
+            report.step,
+            report.text,
+            levels.join("  ")
+        ));
         self.metrics.write(&Value::Object(record))
     }
 
@@ -166,7 +176,7 @@ impl Observer for Recorder<'_> {
 }
 
 fn observer_error(error: anyhow::Error) -> TrainError {
-    TrainError::Observer(format!("{error:#}"))
+    TrainError::Observer(crate::sentence(&error))
 }
 
 /// The moving average of a run in progress, as sampling wants it.
@@ -181,14 +191,24 @@ pub(crate) fn pretrained(plan: &Plan, trainer: &Trainer) -> anyhow::Result<Pretr
 }
 
 /// What the previews show: the configured prompts, or captions spread evenly over the training data.
-fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<Drawing>> {
+///
+/// # Errors
+/// A configured prompt is longer than the rows; a caption that is longer is left out, as it is in training.
+pub(crate) fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<Drawing>> {
     let preview = &plan.settings.preview;
     let has_images = plan.card.model.lane_of(Objective::Denoise).is_some();
+    let limit = plan.card.max_text_rows;
+    let rows = |prompt: &str| Ok::<_, DataError>(plan.tokenizer.encode(prompt)?.len() + MARKERS);
     let mut prompts = preview.prompts.clone();
+    for prompt in &prompts {
+        let found = rows(prompt)?;
+        ensure!(found <= limit, "preview.prompts: expected at most {limit} tokens, found {found} in {prompt:?}");
+    }
     if prompts.is_empty() && has_images {
         let source = interfuse_data::open(&plan.settings.data, interfuse_data::Split::Train)?;
         let count = preview.count.min(source.len());
         prompts = (0..count).map(|i| source.captions(i * source.len() / count)[0].clone()).collect();
+        prompts.retain(|caption| rows(caption).is_ok_and(|found| found <= limit));
     }
     let drawings = prompts.into_iter().enumerate();
     Ok(drawings.map(|(seed, prompt)| Drawing { prompt, seed: seed as u64 }).collect())

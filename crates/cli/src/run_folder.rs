@@ -32,7 +32,8 @@ impl RunFolder {
     /// The folder already holds a run (that run is left as it is), or cannot be made.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let run = Self { path: path.to_owned() };
-        let taken = [run.config(), run.metrics(), run.checkpoints_folder()].into_iter().find(|each| each.exists());
+        let taken =
+            [run.config(), run.metrics(), run.checkpoints_folder()].into_iter().find(|each| holds_something(each));
         if let Some(taken) = taken {
             bail!(
                 "{} already holds a run ({} exists): go on with it by --resume, or choose another folder by --set run.dir=…",
@@ -156,6 +157,11 @@ pub(crate) fn resolve_checkpoint(path: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("the run {} has no whole checkpoint yet", path.display()))
 }
 
+/// Whether `path` is a file, or a folder that is not empty: a start that was cut short may have left empty folders.
+fn holds_something(path: &Path) -> bool {
+    path.is_file() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 fn is_checkpoint(path: &Path) -> bool {
     path.join(WEIGHTS).is_file()
 }
@@ -198,6 +204,8 @@ mod tests {
     #[test]
     fn an_empty_folder_may_become_a_run() {
         let parent = tempfile::tempdir().unwrap();
+        RunFolder::create(parent.path()).unwrap();
+        // A start that was interrupted here has left nothing worth keeping.
         RunFolder::create(parent.path()).unwrap();
     }
 

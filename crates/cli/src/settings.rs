@@ -106,6 +106,7 @@ impl Settings {
         }
         self.data.validate()?;
         self.documents.validate()?;
+        self.objective.validate()?;
         self.optimizer.validate()?;
         self.train.validate()?;
         self.held_out.validate()?;

@@ -117,9 +117,7 @@ impl Documents {
     /// # Errors
     /// When its picture or its caption is bad: skip it and count it.
     pub fn document(&mut self, number: u64) -> Result<Sample, DataError> {
-        let pictures = self.source.len() as u64;
-        let (epoch, place) = (number / pictures, (number % pictures) as usize);
-        let index = self.order_of(epoch)[place] as usize;
+        let index = self.index_of(number);
         let mut rng = generator(self.seed, number, 0);
         let captions = self.source.captions(index);
         let caption = &captions[below(captions.len(), &mut rng)];
@@ -132,6 +130,13 @@ impl Documents {
         let picture = if mirrored { picture.flipped_horizontally() } else { picture };
         let image = Image { x_0: self.latents(&picture)?, precedes_caption: image_first };
         Ok(Sample { id: number, segments: self.segments(ids, image) })
+    }
+
+    /// The picture of a document.
+    pub fn index_of(&mut self, number: u64) -> usize {
+        let pictures = self.source.len() as u64;
+        let (epoch, place) = (number / pictures, (number % pictures) as usize);
+        self.order_of(epoch)[place] as usize
     }
 
     /// The caption-first document of a picture, without any random choice: what held-out losses are measured on.
@@ -160,7 +165,9 @@ impl Documents {
 
     fn latents(&self, picture: &crate::picture::Picture) -> Result<Arc<ndarray::Array3<f32>>, DataError> {
         let latents = self.codec.encode(picture.to_unit_range());
-        latents.map(Arc::new).map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
+        latents
+            .map(Arc::new)
+            .map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
     }
 
     fn segments(&self, caption: Vec<u32>, image: Image) -> Vec<Segment> {

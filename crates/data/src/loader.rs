@@ -1,5 +1,6 @@
 //! Packs the stream of documents into sequences of one row shape, and knows where it stands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use interfuse_sequence::{LayoutBuilder, RowShape, Sample, SequenceFormat, SequenceLayout};
@@ -24,6 +25,9 @@ pub struct LoaderCursor {
 /// How many documents may wait for a sequence with more room; more would hold back long captions for long.
 const MOST_WAITING: usize = 64;
 
+/// How many bad pictures are named; the rest are only counted.
+const MOST_NAMED: usize = 16;
+
 /// Yields batches of sequences.
 pub struct Loader {
     documents: Documents,
@@ -31,8 +35,10 @@ pub struct Loader {
     shape: RowShape,
     documents_per_sequence: usize,
     cursor: LoaderCursor,
-    /// What is wrong with the first bad document, until someone asks.
+    /// What is wrong with the first bad document that has not been named before, until someone asks.
     first_bad: Option<String>,
+    /// Pictures that have been named; a bad one comes up again in every epoch.
+    named: BTreeSet<usize>,
 }
 
 impl Loader {
@@ -44,7 +50,7 @@ impl Loader {
         documents_per_sequence: usize,
         cursor: LoaderCursor,
     ) -> Self {
-        Self { documents, format, shape, documents_per_sequence, cursor, first_bad: None }
+        Self { documents, format, shape, documents_per_sequence, cursor, first_bad: None, named: BTreeSet::new() }
     }
 
     /// Where the loader stands.
@@ -62,7 +68,8 @@ impl Loader {
         &self.documents
     }
 
-    /// What is wrong with the first bad document; said once.
+    /// What is wrong with the first bad document that has not been named before; each picture is named at most once, and
+    /// no more than the first few are.
     pub fn take_complaint(&mut self) -> Option<String> {
         self.first_bad.take()
     }
@@ -112,7 +119,7 @@ impl Loader {
             Ok(sample) => sample,
             Err(error) => {
                 self.cursor.bad += 1;
-                self.first_bad.get_or_insert_with(|| error.to_string());
+                self.complain(number, error.to_string());
                 return Ok(false);
             }
         };
@@ -121,9 +128,16 @@ impl Loader {
         }
         if let Err(error) = self.fits_alone(&sample) {
             self.cursor.too_long += 1;
-            self.first_bad.get_or_insert(error);
+            self.complain(number, error);
         }
         Ok(false)
+    }
+
+    fn complain(&mut self, number: u64, reason: String) {
+        let picture = self.documents.index_of(number);
+        if self.first_bad.is_none() && self.named.len() < MOST_NAMED && self.named.insert(picture) {
+            self.first_bad = Some(reason);
+        }
     }
 
     fn fits_alone(&self, sample: &Sample) -> Result<(), String> {
@@ -132,7 +146,7 @@ impl Loader {
     }
 
     fn nothing_fits(&mut self) -> DataError {
-        let reason = self.first_bad.take().unwrap_or_else(|| "documents that do not fit".into());
+        let reason = self.first_bad.take().unwrap_or_else(|| "the pictures named above".into());
         let found = format!("{} bad and {} too long; first: {reason}", self.cursor.bad, self.cursor.too_long);
         DataError::malformed("data", "at least one document that fits the row shape in a whole epoch", found)
     }

@@ -42,7 +42,7 @@ impl Tokenizer {
     pub fn train<'a>(captions: impl Iterator<Item = &'a str>, vocab_size: usize) -> Result<Self, DataError> {
         if vocab_size < SMALLEST_VOCAB {
             let expected = format!("at least {SMALLEST_VOCAB}: 256 bytes and {} special tokens", TRAINED.len());
-            return Err(DataError::config("vocab_size", expected, vocab_size));
+            return Err(DataError::config("tokenizer.vocab_size", expected, vocab_size));
         }
         let trainer = BpeTrainer::builder()
             .show_progress(false)

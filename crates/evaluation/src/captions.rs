@@ -27,7 +27,8 @@ pub fn compare<W: AsRef<str>, R: AsRef<str>>(written: &[W], references: &[R]) ->
     }
     let pairs = || written.iter().map(AsRef::as_ref).zip(references.iter().map(AsRef::as_ref));
     let exact = Proportion::of(pairs().map(|(written, reference): (&str, &str)| written.trim() == reference.trim()));
-    let similarity = pairs().map(|(written, reference)| similarity(written, reference)).sum::<f64>() / written.len() as f64;
+    let similarity =
+        pairs().map(|(written, reference)| similarity(written, reference)).sum::<f64>() / written.len() as f64;
     Ok(Captions { exact, similarity })
 }
 
@@ -40,7 +41,7 @@ pub fn similarity(written: &str, reference: &str) -> f64 {
     if longer == 0 {
         return 1.0;
     }
-    1.0 - edit_distance(&written, &reference) as f64 / longer as f64
+    (longer - edit_distance(&written, &reference)) as f64 / longer as f64
 }
 
 /// Levenshtein's distance, one row of his table at a time.

@@ -94,7 +94,9 @@ pub fn nearest(
     }
     let nearest_of = |picture: &Vec<f32>| {
         let distances = references.iter().map(|reference| squared_distance(picture, reference)).enumerate();
-        distances.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, squared_distance)| Nearest { index, squared_distance })
+        distances
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(index, squared_distance)| Nearest { index, squared_distance })
     };
     Ok(pictures.par_iter().filter_map(nearest_of).collect())
 }

@@ -11,12 +11,14 @@
 //! | root-mean-square norm | [`rms_norm`] |
 //! | gated feed-forward activation | [`swiglu`] |
 //! | softmax cross-entropy with z-loss | [`cross_entropy`] |
+//! | AdamW and the moving average of weights | [`optimizer`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
 pub mod cross_entropy;
 pub mod init;
 pub mod linear;
+pub mod optimizer;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
@@ -25,6 +27,7 @@ pub use attention::{VisibleRanges, ranged_attention};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use init::WeightInit;
 pub use linear::Linear;
+pub use optimizer::{AdamWState, AdamWStep, adamw, moving_average};
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rotate};
 pub use swiglu::swiglu;

@@ -14,9 +14,11 @@ pub struct KvCache {
 
 /// Keys and values of one layer. Each `[B, Sp, G, Dh]`.
 #[derive(Clone, Debug)]
-pub(crate) struct LayerCache {
-    pub(crate) keys: Tensor<4>,
-    pub(crate) values: Tensor<4>,
+pub struct LayerCache {
+    /// Rotated.
+    pub keys: Tensor<4>,
+    /// As projected.
+    pub values: Tensor<4>,
 }
 
 /// What a forward pass does with the cache.

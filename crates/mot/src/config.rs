@@ -74,24 +74,28 @@ impl TrunkConfig {
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), TrunkError> {
         let fail = |key, expected: String, found: String| Err(TrunkError { key, expected, found });
-        for (key, size) in [("d_model", self.d_model), ("n_layers", self.n_layers), ("n_heads", self.n_heads)] {
-            if size == 0 {
-                return fail(key, "at least 1".into(), "0".into());
+        // Beyond the larger numbers a typing error is likelier than a wish, and memory runs out without a message.
+        let sizes = [
+            ("d_model", self.d_model, 1 << 16),
+            ("n_layers", self.n_layers, 1 << 10),
+            ("n_heads", self.n_heads, 1 << 16),
+            ("d_ff", self.feed_forward(), 1 << 20),
+        ];
+        for (key, size, most) in sizes {
+            if !(1..=most).contains(&size) {
+                return fail(key, format!("from 1 to {most}"), size.to_string());
             }
         }
-        if self.d_model % self.n_heads != 0 {
+        if !self.d_model.is_multiple_of(self.n_heads) {
             return fail("n_heads", format!("a divisor of d_model = {}", self.d_model), self.n_heads.to_string());
         }
-        if self.head_dim() % 2 != 0 {
+        if !self.head_dim().is_multiple_of(2) {
             let found = format!("{} heads of width {}", self.n_heads, self.head_dim());
             return fail("n_heads", "heads of even width, which rotary positions need".into(), found);
         }
-        if self.kv_heads() == 0 || self.n_heads % self.kv_heads() != 0 {
+        if self.kv_heads() == 0 || !self.n_heads.is_multiple_of(self.kv_heads()) {
             let expected = format!("a divisor of n_heads = {}", self.n_heads);
             return fail("n_kv_heads", expected, self.kv_heads().to_string());
-        }
-        if self.feed_forward() == 0 {
-            return fail("d_ff", "at least 1".into(), "0".into());
         }
         if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
             return fail("rope_theta", "a number above 1".into(), self.rope_theta.to_string());

@@ -37,7 +37,7 @@ impl Layer {
 
     /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them. Also returns the keys and
     /// values of all rows seen.
-    pub(crate) fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> (Streams, LayerCache) {
+    pub fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> (Streams, LayerCache) {
         let terms: Vec<_> = self
             .experts
             .iter()

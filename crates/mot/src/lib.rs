@@ -15,7 +15,7 @@ pub mod partition;
 pub mod trunk;
 
 pub use adaptive::StreamCondition;
-pub use cache::{CacheUse, KvCache};
+pub use cache::{CacheUse, KvCache, LayerCache};
 pub use config::{NormPlacement, TrunkConfig, TrunkError};
 pub use expert::{ExpertDimensions, ExpertLayer};
 pub use layer::{Layer, Rows};

@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use interfuse_data::{SpecialTokens, Tokenizer};
 use interfuse_kernels::WeightInit;
 use interfuse_transfusion::{ModelConfig, Transfusion, load_weights};
-use interfuse_vae::{Codec, CodecConfig};
+use interfuse_vae::{Codec, CodecConfig, CodecError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -67,16 +67,11 @@ impl Pretrained {
         let card = read_card(folder)?;
         let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
         check_tokenizer(&card, &tokenizer, folder)?;
+        let codec = open_codec(&card, folder)?;
         let ema = folder.join("ema.safetensors");
         let weights = if prefer_ema && ema.exists() { ema } else { folder.join("model.safetensors") };
         let blank = Transfusion::new(&card.model, &mut WeightInit::new(0, device))?;
-        Ok(Self {
-            model: load_weights(blank, &weights)?,
-            codec: card.codec.open(card.picture_shape[0])?,
-            tokenizer,
-            card,
-            device: device.clone(),
-        })
+        Ok(Self { model: load_weights(blank, &weights)?, codec, tokenizer, card, device: device.clone() })
     }
 }
 
@@ -104,6 +99,25 @@ pub fn read_card(folder: &Path) -> Result<ModelCard, SamplingError> {
         return Err(fail(&format!("\"format_version\": {FORMAT_VERSION}"), format!("{version:?}")));
     }
     serde_json::from_value(value).map_err(|error| fail("the settings of a model", error.to_string()))
+}
+
+/// The codec, once it is sure that it makes the model's latents of the card's pictures.
+fn open_codec(card: &ModelCard, folder: &Path) -> Result<Box<dyn Codec>, SamplingError> {
+    let fail = |expected: String, found: String| SamplingError::Checkpoint {
+        path: folder.join("config.json").display().to_string(),
+        expected,
+        found,
+    };
+    let refused = |error: CodecError| fail("a picture_shape that the codec takes".into(), error.to_string());
+    let codec = card.codec.open(card.picture_shape[0]).map_err(refused)?;
+    let latents = codec.latent_shape(card.picture_shape).map_err(refused)?;
+    match card.model.latent_shape == latents {
+        true => Ok(codec),
+        false => Err(fail(
+            format!("a latent_shape of {latents:?}, which the codec makes of pictures {:?}", card.picture_shape),
+            format!("{:?}", card.model.latent_shape),
+        )),
+    }
 }
 
 fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Result<(), SamplingError> {

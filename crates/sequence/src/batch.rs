@@ -39,6 +39,7 @@ pub struct RowGeometry {
 
 /// What the rows of a lane hold.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // There are as many as modalities.
 pub enum LaneRows {
     /// Tokens and their targets.
     Tokens(TokenRows),

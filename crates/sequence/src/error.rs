@@ -7,7 +7,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SequenceError {
     /// A lane is too short for what remains to be placed.
-    #[error("the {modality} lane has {free} free rows of {capacity}, but the document needs {needed}")]
+    #[error("lane {modality} has {free} free rows of {capacity}, but the document needs {needed}")]
     LaneFull {
         /// Index of the lane.
         modality: usize,

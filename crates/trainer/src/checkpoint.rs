@@ -9,6 +9,7 @@
 //! A checkpoint is written beside its place under another name, put on the disk file by file, and renamed when it is whole:
 //! whatever happens, what has the right name is complete.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_data::LoaderCursor;
 use interfuse_sampling::ModelCard;
+use interfuse_transfusion::parameters::parameters;
 use interfuse_transfusion::weights::{HostTensor, HostTensors, export_weights, read_tensors, write_tensors};
 use interfuse_transfusion::{Transfusion, load_weights, save_weights};
 use serde::{Deserialize, Serialize};
@@ -40,7 +42,7 @@ pub struct StateFile {
     /// Of these, the latest in a row.
     pub skipped_in_a_row: u64,
     /// For each weight, in how many steps it took part.
-    pub weight_steps: std::collections::BTreeMap<String, u64>,
+    pub weight_steps: BTreeMap<String, u64>,
 }
 
 /// Writes a checkpoint to `folder`, which must not exist yet, or is replaced when it does.
@@ -131,7 +133,7 @@ impl Resumed {
         let device = trainer.setup.device.clone();
         trainer.model = load_weights(trainer.model.clone(), &self.folder.join("model.safetensors"))?;
         trainer.ema = self.read_ema(trainer.plain_model())?;
-        trainer.optimizer.moments = self.read_moments(&device)?;
+        trainer.optimizer.moments = self.read_moments(&trainer.model, &device)?;
         trainer.step = self.state.step;
         trainer.skipped = self.state.skipped;
         trainer.skipped_in_a_row = self.state.skipped_in_a_row;
@@ -142,24 +144,37 @@ impl Resumed {
         Ok(Ema::new(&load_weights(plain, &self.folder.join("ema.safetensors"))?))
     }
 
-    fn read_moments(&self, device: &Device) -> Result<std::collections::BTreeMap<String, Moments>, TrainError> {
+    fn read_moments(&self, model: &Transfusion, device: &Device) -> Result<BTreeMap<String, Moments>, TrainError> {
         let path = self.folder.join("training_state/optimizer.safetensors");
+        let foreign =
+            |expected: String, found: String| TrainError::Foreign { path: path.display().to_string(), expected, found };
+        let sizes: BTreeMap<String, usize> =
+            parameters(model).into_iter().map(|info| (info.name.clone(), info.count())).collect();
         let mut tensors = read_tensors(&path)?;
-        let mut moments = std::collections::BTreeMap::new();
+        let mut moments = BTreeMap::new();
         for (name, &steps) in &self.state.weight_steps {
+            let size = sizes.get(name).copied().unwrap_or_default();
             let mut take = |kind: &str| -> Result<Tensor<1>, TrainError> {
                 let name = format!("{name}.{kind}");
-                let tensor = tensors.remove(&name).ok_or_else(|| TrainError::Foreign {
-                    path: path.display().to_string(),
-                    expected: format!("tensor {name}"),
-                    found: "none".into(),
-                })?;
-                Ok(Tensor::from_data(TensorData::new(tensor.values, tensor.shape), device))
+                match tensors.remove(&name) {
+                    Some(tensor) if tensor.shape == [size] => {
+                        Ok(Tensor::from_data(TensorData::new(tensor.values, tensor.shape), device))
+                    }
+                    other => {
+                        let found = other.map_or("none".into(), |tensor| format!("shape {:?}", tensor.shape));
+                        Err(foreign(format!("tensor {name} of shape [{size}]"), found))
+                    }
+                }
             };
             let (first, second) = (take("exp_avg")?, take("exp_avg_sq")?);
             moments.insert(name.clone(), Moments { first, second, steps });
         }
-        Ok(moments)
+        match tensors.keys().next() {
+            Some(spare) => {
+                Err(foreign("moments of the weights in state.json alone".into(), format!("{spare} as well")))
+            }
+            None => Ok(moments),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use interfuse_kernels::moving_average;
 use interfuse_transfusion::Transfusion;
 use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 
@@ -39,7 +40,7 @@ impl Ema {
             fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
                 let weight = param.val().inner().reshape([info.count()]);
                 let average = match self.averages.remove(&info.name) {
-                    Some(average) => average.mul_scalar(self.decay) + weight.mul_scalar(1.0 - self.decay),
+                    Some(average) => moving_average(average, weight, self.decay),
                     None => weight,
                 };
                 self.averages.insert(info.name.clone(), average);

@@ -22,9 +22,23 @@ struct FlatGradient {
 }
 
 impl FlatGradients {
-    /// Adds the gradients of one micro-batch.
-    pub fn accumulate(&mut self, model: &Transfusion, gradients: Gradients) {
-        visit_parameters(model, &mut Collect { gradients, all: self });
+    /// The gradients of one micro-batch.
+    pub fn of(model: &Transfusion, gradients: Gradients) -> Self {
+        let mut all = Self::default();
+        visit_parameters(model, &mut Collect { gradients, all: &mut all });
+        all
+    }
+
+    /// Adds the gradients of another micro-batch.
+    pub fn add(&mut self, other: Self) {
+        for (name, gradient) in other.by_name {
+            match self.by_name.get_mut(&name) {
+                Some(sum) => sum.values = sum.values.clone() + gradient.values,
+                None => {
+                    self.by_name.insert(name, gradient);
+                }
+            }
+        }
     }
 
     /// Whether no weight took part.
@@ -75,14 +89,8 @@ struct Collect<'a> {
 impl ParameterVisitor for Collect<'_> {
     fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
         let Some(gradient) = param.val().grad_remove(&mut self.gradients) else { return };
-        let values = gradient.reshape([info.count()]);
-        match self.all.by_name.get_mut(&info.name) {
-            Some(sum) => sum.values = sum.values.clone() + values,
-            None => {
-                let gradient = FlatGradient { expert: info.expert(), values };
-                self.all.by_name.insert(info.name.clone(), gradient);
-            }
-        }
+        let gradient = FlatGradient { expert: info.expert(), values: gradient.reshape([info.count()]) };
+        self.all.by_name.insert(info.name.clone(), gradient);
     }
 }
 

@@ -57,6 +57,11 @@ pub fn run(
         let stopped = stop.load(Ordering::Relaxed);
         if trainer.step > started_at {
             for what in [Due::HeldOut, Due::Preview, Due::Checkpoint] {
+                // Weights that give no numbers must not push a good checkpoint out of those that are kept.
+                let spoilt = trainer.skipped_in_a_row > 0 && !finished && !stopped;
+                if what == Due::Checkpoint && spoilt {
+                    continue;
+                }
                 if is_due(what, trainer.step, intervals, finished, stopped) {
                     observer.due(trainer, what)?;
                 }
@@ -80,7 +85,7 @@ fn is_due(what: Due, step: u64, intervals: &IntervalConfig, finished: bool, stop
         Due::Preview => intervals.preview,
         Due::Checkpoint => intervals.checkpoint,
     };
-    let on_time = every > 0 && step % every == 0;
+    let on_time = every > 0 && step.is_multiple_of(every);
     match (finished, stopped) {
         (true, _) => true,
         (false, true) => what == Due::Checkpoint,

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::Objective;
+use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, map_parameters};
+use interfuse_transfusion::weights::replaced;
 use interfuse_transfusion::{
     FlopsPerToken, HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
 };
@@ -19,6 +21,7 @@ use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::gradients::{FlatGradients, clip_scale};
 use crate::learning_rate::learning_rate;
+use crate::workers::Workers;
 
 /// What a run is made of.
 pub struct Setup {
@@ -48,6 +51,8 @@ pub struct Trainer {
     pub optimizer: AdamW,
     /// The data, and where it stands.
     pub loader: Loader,
+    /// Run the micro-batches of a step.
+    workers: Workers,
     /// Steps taken.
     pub step: u64,
     /// Steps skipped because something was not finite.
@@ -105,7 +110,11 @@ impl Trainer {
     /// A run at its beginning, with the given weights; `model` lives on an autodiff device.
     pub fn new(setup: Setup, model: Transfusion, loader: Loader) -> Self {
         let ema = Ema::new(&model);
-        Self { setup, model, ema, optimizer: AdamW::default(), loader, step: 0, skipped: 0, skipped_in_a_row: 0 }
+        // A GPU takes one micro-batch after the other.
+        let on_cpu = setup.device == Device::flex();
+        let workers = Workers::new(if on_cpu { setup.train.accumulation } else { 1 });
+        let optimizer = AdamW::default();
+        Self { setup, model, ema, optimizer, loader, workers, step: 0, skipped: 0, skipped_in_a_row: 0 }
     }
 
     /// The moving average as a model, off the gradient tape.
@@ -167,13 +176,11 @@ impl Trainer {
 
     fn compute(&self, batches: &[TrainBatch]) -> Computed {
         let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
+        let pass = |batch: &TrainBatch| forward_backward(&self.model, batch, &self.setup.objective, normaliser);
         let mut gradients = FlatGradients::default();
         let mut losses = Vec::new();
-        for batch in batches {
-            let predictions = self.model.forward(batch.input(), CacheUse::None);
-            let mut loss = hybrid_loss(&self.model, &predictions, batch, &self.setup.objective, normaliser);
-            gradients.accumulate(&self.model, loss.total.backward());
-            loss.total = loss.total.detach();
+        for (part, loss) in self.workers.map(batches, pass) {
+            gradients.add(part);
             losses.push(loss);
         }
         Computed { gradients, losses, normaliser }
@@ -184,8 +191,8 @@ impl Trainer {
         let lanes = self.setup.model.modalities.len();
         let mut numbers: Vec<Tensor<1>> = Vec::new();
         for loss in &computed.losses {
-            numbers.push(loss.total.clone().inner());
-            numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone().inner()));
+            numbers.push(loss.total.clone());
+            numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
         }
         numbers.extend(computed.gradients.squared_norms());
         let numbers = Tensor::cat(numbers, 0).into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
@@ -247,6 +254,31 @@ impl Trainer {
         self.model = self.optimizer.step(self.model.clone(), gradients, config, update);
         self.ema.update(&self.model, config.ema_decay, self.step);
     }
+}
+
+/// The gradients and losses of one micro-batch.
+fn forward_backward(
+    model: &Transfusion,
+    batch: &TrainBatch,
+    objective: &ObjectiveConfig,
+    normaliser: Normaliser,
+) -> (FlatGradients, HybridLoss) {
+    let model = on_its_own_tape(model);
+    let predictions = model.forward(batch.input(), CacheUse::None);
+    let loss = hybrid_loss(&model, &predictions, batch, objective, normaliser);
+    let gradients = FlatGradients::of(&model, loss.total.backward());
+    (gradients, loss.detached())
+}
+
+/// The same weights as leaves of a tape of their own, so that micro-batches neither wait for nor see one another.
+fn on_its_own_tape(model: &Transfusion) -> Transfusion {
+    struct Fresh;
+    impl ParameterMapper for Fresh {
+        fn map<const R: usize>(&mut self, _: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+            replaced(param, |weight| Tensor::from_inner(weight.inner()))
+        }
+    }
+    map_parameters(model.clone(), &mut Fresh)
 }
 
 /// The first number of a step that is none, by name.

@@ -10,6 +10,9 @@ use interfuse_text_tower::TextTowerConfig;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// The largest vocabulary: beyond it, a typing error is likelier than a wish, and memory runs out without a message.
+const MOST_IDS: usize = 1 << 24;
+
 /// Settings of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,10 +55,8 @@ impl TowerConfig {
 impl ModelConfig {
     /// The modalities, by lane.
     pub fn modalities(&self) -> Vec<Modality> {
-        let modality = |(name, tower): (&String, &TowerConfig)| Modality {
-            name: name.clone(),
-            objective: tower.objective(),
-        };
+        let modality =
+            |(name, tower): (&String, &TowerConfig)| Modality { name: name.clone(), objective: tower.objective() };
         self.modalities.iter().map(modality).collect()
     }
 
@@ -118,9 +119,10 @@ impl ModelConfig {
         self.partition()?;
         for (name, tower) in &self.modalities {
             match tower {
-                TowerConfig::NextToken(config) if config.vocab_size == 0 => {
+                TowerConfig::NextToken(config) if !(1..=MOST_IDS).contains(&config.vocab_size) => {
+                    let found = config.vocab_size;
                     return Err(ConfigError(format!(
-                        "model.modalities.{name}.vocab_size: expected the number of ids, at least 1, found 0"
+                        "model.modalities.{name}.vocab_size: expected the number of ids, from 1 to {MOST_IDS}, found {found}"
                     )));
                 }
                 TowerConfig::NextToken(_) => {}
@@ -130,7 +132,9 @@ impl ModelConfig {
             }
         }
         if self.modalities.values().filter(|tower| tower.objective() == Objective::Denoise).count() > 1 {
-            return Err(ConfigError("model.modalities: expected at most one with objective `denoise`, found more".into()));
+            return Err(ConfigError(
+                "model.modalities: expected at most one with objective `denoise`, found more".into(),
+            ));
         }
         if self.image_tower().is_some_and(|image| image.timestep_conditioning == TimestepConditioning::AdaLn)
             && self.trunk.norm == NormPlacement::Post

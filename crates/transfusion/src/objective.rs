@@ -14,6 +14,7 @@ use interfuse_sequence::LaneRows;
 use interfuse_text_tower::next_token_loss;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigError;
 use crate::input::TrainBatch;
 use crate::model::{LanePrediction, Predictions, Tower, Transfusion};
 
@@ -43,6 +44,24 @@ pub enum ImageAveraging {
 impl Default for ObjectiveConfig {
     fn default() -> Self {
         Self { text_weight: 1.0, image_weight: 5.0, image_averaging: ImageAveraging::PerImage }
+    }
+}
+
+impl ObjectiveConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        for (key, weight) in [("text_weight", self.text_weight), ("image_weight", self.image_weight)] {
+            if !(weight >= 0.0 && weight.is_finite()) {
+                return Err(ConfigError(format!("objective.{key}: expected a number from 0, found {weight}")));
+            }
+        }
+        if self.text_weight + self.image_weight == 0.0 {
+            return Err(ConfigError("objective: expected at least one weight above 0, found none".into()));
+        }
+        Ok(())
     }
 }
 
@@ -107,6 +126,15 @@ pub struct HybridLoss {
     pub total: Tensor<1>,
     /// By lane; `None` for a lane without rows.
     pub modalities: Vec<Option<ModalityLoss>>,
+}
+
+impl HybridLoss {
+    /// The same numbers off the gradient tape.
+    pub fn detached(self) -> Self {
+        let modalities = self.modalities.into_iter();
+        let detach = |loss: ModalityLoss| ModalityLoss { sum: loss.sum.inner(), ..loss };
+        Self { total: self.total.inner(), modalities: modalities.map(|loss| loss.map(detach)).collect() }
+    }
 }
 
 /// Weighs and adds the losses of all lanes.

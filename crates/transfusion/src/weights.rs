@@ -92,8 +92,17 @@ pub fn to_host<const R: usize>(info: &ParameterInfo, tensor: Tensor<R>) -> HostT
 
 /// The inverse of [`to_host`]; the shape must fit.
 pub fn from_host<const R: usize>(info: &ParameterInfo, host: HostTensor, device: &burn::tensor::Device) -> Tensor<R> {
-    let tensor = Tensor::<R>::from_data(TensorData::new(host.values, host.shape), device);
-    if info.is_linear { tensor.swap_dims(0, 1) } else { tensor }
+    // Transposed here rather than on the device: a transposed view goes another way through a matrix product than the same
+    // matrix in its own order, the sums differ in the last bit, and a resume would not be bitwise.
+    let host = if info.is_linear { transposed(host) } else { host };
+    Tensor::from_data(TensorData::new(host.values, host.shape), device)
+}
+
+/// A matrix with rows and columns exchanged.
+fn transposed(host: HostTensor) -> HostTensor {
+    let &[rows, columns] = host.shape.as_slice() else { return host };
+    let of_column = |column: usize| host.values.iter().skip(column).step_by(columns).copied();
+    HostTensor { shape: vec![columns, rows], values: (0..columns).flat_map(of_column).collect() }
 }
 
 /// The sizes of a weight in the file's layout.

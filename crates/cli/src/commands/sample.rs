@@ -19,10 +19,11 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     if args.prompts.is_empty() {
         return write_freely(&loaded, args, &sampling, &folder);
     }
+    let seeds = seeds(args);
     let drawings: Vec<Drawing> = args
         .prompts
         .iter()
-        .flat_map(|prompt| (0..args.count as u64).map(|i| Drawing { prompt: prompt.clone(), seed: args.seed + i }))
+        .flat_map(|prompt| seeds.iter().map(|&seed| Drawing { prompt: prompt.clone(), seed }))
         .collect();
     let bar = counting_bar("pictures", drawings.len());
     let pictures = draw(&loaded.pretrained, &drawings, &sampling, &mut |done| bar.set_position(done as u64))?;
@@ -34,14 +35,14 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One seed after the other; the last possible one is followed by 0.
+fn seeds(args: &SampleArgs) -> Vec<u64> {
+    (0..args.count as u64).map(|i| args.seed.wrapping_add(i)).collect()
+}
+
 /// Prints what the model writes, and saves what it draws with the words before it as caption.
-fn write_freely(
-    loaded: &LoadedRun,
-    args: &SampleArgs,
-    sampling: &SamplingConfig,
-    folder: &Path,
-) -> anyhow::Result<()> {
-    let seeds: Vec<u64> = (0..args.count as u64).map(|i| args.seed + i).collect();
+fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig, folder: &Path) -> anyhow::Result<()> {
+    let seeds = seeds(args);
     let documents = write(&loaded.pretrained, &seeds, sampling)?;
     let (mut drawings, mut pictures) = (vec![], vec![]);
     for (document, &seed) in documents.iter().zip(&seeds) {

@@ -13,7 +13,7 @@ use crate::args::TrainArgs;
 use crate::assembly::{Plan, load_tokenizer};
 use crate::commands::evaluate;
 use crate::progress::duration;
-use crate::recorder::{Recorder, pretrained};
+use crate::recorder::{Recorder, pretrained, preview_prompts};
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 
@@ -37,7 +37,9 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
             println!("stopped at step {}; go on with --resume", trainer.step);
             return Ok(());
         }
-        Outcome::Finished => println!("trained {} steps in {}", trainer.step, duration(started.elapsed().as_secs_f64())),
+        Outcome::Finished => {
+            println!("trained {} steps in {}", trainer.step, duration(started.elapsed().as_secs_f64()))
+        }
     }
     if plan.settings.run.measure {
         let model = pretrained(&plan, &trainer)?;
@@ -50,6 +52,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
 fn begin(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
     let plan = Plan::new(settings, None)?;
     let trainer = plan.trainer(device, LoaderCursor::default())?;
+    // Better found now than at the first preview, with a run folder half made.
+    preview_prompts(&plan)?;
     let folder = RunFolder::create(&plan.settings.run.dir)?;
     crate::config::save(&plan.settings, &folder.config())?;
     Ok((plan, folder, trainer))

@@ -174,7 +174,8 @@ fn child<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
 ///
 /// A key can be blamed if serde's words fit its value and the error goes away, or becomes another, without it.
 fn culprit<T: DeserializeOwned>(config: &Value, path: KeyPath, found: &str) -> KeyPath {
-    let complaint = |config: &Value| serde_path_to_error::deserialize::<_, T>(config.clone()).err().map(|e| e.to_string());
+    let complaint =
+        |config: &Value| serde_path_to_error::deserialize::<_, T>(config.clone()).err().map(|e| e.to_string());
     let original = complaint(config);
     let mut path = path;
     while let Some(Value::Table(table)) = path.iter().try_fold(config, |value, part| child(value, part)) {

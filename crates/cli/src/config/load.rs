@@ -128,7 +128,8 @@ source = { kind = 'emoji', groups = ['Animals'], styles = 3 }
         std::fs::write(&path, text).unwrap();
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         // The folder's name is random: leave only the file's.
-        load(&path, &overrides).map_err(|error| format!("{error:#}").replace(&format!("{}/", folder.path().display()), ""))
+        load(&path, &overrides)
+            .map_err(|error| format!("{error:#}").replace(&format!("{}/", folder.path().display()), ""))
     }
 
     #[track_caller]
@@ -158,7 +159,10 @@ source = { kind = 'emoji', groups = ['Animals'], styles = 3 }
     fn an_override_makes_the_tables_that_it_needs() {
         let without_data = GOOD.split("[data]").next().unwrap();
         let overrides = ["data.image_size=[4,4]", "data.source.kind=folder", "data.source.path=pictures"];
-        assert_eq!(load_text(without_data, &overrides).unwrap().data.source, Source::Folder { path: "pictures".into() });
+        assert_eq!(
+            load_text(without_data, &overrides).unwrap().data.source,
+            Source::Folder { path: "pictures".into() }
+        );
     }
 
     #[test]

@@ -64,7 +64,6 @@ impl Override {
     }
 }
 
-
 /// A key as TOML allows it without quotes.
 fn is_bare_key(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

@@ -55,7 +55,7 @@ impl EventFile {
         events.append(0, |event| event.string(event::FILE_VERSION, "brain.Event:2"))?;
         if let Some(step) = resumed_at {
             let started = Message::new().varint(session_log::STATUS, session_log::START);
-            events.append(step + 1, |event| event.message(event::SESSION_LOG, &started))?;
+            events.append(step.saturating_add(1), |event| event.message(event::SESSION_LOG, &started))?;
         }
         Ok(events)
     }
@@ -95,10 +95,8 @@ impl EventFile {
             .varint(tensor::DTYPE, tensor::DT_STRING)
             .message(tensor::SHAPE, &Message::new())
             .string(tensor::STRING_VAL, text);
-        let value = Message::new()
-            .string(value::TAG, tag)
-            .message(value::TENSOR, &tensor)
-            .message(value::METADATA, &metadata);
+        let value =
+            Message::new().string(value::TAG, tag).message(value::TENSOR, &tensor).message(value::METADATA, &metadata);
         self.summary(step, &value)
     }
 
@@ -226,10 +224,8 @@ mod tests {
     fn a_scalar_is_these_bytes() {
         let event = Message::new().double(event::WALL_TIME, 1.0).varint(event::STEP, 300).message(
             event::SUMMARY,
-            &Message::new().message(
-                summary::VALUE,
-                &Message::new().string(value::TAG, "a").float(value::SIMPLE_VALUE, 0.5),
-            ),
+            &Message::new()
+                .message(summary::VALUE, &Message::new().string(value::TAG, "a").float(value::SIMPLE_VALUE, 0.5)),
         );
         #[rustfmt::skip]
         let expected = [

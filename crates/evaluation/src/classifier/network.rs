@@ -98,7 +98,8 @@ impl Network {
     /// # Shapes
     /// - `pictures`: `[B, C, H, W]`, of this network's `Shape`
     pub(super) fn forward(&self, pictures: ArrayView4<'_, f32>, device: &Device) -> Judgement {
-        let [conv_1, bias_1, conv_2, bias_2, to_features, features_bias, to_classes, classes_bias] = self.weights.clone();
+        let [conv_1, bias_1, conv_2, bias_2, to_features, features_bias, to_classes, classes_bias] =
+            self.weights.clone();
         let batch = pictures.shape()[0];
         let (height, width) = (grid(self.shape.height), grid(self.shape.width));
 

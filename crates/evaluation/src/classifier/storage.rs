@@ -31,8 +31,8 @@ pub(super) fn save(network: &Network, path: &Path) -> Result<(), EvaluationError
 
 /// Reads what [`save`] wrote. Every tensor must be there, in its shape, finite, and no other.
 pub(super) fn load(path: &Path, device: &Device) -> Result<Network, EvaluationError> {
-    let bytes = fs::read(path)
-        .map_err(|source| EvaluationError::File { action: "read", path: path.to_owned(), source })?;
+    let bytes =
+        fs::read(path).map_err(|source| EvaluationError::File { action: "read", path: path.to_owned(), source })?;
     decode(&bytes, device).map_err(|reason| refused(path, reason))
 }
 
@@ -73,11 +73,7 @@ fn decode(bytes: &[u8], device: &Device) -> Result<Network, String> {
     for Parameter { name, dims, .. } in parameters {
         let view = file.tensor(name).map_err(|_| format!("tensor `{name}` is missing"))?;
         if view.dtype() != Dtype::F32 || view.shape() != dims {
-            return Err(format!(
-                "tensor `{name}`: expected F32 {dims:?}, found {:?} {:?}",
-                view.dtype(),
-                view.shape()
-            ));
+            return Err(format!("tensor `{name}`: expected F32 {dims:?}, found {:?} {:?}", view.dtype(), view.shape()));
         }
         let (quads, _) = view.data().as_chunks::<4>();
         let values: Vec<f32> = quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
@@ -154,13 +150,19 @@ mod tests {
     #[test]
     fn a_file_that_is_not_whole_is_refused() {
         assert_refused(&changed(|tensors, _| drop(tensors.pop())), "is missing");
-        assert_refused(&changed(|tensors, _| tensors.push(("extra".into(), vec![0], vec![]))), "unknown tensor `extra`");
+        assert_refused(
+            &changed(|tensors, _| tensors.push(("extra".into(), vec![0], vec![]))),
+            "unknown tensor `extra`",
+        );
         assert_refused(&changed(|tensors, _| tensors[0].1.reverse()), "expected F32");
         assert_refused(&changed(|tensors, _| tensors[0].2[..4].copy_from_slice(&f32::NAN.to_le_bytes())), "NaN");
         assert_refused(&changed(|_, metadata| metadata.clear()), "names no format");
         assert_refused(&changed(|_, metadata| drop(metadata.insert("format".into(), "x".into()))), "found \"x\"");
         let huge = r#"{"channels":1,"height":99999999999,"width":1,"classes":2}"#;
-        assert_refused(&changed(|_, metadata| drop(metadata.insert("shape".into(), huge.into()))), "not within 1 and 4096");
+        assert_refused(
+            &changed(|_, metadata| drop(metadata.insert("shape".into(), huge.into()))),
+            "not within 1 and 4096",
+        );
         assert_refused(b"not a safetensors file", "");
         let whole = encode(&network()).unwrap();
         assert_refused(&whole[..whole.len() - 7], "");

@@ -1,0 +1,158 @@
+//! Data with classes is measured by a judge: a small network trained on the real training pictures. Does it see in a drawn
+//! picture the class that the prompt named, and how far are the drawn pictures from real ones in its features?
+//!
+//! The distance is Fréchet's on the judge's features, so it compares runs of this project on one data set, and is no FID.
+
+use std::path::Path;
+use std::time::Instant;
+
+use interfuse_data::{Picture, Source};
+use interfuse_evaluation::classifier::{Classifier, ClassifierConfig};
+use interfuse_evaluation::frechet::{Statistics, frechet_distance};
+use interfuse_evaluation::proportion::Proportion;
+use interfuse_sampling::{Drawing, Pretrained, SamplingConfig};
+use ndarray::Array4;
+use serde_json::json;
+
+use super::{Drawn, array, draw_all, row, write_report};
+use crate::progress::{counting_bar, duration};
+
+/// A judge and how good it is.
+pub(super) struct Judge {
+    network: Classifier,
+    /// On held-out real pictures.
+    accuracy: Proportion,
+}
+
+/// What was drawn and found.
+pub(super) struct Measured {
+    pub(super) drawn: Drawn,
+    recognised: Proportion,
+    by_class: Vec<Proportion>,
+    distance: f64,
+    /// The same distance for as many real training pictures: what a perfect model would get.
+    floor: f64,
+    judge_accuracy: Proportion,
+    judge_fingerprint: String,
+}
+
+/// The judge of a data set: from `path` if it is there, else trained and saved there.
+pub(super) fn judge(train: &dyn Source, held_out: &dyn Source, path: &Path) -> anyhow::Result<Judge> {
+    let network = match path.exists() {
+        true => Classifier::load(path)?,
+        false => {
+            let started = Instant::now();
+            let (pictures, labels) = labelled(train, usize::MAX)?;
+            let classes = labels.iter().max().map_or(0, |most| most + 1);
+            let bar = counting_bar("steps of the judge's training", 0);
+            let config = ClassifierConfig::cnn_v1(classes);
+            let network = Classifier::train(pictures.view(), &labels, &config, 0, &mut |progress| {
+                bar.set_length(progress.steps as u64);
+                bar.set_position(progress.step as u64);
+            })?;
+            bar.finish_and_clear();
+            network.save(path)?;
+            println!("trained a judge in {}", duration(started.elapsed().as_secs_f64()));
+            network
+        }
+    };
+    let (pictures, labels) = labelled(held_out, usize::MAX)?;
+    let accuracy = network.accuracy(pictures.view(), &labels)?;
+    Ok(Judge { network, accuracy })
+}
+
+/// Draws as many pictures of each class, each from one of the class's captions in turn.
+pub(super) fn measure(
+    pretrained: &Pretrained,
+    judge: &Judge,
+    (train, held_out): (&dyn Source, &dyn Source),
+    sampling: &SamplingConfig,
+    (count, seed): (usize, u64),
+) -> anyhow::Result<Measured> {
+    let captions = captions_by_class(train);
+    let classes = captions.len().max(1);
+    let (mut drawings, mut wanted) = (vec![], vec![]);
+    for i in 0..count.max(1) {
+        let (class, turn) = (i % classes, i / classes);
+        let prompt = captions[class][turn % captions[class].len()].clone();
+        drawings.push(Drawing { prompt, seed: seed.wrapping_add(i as u64) });
+        wanted.push(class);
+    }
+    let drawn = draw_all(pretrained, drawings, sampling)?;
+    let pictures = array(&drawn.pictures)?;
+    let seen = judge.network.predict(pictures.view())?;
+    let of_class = |class: usize| {
+        let pairs = wanted.iter().zip(&seen).filter(move |(wanted, _)| **wanted == class);
+        Proportion::of(pairs.map(|(wanted, seen)| wanted == seen))
+    };
+    let statistics = |pictures: &Array4<f32>| -> anyhow::Result<Statistics> {
+        Ok(Statistics::of(judge.network.features(pictures.view())?.view())?)
+    };
+    let real = statistics(&labelled(held_out, usize::MAX)?.0)?;
+    let as_many = statistics(&labelled(train, drawn.pictures.len())?.0)?;
+    Ok(Measured {
+        recognised: Proportion::of(wanted.iter().zip(&seen).map(|(wanted, seen)| wanted == seen)),
+        by_class: (0..classes).map(of_class).collect(),
+        distance: frechet_distance(&statistics(&pictures)?, &real)?,
+        floor: frechet_distance(&as_many, &real)?,
+        judge_accuracy: judge.accuracy,
+        judge_fingerprint: judge.network.fingerprint()?,
+        drawn,
+    })
+}
+
+/// Prints a table and writes it to `path`.
+pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) -> anyhow::Result<()> {
+    super::heading(pretrained.card.step);
+    let chance = 100.0 / measured.by_class.len() as f64;
+    row("drawn pictures recognised as what was prompted", &measured.recognised, Some(chance));
+    let shares = measured.by_class.iter().enumerate();
+    let shares: Vec<String> = shares.map(|(class, share)| format!("{class}: {:.0} %", 100.0 * share.share)).collect();
+    println!("  by class  {}", shares.join("  "));
+    row("the judge on held-out real pictures", &measured.judge_accuracy, Some(chance));
+    println!(
+        "Fréchet distance on the judge's features (fd_cnn_v1): {:.1}; {:.1} for as many real training pictures",
+        measured.distance, measured.floor,
+    );
+    println!("{}", measured.drawn.summary());
+    let report = json!({
+        "step": pretrained.card.step,
+        "drawn": measured.drawn.report(),
+        "recognised": serde_json::to_value(measured.recognised)?,
+        "recognised_by_class": serde_json::to_value(&measured.by_class)?,
+        "fd_cnn_v1": measured.distance,
+        "fd_cnn_v1_of_real_training_pictures": measured.floor,
+        "judge_accuracy": serde_json::to_value(measured.judge_accuracy)?,
+        "judge_fingerprint": measured.judge_fingerprint,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    write_report(&report, path)
+}
+
+/// At most `count` pictures with their classes, spread evenly over the source.
+fn labelled(source: &dyn Source, count: usize) -> anyhow::Result<(Array4<f32>, Vec<usize>)> {
+    let step = (source.len() / count.min(source.len()).max(1)).max(1);
+    let (mut pictures, mut labels): (Vec<Picture>, Vec<usize>) = (vec![], vec![]);
+    for index in (0..source.len()).step_by(step).take(count) {
+        if let (Ok(picture), Some(label)) = (source.picture(index), source.label(index)) {
+            pictures.push(picture);
+            labels.push(label);
+        }
+    }
+    Ok((array(&pictures)?, labels))
+}
+
+/// The distinct captions of every class.
+fn captions_by_class(source: &dyn Source) -> Vec<Vec<String>> {
+    let mut classes: Vec<Vec<String>> = vec![];
+    for index in 0..source.len() {
+        let Some(label) = source.label(index) else { continue };
+        if classes.len() <= label {
+            classes.resize(label + 1, vec![]);
+        }
+        if classes[label].is_empty() {
+            classes[label] = source.captions(index).to_vec();
+        }
+    }
+    classes
+}

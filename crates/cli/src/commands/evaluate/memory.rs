@@ -1,0 +1,79 @@
+//! Data without classes is measured by *retrieval* (is the training picture nearest to a drawn one the prompted one?) and by
+//! *captions* (are greedy captions of training pictures exact?). Both say how well a small set was memorised.
+
+use std::path::Path;
+
+use interfuse_data::{Picture, Source};
+use interfuse_evaluation::retrieval::Retrieval;
+use interfuse_evaluation::{captions, retrieval};
+use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption};
+use serde_json::json;
+
+use super::{Drawn, array, draw_all, row, write_report};
+use crate::progress::counting_bar;
+
+/// What was drawn, written and found.
+pub(super) struct Measured {
+    pub(super) drawn: Drawn,
+    retrieval: Retrieval,
+    captions: captions::Captions,
+    references: usize,
+    /// A few pairs of caption and what the model wrote.
+    examples: Vec<(String, String)>,
+}
+
+/// Draws a picture of each of `count` captions, and captions every training picture.
+pub(super) fn measure(
+    pretrained: &Pretrained,
+    source: &dyn Source,
+    sampling: &SamplingConfig,
+    count: usize,
+    seed: u64,
+) -> anyhow::Result<Measured> {
+    let readable: Vec<(usize, Picture)> =
+        (0..source.len()).filter_map(|index| Some((index, source.picture(index).ok()?))).collect();
+    let references: Vec<Picture> = readable.iter().map(|(_, picture)| picture.clone()).collect();
+    let wanted: Vec<usize> = (0..count.max(1)).map(|i| i % references.len()).collect();
+    let caption_of = |reference: usize| source.captions(readable[reference].0)[0].clone();
+    let drawings: Vec<Drawing> = wanted
+        .iter()
+        .enumerate()
+        .map(|(i, &reference)| Drawing { prompt: caption_of(reference), seed: seed.wrapping_add(i as u64) })
+        .collect();
+
+    let drawn = draw_all(pretrained, drawings, sampling)?;
+    let retrieval = retrieval::retrieval(array(&drawn.pictures)?.view(), array(&references)?.view(), &wanted)?;
+
+    let bar = counting_bar("pictures captioned", references.len());
+    let written = caption(pretrained, &references, sampling, &mut |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let right: Vec<String> = (0..references.len()).map(caption_of).collect();
+    let captions = captions::compare(&written, &right)?;
+    let examples = right.iter().cloned().zip(written).step_by(references.len().div_ceil(4)).collect();
+    let references = references.len();
+    Ok(Measured { drawn, retrieval, captions, references, examples })
+}
+
+/// Prints a table and writes it to `path`.
+pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) -> anyhow::Result<()> {
+    let Measured { drawn, retrieval, captions, references, examples } = measured;
+    println!("captions of training pictures, and what the model writes:");
+    for (right, written) in examples {
+        println!("  {right:<28} {written}");
+    }
+    super::heading(pretrained.card.step);
+    let chance = 100.0 / *references as f64;
+    row("nearest training picture is the prompted one", &retrieval.top1, Some(chance));
+    row("… or among the five nearest", &retrieval.top5, Some(5.0 * chance));
+    row("greedy captions of training pictures are exact", &captions.exact, None);
+    println!("{}", drawn.summary());
+    let report = json!({
+        "step": pretrained.card.step,
+        "drawn": drawn.report(),
+        "retrieval": serde_json::to_value(retrieval)?,
+        "captions": serde_json::to_value(captions)?,
+        "reference_pictures": references,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    write_report(&report, path)
+}

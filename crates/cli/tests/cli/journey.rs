@@ -1,0 +1,138 @@
+//! From a folder of pictures to a model, pictures, captions and numbers.
+
+use crate::fixture::{COLOURS, HEIGHT, Sandbox, WIDTH};
+
+/// Every file of a checkpoint.
+const CHECKPOINT: [&str; 5] =
+    ["config.json", "ema.safetensors", "model.safetensors", "tokenizer.json", "training_state"];
+
+#[test]
+fn training_leaves_a_whole_run_folder() {
+    let sandbox = Sandbox::new();
+    sandbox.train(&["run.measure=true"]).succeeded().said(&["trained 6 steps", "run folder: run"]);
+
+    let records: Vec<_> =
+        sandbox.json_lines("run/metrics.jsonl").into_iter().filter(|line| line.get("loss").is_some()).collect();
+    assert_eq!(records.len(), 6);
+    for (record, step) in records.iter().zip(1..) {
+        assert_eq!(record["step"], step);
+        assert!(record["text_loss"].as_f64().is_some_and(f64::is_finite), "{record}");
+        assert!(record["image_loss"].as_f64().is_some_and(f64::is_finite), "{record}");
+    }
+
+    assert_eq!(sandbox.names("run/previews"), ["step-000003.png", "step-000006.png"]);
+    assert_eq!(sandbox.names("run/checkpoints"), ["step-000003", "step-000006"]);
+    assert_eq!(sandbox.names("run/checkpoints/step-000006"), CHECKPOINT);
+    let state = sandbox.names("run/checkpoints/step-000006/training_state");
+    assert_eq!(state, ["optimizer.safetensors", "state.json"]);
+    assert_eq!(sandbox.json("run/checkpoints/step-000006/config.json")["model_type"], "transfusion");
+    assert_eq!(sandbox.json("run/evaluation.json")["step"], 6);
+    let names = sandbox.names("run");
+    assert!(names.iter().any(|name| name.starts_with("events.out.tfevents.")), "{names:?}");
+    assert_eq!(sandbox.picture_size("run/samples/000000.png"), (WIDTH, HEIGHT));
+}
+
+#[test]
+fn the_configuration_in_the_run_folder_is_complete() {
+    let sandbox = Sandbox::trained();
+    // It trains the same model by itself.
+    sandbox.interfuse(&["train", "run/config.toml", "--set", "run.dir=again"]).succeeded();
+    let weights = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));
+    assert!(weights("run") == weights("again"), "the same configuration, other weights");
+}
+
+#[test]
+fn prompts_become_pictures_at_native_size() {
+    let sandbox = Sandbox::trained();
+    let ended = sandbox.interfuse(&["sample", "run", "red", "blue", "--count", "2", "--seed", "7", "--out", "drawn"]);
+    ended.succeeded().said(&["4 pictures in drawn"]);
+
+    let pictures = ["000000.png", "000001.png", "000002.png", "000003.png"];
+    let others = ["grid.png", "grid.txt", "metadata.jsonl"];
+    assert_eq!(sandbox.names("drawn"), [&pictures[..], &others].concat());
+    let lines = sandbox.json_lines("drawn/metadata.jsonl");
+    let asked = [("red", 7), ("red", 8), ("blue", 7), ("blue", 8)];
+    assert_eq!(lines.len(), asked.len());
+    for ((line, name), (prompt, seed)) in lines.iter().zip(pictures).zip(asked) {
+        assert_eq!((&line["file_name"], &line["text"], &line["seed"]), (&name.into(), &prompt.into(), &seed.into()));
+        assert_eq!(sandbox.picture_size(&format!("drawn/{name}")), (WIDTH, HEIGHT));
+    }
+    let (width, height) = sandbox.picture_size("drawn/grid.png");
+    assert!(width >= 2 * WIDTH && height >= 2 * HEIGHT, "{width} × {height}");
+
+    // What was drawn is data for the next model.
+    let source = "data.source.path=drawn";
+    let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--set", source, "--out", "sheet.png"]);
+    ended.succeeded().said(&["4 pictures, 0 of them bad, 0 left out"]);
+}
+
+#[test]
+fn a_picture_depends_on_its_prompt_and_seed_alone() {
+    let sandbox = Sandbox::trained();
+    let sample = |args: &[&str]| sandbox.interfuse(&[&["sample", "run"], args].concat()).succeeded();
+    sample(&["red", "a b", "--count", "3", "--out", "many"]);
+    sample(&["a b", "--count", "1", "--seed", "2", "--out", "one"]);
+    let (many, one) = (sandbox.bytes("many/000005.png"), sandbox.bytes("one/000000.png"));
+    let pixels = |png: &[u8]| image::load_from_memory(png).expect("a picture").to_rgb8().into_raw();
+    // Sums over a batch may differ in the last bit, which may move a byte by one.
+    assert!(pixels(&many).iter().zip(pixels(&one)).all(|(&a, b)| a.abs_diff(b) <= 1));
+}
+
+#[test]
+fn without_a_prompt_the_model_writes_and_draws_by_itself() {
+    let sandbox = Sandbox::new();
+    // All documents are an image without a caption, which takes a moment to learn.
+    let learn = ["train.steps=60", "documents.caption_dropout=1.0", "documents.image_first=0.0"];
+    let fast = ["optimizer.learning_rate=3e-2", "optimizer.ema_decay=0.5", "every.preview=0", "every.held_out=0"];
+    sandbox.train(&[&learn[..], &fast].concat()).succeeded();
+    let ended = sandbox.interfuse(&["sample", "run", "--count", "2", "--out", "drawn"]).succeeded();
+    let ended = ended.said(&["seed 0: [picture 000000.png]", "seed 1: [picture 000001.png]"]);
+    ended.said(&["2 pictures in drawn"]);
+    assert_eq!(sandbox.picture_size("drawn/000001.png"), (WIDTH, HEIGHT));
+}
+
+#[test]
+fn pictures_get_captions() {
+    let sandbox = Sandbox::trained();
+    let ended = sandbox.interfuse(&["caption", "run", "pictures/red.png", "pictures/blue.png"]).succeeded();
+    assert!(ended.stdout.starts_with("pictures/red.png\t"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\npictures/blue.png\t"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_run_or_one_of_its_checkpoints_is_measured() {
+    let sandbox = Sandbox::trained();
+    sandbox.interfuse(&["evaluate", "run", "--count", "8"]).succeeded().said(&["step 6"]);
+    assert_eq!(sandbox.json("run/evaluation.json")["step"], 6);
+    sandbox.interfuse(&["evaluate", "run/checkpoints/step-000003", "--count", "8"]).succeeded().said(&["step 3"]);
+}
+
+#[test]
+fn a_configuration_is_looked_at_before_it_is_trained() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.interfuse(&["inspect", "tiny.toml"]).succeeded();
+    ended.said(&["parameters", "stored", "training FLOPs of a row", "memory", "BOS", "BOI", "patch 0"]);
+    assert!(!sandbox.path("run").exists(), "inspect made a run folder");
+}
+
+#[test]
+fn data_is_looked_at_and_exported_without_loss() {
+    let sandbox = Sandbox::trained();
+    let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--out", "sheet.png"]).succeeded();
+    ended.said(&["8 pictures, 0 of them bad, 0 left out", "8 captions", "rows", "contact sheet: sheet.png"]);
+    sandbox.picture_size("sheet.png");
+
+    sandbox.interfuse(&["data", "export", "tiny.toml", "exported"]).succeeded().said(&["8 pictures in exported"]);
+    let lines = sandbox.json_lines("exported/metadata.jsonl");
+    assert!(lines.iter().map(|line| line["text"].as_str()).eq(COLOURS.iter().map(|(name, _)| Some(*name))));
+
+    // The same pictures in the same order: the same model.
+    sandbox.train(&["data.source.path=exported", "run.dir=again"]).succeeded();
+    let weights = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));
+    assert!(weights("run") == weights("again"), "the exported pictures train another model");
+
+    // And nothing is ever exported over something else.
+    sandbox
+        .interfuse(&["data", "export", "tiny.toml", "exported"])
+        .refused(&["exported", "a folder that is empty or does not exist"]);
+}

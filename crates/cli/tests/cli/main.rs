@@ -1,0 +1,26 @@
+//! The built binary, as a person meets it. Every test runs `interfuse` itself on a model so small that a step takes
+//! milliseconds, and looks at nothing but what a person sees: exit codes, words, and files.
+
+/// Where the tests run: a folder of pictures, a configuration, and ways to start the program.
+mod fixture;
+
+/// From a folder of pictures to a model, pictures, captions and numbers.
+mod journey;
+
+/// An interrupted run ends with the same bytes as one that was left alone.
+mod resume;
+
+/// What a person may get wrong in a configuration or on the command line.
+mod wrong_configuration;
+
+/// Pictures, captions and data sets that are not as they should be.
+mod wrong_data;
+
+/// Checkpoints that are missing, torn, or of another model or program.
+mod wrong_checkpoint;
+
+/// A disk that is full when a checkpoint is due.
+mod full_disk;
+
+/// Every preset in `configs/` loads, validates and builds.
+mod presets;

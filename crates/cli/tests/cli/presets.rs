@@ -1,0 +1,43 @@
+//! Every preset in `configs/` loads, validates and builds.
+
+use std::path::{Path, PathBuf};
+
+use crate::fixture::{Sandbox, names_in};
+
+/// Presets whose data does not come with the program, and a source of equal shape that does.
+const NEEDS_DATA: &str = "fashion.toml";
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+#[test]
+fn every_preset_loads_validates_and_builds() {
+    let sandbox = Sandbox::new();
+    let presets = names_in(&configs());
+    assert!((1..=10).contains(&presets.len()), "{presets:?}");
+    for name in presets {
+        let path = configs().join(&name);
+        let path = path.to_str().expect("UTF-8");
+        if name == NEEDS_DATA {
+            // Elsewhere than the data set may be installed, so that the test sees the same on every machine.
+            let nowhere = "data.source.folder=nowhere";
+            let ended = sandbox.interfuse(&["inspect", path, "--set", nowhere]);
+            ended.refused(&["apt-get install dataset-fashion-mnist"]);
+            let emoji = "data.source={kind=\"emoji\"}";
+            sandbox.interfuse(&["inspect", path, "--set", emoji]).succeeded().said(&["parameters", "BOI"]);
+        } else {
+            sandbox.interfuse(&["inspect", path]).succeeded().said(&["parameters", "BOI"]);
+        }
+    }
+}
+
+#[test]
+fn every_preset_opens_with_the_command_that_runs_it() {
+    for name in names_in(&configs()) {
+        let text = std::fs::read_to_string(configs().join(&name)).expect("a preset");
+        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        let command = format!("train configs/{name}");
+        assert!(head.iter().any(|line| line.contains(&command)), "{name} does not open with `{command}`");
+    }
+}

@@ -1,0 +1,62 @@
+//! An interrupted run ends with the same bytes as one that was left alone.
+
+#![cfg(unix)]
+
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Ended, Sandbox};
+
+/// Long enough to be interrupted in the middle. The learning rate depends on the number of steps, so every run has all.
+const LONG: [&str; 5] =
+    ["train.steps=150", "every.checkpoint=10", "every.preview=0", "every.held_out=0", "train.sequences=3"];
+
+#[test]
+fn ctrl_c_saves_and_a_resume_ends_with_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    let training = interrupt(&sandbox, "INT", 12);
+    let ended = Ended::from(training.wait_with_output().expect("it ends")).succeeded();
+    let words = ended.stdout.lines().find_map(|line| line.strip_prefix("stopped at step ")).expect("it stopped");
+    let step: u64 = words.split(';').next().expect("a number").parse().expect("a number");
+    assert!(words.contains("--resume"), "{words}");
+    assert!(sandbox.path(&format!("interrupted/checkpoints/step-{step:06}/model.safetensors")).exists());
+    assert_same_as_uninterrupted(&sandbox);
+}
+
+#[test]
+fn after_a_kill_a_resume_goes_on_from_the_last_whole_checkpoint() {
+    let sandbox = Sandbox::new();
+    let training = interrupt(&sandbox, "KILL", 25);
+    assert_eq!(training.wait_with_output().expect("it ends").status.code(), None, "it was not killed");
+    assert_same_as_uninterrupted(&sandbox);
+}
+
+/// Trains into `interrupted` and sends a signal once so many lines of metrics are written.
+fn interrupt(sandbox: &Sandbox, signal: &str, lines: usize) -> Child {
+    let child = sandbox.start_training(&[&LONG[..], &["run.dir=interrupted"]].concat());
+    let metrics = sandbox.path("interrupted/metrics.jsonl");
+    let started = Instant::now();
+    while std::fs::read(&metrics).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count()) < lines {
+        assert!(started.elapsed() < Duration::from_secs(60), "no metrics after a minute");
+        sleep(Duration::from_millis(2));
+    }
+    let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    child
+}
+
+/// Resumes `interrupted`, trains `whole` in one go, and compares.
+fn assert_same_as_uninterrupted(sandbox: &Sandbox) {
+    let ended = sandbox.train(&[&LONG[..], &["run.dir=interrupted", "--resume"]].concat()).succeeded();
+    ended.said(&["resuming from interrupted/checkpoints/step-"]);
+    sandbox.train(&[&LONG[..], &["run.dir=whole"]].concat()).succeeded();
+    for file in ["model.safetensors", "ema.safetensors", "training_state/optimizer.safetensors"] {
+        let of = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000150/{file}"));
+        assert!(of("interrupted") == of("whole"), "{file} differs");
+    }
+    let steps = sandbox.json_lines("interrupted/metrics.jsonl").into_iter().filter(|line| line.get("loss").is_some());
+    assert!(steps.map(|line| line["step"].as_u64()).eq((1..=150).map(Some)), "each step exactly once");
+    let left = sandbox.names("interrupted/checkpoints");
+    assert_eq!(left, ["step-000140", "step-000150"], "an unfinished save was left behind");
+}

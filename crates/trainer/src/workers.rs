@@ -1,0 +1,58 @@
+//! Micro-batches side by side on the CPU.
+//!
+//! The matrices of a small model are too small to be worth sharing out among cores, and the cores then spend their time
+//! waiting for one another. Instead each core takes a micro-batch of its own and runs it alone, on a thread that stays for the
+//! whole run, so that the memory it frees is there for its next one.
+
+use rayon::ThreadPool;
+
+/// One thread for each core.
+#[derive(Debug)]
+pub struct Workers {
+    /// Pools of a single thread: whatever runs in one shares its work with nobody.
+    pools: Vec<ThreadPool>,
+}
+
+impl Workers {
+    /// As many as there are cores, but not more than `most`; none when one would be all, or when the system gives no thread.
+    pub fn new(most: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(most);
+        let single = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
+        let pools: Vec<ThreadPool> = if cores < 2 { vec![] } else { (0..cores).filter_map(single).collect() };
+        Self { pools }
+    }
+
+    /// Applies `f` to every item and returns the results in the items' order.
+    pub fn map<I: Sync, T: Send>(&self, items: &[I], f: impl Fn(&I) -> T + Sync) -> Vec<T> {
+        if self.pools.is_empty() || items.len() < 2 {
+            return items.iter().map(f).collect();
+        }
+        let mut results = Vec::with_capacity(items.len());
+        for group in items.chunks(self.pools.len()) {
+            let f = &f;
+            results.extend(std::thread::scope(|scope| {
+                let work = self.pools.iter().zip(group);
+                let threads: Vec<_> = work.map(|(pool, item)| scope.spawn(move || pool.install(|| f(item)))).collect();
+                let joined = threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+                joined.collect::<Vec<T>>()
+            }));
+        }
+        results
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_each_runs_alone() {
+        let items: Vec<usize> = (0..7).collect();
+        for most in [1, 2, 3] {
+            let out = Workers::new(most).map(&items, |&i| (i * i, rayon::current_num_threads()));
+            assert!(out.iter().map(|(square, _)| *square).eq(items.iter().map(|i| i * i)));
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            assert!(most == 1 || cores == 1 || out.iter().all(|(_, threads)| *threads == 1));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+# The commands of daily work; `just` lists them.
+
+default:
+    @just --list
+
+# Check that everything compiles
+check:
+    cargo check --workspace --all-targets
+
+# Run all tests
+test:
+    cargo test --workspace
+
+# Format and lint
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Everything that continuous integration runs; the first time takes about 40 minutes
+ci:
+    bash .ci/run
+
+# Train the first model: draws food emoji from their names
+quickstart *changes:
+    cargo run --release -- train configs/quickstart.toml {{changes}}
+
+# Build the documentation of all crates, private items too
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items

@@ -1,0 +1,132 @@
+//! The same model on another device: predictions, both losses, every gradient, and a few steps of training.
+//!
+//! Compiled with the feature `wgpu`; it then needs a Vulkan device, and a software one will do.
+#![cfg(feature = "wgpu")]
+
+use burn::tensor::{Device, DeviceKind};
+use interfuse_image_tower::{NoiseKey, TimestepChoice, TimestepConditioning};
+use interfuse_mot::CacheUse;
+use interfuse_tests::*;
+use interfuse_trainer::OptimizerConfig;
+use interfuse_trainer::adamw::{AdamW, Update};
+use interfuse_trainer::gradients::FlatGradients;
+use interfuse_transfusion::weights::{HostTensors, import_weights};
+use interfuse_transfusion::{
+    ModelConfig, Normaliser, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
+};
+
+const TOLERANCE: f32 = 1e-3;
+
+/// What one device makes of a batch.
+struct Computed {
+    predictions: Predictions,
+    total: f32,
+    text: f32,
+    image: f32,
+    gradients: Vec<(String, Vec<f32>)>,
+}
+
+fn wgpu() -> Device {
+    Device::wgpu(DeviceKind::DefaultDevice)
+}
+
+fn configs() -> [ModelConfig; 2] {
+    let mut adaptive = mot_config();
+    let tower = image_tower(&mut adaptive);
+    tower.timestep_conditioning = TimestepConditioning::AdaLn;
+    tower.patch_overlap = 1;
+    adaptive.trunk.qk_norm = true;
+    adaptive.trunk.n_kv_heads = Some(1);
+    [mot_config(), adaptive]
+}
+
+/// Weights that are zero nowhere, so that every gradient is.
+fn shaken(config: &ModelConfig) -> HostTensors {
+    let mut tensors = weights(&model(config, 1, &Device::flex()));
+    for (index, tensor) in tensors.values_mut().enumerate() {
+        for (place, value) in tensor.values.iter_mut().enumerate() {
+            *value += 0.05 * ((index * 131 + place * 17) as f32 * 0.37).sin();
+        }
+    }
+    tensors
+}
+
+fn on(config: &ModelConfig, tensors: HostTensors, device: &Device) -> Transfusion {
+    let blank = model(config, 2, &device.clone().autodiff());
+    import_weights(blank, tensors, std::path::Path::new("weights")).expect("the same names")
+}
+
+fn batch(config: &ModelConfig, device: &Device) -> TrainBatch {
+    let sequences = [vec![caption_first(1, &[7, 8, 9]), image_first(2, &[10])], vec![interleaved(3), text_only(4, &[5])]];
+    let layouts: Vec<_> = sequences.iter().map(|samples| pack(config, samples, &row_shape(2, 24))).collect();
+    let key = NoiseKey { seed: 5, step: 7 };
+    TrainBatch::new(&layouts, config, key, TimestepChoice::Drawn, &device.clone().autodiff())
+}
+
+fn compute(config: &ModelConfig, device: &Device) -> Computed {
+    let model = on(config, shaken(config), device);
+    let batch = batch(config, device);
+    let predictions = model.forward(batch.input(), CacheUse::None);
+    let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), Normaliser::of(&batch));
+    let of = |lane: usize| loss.modalities[lane].as_ref().expect("the lane has rows").sum.clone().into_scalar::<f32>();
+    let (total, text, image) = (loss.total.clone().into_scalar::<f32>(), of(TEXT), of(IMAGE));
+    let mut flat = FlatGradients::of(&model, loss.total.backward());
+    let names: Vec<String> = flat.names().map(str::to_string).collect();
+    let gradients = names
+        .into_iter()
+        .map(|name| {
+            let gradient = flat.take(&name).map(values).unwrap_or_default();
+            (name, gradient)
+        })
+        .collect();
+    Computed { predictions, total, text, image, gradients }
+}
+
+#[test]
+fn predictions_losses_and_gradients_are_those_of_the_cpu() {
+    for config in configs() {
+        let (cpu, gpu) = (compute(&config, &Device::flex()), compute(&config, &wgpu()));
+        let (a, b) = (&cpu.predictions, &gpu.predictions);
+        assert!(gap(a.logits(TEXT).expect("text"), b.logits(TEXT).expect("text")) < TOLERANCE, "logits");
+        assert!(gap(a.images(IMAGE).expect("images"), b.images(IMAGE).expect("images")) < TOLERANCE, "images");
+        for (name, a, b) in
+            [("total", cpu.total, gpu.total), ("text", cpu.text, gpu.text), ("image", cpu.image, gpu.image)]
+        {
+            assert!((a - b).abs() < TOLERANCE * a.abs().max(1.0), "{name}: {a} and {b}");
+        }
+        assert_eq!(cpu.gradients.len(), gpu.gradients.len());
+        for ((name, a), (other, b)) in cpu.gradients.iter().zip(&gpu.gradients) {
+            assert_eq!(name, other);
+            let scale = a.iter().fold(1.0f32, |scale, x| scale.max(x.abs()));
+            let gap = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(a.len() == b.len() && gap < TOLERANCE * scale, "gradient of {name}: {gap} of {scale}");
+        }
+    }
+}
+
+#[test]
+fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
+    let config = mot_config();
+    let train = |device: &Device| -> Vec<f32> {
+        let mut model = on(&config, shaken(&config), device);
+        let mut optimizer = AdamW::default();
+        let batch = batch(&config, device);
+        (0..4)
+            .map(|_| {
+                let predictions = model.forward(batch.input(), CacheUse::None);
+                let normaliser = Normaliser::of(&batch);
+                let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), normaliser);
+                let value = loss.total.clone().into_scalar::<f32>();
+                let gradients = FlatGradients::of(&model, loss.total.backward());
+                let update = Update { learning_rate: 3e-3, gradient_scale: 1.0 };
+                model = optimizer.step(model.clone(), gradients, &OptimizerConfig::default(), update);
+                value
+            })
+            .collect()
+    };
+    let (cpu, gpu) = (train(&Device::flex()), train(&wgpu()));
+    assert!(gpu[3] < gpu[0], "{gpu:?}");
+    for (a, b) in cpu.iter().zip(&gpu) {
+        assert!((a - b).abs() < 1e-2 * a.abs(), "{cpu:?} on the CPU, {gpu:?} on wgpu");
+    }
+}

@@ -1,0 +1,209 @@
+//! Sampling: against the cache as without it, in a batch as alone, with guidance and without.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_data::{Picture, Tokenizer};
+use interfuse_mot::CacheUse;
+use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
+use interfuse_sampling::{Drawing, Piece, SamplingConfig, Session, Solver, caption, draw, write};
+use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
+use interfuse_tests::*;
+use interfuse_transfusion::{LaneInput, ModelInput, TowerConfig};
+use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning};
+use interfuse_vae::CodecConfig;
+
+const CAPTIONS: [&str; 4] = ["red apple", "green pear", "a very long name of a small blue plum", "fig"];
+
+/// A model of grey pictures of 4 × 6 pixels with weights as they are at the start.
+fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretrained {
+    let device = Device::flex();
+    let tokenizer = Tokenizer::train(CAPTIONS.into_iter(), 280).expect("a tokenizer");
+    let mut config = mot_config();
+    config.latent_shape = [1, 4, 6];
+    if let Some(TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
+        text.vocab_size = tokenizer.vocab_size();
+    }
+    change(&mut config);
+    Pretrained {
+        model: model(&config, 3, &device),
+        card: ModelCard {
+            model_type: MODEL_TYPE.into(),
+            format_version: FORMAT_VERSION,
+            step: 0,
+            model: config,
+            codec: CodecConfig::Pixels,
+            picture_shape: [1, 4, 6],
+            max_text_rows: 48,
+            special_tokens: tokenizer.special(),
+        },
+        codec: CodecConfig::Pixels.open(1).expect("the pixel codec"),
+        tokenizer,
+        device,
+    }
+}
+
+fn variants() -> Vec<(&'static str, Pretrained)> {
+    vec![
+        ("flow", pretrained(&|_| {})),
+        ("clean prediction and adaptive norms", pretrained(&|config| {
+            let tower = image_tower(config);
+            tower.prediction = PredictionTarget::Clean;
+            tower.timestep_conditioning = TimestepConditioning::AdaLn;
+            config.trunk.n_kv_heads = Some(1);
+        })),
+        ("ddpm, axial", pretrained(&|config| {
+            let tower = image_tower(config);
+            (tower.process, tower.prediction) = (NoiseProcess::Ddpm, PredictionTarget::Noise);
+            config.positions = interfuse_sequence::PositionScheme::Axial;
+        })),
+        ("dense", pretrained(&|config| config.experts = vec![vec!["image".into(), "text".into()]])),
+    ]
+}
+
+fn drawings() -> Vec<Drawing> {
+    CAPTIONS.iter().enumerate().map(|(i, prompt)| Drawing { prompt: prompt.to_string(), seed: 10 + i as u64 }).collect()
+}
+
+fn sampling(guidance: f64) -> SamplingConfig {
+    SamplingConfig { steps: 5, guidance, ..SamplingConfig::default() }
+}
+
+fn distance(a: &Picture, b: &Picture) -> i32 {
+    a.pixels().iter().zip(b.pixels()).map(|(&a, &b)| (i32::from(a) - i32::from(b)).abs()).max().unwrap_or(0)
+}
+
+/// Tokens one by one and an image against the cache give what the whole sequence gives at once.
+#[test]
+fn cached_is_uncached() {
+    for (name, pretrained) in variants() {
+        let special = pretrained.card.special_tokens;
+        let before = [vec![special.bos], pretrained.tokenizer.encode("red apple").unwrap(), vec![special.boi]].concat();
+        let after = [special.eoi, special.eos];
+        let [channels, height, width] = pretrained.card.model.latent_shape;
+        let x: Vec<f32> = (0..channels * height * width).map(|i| (i as f32 * 0.9).sin()).collect();
+        let x = Tensor::<4>::from_data(TensorData::new(x, [1, channels, height, width]), &pretrained.device);
+
+        let mut session = Session::new(&pretrained, 1).unwrap();
+        let mut cached = vec![];
+        for &token in &before {
+            cached.push(session.append_tokens(&[vec![token]]).unwrap());
+        }
+        let span = session.open_span(&[true]);
+        let noisy = session.predict(&span, x.clone(), 0.4).unwrap();
+        session.commit(&span, x.clone());
+        for &token in &after {
+            cached.push(session.append_tokens(&[vec![token]]).unwrap());
+        }
+
+        let whole = |t: f32| {
+            let mut builder = LayoutBuilder::new(pretrained.card.model.sequence_format());
+            builder.push_tokens(TEXT, &before, None);
+            builder.push_blank_image(IMAGE, 0, 0);
+            builder.push_tokens(TEXT, &after, None);
+            let batch = Batch::new(&[builder.take()], &pretrained.device);
+            let LaneRows::Tokens(rows) = &batch.lanes[TEXT].as_ref().unwrap().content else { panic!("text") };
+            let images = LaneInput::Images {
+                x_t: x.clone().unsqueeze_dim::<5>(1),
+                t: Tensor::full([1, 1], t, &pretrained.device),
+            };
+            let lanes = vec![Some(images), Some(LaneInput::Tokens(rows.ids.clone()))];
+            let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
+            pretrained.model.forward(ModelInput { lanes, geometry }, CacheUse::None)
+        };
+        let noisy_at_once = whole(0.4).images(IMAGE).unwrap().reshape([1, channels, height, width]);
+        assert!(gap(noisy, noisy_at_once) < 1e-4, "{name}: the denoise step");
+        let logits = whole(0.0).logits(TEXT).unwrap();
+        let [_, rows, vocab] = logits.dims();
+        let cached = Tensor::cat(cached, 0).reshape([1, rows, vocab]);
+        assert!(gap(cached, logits) < 1e-4, "{name}: the logits");
+    }
+}
+
+#[test]
+fn a_picture_depends_on_its_prompt_and_seed_and_not_on_the_batch() {
+    for (name, pretrained) in variants() {
+        for guidance in [1.0, 3.0] {
+            let config = sampling(guidance);
+            let all = draw(&pretrained, &drawings(), &config, &mut |_| {}).unwrap();
+            let small = SamplingConfig { max_batch: 2, ..config.clone() };
+            let alone: Vec<Picture> = drawings()
+                .into_iter()
+                .map(|drawing| draw(&pretrained, &[drawing], &small, &mut |_| {}).unwrap().remove(0))
+                .collect();
+            for (a, b) in all.iter().zip(&alone) {
+                // Bytes may round to either side of a half.
+                assert!(distance(a, b) <= 1, "{name}, guidance {guidance}");
+            }
+            let again = draw(&pretrained, &drawings(), &config, &mut |_| {}).unwrap();
+            assert_eq!(all, again, "{name}: the same seeds, the same pictures");
+        }
+    }
+}
+
+#[test]
+fn seeds_and_prompts_make_a_difference_and_guidance_does_too() {
+    let pretrained = pretrained(&|_| {});
+    let one = |prompt: &str, seed, guidance| {
+        let drawing = Drawing { prompt: prompt.into(), seed };
+        draw(&pretrained, &[drawing], &sampling(guidance), &mut |_| {}).unwrap().remove(0)
+    };
+    assert_ne!(one("fig", 1, 1.0), one("fig", 2, 1.0));
+    assert_ne!(one("fig", 1, 1.0), one("green pear", 1, 1.0));
+    assert_ne!(one("fig", 1, 1.0), one("fig", 1, 6.0));
+}
+
+#[test]
+fn every_solver_draws_for_its_process_and_is_refused_for_the_other() {
+    let (flow, ddpm) = (&variants()[0].1, &variants()[2].1);
+    for (solver, fits, other) in [
+        (Solver::Euler, flow, ddpm),
+        (Solver::Heun, flow, ddpm),
+        (Solver::Ddim, ddpm, flow),
+        (Solver::Ancestral, ddpm, flow),
+    ] {
+        let config = SamplingConfig { solver: Some(solver), ..sampling(2.0) };
+        assert_eq!(draw(fits, &drawings(), &config, &mut |_| {}).unwrap().len(), 4, "{solver:?}");
+        let message = draw(other, &drawings(), &config, &mut |_| {}).err().unwrap().to_string();
+        assert!(message.contains("sampling.solver: expected one of"), "{message}");
+    }
+}
+
+#[test]
+fn captions_do_not_depend_on_the_batch() {
+    let pretrained = pretrained(&|_| {});
+    let pictures = draw(&pretrained, &drawings(), &sampling(1.0), &mut |_| {}).unwrap();
+    let config = SamplingConfig { max_tokens: 6, ..SamplingConfig::default() };
+    let all = caption(&pretrained, &pictures, &config, &mut |_| {}).unwrap();
+    for (picture, expected) in pictures.iter().zip(&all) {
+        let alone = caption(&pretrained, std::slice::from_ref(picture), &config, &mut |_| {}).unwrap();
+        assert_eq!(&alone[0], expected);
+    }
+}
+
+#[test]
+fn the_model_writes_and_draws_by_itself_and_the_same_seed_does_the_same() {
+    let pretrained = pretrained(&|_| {});
+    let config = SamplingConfig { max_tokens: 40, temperature: 3.0, ..sampling(1.0) };
+    let seeds: Vec<u64> = (0..24).collect();
+    let documents = write(&pretrained, &seeds, &config).unwrap();
+    let drawn = documents.iter().flatten().filter(|piece| matches!(piece, Piece::Picture(_))).count();
+    assert!(drawn > 0, "an untrained model opens an image now and then");
+    let alone = write(&pretrained, &seeds[5..6], &config).unwrap();
+    assert_eq!(alone[0].len(), documents[5].len());
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_named() {
+    let pretrained = pretrained(&|_| {});
+    let drawing = Drawing { prompt: "plum ".repeat(30), seed: 0 };
+    let message = draw(&pretrained, &[drawing], &sampling(1.0), &mut |_| {}).err().unwrap().to_string();
+    assert!(message.contains("the prompt \"plum") && message.contains("at most 48"), "{message}");
+}
+
+#[test]
+fn settings_outside_their_range_are_named() {
+    let pretrained = pretrained(&|_| {});
+    let refused = |config: SamplingConfig| draw(&pretrained, &drawings(), &config, &mut |_| {}).err().unwrap().to_string();
+    assert!(refused(SamplingConfig { steps: 0, ..sampling(1.0) }).contains("sampling.steps: expected at least 1"));
+    assert!(refused(sampling(f64::NAN)).contains("sampling.guidance: expected a number from 0, found NaN"));
+    assert!(refused(SamplingConfig { shift: 0.0, ..sampling(1.0) }).contains("sampling.shift"));
+}

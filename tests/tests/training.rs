@@ -1,0 +1,284 @@
+//! Training: overfitting, accumulation, resume, and what happens when a loss is no number.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use interfuse_data::{
+    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, Split, Tokenizer,
+};
+use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
+use interfuse_kernels::WeightInit;
+use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
+use interfuse_sequence::RowShape;
+use interfuse_tests::*;
+use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, Trainer, checkpoint};
+use interfuse_transfusion::weights::{import_weights, read_tensors, write_tensors};
+use interfuse_transfusion::{ModelConfig, ObjectiveConfig, TowerConfig, Transfusion};
+use interfuse_vae::CodecConfig;
+
+/// Eight colours with names, as a folder of pictures.
+const COLOURS: [(&str, [u8; 3]); 8] = [
+    ("red", [220, 30, 30]),
+    ("green", [30, 180, 40]),
+    ("blue", [30, 40, 220]),
+    ("yellow", [240, 220, 40]),
+    ("black", [0, 0, 0]),
+    ("white", [255, 255, 255]),
+    ("pink", [250, 150, 190]),
+    ("cyan", [40, 220, 230]),
+];
+
+/// A folder with one 8 × 8 picture of each colour, the lower half black.
+fn colours() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut metadata = String::new();
+    for (name, colour) in COLOURS {
+        let pixels = ndarray::Array3::from_shape_fn((3, 8, 8), |(c, y, _)| if y < 5 { colour[c] } else { 0 });
+        let picture = interfuse_data::Picture::new(pixels).expect("a picture");
+        picture.save_png(&folder.path().join(format!("{name}.png"))).expect("written");
+        metadata.push_str(&format!("{{\"file_name\": \"{name}.png\", \"text\": \"{name}\"}}\n"));
+    }
+    std::fs::write(folder.path().join("metadata.jsonl"), metadata).expect("written");
+    folder
+}
+
+struct Run {
+    folder: tempfile::TempDir,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    train: TrainConfig,
+    optimizer: OptimizerConfig,
+    documents: DocumentConfig,
+}
+
+impl Run {
+    fn new() -> Self {
+        let folder = colours();
+        let tokenizer = Tokenizer::train(COLOURS.iter().map(|(name, _)| *name), 270).expect("a tokenizer");
+        let mut config = mot_config();
+        config.latent_shape = [3, 8, 8];
+        config.trunk.d_model = 32;
+        config.trunk.qk_norm = true;
+        let tower = image_tower(&mut config);
+        tower.patch_size = 4;
+        tower.prediction = PredictionTarget::Clean;
+        tower.timestep_conditioning = TimestepConditioning::AdaLn;
+        if let Some(TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
+            text.vocab_size = tokenizer.vocab_size();
+        }
+        let train = TrainConfig {
+            steps: 200,
+            sequences: 8,
+            accumulation: 1,
+            documents_per_sequence: 1,
+            row_shape: None,
+            most_bad_steps: 3,
+        };
+        let optimizer = OptimizerConfig {
+            learning_rate: 5e-3,
+            final_learning_rate: 1e-4,
+            warmup_steps: 10,
+            ema_decay: 0.9,
+            ..OptimizerConfig::default()
+        };
+        let documents = DocumentConfig { image_first: 0.0, caption_dropout: 0.0 };
+        Self { folder, config, tokenizer, train, optimizer, documents }
+    }
+
+    fn trainer(&self, cursor: LoaderCursor) -> Trainer {
+        let device = Device::flex();
+        let source = format!("kind = \"folder\"\npath = {:?}\nheld_out = 0.0", self.folder.path());
+        let source = toml_source(&source);
+        let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source };
+        let parts = DocumentParts {
+            source: interfuse_data::open(&data, Split::Train).expect("eight pictures"),
+            tokenizer: self.tokenizer.clone(),
+            codec: CodecConfig::Pixels.open(3).expect("the pixel codec"),
+        };
+        let lanes = DocumentLanes { text: TEXT, image: IMAGE };
+        let documents = Documents::new(parts, lanes, self.documents.clone(), 0.0, 1);
+        let text = documents.longest().expect("captions") * self.train.documents_per_sequence;
+        let shape = RowShape { capacity: vec![4 * self.train.documents_per_sequence, text] };
+        let format = self.config.sequence_format();
+        let loader = Loader::new(documents, format, shape, self.train.documents_per_sequence, cursor);
+        let model = Transfusion::new(&self.config, &mut WeightInit::new(1, &device.clone().autodiff())).expect("valid");
+        let setup = Setup {
+            model: self.config.clone(),
+            objective: ObjectiveConfig::default(),
+            optimizer: self.optimizer.clone(),
+            train: self.train.clone(),
+            seed: 1,
+            device,
+        };
+        Trainer::new(setup, model, loader)
+    }
+
+    fn card(&self) -> ModelCard {
+        ModelCard {
+            model_type: MODEL_TYPE.into(),
+            format_version: FORMAT_VERSION,
+            step: 0,
+            model: self.config.clone(),
+            codec: CodecConfig::Pixels,
+            picture_shape: [3, 8, 8],
+            max_text_rows: 16,
+            special_tokens: self.tokenizer.special(),
+        }
+    }
+
+    fn save(&self, trainer: &Trainer, folder: &Path) {
+        checkpoint::save(trainer, &self.card(), &self.tokenizer.to_bytes().expect("bytes"), folder).expect("saved");
+    }
+
+    fn resumed(&self, folder: &Path) -> Trainer {
+        let resumed = checkpoint::open(folder, &self.card(), 1).expect("a checkpoint");
+        let mut trainer = self.trainer(resumed.state.cursor.clone());
+        resumed.restore(&mut trainer).expect("restored");
+        trainer
+    }
+}
+
+fn toml_source(text: &str) -> interfuse_data::SourceConfig {
+    toml::from_str(text).expect("a source")
+}
+
+fn steps(trainer: &mut Trainer, count: usize) -> Vec<StepReport> {
+    (0..count).map(|_| trainer.step().expect("a step")).collect()
+}
+
+fn loss(report: &StepReport, name: &str) -> f64 {
+    report.modalities.iter().find(|modality| modality.name == name).expect("the modality").loss
+}
+
+/// Eight samples, learned by heart: both losses fall near their floor, which for text is the choice among eight captions.
+#[test]
+fn eight_samples_are_learned_by_heart() {
+    let run = Run::new();
+    let mut trainer = run.trainer(LoaderCursor::default());
+    let reports = steps(&mut trainer, 200);
+    let mean = |name: &str| reports[180..].iter().map(|report| loss(report, name)).sum::<f64>() / 20.0;
+    let (text, image) = (mean("text"), mean("image"));
+    // Which of eight colours comes is chance: ln 8 nats, spread over the scored tokens of a document.
+    let tokens = reports[0].modalities.iter().find(|m| m.name == "text").expect("text").count as f64 / 8.0;
+    let floor = 8f64.ln() / tokens;
+    assert!(text < floor + 0.08, "text loss {text:.3}, floor {floor:.3}");
+    assert!(image < 0.03, "image loss {image:.4}");
+    assert!(loss(&reports[0], "image") > 0.3, "it was not there from the start");
+}
+
+/// Bitwise: the steps after a resume are those of a run that was never interrupted.
+#[test]
+fn ten_steps_are_five_and_five_after_a_resume() {
+    let mut run = Run::new();
+    run.documents = DocumentConfig { image_first: 0.3, caption_dropout: 0.2 };
+    run.train.documents_per_sequence = 2;
+    let mut through = run.trainer(LoaderCursor::default());
+    let all = steps(&mut through, 10);
+
+    let mut first = run.trainer(LoaderCursor::default());
+    steps(&mut first, 5);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("step-000005");
+    run.save(&first, &path);
+    drop(first);
+    let mut second = run.resumed(&path);
+    assert_eq!(second.step, 5);
+    let rest = steps(&mut second, 5);
+
+    for (a, b) in all[5..].iter().zip(&rest) {
+        assert_eq!((a.step, a.total, a.gradient_norm), (b.step, b.total, b.gradient_norm));
+    }
+    assert_eq!(checkpoint::fingerprint(&through), checkpoint::fingerprint(&second), "the weights, bit by bit");
+    assert_eq!(weights(&through.ema_model()), weights(&second.ema_model()), "their average as well");
+}
+
+/// Two micro-batches of four are one batch of eight.
+#[test]
+fn accumulated_gradients_are_those_of_one_batch() {
+    let whole = Run::new();
+    let mut parts = Run::new();
+    (parts.train.sequences, parts.train.accumulation) = (4, 2);
+    let (mut a, mut b) = (whole.trainer(LoaderCursor::default()), parts.trainer(LoaderCursor::default()));
+    for _ in 0..3 {
+        let (a, b) = (a.step().expect("a step"), b.step().expect("a step"));
+        assert!((a.total - b.total).abs() < 1e-4 * a.total.abs(), "{} against {}", a.total, b.total);
+        assert!((a.gradient_norm - b.gradient_norm).abs() < 1e-3 * a.gradient_norm);
+        assert_eq!(a.expert_gradient_norms.len(), 2);
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_skips_the_step_and_ends_the_run_after_three() {
+    let run = Run::new();
+    let mut trainer = run.trainer(LoaderCursor::default());
+    steps(&mut trainer, 1);
+    let mut broken = weights(&trainer.model);
+    broken.get_mut("towers.0.patch_in.weight").expect("the patch projection").values[0] = f32::NAN;
+    trainer.model = import_weights(trainer.model.clone(), broken, Path::new("broken")).expect("the same names");
+    let before = checkpoint::fingerprint(&trainer);
+
+    for _ in 0..2 {
+        let report = trainer.step().expect("the step is skipped");
+        assert!(report.skipped.expect("skipped").contains("loss"));
+    }
+    let message = trainer.step().expect_err("the third in a row").to_string();
+    assert!(message.contains("step 4") && message.contains("3th step in a row"), "{message}");
+    assert_eq!(trainer.skipped, 3);
+    let same = before.iter().zip(checkpoint::fingerprint(&trainer)).all(|((_, a), (_, b))| {
+        a.values.iter().zip(&b.values).all(|(a, b)| a.to_bits() == b.to_bits())
+    });
+    assert!(same, "nothing was updated");
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let run = Run::new();
+    let trainer = run.trainer(LoaderCursor::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("step-000000");
+    run.save(&trainer, &path);
+
+    let mut other = run.card();
+    other.model.trunk.n_layers = 3;
+    let refused = |card: &ModelCard, seed| checkpoint::open(&path, card, seed).err().expect("refused").to_string();
+    assert!(refused(&other, 1).contains("config.json: expected the model of this configuration"));
+    assert!(refused(&run.card(), 2).contains("state.json: expected seed 2, found seed 1"));
+
+    let weights = path.join("model.safetensors");
+    let whole = std::fs::read(&weights).expect("the weights");
+    std::fs::write(&weights, &whole[..whole.len() / 2]).expect("torn");
+    let mut trainer = run.trainer(LoaderCursor::default());
+    let resumed = checkpoint::open(&path, &run.card(), 1).expect("the state is whole");
+    let message = resumed.restore(&mut trainer).expect_err("torn").to_string();
+    assert!(message.contains("model.safetensors: expected a whole safetensors file"), "{message}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_the_old_one() {
+    let run = Run::new();
+    let trainer = run.trainer(LoaderCursor::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("step-000000");
+    run.save(&trainer, &path);
+    let before = std::fs::read(path.join("model.safetensors")).expect("the weights");
+    // Something that is no folder stands where the new one is to be written.
+    let aside = folder.path().join("step-000000.partial");
+    std::fs::write(&aside, "in the way").expect("written");
+    let tokenizer = run.tokenizer.to_bytes().expect("bytes");
+    let failed = checkpoint::save(&trainer, &run.card(), &tokenizer, &path);
+    assert!(failed.is_err());
+    assert_eq!(std::fs::read(path.join("model.safetensors")).expect("still there"), before);
+}
+
+#[test]
+fn weights_survive_the_file() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("weights.safetensors");
+    let original = weights(&model(&mot_config(), 4, &device));
+    write_tensors(&original, &path).expect("written");
+    assert_eq!(read_tensors(&path).expect("read"), original);
+    let other = model(&mot_config(), 5, &device);
+    let loaded = import_weights(other, read_tensors(&path).expect("read"), &path).expect("the same model");
+    assert_eq!(weights(&loaded), original);
+}
