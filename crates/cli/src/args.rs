@@ -180,7 +180,7 @@ pub(crate) struct DataExportArgs {
     /// Which part
     #[arg(long, value_enum, default_value = "train")]
     pub(crate) split: SplitName,
-    /// Change a key, such as --set data.image_size=[64,64]; may be repeated
+    /// Change a key, such as --set data.channels=1; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }

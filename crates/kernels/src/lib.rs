@@ -8,10 +8,11 @@
 //! |---|---|
 //! | attention over ranges of reading order | [`attention`] |
 //! | rotary position embedding | [`rope`] |
-//! | root-mean-square norm | [`rms_norm`] |
-//! | gated feed-forward activation | [`swiglu`] |
-//! | softmax cross-entropy with z-loss | [`cross_entropy`] |
+//! | root-mean-square norm | [`mod@rms_norm`] |
+//! | gated feed-forward activation | [`mod@swiglu`] |
+//! | softmax cross-entropy with z-loss | [`mod@cross_entropy`] |
 //! | AdamW and the moving average of weights | [`optimizer`] |
+//! | batches side by side on the cores | [`workers`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
@@ -22,6 +23,7 @@ pub mod optimizer;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+pub mod workers;
 
 pub use attention::{VisibleRanges, ranged_attention};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
@@ -31,3 +33,4 @@ pub use optimizer::{AdamWState, AdamWStep, adamw, moving_average};
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rotate};
 pub use swiglu::swiglu;
+pub use workers::Workers;

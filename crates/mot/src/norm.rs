@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use interfuse_kernels::{WeightInit, rms_norm};
 
-/// [`rms_norm`] with a learned weight.
+/// [`rms_norm()`] with a learned weight.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     /// `[D]`

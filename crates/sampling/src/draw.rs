@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use interfuse_data::Picture;
+use interfuse_kernels::Workers;
 use ndarray::{Array3, Array4};
 
 use crate::config::SamplingConfig;
@@ -19,7 +20,8 @@ pub struct Drawing {
     pub seed: u64,
 }
 
-/// Draws pictures, in batches of at most `max_batch` sequences; `progress` hears how many are done.
+/// Draws pictures, in batches of at most `max_batch` sequences, on a CPU one for each core; `progress` hears how many are
+/// done.
 ///
 /// Each prompt is read once; every denoise step runs over the image's rows alone. A picture depends on its own prompt and
 /// seed, never on what else is drawn.
@@ -36,14 +38,25 @@ pub fn draw(
     let guided = config.guidance != 1.0;
     let at_once = if guided { config.max_batch / 2 } else { config.max_batch };
     let mut pictures = Vec::with_capacity(drawings.len());
-    for batch in drawings.chunks(at_once) {
-        let latents = draw_latents(pretrained, batch, config, guided)?;
-        for latents in host_images(latents) {
-            pictures.push(decode(pretrained, latents)?);
+    let workers = Workers::on(&pretrained.device, drawings.len());
+    let batches: Vec<&[Drawing]> = drawings.chunks(at_once.min(drawings.len().div_ceil(workers.count()).max(1))).collect();
+    for group in batches.chunks(workers.count()) {
+        for drawn in workers.map(group, |batch| draw_batch(pretrained, batch, config, guided)) {
+            pictures.extend(drawn?);
         }
         progress(pictures.len());
     }
     Ok(pictures)
+}
+
+fn draw_batch(
+    pretrained: &Pretrained,
+    drawings: &[Drawing],
+    config: &SamplingConfig,
+    guided: bool,
+) -> Result<Vec<Picture>, SamplingError> {
+    let latents = draw_latents(pretrained, drawings, config, guided)?;
+    host_images(latents).into_iter().map(|latents| decode(pretrained, latents)).collect()
 }
 
 fn draw_latents(

@@ -6,9 +6,9 @@
 //! | sequences that grow against a cache | [`session`] |
 //! | the denoise loop and guidance | [`denoise`] |
 //! | one step of each solver | [`solver`] |
-//! | pictures of prompts | [`draw`] |
-//! | captions of pictures | [`caption`] |
-//! | text and pictures in turn, without a prompt | [`write`] |
+//! | pictures of prompts | [`mod@draw`] |
+//! | captions of pictures | [`mod@caption`] |
+//! | text and pictures in turn, without a prompt | [`mod@write`] |
 
 pub mod caption;
 pub mod config;

@@ -6,7 +6,6 @@
 //! | the loop, and what is due when | [`schedule`] |
 //! | AdamW, the learning rate | [`adamw`], [`learning_rate`] |
 //! | gradients: accumulation, norms, clipping | [`gradients`] |
-//! | micro-batches side by side | [`workers`] |
 //! | the moving average of the weights | [`ema`] |
 //! | held-out losses | [`held_out`] |
 //! | saving and resuming | [`checkpoint`] |
@@ -21,7 +20,6 @@ pub mod held_out;
 pub mod learning_rate;
 pub mod schedule;
 pub mod trainer;
-pub mod workers;
 
 pub use config::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig};
 pub use error::TrainError;

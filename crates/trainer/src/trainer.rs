@@ -6,6 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
+use interfuse_kernels::Workers;
 use interfuse_mot::CacheUse;
 use interfuse_sequence::Objective;
 use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, map_parameters};
@@ -21,7 +22,6 @@ use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::gradients::{FlatGradients, clip_scale};
 use crate::learning_rate::learning_rate;
-use crate::workers::Workers;
 
 /// What a run is made of.
 pub struct Setup {
@@ -110,9 +110,7 @@ impl Trainer {
     /// A run at its beginning, with the given weights; `model` lives on an autodiff device.
     pub fn new(setup: Setup, model: Transfusion, loader: Loader) -> Self {
         let ema = Ema::new(&model);
-        // A GPU takes one micro-batch after the other.
-        let on_cpu = setup.device == Device::flex();
-        let workers = Workers::new(if on_cpu { setup.train.accumulation } else { 1 });
+        let workers = Workers::on(&setup.device, setup.train.accumulation);
         let optimizer = AdamW::default();
         Self { setup, model, ema, optimizer, loader, workers, step: 0, skipped: 0, skipped_in_a_row: 0 }
     }

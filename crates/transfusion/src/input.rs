@@ -17,6 +17,7 @@ pub struct ModelInput {
 
 /// What the rows of a lane hold, as the model sees it.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // There are as many as modalities.
 pub enum LaneInput {
     /// Ids. `[B, S]`
     Tokens(Tensor<2, Int>),

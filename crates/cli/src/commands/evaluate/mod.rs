@@ -87,8 +87,8 @@ fn measure(
         memory::report(&measured, pretrained, places.report)?;
         measured.drawn
     };
-    let step = drawn.drawings.len().div_ceil(ON_THE_GRID).max(1);
-    let shown = || (0..drawn.drawings.len()).step_by(step);
+    let (all, count) = (drawn.drawings.len(), ON_THE_GRID.min(drawn.drawings.len()));
+    let shown = || (0..count).map(|i| i * all / count);
     let drawings: Vec<Drawing> = shown().map(|i| drawn.drawings[i].clone()).collect();
     let pictures: Vec<Picture> = shown().map(|i| drawn.pictures[i].clone()).collect();
     let origin = Origin { sampling, checkpoint: places.checkpoint, columns: 8 };

@@ -1,9 +1,10 @@
-//! Micro-batches side by side on the CPU.
+//! Independent batches side by side on the CPU.
 //!
 //! The matrices of a small model are too small to be worth sharing out among cores, and the cores then spend their time
-//! waiting for one another. Instead each core takes a micro-batch of its own and runs it alone, on a thread that stays for the
-//! whole run, so that the memory it frees is there for its next one.
+//! waiting for one another. Instead each core takes a batch of its own and runs it alone, on a thread that stays, so that the
+//! memory it frees is there for its next one.
 
+use burn::tensor::Device;
 use rayon::ThreadPool;
 
 /// One thread for each core.
@@ -14,8 +15,19 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// As many as there are cores, but not more than `most`; none when one would be all, or when the system gives no thread.
-    pub fn new(most: usize) -> Self {
+    /// For work on `device`: one worker for each core of a CPU, but not more than `most`. A GPU takes one batch after the
+    /// other.
+    pub fn on(device: &Device, most: usize) -> Self {
+        Self::new(if *device == Device::flex() { most } else { 1 })
+    }
+
+    /// How many items run at once.
+    pub fn count(&self) -> usize {
+        self.pools.len().max(1)
+    }
+
+    /// None when one would be all, or when the system gives no thread.
+    fn new(most: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(most);
         let single = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
         let pools: Vec<ThreadPool> = if cores < 2 { vec![] } else { (0..cores).filter_map(single).collect() };
