@@ -20,7 +20,7 @@ lint:
 ci:
     bash .ci/run
 
-# Train the first model: draws food emoji from their names
+# Train the first model, which draws emoji from their names
 quickstart *changes:
     cargo run --release -- train configs/quickstart.toml {{changes}}
 

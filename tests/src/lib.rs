@@ -114,8 +114,13 @@ pub fn image_first(id: u64, caption: &[u32]) -> Sample {
 
 /// Text, image, text, image, text.
 pub fn interleaved(id: u64) -> Sample {
-    let segments =
-        vec![text(&[BOS, 5, BOI]), picture(id, false), text(&[EOI, 6, 7, BOI]), picture(id + 50, false), text(&[EOI, EOS])];
+    let segments = vec![
+        text(&[BOS, 5, BOI]),
+        picture(id, false),
+        text(&[EOI, 6, 7, BOI]),
+        picture(id + 50, false),
+        text(&[EOI, EOS]),
+    ];
     Sample { id, segments }
 }
 

@@ -5,6 +5,9 @@
 //! rotary positions. `X[i][j] = cos(0.5 i + 0.8 j)`, `W[out][in] = 0.5 sin(0.7 (seed + 1) + 1.3 out + 0.9 in)` with seed
 //! `10 m + index` for modality m and index in (q, k, v, o, gate, up, down).
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;

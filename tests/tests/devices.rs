@@ -57,7 +57,8 @@ fn on(config: &ModelConfig, tensors: HostTensors, device: &Device) -> Transfusio
 }
 
 fn batch(config: &ModelConfig, device: &Device) -> TrainBatch {
-    let sequences = [vec![caption_first(1, &[7, 8, 9]), image_first(2, &[10])], vec![interleaved(3), text_only(4, &[5])]];
+    let sequences =
+        [vec![caption_first(1, &[7, 8, 9]), image_first(2, &[10])], vec![interleaved(3), text_only(4, &[5])]];
     let layouts: Vec<_> = sequences.iter().map(|samples| pack(config, samples, &row_shape(2, 24))).collect();
     let key = NoiseKey { seed: 5, step: 7 };
     TrainBatch::new(&layouts, config, key, TimestepChoice::Drawn, &device.clone().autodiff())

@@ -2,9 +2,13 @@
 //!
 //! Reference cases E1 and E2: the mask and the positions of public implementations for one image in a sequence.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_sequence::{
-    Image, LaneContent, LayoutBuilder, Modality, PositionScheme, RowShape, Sample, Segment, SequenceFormat, SequenceLayout,
+    Image, LaneContent, LayoutBuilder, Modality, PositionScheme, RowShape, Sample, Segment, SequenceFormat,
+    SequenceLayout,
 };
 use interfuse_tests::*;
 use ndarray::Array3;
@@ -41,7 +45,8 @@ fn lay_out(format: &Arc<SequenceFormat>, segments: Vec<Segment>) -> SequenceLayo
 fn mask(layout: &SequenceLayout) -> Vec<String> {
     let rows = layout.reading_order();
     let visibility = |&(lane, row): &(usize, usize)| layout.lanes[lane].visibility[row];
-    let line = |row| rows.iter().map(|key| if visibility(row).may_attend(&visibility(key)) { '1' } else { '0' }).collect();
+    let line =
+        |row| rows.iter().map(|key| if visibility(row).may_attend(&visibility(key)) { '1' } else { '0' }).collect();
     rows.iter().map(line).collect()
 }
 
@@ -54,8 +59,16 @@ fn positions(layout: &SequenceLayout) -> Vec<[i32; 3]> {
 fn one_image_is_bidirectional_within_and_causal_outside() {
     let layout = lay_out(&format(4, PositionScheme::Shared), vec![tokens(3), blank(4), tokens(3)]);
     let expected = [
-        "1000000000", "1100000000", "1110000000", "1111111000", "1111111000", "1111111000", "1111111000", "1111111100",
-        "1111111110", "1111111111",
+        "1000000000",
+        "1100000000",
+        "1110000000",
+        "1111111000",
+        "1111111000",
+        "1111111000",
+        "1111111000",
+        "1111111100",
+        "1111111110",
+        "1111111111",
     ];
     assert_eq!(mask(&layout), expected);
 }

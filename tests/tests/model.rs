@@ -1,5 +1,8 @@
 //! The model: equivalences, visibility seen from outside, gradients, and exact counts.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 use burn::tensor::{Device, Tensor};
 use interfuse_image_tower::{NoiseKey, PredictionTarget, TimestepChoice, TimestepConditioning};
 use interfuse_mot::{CacheUse, NormPlacement};
@@ -50,18 +53,24 @@ fn variants(experts: &[&[&str]]) -> Vec<(&'static str, ModelConfig)> {
     vec![
         ("plain", base()),
         ("grouped queries", change(&|c| c.trunk.n_kv_heads = Some(1))),
-        ("post-norm and qk-norm", change(&|c| {
-            c.trunk.norm = NormPlacement::Post;
-            c.trunk.qk_norm = true;
-        })),
+        (
+            "post-norm and qk-norm",
+            change(&|c| {
+                c.trunk.norm = NormPlacement::Post;
+                c.trunk.qk_norm = true;
+            }),
+        ),
         ("axial", change(&|c| c.positions = PositionScheme::Axial)),
-        ("adaptive norms", change(&|c| {
-            let tower = image_tower(c);
-            tower.timestep_conditioning = TimestepConditioning::AdaLn;
-            tower.prediction = PredictionTarget::Clean;
-            tower.patch_overlap = 1;
-            tower.learned_positions = true;
-        })),
+        (
+            "adaptive norms",
+            change(&|c| {
+                let tower = image_tower(c);
+                tower.timestep_conditioning = TimestepConditioning::AdaLn;
+                tower.prediction = PredictionTarget::Clean;
+                tower.patch_overlap = 1;
+                tower.learned_positions = true;
+            }),
+        ),
         ("time added to rows", change(&|c| image_tower(c).timestep_conditioning = TimestepConditioning::Row)),
     ]
 }
@@ -103,7 +112,8 @@ fn experts_of_equal_weights_are_the_dense_model() {
         }
         mot_config.experts = vec![vec!["text".into()], vec!["image".into()]];
         let mot = import_weights(model(&mot_config, 9, &device), copies, Path::new("copies")).unwrap();
-        let (a, b) = (batch(&dense_config, &mixed_sequences(), &device), batch(&mot_config, &mixed_sequences(), &device));
+        let (a, b) =
+            (batch(&dense_config, &mixed_sequences(), &device), batch(&mot_config, &mixed_sequences(), &device));
         let (a, b) = (predict(&dense, &a), predict(&mot, &b));
         assert!(gap(a.logits(TEXT).unwrap(), b.logits(TEXT).unwrap()) < 2e-5, "{name}");
         assert!(gap(a.images(IMAGE).unwrap(), b.images(IMAGE).unwrap()) < 2e-5, "{name}");
@@ -237,7 +247,8 @@ fn gradients_reach_every_expert_with_rows_and_no_other() {
     assert_eq!(mixed, all, "a mixed batch reaches every weight");
 
     let text = touched(&[vec![text_only(1, &[5, 6])]]);
-    let of_text = |name: &String| name.contains("experts.0.") || name.contains("final_norms.0.") || name.starts_with("towers.1.");
+    let of_text =
+        |name: &String| name.contains("experts.0.") || name.contains("final_norms.0.") || name.starts_with("towers.1.");
     assert!(!text.is_empty() && text.iter().all(of_text), "text alone leaves the image's weights untouched: {text:?}");
 }
 
@@ -316,7 +327,8 @@ fn flops_per_token_are_those_of_the_published_sizes() {
                 text.vocab_size = 32_000;
             }
             let flops = FlopsPerToken::of(&config, 4096);
-            let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 5e-4, "{found} for {expected}");
+            let close =
+                |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 5e-4, "{found} for {expected}");
             close(flops.matrices, matrices);
             close(flops.causal_attention, attention);
             close(flops.towers[TEXT], head);
@@ -333,10 +345,14 @@ fn faults_of_a_configuration_are_named() {
     };
     let message = refused(&|c| image_tower(c).patch_size = 4);
     assert!(message.contains("model.modalities.image.patch_size") && message.contains("width 6"), "{message}");
-    assert!(refused(&|c| c.trunk.n_heads = 3).contains("model.trunk.n_heads: expected a divisor of d_model = 16, found 3"));
+    assert!(
+        refused(&|c| c.trunk.n_heads = 3).contains("model.trunk.n_heads: expected a divisor of d_model = 16, found 3")
+    );
     assert!(refused(&|c| c.trunk.n_kv_heads = Some(3)).contains("n_kv_heads"));
     assert!(refused(&|c| c.experts = vec![vec!["text".into()]]).contains("no expert serves modality `image`"));
-    assert!(refused(&|c| image_tower(c).prediction = PredictionTarget::Noise).contains("prediction: expected Velocity"));
+    assert!(
+        refused(&|c| image_tower(c).prediction = PredictionTarget::Noise).contains("prediction: expected Velocity")
+    );
     assert!(refused(&|c| image_tower(c).patch_overlap = 2).contains("patch_overlap: expected at most half"));
     assert!(refused(&|c| image_tower(c).timesteps.shift = 0.0).contains("timesteps.shift"));
     let message = refused(&|c| {

@@ -1,14 +1,17 @@
 //! Sampling: against the cache as without it, in a batch as alone, with guidance and without.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_data::{Picture, Tokenizer};
+use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning};
 use interfuse_mot::CacheUse;
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_sampling::{Drawing, Piece, SamplingConfig, Session, Solver, caption, draw, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
 use interfuse_tests::*;
 use interfuse_transfusion::{LaneInput, ModelInput, TowerConfig};
-use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning};
 use interfuse_vae::CodecConfig;
 
 const CAPTIONS: [&str; 4] = ["red apple", "green pear", "a very long name of a small blue plum", "fig"];
@@ -44,17 +47,23 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
 fn variants() -> Vec<(&'static str, Pretrained)> {
     vec![
         ("flow", pretrained(&|_| {})),
-        ("clean prediction and adaptive norms", pretrained(&|config| {
-            let tower = image_tower(config);
-            tower.prediction = PredictionTarget::Clean;
-            tower.timestep_conditioning = TimestepConditioning::AdaLn;
-            config.trunk.n_kv_heads = Some(1);
-        })),
-        ("ddpm, axial", pretrained(&|config| {
-            let tower = image_tower(config);
-            (tower.process, tower.prediction) = (NoiseProcess::Ddpm, PredictionTarget::Noise);
-            config.positions = interfuse_sequence::PositionScheme::Axial;
-        })),
+        (
+            "clean prediction and adaptive norms",
+            pretrained(&|config| {
+                let tower = image_tower(config);
+                tower.prediction = PredictionTarget::Clean;
+                tower.timestep_conditioning = TimestepConditioning::AdaLn;
+                config.trunk.n_kv_heads = Some(1);
+            }),
+        ),
+        (
+            "ddpm, axial",
+            pretrained(&|config| {
+                let tower = image_tower(config);
+                (tower.process, tower.prediction) = (NoiseProcess::Ddpm, PredictionTarget::Noise);
+                config.positions = interfuse_sequence::PositionScheme::Axial;
+            }),
+        ),
         ("dense", pretrained(&|config| config.experts = vec![vec!["image".into(), "text".into()]])),
     ]
 }
@@ -202,7 +211,8 @@ fn a_prompt_that_is_too_long_is_named() {
 #[test]
 fn settings_outside_their_range_are_named() {
     let pretrained = pretrained(&|_| {});
-    let refused = |config: SamplingConfig| draw(&pretrained, &drawings(), &config, &mut |_| {}).err().unwrap().to_string();
+    let refused =
+        |config: SamplingConfig| draw(&pretrained, &drawings(), &config, &mut |_| {}).err().unwrap().to_string();
     assert!(refused(SamplingConfig { steps: 0, ..sampling(1.0) }).contains("sampling.steps: expected at least 1"));
     assert!(refused(sampling(f64::NAN)).contains("sampling.guidance: expected a number from 0, found NaN"));
     assert!(refused(SamplingConfig { shift: 0.0, ..sampling(1.0) }).contains("sampling.shift"));

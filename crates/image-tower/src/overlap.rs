@@ -84,7 +84,8 @@ mod tests {
             let [channels, height, width] = shape;
             let count = (height / p) * (width / p) * (p + 2 * o) * (p + 2 * o) * channels;
             let values: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin()).collect();
-            let data = TensorData::new(values.clone(), [1, (height / p) * (width / p), count / (height / p * (width / p))]);
+            let data =
+                TensorData::new(values.clone(), [1, (height / p) * (width / p), count / (height / p * (width / p))]);
             let out = overlap_add(Tensor::from_data(data, &Device::flex()), p, o, shape);
             let out = out.into_data().try_to_vec::<f32>().unwrap();
             for (found, expected) in out.iter().zip(by_hand(&values, [p, o], shape)) {

@@ -11,9 +11,11 @@ use burn::tensor::Tensor;
 pub fn patchify(x: Tensor<5>, patch_size: usize) -> Tensor<3> {
     let [batch, images, channels, height, width] = x.dims();
     let [rows, columns] = [height / patch_size, width / patch_size];
-    x.reshape([batch * images, channels, rows, patch_size, columns, patch_size])
-        .permute([0, 2, 4, 3, 5, 1])
-        .reshape([batch, images * rows * columns, patch_size * patch_size * channels])
+    x.reshape([batch * images, channels, rows, patch_size, columns, patch_size]).permute([0, 2, 4, 3, 5, 1]).reshape([
+        batch,
+        images * rows * columns,
+        patch_size * patch_size * channels,
+    ])
 }
 
 /// The inverse of [`patchify`].

@@ -20,10 +20,7 @@ pub struct TimeEmbedding {
 impl TimeEmbedding {
     /// An embedding of width `d_out`.
     pub fn new(d_hidden: usize, d_out: usize, init: &mut WeightInit) -> Self {
-        Self {
-            hidden: Linear::with_bias(SINUSOIDS, d_hidden, init),
-            output: Linear::with_bias(d_hidden, d_out, init),
-        }
+        Self { hidden: Linear::with_bias(SINUSOIDS, d_hidden, init), output: Linear::with_bias(d_hidden, d_out, init) }
     }
 
     /// # Shapes

@@ -121,11 +121,7 @@ fn adamw_portable(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWSt
 
 /// One pass over the arrays, in place where nobody else holds them. Gives the arguments back when they are not `f32`.
 #[allow(clippy::result_large_err)] // Both sides are the arguments.
-fn adamw_cpu(
-    state: AdamWState,
-    gradient: Tensor<1>,
-    f: Factors,
-) -> Result<AdamWState, (AdamWState, Tensor<1>)> {
+fn adamw_cpu(state: AdamWState, gradient: Tensor<1>, f: Factors) -> Result<AdamWState, (AdamWState, Tensor<1>)> {
     let device = gradient.device();
     let back = |data: TensorData| Tensor::from_data(data, &device);
     let (mut weight, mut first, mut second) =

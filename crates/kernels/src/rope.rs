@@ -125,9 +125,8 @@ mod tests {
             rotate(head(row.clone(), 1, &device), &table(&[position], frequencies, &device))
         };
         let (sequential, axial) = (RopeFrequencies::sequential(16, 1e4), RopeFrequencies::axial(16, 1e4));
-        let gap = |position| {
-            (turned(&sequential, position) - turned(&axial, position)).abs().max().into_scalar::<f32>()
-        };
+        let gap =
+            |position| (turned(&sequential, position) - turned(&axial, position)).abs().max().into_scalar::<f32>();
         assert_eq!(gap([5.0; 3]), 0.0);
         assert!(gap([5.0, 6.0, 9.0]) > 1e-2);
     }

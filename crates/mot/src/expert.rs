@@ -69,7 +69,8 @@ impl ExpertLayer {
         let kv_width = config.kv_heads() * head_dim;
         // The sum over all branches keeps its scale as the model deepens (GPT-2).
         let branch_scale = 1.0 / (2.0 * config.n_layers as f64).sqrt();
-        let head_norm = |init: &mut WeightInit| config.qk_norm.then(|| RmsNorm::new(head_dim, config.norm_epsilon, init));
+        let head_norm =
+            |init: &mut WeightInit| config.qk_norm.then(|| RmsNorm::new(head_dim, config.norm_epsilon, init));
         Self {
             attention_norm: RmsNorm::new(d_model, config.norm_epsilon, init),
             query: Linear::new(d_model, d_model, init),

@@ -43,10 +43,7 @@ impl Trunk {
         };
         Self {
             layers: (0..config.n_layers).map(|_| Layer::new(config, conditioned, init)).collect(),
-            final_norms: conditioned
-                .iter()
-                .map(|_| RmsNorm::new(config.d_model, config.norm_epsilon, init))
-                .collect(),
+            final_norms: conditioned.iter().map(|_| RmsNorm::new(config.d_model, config.norm_epsilon, init)).collect(),
             frequencies: frequencies(config.head_dim(), config.rope_theta),
         }
     }

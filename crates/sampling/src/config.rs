@@ -81,7 +81,11 @@ impl SamplingConfig {
             return Err(SamplingError::setting("steps", "at most 1000", self.steps));
         }
         if self.max_batch < 2 {
-            return Err(SamplingError::setting("max_batch", "at least 2, one sequence and its guidance", self.max_batch));
+            return Err(SamplingError::setting(
+                "max_batch",
+                "at least 2, one sequence and its guidance",
+                self.max_batch,
+            ));
         }
         for (key, value) in [("guidance", self.guidance), ("temperature", self.temperature)] {
             if !(value >= 0.0 && value.is_finite()) {

@@ -47,10 +47,8 @@ pub fn denoise(
     };
     let [channels, height, width] = card.model.latent_shape;
     let size = channels * height * width;
-    let mut generators: Vec<_> = seeds
-        .iter()
-        .map(|&seed| NoiseKey { seed, step: SAMPLING_STEP }.generator(0, image_index))
-        .collect();
+    let mut generators: Vec<_> =
+        seeds.iter().map(|&seed| NoiseKey { seed, step: SAMPLING_STEP }.generator(0, image_index)).collect();
     let noise: Vec<f32> = generators.iter_mut().flat_map(|rng| standard_normal(size, rng)).collect();
     let start = TensorData::new(noise, [seeds.len(), channels, height, width]);
     let start = Tensor::from_data(start, &pretrained.device);

@@ -39,7 +39,8 @@ pub fn draw(
     let at_once = if guided { config.max_batch / 2 } else { config.max_batch };
     let mut pictures = Vec::with_capacity(drawings.len());
     let workers = Workers::on(&pretrained.device, drawings.len());
-    let batches: Vec<&[Drawing]> = drawings.chunks(at_once.min(drawings.len().div_ceil(workers.count()).max(1))).collect();
+    let batches: Vec<&[Drawing]> =
+        drawings.chunks(at_once.min(drawings.len().div_ceil(workers.count()).max(1))).collect();
     for group in batches.chunks(workers.count()) {
         for drawn in workers.map(group, |batch| draw_batch(pretrained, batch, config, guided)) {
             pictures.extend(drawn?);

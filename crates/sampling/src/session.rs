@@ -71,11 +71,8 @@ impl<'m> Session<'m> {
         let predictions = self.model.forward(input, CacheUse::Append(&mut self.cache));
         let logits = predictions.logits(self.text_lane)?;
         let [sequences, rows, vocab] = logits.dims();
-        let last: Vec<i32> = tokens
-            .iter()
-            .enumerate()
-            .map(|(index, tokens)| (index * rows + tokens.len().max(1) - 1) as i32)
-            .collect();
+        let last: Vec<i32> =
+            tokens.iter().enumerate().map(|(index, tokens)| (index * rows + tokens.len().max(1) - 1) as i32).collect();
         let last = Tensor::<1, Int>::from_data(TensorData::new(last, [sequences]), &self.device);
         Some(logits.reshape([sequences * rows, vocab]).select(0, last))
     }
@@ -108,8 +105,7 @@ impl<'m> Session<'m> {
         let mut lanes: Vec<Option<LaneInput>> = span.batch.lanes.iter().map(|_| None).collect();
         let x_t = x.reshape([sequences, 1, channels, height, width]);
         lanes[self.image_lane] = Some(LaneInput::Images { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
-        let geometry =
-            span.batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
+        let geometry = span.batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
         let predictions = self.model.forward(ModelInput { lanes, geometry }, cache);
         Some(predictions.images(self.image_lane)?.reshape([sequences, channels, height, width]))
     }

@@ -62,11 +62,8 @@ fn write_batch(
             |logits| Ok(sampled_tokens(logits, temperature, &mut generators)),
             |token| token == special.boi || token == special.eos,
         )?;
-        let drawing: Vec<bool> = written
-            .iter()
-            .zip(&active)
-            .map(|(ids, &active)| active && ids.last() == Some(&special.boi))
-            .collect();
+        let drawing: Vec<bool> =
+            written.iter().zip(&active).map(|(ids, &active)| active && ids.last() == Some(&special.boi)).collect();
         for (document, ids) in documents.iter_mut().zip(&written) {
             let text = pretrained.tokenizer.decode(ids)?.trim().to_string();
             if !text.is_empty() {
@@ -77,7 +74,8 @@ fn write_batch(
             break;
         }
         // The BOI that ended the stretch has not been read yet.
-        let only_drawing = |token: u32| drawing.iter().map(|&d| if d { vec![token] } else { vec![] }).collect::<Vec<_>>();
+        let only_drawing =
+            |token: u32| drawing.iter().map(|&d| if d { vec![token] } else { vec![] }).collect::<Vec<_>>();
         session.append_tokens(&only_drawing(special.boi));
         let span = session.open_span(&drawing);
         let latents = denoise(pretrained, &session, &span, seeds, image_index as u64, config, false)?;

@@ -178,12 +178,7 @@ impl LayoutBuilder {
 
     /// Appends the patches of an image, left to right and top to bottom.
     pub fn push_image(&mut self, modality: usize, sample: u64, image_index: usize, image: &Image) {
-        let span = Span {
-            sample,
-            image_index,
-            precedes_caption: image.precedes_caption,
-            x_0: Arc::clone(&image.x_0),
-        };
+        let span = Span { sample, image_index, precedes_caption: image.precedes_caption, x_0: Arc::clone(&image.x_0) };
         self.push_span(modality, span);
     }
 

@@ -6,7 +6,9 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use interfuse_kernels::moving_average;
 use interfuse_transfusion::Transfusion;
-use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
+use interfuse_transfusion::parameters::{
+    ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters,
+};
 
 /// The average of every weight, flattened, by name.
 #[derive(Clone, Debug, Default)]

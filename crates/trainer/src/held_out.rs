@@ -53,7 +53,8 @@ impl HeldOut {
                 break;
             }
             let mut builder = LayoutBuilder::new(format.clone());
-            let laid_out = documents.plain_document(index).is_ok_and(|sample| builder.push_sample(&sample, shape).is_ok());
+            let laid_out =
+                documents.plain_document(index).is_ok_and(|sample| builder.push_sample(&sample, shape).is_ok());
             if laid_out {
                 layouts.push(builder.finish(shape));
             }

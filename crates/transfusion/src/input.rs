@@ -65,15 +65,14 @@ impl TrainBatch {
 
     /// The part that the model sees.
     pub fn input(&self) -> ModelInput {
-        let lanes = self.batch.lanes.iter().zip(&self.noised).map(|(lane, noised)| {
-            match (&lane.as_ref()?.content, noised) {
+        let lanes =
+            self.batch.lanes.iter().zip(&self.noised).map(|(lane, noised)| match (&lane.as_ref()?.content, noised) {
                 (LaneRows::Tokens(rows), _) => Some(LaneInput::Tokens(rows.ids.clone())),
                 (LaneRows::Latents(_), Some(noised)) => {
                     Some(LaneInput::Images { x_t: noised.x_t.clone(), t: noised.t.clone() })
                 }
                 (LaneRows::Latents(_), None) => None,
-            }
-        });
+            });
         ModelInput {
             lanes: lanes.collect(),
             geometry: self.batch.lanes.iter().map(|lane| Some(lane.as_ref()?.geometry.clone())).collect(),

@@ -74,9 +74,7 @@ impl Transfusion {
             .values()
             .map(|tower| match tower {
                 TowerConfig::NextToken(text) => Tower::Text(TextTower::new(text, d_model, init)),
-                TowerConfig::Denoise(image) => {
-                    Tower::Image(ImageTower::new(image, config.latent_shape, d_model, init))
-                }
+                TowerConfig::Denoise(image) => Tower::Image(ImageTower::new(image, config.latent_shape, d_model, init)),
             })
             .collect();
         let trunk = Trunk::new(&config.trunk, config.positions, &conditioned, init);
@@ -111,11 +109,7 @@ impl Transfusion {
         Predictions { lanes: heads.map(|((tower, rows), condition)| Some(tower.predict(rows?, condition))).collect() }
     }
 
-    fn stream_conditions(
-        &self,
-        rows: &[usize],
-        conditions: &[Option<Tensor<3>>],
-    ) -> Vec<Option<StreamCondition>> {
+    fn stream_conditions(&self, rows: &[usize], conditions: &[Option<Tensor<3>>]) -> Vec<Option<StreamCondition>> {
         let of_expert = |owned: &Vec<usize>| {
             let lanes: Vec<_> = owned
                 .iter()
@@ -131,9 +125,7 @@ impl Transfusion {
 /// The tower of a lane and the lane's content agree, because both come of one configuration.
 fn embed_lane((tower, lane): (&Tower, Option<LaneInput>)) -> Option<EmbeddedLane> {
     match (tower, lane?) {
-        (Tower::Text(tower), LaneInput::Tokens(ids)) => {
-            Some(EmbeddedLane { rows: tower.embed(ids), condition: None })
-        }
+        (Tower::Text(tower), LaneInput::Tokens(ids)) => Some(EmbeddedLane { rows: tower.embed(ids), condition: None }),
         (Tower::Image(tower), LaneInput::Images { x_t, t }) => {
             let images = tower.embed(x_t, t);
             Some(EmbeddedLane { rows: images.rows, condition: images.condition })

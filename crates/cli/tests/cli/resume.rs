@@ -10,7 +10,7 @@ use crate::fixture::{Ended, Sandbox};
 
 /// Long enough to be interrupted in the middle. The learning rate depends on the number of steps, so every run has all.
 const LONG: [&str; 5] =
-    ["train.steps=150", "every.checkpoint=10", "every.preview=0", "every.held_out=0", "train.sequences=3"];
+    ["train.steps=150", "every.checkpoint=10", "every.preview=0", "every.held_out=0", "train.accumulation=2"];
 
 #[test]
 fn ctrl_c_saves_and_a_resume_ends_with_the_same_bytes() {

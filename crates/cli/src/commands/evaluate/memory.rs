@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use interfuse_data::{Picture, Source};
 use interfuse_evaluation::retrieval::Retrieval;
 use interfuse_evaluation::{captions, retrieval};
@@ -32,6 +33,9 @@ pub(super) fn measure(
 ) -> anyhow::Result<Measured> {
     let readable: Vec<(usize, Picture)> =
         (0..source.len()).filter_map(|index| Some((index, source.picture(index).ok()?))).collect();
+    if readable.is_empty() {
+        bail!("none of the {} pictures of the data could be read", source.len());
+    }
     let references: Vec<Picture> = readable.iter().map(|(_, picture)| picture.clone()).collect();
     let wanted: Vec<usize> = (0..count.max(1)).map(|i| i % references.len()).collect();
     let caption_of = |reference: usize| source.captions(readable[reference].0)[0].clone();
