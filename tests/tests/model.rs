@@ -180,9 +180,10 @@ fn a_hidden_row_changes_nothing_for_those_who_may_not_see_it() {
         let layout = pack(&config, &samples, &row_shape(2, 24));
         let rows = layout.reading_order();
         let visibility = |(lane, row): (usize, usize)| layout.lanes[lane].visibility[row];
-        let base = outputs(&model, &batch(&config, &[samples.clone()], &device));
+        let base = outputs(&model, &batch(&config, std::slice::from_ref(&samples), &device));
         for &changed in &rows {
-            let perturbed = outputs(&model, &perturbed(&batch(&config, &[samples.clone()], &device), changed, &device));
+            let perturbed =
+                outputs(&model, &perturbed(&batch(&config, std::slice::from_ref(&samples), &device), changed, &device));
             for &row in rows.iter().filter(|&&row| row != changed) {
                 let (before, after) = (&base[row.0][row.1], &perturbed[row.0][row.1]);
                 let moved = before.iter().zip(after).any(|(a, b)| (a - b).abs() > 1e-6);
