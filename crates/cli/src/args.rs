@@ -38,6 +38,30 @@ pub(crate) enum Command {
     /// Look at data, or write it out
     #[command(subcommand)]
     Data(DataCommand),
+    /// Measure how fast this machine is
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Time whole training steps
+    Step(BenchStepArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchStepArgs {
+    /// Configuration to measure; configs/yardstick.toml, which needs no data, if absent
+    pub(crate) config: Option<PathBuf>,
+    /// Steps that are timed
+    #[arg(long, default_value_t = 10)]
+    pub(crate) steps: u64,
+    /// Steps before them, which are not
+    #[arg(long, default_value_t = 3)]
+    pub(crate) warmup: u64,
+    /// Change a key, such as --set model.trunk.d_model=512; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command, DataCommand};
+use crate::args::{Args, BenchCommand, Command, DataCommand};
 
 fn main() -> ExitCode {
     allocator::keep_freed_pages();
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Data(DataCommand::Inspect(args)) => commands::data::inspect(&args),
         Command::Data(DataCommand::Export(args)) => commands::data::export(&args),
+        Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -107,8 +107,11 @@ impl RunFolder {
         let mut found = Vec::new();
         for entry in entries {
             let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-            if let Some(step) = step_of(&path).filter(|_| is_checkpoint(&path)) {
-                found.push((step, path));
+            match step_of(&path) {
+                Some(step) if is_checkpoint(&path) => found.push((step, path)),
+                // Our own saves are renamed when they are whole, so somebody has taken this one apart.
+                Some(_) => tracing::warn!("{} is passed over: {WEIGHTS} is missing", path.display()),
+                None => {}
             }
         }
         found.sort();

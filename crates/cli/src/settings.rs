@@ -1,6 +1,6 @@
 //! The configuration file: one table for each crate that owns settings, and the run's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use interfuse_data::{DataConfig, DocumentConfig};
@@ -118,9 +118,17 @@ impl Settings {
     }
 
     /// Reads a configuration and checks it.
-    pub(crate) fn load(args: &crate::args::ConfigArgs) -> anyhow::Result<Self> {
-        let settings: Self = crate::config::load(&args.config, &args.overrides)?;
-        settings.validate().with_context(|| format!("in {}", args.config.display()))?;
-        Ok(settings)
+    pub(crate) fn load(path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
+        Self::checked(crate::config::load(path, overrides)?, path)
+    }
+
+    /// As [`Self::load`], of a text that was read from `path` before.
+    pub(crate) fn parse(text: &str, path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
+        Self::checked(crate::config::parse(text, path, overrides)?, path)
+    }
+
+    fn checked(self, path: &Path) -> anyhow::Result<Self> {
+        self.validate().with_context(|| format!("in {}", path.display()))?;
+        Ok(self)
     }
 }

@@ -9,6 +9,7 @@
 //! source = { kind = "emoji", groups = ["food-and-drink"], skin_tones = false, held_out = 0.1 }
 //! # source = { kind = "fashion-mnist", folder = "/usr/share/datasets/fashion-mnist" }
 //! # source = { kind = "folder", path = "my-pictures", held_out = 0.05 }
+//! # source = { kind = "noise", pictures = 256, caption_length = 16 }
 //! ```
 
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub enum SourceConfig {
     FashionMnist(FashionMnistConfig),
     /// The user's own pictures and captions.
     Folder(FolderConfig),
+    /// Random pictures and captions, to measure speed.
+    Noise(NoiseConfig),
 }
 
 /// Options of `kind = "emoji"`.
@@ -94,6 +97,18 @@ pub struct FolderConfig {
     pub held_out: f64,
 }
 
+/// Options of `kind = "noise"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseConfig {
+    /// How many, at least 1.
+    #[serde(default = "default_noise_pictures")]
+    pub pictures: usize,
+    /// Letters of every caption, at least 1.
+    #[serde(default = "default_noise_caption_length")]
+    pub caption_length: usize,
+}
+
 fn default_image_size() -> [usize; 2] {
     [32, 32]
 }
@@ -112,6 +127,14 @@ fn default_emoji_held_out() -> f64 {
 
 fn default_fashion_folder() -> PathBuf {
     PathBuf::from("/usr/share/datasets/fashion-mnist")
+}
+
+fn default_noise_pictures() -> usize {
+    256
+}
+
+fn default_noise_caption_length() -> usize {
+    16
 }
 
 fn default_folder_held_out() -> f64 {
@@ -184,6 +207,13 @@ impl SourceConfig {
             }
             Self::FashionMnist(_) => Ok(()),
             Self::Folder(folder) => validate_share(folder.held_out),
+            Self::Noise(noise) => {
+                let counts = [("pictures", noise.pictures), ("caption_length", noise.caption_length)];
+                match counts.into_iter().find(|&(_, count)| count == 0) {
+                    Some((key, _)) => Err(DataError::config(&format!("data.source.{key}"), "at least 1", 0)),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }

@@ -38,6 +38,10 @@ impl FolderSource {
     /// When the folder cannot be read, or holds no captioned picture.
     pub fn open(config: &FolderConfig, shape: PictureShape, split: Split) -> Result<Self, DataError> {
         let root = config.path.clone();
+        if !root.is_dir() {
+            let remedy = "`data.source.path` must name a folder of captioned pictures".into();
+            return Err(DataError::Missing { path: root, remedy });
+        }
         let (all, skipped) = captioned::find(&root)?;
         report(&root, all.len(), &skipped);
         if all.is_empty() {
@@ -229,6 +233,6 @@ mod tests {
         assert!(message.contains("metadata.jsonl") && message.contains("a.png"), "{message}");
         let config = FolderConfig { path: "/nowhere/at/all".into(), held_out: 0.0 };
         let message = FolderSource::open(&config, SHAPE, Split::Train).err().unwrap().to_string();
-        assert!(message.contains("/nowhere/at/all"), "{message}");
+        assert!(message.contains("/nowhere/at/all") && message.contains("data.source.path"), "{message}");
     }
 }

@@ -21,6 +21,7 @@ pub mod inspect;
 mod kept;
 pub mod loader;
 mod metadata;
+mod noise;
 mod picture;
 mod resize;
 mod source;

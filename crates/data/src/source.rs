@@ -8,6 +8,7 @@ use crate::error::DataError;
 use crate::fashion_mnist::FashionMnistSource;
 use crate::folder::FolderSource;
 use crate::kept::Kept;
+use crate::noise::NoiseSource;
 use crate::picture::{Picture, PictureShape};
 
 /// Which part of a data set.
@@ -91,5 +92,6 @@ pub fn open(config: &DataConfig, split: Split) -> Result<Box<dyn Source>, DataEr
         SourceConfig::Emoji(emoji) => Box::new(Kept::new(EmojiSource::open(emoji, shape, split)?)),
         SourceConfig::FashionMnist(fashion) => Box::new(FashionMnistSource::open(fashion, shape, split)?),
         SourceConfig::Folder(folder) => Box::new(Kept::new(FolderSource::open(folder, shape, split)?)),
+        SourceConfig::Noise(noise) => Box::new(Kept::new(NoiseSource::new(noise, shape))),
     })
 }

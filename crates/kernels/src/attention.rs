@@ -13,8 +13,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use burn::backend::Dispatch;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
+
+use crate::cpu::spans::Spans;
+use crate::cpu::{CpuKernels, runs_here};
 
 /// What is added to the score of a hidden key: so far below any score that its weight is exactly zero in `f32`, and
 /// still finite in `bf16`.
@@ -28,6 +32,8 @@ pub struct VisibleRanges {
     visible_until: Tensor<2, Int>,
     /// The comparison of the three arrays, made at most once for all layers.
     comparison: Arc<OnceLock<Comparison>>,
+    /// The same ranges as intervals of key rows, for the CPU; made at most once as well.
+    spans: Arc<OnceLock<Arc<Spans>>>,
 }
 
 /// The ranges written out for every pair of rows.
@@ -44,7 +50,7 @@ impl VisibleRanges {
     /// - `key_order`: `[B, Sk]`
     /// - `visible_from`, `visible_until`: `[B, Sq]`
     pub fn new(key_order: Tensor<2, Int>, visible_from: Tensor<2, Int>, visible_until: Tensor<2, Int>) -> Self {
-        Self { key_order, visible_from, visible_until, comparison: Arc::new(OnceLock::new()) }
+        Self { key_order, visible_from, visible_until, comparison: Arc::default(), spans: Arc::default() }
     }
 
     /// The reading order of the keys. `[B, Sk]`
@@ -59,6 +65,16 @@ impl VisibleRanges {
     pub fn with_prefix(&self, prefix_order: Tensor<2, Int>) -> Self {
         let key_order = Tensor::cat(vec![prefix_order, self.key_order.clone()], 1);
         Self::new(key_order, self.visible_from.clone(), self.visible_until.clone())
+    }
+
+    fn spans(&self) -> Arc<Spans> {
+        let make = || {
+            let host = |x: &Tensor<2, Int>| x.to_data().iter::<i64>().collect::<Vec<_>>();
+            let [batch, _] = self.visible_from.dims();
+            let (from, until) = (host(&self.visible_from), host(&self.visible_until));
+            Arc::new(Spans::new(batch, &host(&self.key_order), &from, &until))
+        };
+        Arc::clone(self.spans.get_or_init(make))
     }
 
     fn comparison(&self) -> &Comparison {
@@ -81,11 +97,23 @@ impl VisibleRanges {
 /// # Shapes
 /// - `q`: `[B, Sq, H, Dh]`, `k` and `v`: `[B, Sk, G, Dh]`
 /// - returns `[B, Sq, H, Dh]`
+///
+/// On the CPU nothing outside the ranges is computed, and memory grows with the rows alone.
 pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
+    if !runs_here(&q) {
+        return definition(q, k, v, visible);
+    }
+    let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::attention(q, k, v, visible.spans()))
+}
+
+/// [`ranged_attention`] in Burn primitives, with all scores in memory.
+pub fn definition(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
     let [batch, queries, heads, head_dim] = q.dims();
     let [_, keys, kv_heads, _] = k.dims();
     let group = heads / kv_heads;
     let mask = visible.comparison();
+    let (bias, sees_any) = (mask.bias.clone().cast(q.dtype()), mask.sees_any.clone().cast(q.dtype()));
 
     // Query heads that share a key head become rows of one matrix product.
     let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * queries, head_dim]);
@@ -93,11 +121,11 @@ pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visi
     let v = v.swap_dims(1, 2);
 
     let scores = q.mul_scalar(1.0 / (head_dim as f64).sqrt()).matmul(k);
-    let scores = scores.reshape([batch, heads, queries, keys]) + mask.bias.clone();
+    let scores = scores.reshape([batch, heads, queries, keys]) + bias;
     let weights = softmax(scores, 3).reshape([batch, kv_heads, group * queries, keys]);
     let out = weights.matmul(v).reshape([batch, heads, queries, head_dim]).swap_dims(1, 2);
     // The softmax of a row whose keys are all hidden is uniform; such a row must yield nothing.
-    out * mask.sees_any.clone()
+    out * sees_any
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Softmax cross-entropy with the z-loss of PaLM (2204.02311, section 5): `log² Z` keeps the logits from drifting.
 
+use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
+
+use crate::cpu::{CpuKernels, runs_here};
 
 /// Sums over the scored rows; dividing by their number is the caller's business, since only the caller knows how many
 /// rows a whole optimiser step scores.
@@ -18,6 +21,17 @@ pub struct CrossEntropy {
 /// # Shapes
 /// - `logits`: `[N, V]`, `targets`: `[N]` in `0..V`, `weights`: `[N]`
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
+    if !runs_here(&logits) {
+        return definition(logits, targets, weights);
+    }
+    let (logits, weights) = (logits.into_dispatch(), weights.into_dispatch());
+    let sums =
+        Tensor::<1>::from_dispatch(<Dispatch as CpuKernels>::cross_entropy(logits, targets.into_dispatch(), weights));
+    CrossEntropy { next_token: sums.clone().narrow(0, 0, 1), z: sums.narrow(0, 1, 1) }
+}
+
+/// [`cross_entropy`] in Burn primitives.
+pub fn definition(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
     // Subtracting a row's maximum changes nothing but the range, so it needs no gradient.
     let peak = logits.clone().detach().max_dim(1);
     let shifted = logits - peak.clone();

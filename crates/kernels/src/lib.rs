@@ -1,8 +1,8 @@
 //! The few differentiable operations that the model is made of.
 //!
 //! Each operation has one portable definition in Burn primitives, which runs on every device and is differentiated by
-//! Burn's autodiff. A fast implementation for a device stands beside its definition and is tested against it.
-//! Nothing here knows a model, a token or a picture.
+//! Burn's autodiff; it is public as `definition` in the operation's file. On the CPU the operations run fused instead, in
+//! `cpu/`, and are tested against their definitions. Nothing here knows a model, a token or a picture.
 //!
 //! | operation | file |
 //! |---|---|
@@ -16,6 +16,7 @@
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
+mod cpu;
 pub mod cross_entropy;
 pub mod init;
 pub mod linear;

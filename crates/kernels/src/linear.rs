@@ -1,8 +1,10 @@
 //! A linear map over the last axis.
 
+use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use crate::cpu::{CpuKernels, runs_here};
 use crate::init::WeightInit;
 
 /// `y = x W (+ b)`. In a checkpoint the weight is stored as PyTorch stores it, `[d_out, d_in]`.
@@ -44,7 +46,7 @@ impl Linear {
         let [d_in, d_out] = self.weight.dims();
         let rows: usize = shape[..R - 1].iter().product();
         // One product over all rows: a batched product would read the weight once for each element of the batch.
-        let y = x.reshape([rows, d_in]).matmul(self.weight.val());
+        let y = product(x.reshape([rows, d_in]), self.weight.val());
         let y = match &self.bias {
             Some(bias) => y + bias.val().unsqueeze::<2>(),
             None => y,
@@ -52,4 +54,15 @@ impl Linear {
         shape[R - 1] = d_out;
         y.reshape(shape)
     }
+}
+
+/// `x W`
+///
+/// # Shapes
+/// - `x`: `[N, d_in]`, `weight`: `[d_in, d_out]`; returns `[N, d_out]`
+pub fn product(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    if !runs_here(&x) {
+        return x.matmul(weight);
+    }
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::linear(x.into_dispatch(), weight.into_dispatch()))
 }

@@ -1,12 +1,23 @@
 //! Root-mean-square norm (Zhang and Sennrich, 1910.07467).
 
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+
+use crate::cpu::{CpuKernels, runs_here};
 
 /// `x / √(mean(x²) + epsilon) · weight` over the last axis.
 ///
 /// # Shapes
 /// - `x`: `[…, D]`, `weight`: `[D]`; returns the shape of `x`
 pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
+    if !runs_here(&x) {
+        return definition(x, weight, epsilon);
+    }
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
+}
+
+/// [`rms_norm`] in Burn primitives.
+pub fn definition<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
     let mean_square = x.clone().square().mean_dim(R - 1);
     let scale = mean_square.add_scalar(epsilon).sqrt().recip();
     x * scale * weight.unsqueeze::<R>()

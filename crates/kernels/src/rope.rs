@@ -6,7 +6,10 @@
 //! `position · theta^(-2c/Dh)`. A row may have several positions (its place in the sequence, its patch's row and column);
 //! each frequency then belongs to one of these axes, as in Qwen2-VL (2409.12191, section 2.1).
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use crate::cpu::{CpuKernels, runs_here};
 
 /// Which axis of a row's position each of the `Dh/2` frequencies turns by.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,12 +39,12 @@ impl RopeFrequencies {
     }
 
     /// A matrix `[3, Dh/2]` that takes the positions of a row to its angles.
-    fn matrix(&self, device: &Device) -> Tensor<2> {
+    fn matrix(&self, device: &Device, dtype: DType) -> Tensor<2> {
         let mut values = vec![0.0; self.axes * self.speeds.len()];
         for (column, &(axis, speed)) in self.speeds.iter().enumerate() {
             values[axis * self.speeds.len() + column] = speed;
         }
-        Tensor::from_data(TensorData::new(values, [self.axes, self.speeds.len()]), device)
+        Tensor::from_data(TensorData::new(values, [self.axes, self.speeds.len()]), (device, dtype))
     }
 }
 
@@ -60,7 +63,8 @@ impl RopeTable {
     pub fn new(positions: Tensor<3>, frequencies: &RopeFrequencies) -> Self {
         let [batch, rows, axes] = positions.dims();
         let device = positions.device();
-        let angles = positions.reshape([batch * rows, axes]).matmul(frequencies.matrix(&device));
+        let matrix = frequencies.matrix(&device, positions.dtype());
+        let angles = positions.reshape([batch * rows, axes]).matmul(matrix);
         let [_, half] = angles.dims();
         let angles = angles.reshape([batch, rows, 1, half]);
         Self { cos: angles.clone().cos(), sin: angles.sin() }
@@ -72,6 +76,15 @@ impl RopeTable {
 /// # Shapes
 /// - `x`: `[B, S, H, Dh]`; returns the same
 pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
+    if !runs_here(&x) {
+        return definition(x, table);
+    }
+    let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::rotate(x.into_dispatch(), cos, sin))
+}
+
+/// [`rotate`] in Burn primitives.
+pub fn definition(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
     let [_, _, _, head_dim] = x.dims();
     let first = x.clone().narrow(3, 0, head_dim / 2);
     let second = x.narrow(3, head_dim / 2, head_dim / 2);

@@ -1,10 +1,21 @@
 //! The gated activation of Llama's feed-forward (Shazeer, 2002.05202).
 
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 
+use crate::cpu::{CpuKernels, runs_here};
+
 /// `silu(gate) · up`, element by element; all three have one shape.
 pub fn swiglu<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
+    if !runs_here(&gate) {
+        return definition(gate, up);
+    }
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::swiglu(gate.into_dispatch(), up.into_dispatch()))
+}
+
+/// [`swiglu`] in Burn primitives.
+pub fn definition<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
     silu(gate) * up
 }
 

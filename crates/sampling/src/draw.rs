@@ -81,6 +81,11 @@ fn draw_latents(
     denoise(pretrained, &session, &span, &seeds, 0, config, guided)
 }
 
+/// Whether a prompt is short enough for the rows that the model was trained on.
+pub fn fits(pretrained: &Pretrained, prompt: &str) -> bool {
+    prompt_ids(pretrained, prompt).is_ok()
+}
+
 /// `BOS prompt BOI`
 fn prompt_ids(pretrained: &Pretrained, prompt: &str) -> Result<Vec<u32>, SamplingError> {
     let special = pretrained.card.special_tokens;

@@ -16,7 +16,7 @@ const ON_THE_SHEET: usize = 64;
 const PACKED: usize = 256;
 
 pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
-    let settings = Settings::load(&args.config)?;
+    let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     let seed = settings.run.seed;
     let plan = Plan::new(settings, None)?;
     for split in [Split::Train, Split::HeldOut] {
@@ -74,8 +74,7 @@ fn print_fill(plan: &Plan) -> anyhow::Result<()> {
 }
 
 pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
-    let config = crate::args::ConfigArgs { config: args.config.clone(), overrides: args.overrides.clone() };
-    let settings = Settings::load(&config)?;
+    let settings = Settings::load(&args.config, &args.overrides)?;
     let source: Arc<dyn interfuse_data::Source> = interfuse_data::open(&settings.data, args.split.into())?.into();
     let bar = counting_bar("pictures", source.len());
     let report = interfuse_data::export::export(source.as_ref(), &args.folder, &mut |done, _| {

@@ -12,7 +12,7 @@ use crate::assembly::Plan;
 use crate::settings::Settings;
 
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
-    let plan = Plan::new(Settings::load(args)?, None)?;
+    let plan = Plan::new(Settings::load(&args.config, &args.overrides)?, None)?;
     print_parameters(&plan)?;
     print_flops(&plan);
     print_memory(&plan)?;

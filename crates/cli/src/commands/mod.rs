@@ -1,5 +1,6 @@
 //! One module for each thing that the user can ask for.
 
+pub(crate) mod bench;
 pub(crate) mod caption;
 pub(crate) mod data;
 pub(crate) mod evaluate;

@@ -18,7 +18,7 @@ use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 
 pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
-    let settings = Settings::load(&args.config)?;
+    let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     let stop = stop_on_ctrl_c()?;
     let device = crate::device::open(&settings.run.device)?;
     let (plan, folder, mut trainer) = match args.resume {
@@ -67,6 +67,12 @@ fn resume(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(
     let tokenizer = load_tokenizer(&latest.join("tokenizer.json"))?;
     let plan = Plan::new(settings, Some(tokenizer))?;
     let resumed = checkpoint::open(&latest, &plan.card, plan.settings.run.seed)?;
+    // More steps or other data may be just what is wanted; nobody should get them unawares.
+    if let Ok(before) = crate::config::load::<Settings>(&folder.config(), &[]) {
+        for change in crate::config::changes(&before, &plan.settings)? {
+            println!("changed since the run was started: {change}");
+        }
+    }
     let mut trainer = plan.trainer(device, resumed.state.cursor.clone())?;
     resumed.restore(&mut trainer)?;
     crate::config::save(&plan.settings, &folder.config())?;

@@ -18,8 +18,15 @@ use super::overrides::Override;
 /// A file that cannot be read, is not UTF-8 or not TOML; an override that is malformed or runs through a value that is not
 /// a table; an unknown, missing or mistyped key. Each names the file and line, or the `--set`, at fault.
 pub(crate) fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> anyhow::Result<T> {
-    let text = read_text(path)?;
-    let mut config: Table = toml::from_str(&text)
+    parse(&read_text(path)?, path, overrides)
+}
+
+/// As [`load`], of a text that was read from `path` before.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String]) -> anyhow::Result<T> {
+    let mut config: Table = toml::from_str(text)
         // The error's own text already holds line, column and the line itself with a mark under it.
         .map_err(|error| anyhow::anyhow!("{} is not valid TOML: {}", path.display(), error.to_string().trim_end()))?;
 
@@ -31,7 +38,7 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> an
     let config = Value::Table(config);
     match serde_path_to_error::deserialize(config.clone()) {
         Ok(loaded) => Ok(loaded),
-        Err(error) => bail!(explain::<T>(&error, &config, &Origin { path, text: &text, overrides: &overrides })),
+        Err(error) => bail!(explain::<T>(&error, &config, &Origin { path, text, overrides: &overrides })),
     }
 }
 

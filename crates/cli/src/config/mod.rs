@@ -4,10 +4,12 @@
 //! serde is where things went wrong: every error names the whole key path and the file and line, or the `--set`, that it
 //! came from.
 
+mod changes;
 mod explain;
 mod load;
 mod overrides;
 mod save;
 
-pub(crate) use load::load;
+pub(crate) use changes::changes;
+pub(crate) use load::{load, parse};
 pub(crate) use save::save;

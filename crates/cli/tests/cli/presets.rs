@@ -37,7 +37,8 @@ fn every_preset_opens_with_the_command_that_runs_it() {
     for name in names_in(&configs()) {
         let text = std::fs::read_to_string(configs().join(&name)).expect("a preset");
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
-        let command = format!("train configs/{name}");
-        assert!(head.iter().any(|line| line.contains(&command)), "{name} does not open with `{command}`");
+        let commands = ["train", "bench step"].map(|command| format!("{command} configs/{name}"));
+        let found = head.iter().any(|line| commands.iter().any(|command| line.contains(command)));
+        assert!(found, "{name} does not open with `{}`", commands[0]);
     }
 }

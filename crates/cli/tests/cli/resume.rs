@@ -25,6 +25,16 @@ fn ctrl_c_saves_and_a_resume_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn a_resume_says_what_has_changed_since_the_start() {
+    let sandbox = Sandbox::new();
+    let short = ["train.steps=2", "every.preview=0", "every.held_out=0", "run.dir=short"];
+    sandbox.train(&short).succeeded();
+    let more = ["train.steps=3", "every.preview=0", "every.held_out=0", "run.dir=short", "data.horizontal_flip=0.5"];
+    let ended = sandbox.train(&[&more[..], &["--resume"]].concat()).succeeded();
+    ended.said(&["changed since the run was started: train.steps: 2 → 3", "data.horizontal_flip: 0.0 → 0.5"]);
+}
+
+#[test]
 fn after_a_kill_a_resume_goes_on_from_the_last_whole_checkpoint() {
     let sandbox = Sandbox::new();
     let training = interrupt(&sandbox, "KILL", 25);

@@ -70,10 +70,11 @@ pub(super) fn measure(
     (count, seed): (usize, u64),
 ) -> anyhow::Result<Measured> {
     let captions = captions_by_class(train);
-    let classes = captions.len().max(1);
+    let classes = captions.len();
+    let present: Vec<usize> = (0..classes).filter(|&class| !captions[class].is_empty()).collect();
     let (mut drawings, mut wanted) = (vec![], vec![]);
     for i in 0..count.max(1) {
-        let (class, turn) = (i % classes, i / classes);
+        let (class, turn) = (present[i % present.len()], i / present.len());
         let prompt = captions[class][turn % captions[class].len()].clone();
         drawings.push(Drawing { prompt, seed: seed.wrapping_add(i as u64) });
         wanted.push(class);

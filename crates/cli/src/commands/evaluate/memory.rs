@@ -7,7 +7,7 @@ use anyhow::bail;
 use interfuse_data::{Picture, Source};
 use interfuse_evaluation::retrieval::Retrieval;
 use interfuse_evaluation::{captions, retrieval};
-use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption};
+use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption, fits};
 use serde_json::json;
 
 use super::{Drawn, array, draw_all, row, write_report};
@@ -31,10 +31,17 @@ pub(super) fn measure(
     count: usize,
     seed: u64,
 ) -> anyhow::Result<Measured> {
-    let readable: Vec<(usize, Picture)> =
-        (0..source.len()).filter_map(|index| Some((index, source.picture(index).ok()?))).collect();
+    // Training left out captions that are longer than its rows, so the model is not asked for them either.
+    let readable: Vec<(usize, Picture)> = (0..source.len())
+        .filter(|&index| fits(pretrained, &source.captions(index)[0]))
+        .filter_map(|index| Some((index, source.picture(index).ok()?)))
+        .collect();
+    let left_out = source.len() - readable.len();
     if readable.is_empty() {
-        bail!("none of the {} pictures of the data could be read", source.len());
+        bail!("none of the {left_out} pictures of the data could be read and has a caption that fits the model's rows");
+    }
+    if left_out > 0 {
+        println!("left out: {left_out} pictures that cannot be read or whose caption does not fit the model's rows");
     }
     let references: Vec<Picture> = readable.iter().map(|(_, picture)| picture.clone()).collect();
     let wanted: Vec<usize> = (0..count.max(1)).map(|i| i % references.len()).collect();

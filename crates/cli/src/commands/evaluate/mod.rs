@@ -74,7 +74,7 @@ fn measure(
     places: &Places<'_>,
 ) -> anyhow::Result<()> {
     let train = interfuse_data::open(&settings.data, Split::Train)?;
-    let drawn = if train.label(0).is_some() {
+    let drawn = if (0..train.len()).all(|index| train.label(index).is_some()) {
         let held_out = interfuse_data::open(&settings.data, Split::HeldOut)?;
         let judge = classes::judge(train.as_ref(), held_out.as_ref(), &places.folder.join("judge.safetensors"))?;
         let sources = (train.as_ref(), held_out.as_ref());

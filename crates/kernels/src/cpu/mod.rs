@@ -1,0 +1,26 @@
+//! The operations of this crate in few passes over memory, for Burn's CPU backend.
+//!
+//! Each has a plain definition beside its public function, which it must equal. Nothing here is `unsafe`: matrix products
+//! are faer's, vector instructions are the compiler's ([`vector`]), threads are rayon's, and an operation runs on the pool
+//! of the thread that calls it.
+
+pub(crate) mod array;
+pub(crate) mod attention;
+mod gated;
+mod gradients;
+mod norm;
+mod ops;
+mod product;
+mod scores;
+pub(crate) mod spans;
+mod turn;
+mod vector;
+
+use burn::tensor::{DType, Device, Tensor};
+
+pub(crate) use ops::CpuKernels;
+
+/// Whether the fused operations take this tensor.
+pub(crate) fn runs_here<const R: usize>(x: &Tensor<R>) -> bool {
+    x.dtype() == DType::F32 && x.device().without_autodiff() == Device::flex()
+}

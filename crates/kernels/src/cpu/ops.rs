@@ -1,0 +1,144 @@
+//! The fused operations as an extension of Burn's CPU backend.
+//!
+//! Every tensor is `f32`; [`super::runs_here`] sees to it before an operation is called.
+
+use std::sync::Arc;
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Flex, backend_extension};
+use burn::tensor::DType;
+
+use super::array::{dense, shape, tensor, values};
+use super::attention::{self, Dimensions, Inputs};
+use super::product::{product, view};
+use super::spans::Spans;
+use super::{gated, norm, scores, turn};
+
+/// What the CPU computes in fewer passes than Burn's primitives would.
+#[backend_extension(Autodiff, Flex)]
+pub(crate) trait CpuKernels: Backend {
+    /// `x W`; `x`: `[rows, d_in]`, `weight`: `[d_in, d_out]`.
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::rms_norm()`].
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+    /// See [`crate::swiglu()`].
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
+    fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::cross_entropy()`]; the two sums as `[2]`.
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::ranged_attention`].
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        spans: Arc<Spans>,
+    ) -> FloatTensor<Self>;
+}
+
+impl CpuKernels for Flex {
+    fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        linear_forward(&dense(x), &dense(weight))
+    }
+
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f64) -> FlexTensor {
+        rms_norm_forward(&dense(x), &dense(weight), epsilon).0
+    }
+
+    fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        swiglu_forward(&dense(gate), &dense(up))
+    }
+
+    fn rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
+        rotate_by(&dense(x), &dense(cos), &dense(sin), 1.0)
+    }
+
+    fn cross_entropy(logits: FlexTensor, targets: FlexTensor, weights: FlexTensor) -> FlexTensor {
+        cross_entropy_forward(&Scored::new(logits, targets, weights)).0
+    }
+
+    fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, spans: Arc<Spans>) -> FlexTensor {
+        attention_forward(&dense(q), &dense(k), &dense(v), &spans).0
+    }
+}
+
+pub(crate) fn linear_forward(x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+    let (x_shape, weight_shape) = (shape(x), shape(weight));
+    let (rows, d_in, d_out) = (x_shape[0], x_shape[1], weight_shape[1]);
+    let y = product(view(values(x), rows, d_in, d_in), view(values(weight), d_in, d_out, d_out));
+    tensor(y, [rows, d_out])
+}
+
+/// The normed rows, and each row's scale.
+pub(crate) fn rms_norm_forward(x: &FlexTensor, weight: &FlexTensor, epsilon: f64) -> (FlexTensor, Vec<f32>) {
+    let (y, scales) = norm::forward(values(x), values(weight), epsilon as f32);
+    (tensor(y, shape(x)), scales)
+}
+
+pub(crate) fn swiglu_forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
+    tensor(gated::forward(values(gate), values(up)), shape(gate))
+}
+
+pub(crate) fn rotate_by(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor, direction: f32) -> FlexTensor {
+    let x_shape = shape(x);
+    let (heads, half) = (x_shape[2], x_shape[3] / 2);
+    tensor(turn::turn(values(x), values(cos), values(sin), heads, half, direction), x_shape)
+}
+
+/// The arguments of cross-entropy in the form that the kernel takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored {
+    logits: FlexTensor,
+    targets: Vec<usize>,
+    weights: FlexTensor,
+}
+
+impl Scored {
+    pub(crate) fn new(logits: FlexTensor, targets: FlexTensor, weights: FlexTensor) -> Self {
+        Self { logits: dense(logits), targets: indices(dense(targets)), weights: dense(weights) }
+    }
+
+    pub(crate) fn rows(&self) -> scores::Rows<'_> {
+        scores::Rows { logits: values(&self.logits), targets: &self.targets, weights: values(&self.weights) }
+    }
+
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        shape(&self.logits)
+    }
+}
+
+/// The two sums as `[2]`, and `log Z` of every row.
+pub(crate) fn cross_entropy_forward(scored: &Scored) -> (FlexTensor, Vec<f32>) {
+    let sums = scores::forward(&scored.rows());
+    (tensor(vec![sums.next_token, sums.z], [2]), sums.log_z)
+}
+
+fn indices(x: FlexTensor) -> Vec<usize> {
+    match x.dtype() {
+        DType::I32 => x.as_slice::<i32>().unwrap_or_default().iter().map(|&index| index as usize).collect(),
+        DType::I64 => x.as_slice::<i64>().unwrap_or_default().iter().map(|&index| index as usize).collect(),
+        _ => x.into_data().convert::<i64>().iter::<i64>().map(|index| index as usize).collect(),
+    }
+}
+
+pub(crate) fn dimensions(q: &FlexTensor, k: &FlexTensor) -> Dimensions {
+    let (q, k) = (shape(q), shape(k));
+    Dimensions { batch: q[0], queries: q[1], heads: q[2], head_dim: q[3], keys: k[1], kv_heads: k[2] }
+}
+
+/// What the rows gather, and the logarithms of their sums of weights.
+pub(crate) fn attention_forward(
+    q: &FlexTensor,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    spans: &Spans,
+) -> (FlexTensor, Vec<f32>) {
+    let inputs = Inputs { q: values(q), k: values(k), v: values(v) };
+    let (out, log_sums) = attention::forward(inputs, spans, dimensions(q, k));
+    (tensor(out, shape(q)), log_sums)
+}

@@ -1,0 +1,72 @@
+//! The gradients of the definitions against central differences, in `f64`.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
+use interfuse_kernels::{VisibleRanges, attention, cross_entropy, rms_norm, rope, swiglu};
+
+use crate::probe::{Operation, ints, noise, run, weighted_sum};
+
+fn assert_gradients(operation: &Operation<'_>, inputs: &[Vec<f64>]) {
+    const STEP: f64 = 1e-5;
+    let found = run(operation, inputs, DType::F64);
+    for (input, gradient) in found.gradients.iter().enumerate() {
+        for (element, &gradient) in gradient.iter().enumerate() {
+            let at = |shift: f64| {
+                let mut moved = inputs.to_vec();
+                moved[input][element] += shift;
+                weighted_sum(operation, &moved)
+            };
+            let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            let gap = (slope - gradient).abs();
+            assert!(gap < 1e-7 * (1.0 + slope.abs()), "input {input}[{element}]: {gradient} against {slope}");
+        }
+    }
+}
+
+#[test]
+fn of_rms_norm() {
+    let operation =
+        |x: Vec<Tensor<1>>| rms_norm::definition(x[0].clone().reshape([3, 5]), x[1].clone(), 1e-5).reshape([15]);
+    assert_gradients(&operation, &[noise(15, 1), noise(5, 2)]);
+}
+
+#[test]
+fn of_swiglu() {
+    assert_gradients(&|x| swiglu::definition(x[0].clone(), x[1].clone()), &[noise(9, 1), noise(9, 2)]);
+}
+
+#[test]
+fn of_rotation() {
+    let operation = |x: Vec<Tensor<1>>| {
+        let positions = Tensor::from_data(
+            TensorData::new(vec![1.0f64, 0.0, 2.0, 4.0, 1.0, 3.0], [1, 2, 3]),
+            (&x[0].device(), DType::F64),
+        );
+        let table = RopeTable::new(positions, &RopeFrequencies::axial(6, 10.0));
+        rope::definition(x[0].clone().reshape([1, 2, 2, 6]), &table).reshape([24])
+    };
+    assert_gradients(&operation, &[noise(24, 3)]);
+}
+
+#[test]
+fn of_cross_entropy() {
+    let operation = |x: Vec<Tensor<1>>| {
+        let device = x[0].device();
+        let weights = Tensor::from_data(TensorData::new(vec![1.0f64, 0.0, 0.5], [3]), (&device, DType::F64));
+        let loss = cross_entropy::definition(x[0].clone().reshape([3, 4]), ints(&[1, 0, 3], [3], &device), weights);
+        Tensor::cat(vec![loss.next_token, loss.z], 0)
+    };
+    assert_gradients(&operation, &[noise(12, 4)]);
+}
+
+#[test]
+fn of_attention() {
+    let operation = |x: Vec<Tensor<1>>| {
+        let device = x[0].device();
+        let row = |values: &[i64]| ints(values, [1, values.len()], &device);
+        let visible = VisibleRanges::new(row(&[0, 3, 1, 2]), row(&[0, 1, 2]), row(&[2, 4, 2]));
+        let head = |x: &Tensor<1>, rows: usize, heads: usize| x.clone().reshape([1, rows, heads, 4]);
+        attention::definition(head(&x[0], 3, 2), head(&x[1], 4, 1), head(&x[2], 4, 1), &visible).reshape([24])
+    };
+    assert_gradients(&operation, &[noise(24, 5), noise(16, 6), noise(16, 7)]);
+}

@@ -1,0 +1,194 @@
+//! Fused against plain, in `f32`.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
+use interfuse_kernels::{VisibleRanges, attention, cross_entropy, linear, rms_norm, rope, swiglu};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use crate::probe::{Operation, gap, ints, noise, run};
+
+/// Compares values and gradients on pools of 1, 2 and 5 threads.
+fn assert_equal(
+    fused: &(dyn Fn(Vec<Tensor<1>>) -> Tensor<1> + Sync),
+    plain: &Operation<'_>,
+    inputs: &[Vec<f64>],
+    tolerance: f64,
+) {
+    let expected = run(plain, inputs, DType::F32);
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        let found = pool.install(|| run(fused, inputs, DType::F32));
+        let values = gap(&found.out, &expected.out);
+        assert!(values < tolerance, "values differ by {values:e} on {threads} threads");
+        for (index, (found, expected)) in found.gradients.iter().zip(&expected.gradients).enumerate() {
+            let gradient = gap(found, expected);
+            assert!(gradient < tolerance, "gradient {index} differs by {gradient:e} on {threads} threads");
+        }
+    }
+}
+
+fn scaled(count: usize, seed: u64, scale: f64) -> Vec<f64> {
+    noise(count, seed).into_iter().map(|x| x * scale).collect()
+}
+
+/// The same cases every time.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 32, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn linear_is_a_product(rows in 1usize..70, d_in in 1usize..50, d_out in 1usize..50, seed in 0u64..1000) {
+        let operation = |multiply: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| move |x: Vec<Tensor<1>>| {
+            let y = multiply(x[0].clone().reshape([rows, d_in]), x[1].clone().reshape([d_in, d_out]));
+            y.reshape([rows * d_out])
+        };
+        let inputs = [noise(rows * d_in, seed), noise(d_in * d_out, seed + 1)];
+        assert_equal(&operation(linear::product), &operation(|x, w| x.matmul(w)), &inputs, 1e-5);
+    }
+
+    #[test]
+    fn rms_norm_is_its_definition(rows in 1usize..300, width in 1usize..130, seed in 0u64..1000, scale in 0.01f64..30.0) {
+        let operation = |norm: fn(Tensor<2>, Tensor<1>, f64) -> Tensor<2>| move |x: Vec<Tensor<1>>| {
+            norm(x[0].clone().reshape([rows, width]), x[1].clone(), 1e-5).reshape([rows * width])
+        };
+        let inputs = [scaled(rows * width, seed, scale), noise(width, seed + 1)];
+        assert_equal(&operation(rms_norm::rms_norm), &operation(rms_norm::definition), &inputs, 1e-5);
+    }
+
+    #[test]
+    fn swiglu_is_its_definition(count in 1usize..40_000, seed in 0u64..1000, scale in 0.1f64..60.0) {
+        let operation = |gated: fn(Tensor<1>, Tensor<1>) -> Tensor<1>| move |x: Vec<Tensor<1>>| {
+            gated(x[0].clone(), x[1].clone())
+        };
+        let inputs = [scaled(count, seed, scale), noise(count, seed + 1)];
+        assert_equal(&operation(swiglu::swiglu), &operation(swiglu::definition), &inputs, 1e-5);
+    }
+
+    #[test]
+    fn rotation_is_its_definition(
+        batch in 1usize..4, rows in 1usize..40, heads in 1usize..5, half in 1usize..20, seed in 0u64..1000,
+    ) {
+        let operation = |turn: fn(Tensor<4>, &RopeTable) -> Tensor<4>| move |x: Vec<Tensor<1>>| {
+            let device = x[0].device();
+            let positions: Vec<f32> = noise(batch * rows * 3, seed).into_iter().map(|p| (p * 50.0) as f32).collect();
+            let positions = Tensor::from_data(TensorData::new(positions, [batch, rows, 3]), &device);
+            let table = RopeTable::new(positions, &RopeFrequencies::axial(2 * half, 100.0));
+            turn(x[0].clone().reshape([batch, rows, heads, 2 * half]), &table).reshape([batch * rows * heads * 2 * half])
+        };
+        let inputs = [noise(batch * rows * heads * 2 * half, seed + 1)];
+        assert_equal(&operation(rope::rotate), &operation(rope::definition), &inputs, 1e-5);
+    }
+
+    #[test]
+    fn cross_entropy_is_its_definition(rows in 1usize..50, vocab in 1usize..200, seed in 0u64..1000, scale in 0.1f64..40.0) {
+        let operation = |score: Score| move |x: Vec<Tensor<1>>| {
+            let device = x[0].device();
+            let targets: Vec<i64> = (0..rows).map(|row| ((row * 7 + seed as usize) % vocab) as i64).collect();
+            let weights: Vec<f32> = (0..rows).map(|row| [0.0, 1.0, 0.5][(row + seed as usize) % 3]).collect();
+            let weights = Tensor::from_data(TensorData::new(weights, [rows]), &device);
+            let loss = score(x[0].clone().reshape([rows, vocab]), ints(&targets, [rows], &device), weights);
+            Tensor::cat(vec![loss.next_token, loss.z.mul_scalar(0.1)], 0)
+        };
+        let inputs = [scaled(rows * vocab, seed, scale)];
+        assert_equal(&operation(cross_entropy::cross_entropy), &operation(cross_entropy::definition), &inputs, 1e-5);
+    }
+
+    #[test]
+    fn attention_is_its_definition(layout in layouts(), group in 1usize..3, kv_heads in 1usize..3, half in 1usize..20, seed in 0u64..1000) {
+        assert_attention(&layout, (group * kv_heads, kv_heads), 2 * half, seed);
+    }
+}
+
+type Score = fn(Tensor<2>, Tensor<1, burn::tensor::Int>, Tensor<1>) -> interfuse_kernels::CrossEntropy;
+
+/// Who sees whom: rows of any number of lanes, each in reading order, with padding.
+#[derive(Clone, Debug)]
+struct Layout {
+    batch: usize,
+    key_order: Vec<i64>,
+    from: Vec<i64>,
+    until: Vec<i64>,
+}
+
+impl Layout {
+    fn keys(&self) -> usize {
+        self.key_order.len() / self.batch
+    }
+
+    fn queries(&self) -> usize {
+        self.from.len() / self.batch
+    }
+}
+
+fn layouts() -> impl Strategy<Value = Layout> {
+    (1usize..3, 1usize..150, 1usize..4, 0usize..300, 0u64..1000).prop_map(|(batch, rows, lanes, prefix, seed)| {
+        let (mut key_order, mut from, mut until) = (vec![], vec![], vec![]);
+        for element in 0..batch {
+            let random = noise(5 * rows + prefix, seed + element as u64);
+            // A cached prefix comes first in memory and in reading order; padding keys have the order -1.
+            let mut keys: Vec<i64> = (0..prefix as i64).collect();
+            let lane_of = |row: usize| ((random[row] + 1.0) * 0.5 * lanes as f64) as usize % lanes;
+            for lane in 0..lanes {
+                let of_lane = (0..rows).filter(|&row| lane_of(row) == lane);
+                keys.extend(of_lane.map(|row| if random[rows + row] > 0.9 { -1 } else { (prefix + row) as i64 }));
+            }
+            key_order.extend(&keys);
+            for row in 0..rows {
+                let start = (random[2 * rows + row] * 0.3 * rows as f64).max(0.0) as i64;
+                let end = match random[3 * rows + row] {
+                    x if x > 0.9 => start,
+                    x if x > 0.0 => (prefix + row + 1) as i64,
+                    _ => (prefix + row + 1 + (random[4 * rows + row].abs() * 40.0) as usize) as i64,
+                };
+                from.push(start);
+                until.push(end.max(start));
+            }
+        }
+        Layout { batch, key_order, from, until }
+    })
+}
+
+fn assert_attention(layout: &Layout, (heads, kv_heads): (usize, usize), head_dim: usize, seed: u64) {
+    let (batch, queries, keys) = (layout.batch, layout.queries(), layout.keys());
+    type Attend = fn(Tensor<4>, Tensor<4>, Tensor<4>, &VisibleRanges) -> Tensor<4>;
+    let operation = |attend: Attend| {
+        move |x: Vec<Tensor<1>>| {
+            let device = x[0].device();
+            let visible = VisibleRanges::new(
+                ints(&layout.key_order, [batch, keys], &device),
+                ints(&layout.from, [batch, queries], &device),
+                ints(&layout.until, [batch, queries], &device),
+            );
+            let q = x[0].clone().reshape([batch, queries, heads, head_dim]);
+            let k = x[1].clone().reshape([batch, keys, kv_heads, head_dim]);
+            let v = x[2].clone().reshape([batch, keys, kv_heads, head_dim]);
+            attend(q, k, v, &visible).reshape([batch * queries * heads * head_dim])
+        }
+    };
+    let kv_count = batch * keys * kv_heads * head_dim;
+    let inputs = [
+        scaled(batch * queries * heads * head_dim, seed, 3.0),
+        scaled(kv_count, seed + 1, 3.0),
+        noise(kv_count, seed + 2),
+    ];
+    assert_equal(&operation(attention::ranged_attention), &operation(attention::definition), &inputs, 1e-4);
+}
+
+#[test]
+fn attention_over_many_tiles_is_its_definition() {
+    // More rows than a tile, causal with an image in the middle whose rows see one another.
+    let rows = 700i64;
+    let until = (0..rows).map(|row| if (100..500).contains(&row) { 500 } else { row + 1 });
+    let layout = Layout { batch: 1, key_order: (0..rows).collect(), from: vec![0; 700], until: until.collect() };
+    assert_attention(&layout, (2, 1), 32, 5);
+}
+
+#[test]
+fn attention_to_no_keys_gives_zeros() {
+    let layout = Layout { batch: 1, key_order: vec![-1, -1], from: vec![0; 3], until: vec![5; 3] };
+    assert_attention(&layout, (1, 1), 4, 1);
+}
