@@ -22,6 +22,15 @@ pub struct LoaderCursor {
     pub too_long: u64,
 }
 
+/// Batches made ahead of time.
+struct Ahead {
+    /// Sequences of a batch, and batches.
+    size: (usize, usize),
+    batches: Result<Vec<Vec<SequenceLayout>>, DataError>,
+    /// Where the loader stood before them: for everyone else, it still stands there.
+    before: LoaderCursor,
+}
+
 /// How many documents may wait for a sequence with more room; more would hold back long captions for long.
 const MOST_WAITING: usize = 64;
 
@@ -35,6 +44,8 @@ pub struct Loader {
     shape: RowShape,
     documents_per_sequence: usize,
     cursor: LoaderCursor,
+    /// Batches that were made before anyone asked for them.
+    ahead: Option<Ahead>,
     /// What is wrong with the first bad document that has not been named before, until someone asks.
     first_bad: Option<String>,
     /// Pictures that have been named; a bad one comes up again in every epoch.
@@ -50,12 +61,13 @@ impl Loader {
         documents_per_sequence: usize,
         cursor: LoaderCursor,
     ) -> Self {
-        Self { documents, format, shape, documents_per_sequence, cursor, first_bad: None, named: BTreeSet::new() }
+        let (first_bad, named) = (None, BTreeSet::new());
+        Self { documents, format, shape, documents_per_sequence, cursor, ahead: None, first_bad, named }
     }
 
-    /// Where the loader stands.
+    /// Where the loader stands: after the batches that were handed out, whatever was made ahead.
     pub fn cursor(&self) -> &LoaderCursor {
-        &self.cursor
+        self.ahead.as_ref().map_or(&self.cursor, |ahead| &ahead.before)
     }
 
     /// The row shape of every batch.
@@ -79,7 +91,35 @@ impl Loader {
     /// # Errors
     /// When a whole epoch holds no document that fits.
     pub fn next_batch(&mut self, sequences: usize) -> Result<Vec<SequenceLayout>, DataError> {
-        (0..sequences).map(|_| self.next_sequence()).collect()
+        Ok(self.next_batches(sequences, 1)?.remove(0))
+    }
+
+    /// The next `count` batches.
+    ///
+    /// # Errors
+    /// When a whole epoch holds no document that fits.
+    pub fn next_batches(&mut self, sequences: usize, count: usize) -> Result<Vec<Vec<SequenceLayout>>, DataError> {
+        match self.ahead.take() {
+            Some(ahead) if ahead.size == (sequences, count) => ahead.batches,
+            Some(ahead) => {
+                self.cursor = ahead.before;
+                self.make(sequences, count)
+            }
+            None => self.make(sequences, count),
+        }
+    }
+
+    /// Makes the next `count` batches ahead of time, while their predecessors are trained on.
+    pub fn prepare(&mut self, sequences: usize, count: usize) {
+        if self.ahead.is_none() {
+            let before = self.cursor.clone();
+            let batches = self.make(sequences, count);
+            self.ahead = Some(Ahead { size: (sequences, count), batches, before });
+        }
+    }
+
+    fn make(&mut self, sequences: usize, count: usize) -> Result<Vec<Vec<SequenceLayout>>, DataError> {
+        (0..count).map(|_| (0..sequences).map(|_| self.next_sequence()).collect()).collect()
     }
 
     fn next_sequence(&mut self) -> Result<SequenceLayout, DataError> {

@@ -11,14 +11,14 @@ use crate::picture::{Picture, PictureShape};
 use crate::source::Source;
 
 /// Random letters and random pixels, a function of their number alone.
-pub struct NoiseSource {
+pub(crate) struct NoiseSource {
     captions: Vec<[String; 1]>,
     shape: PictureShape,
 }
 
 impl NoiseSource {
     /// Makes the captions; a picture is made when it is asked for.
-    pub fn new(config: &NoiseConfig, shape: PictureShape) -> Self {
+    pub(crate) fn new(config: &NoiseConfig, shape: PictureShape) -> Self {
         let caption = |index: usize| {
             let mut rng = generator(index, 0);
             [(0..config.caption_length).map(|_| char::from(b'a' + (rng.next_u32() % 26) as u8)).collect()]

@@ -30,7 +30,7 @@ pub use attention::{VisibleRanges, ranged_attention};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use init::WeightInit;
 pub use linear::Linear;
-pub use optimizer::{AdamWState, AdamWStep, adamw, moving_average};
+pub use optimizer::{AdamWState, AdamWStep, accumulate, adamw, moving_average, squared_norm};
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, rotate};
 pub use swiglu::swiglu;

@@ -3,11 +3,11 @@
 //! Both only stream through memory, so on the CPU each is one pass over all its arrays, spread over the cores, where
 //! primitives would make a dozen.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
 
-/// Elements that one task works on: small enough to share out, large enough to be worth a task.
-const CHUNK: usize = 1 << 14;
+use crate::cpu::update::Factors;
+use crate::cpu::{CpuKernels, runs_here};
 
 /// A weight and its moments, flattened.
 #[derive(Clone, Debug)]
@@ -37,19 +37,6 @@ pub struct AdamWStep {
     pub number: u64,
 }
 
-/// The same numbers as factors in `f32`.
-#[derive(Clone, Copy)]
-struct Factors {
-    gradient_scale: f32,
-    beta_1: f32,
-    beta_2: f32,
-    first_correction: f32,
-    second_correction: f32,
-    epsilon: f32,
-    kept: f32,
-    learning_rate: f32,
-}
-
 impl AdamWStep {
     fn factors(&self) -> Factors {
         let correction = |beta: f64| 1.0 - beta.powf(self.number as f64);
@@ -67,49 +54,63 @@ impl AdamWStep {
     }
 }
 
-/// One step of AdamW on one weight. All tensors lie off the gradient tape.
+/// One step of AdamW on one weight. All tensors lie off the gradient tape; weight and moments are changed in place where
+/// nobody else holds them.
 ///
 /// # Shapes
 /// - `gradient`: `[n]`, as everything in `state`
 pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
-    if gradient.device() == Device::flex() {
-        match adamw_cpu(state, gradient, step.factors()) {
-            Ok(state) => state,
-            Err((state, gradient)) => adamw_portable(state, gradient, step.factors()),
-        }
-    } else {
-        adamw_portable(state, gradient, step.factors())
+    if !runs_here(&gradient) {
+        return adamw_definition(state, gradient, step.factors());
     }
+    let AdamWState { weight, first, second } = state;
+    let (weight, first, second) = <Dispatch as CpuKernels>::adamw(
+        weight.into_dispatch(),
+        first.into_dispatch(),
+        second.into_dispatch(),
+        gradient.into_dispatch(),
+        step.factors(),
+    );
+    let [weight, first, second] = [weight, first, second].map(Tensor::from_dispatch);
+    AdamWState { weight, first, second }
 }
 
-/// `decay · average + (1 − decay) · value`, off the gradient tape.
+/// `decay · average + (1 − decay) · value`, off the gradient tape, in the average's place where nobody else holds it.
 ///
 /// # Shapes
 /// - `average`, `value`: `[n]`
 pub fn moving_average(average: Tensor<1>, value: Tensor<1>, decay: f64) -> Tensor<1> {
-    let (kept, new) = (decay as f32, (1.0 - decay) as f32);
-    if average.device() != Device::flex() {
-        return average.mul_scalar(kept) + value.mul_scalar(new);
+    combine(average, value, decay as f32, (1.0 - decay) as f32)
+}
+
+/// `sum + part`, off the gradient tape, in the sum's place where nobody else holds it.
+///
+/// # Shapes
+/// - `sum`, `part`: `[n]`
+pub fn accumulate(sum: Tensor<1>, part: Tensor<1>) -> Tensor<1> {
+    combine(sum, part, 1.0, 1.0)
+}
+
+/// `Σ x²`. `[1]`
+///
+/// # Shapes
+/// - `x`: `[n]`
+pub fn squared_norm(x: &Tensor<1>) -> Tensor<1> {
+    if !runs_here(x) {
+        return x.clone().square().sum();
     }
-    let device = average.device();
-    let (mut average, value) = (average.into_data(), value.into_data());
-    let averaged = match (average.as_mut_slice::<f32>(), value.as_slice::<f32>()) {
-        (Ok(average), Ok(value)) => {
-            average.par_chunks_mut(CHUNK).zip(value.par_chunks(CHUNK)).for_each(|(average, value)| {
-                for (average, value) in average.iter_mut().zip(value) {
-                    *average = *average * kept + value * new;
-                }
-            });
-            true
-        }
-        _ => false,
-    };
-    let average = Tensor::<1>::from_data(average, &device);
-    if averaged { average } else { average.mul_scalar(kept) + Tensor::from_data(value, &device).mul_scalar(new) }
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::squared_norm(x.clone().into_dispatch()))
+}
+
+fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
+    if !runs_here(&x) {
+        return x.mul_scalar(kept) + y.mul_scalar(new);
+    }
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::combine(x.into_dispatch(), y.into_dispatch(), kept, new))
 }
 
 /// The definition.
-fn adamw_portable(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWState {
+fn adamw_definition(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWState {
     let gradient = gradient.mul_scalar(f.gradient_scale);
     let first = state.first.mul_scalar(f.beta_1) + gradient.clone().mul_scalar(1.0 - f.beta_1);
     let second = state.second.mul_scalar(f.beta_2) + gradient.square().mul_scalar(1.0 - f.beta_2);
@@ -119,40 +120,12 @@ fn adamw_portable(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWSt
     AdamWState { weight, first, second }
 }
 
-/// One pass over the arrays, in place where nobody else holds them. Gives the arguments back when they are not `f32`.
-#[allow(clippy::result_large_err)] // Both sides are the arguments.
-fn adamw_cpu(state: AdamWState, gradient: Tensor<1>, f: Factors) -> Result<AdamWState, (AdamWState, Tensor<1>)> {
-    let device = gradient.device();
-    let back = |data: TensorData| Tensor::from_data(data, &device);
-    let (mut weight, mut first, mut second) =
-        (state.weight.into_data(), state.first.into_data(), state.second.into_data());
-    let gradient = gradient.into_data();
-    let updated = match (weight.as_mut_slice(), first.as_mut_slice(), second.as_mut_slice(), gradient.as_slice()) {
-        (Ok(weight), Ok(first), Ok(second), Ok(gradient)) => {
-            let arrays = weight.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK));
-            let arrays = arrays.zip(second.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
-            arrays.for_each(|(((weight, first), second), gradient)| update(weight, first, second, gradient, f));
-            true
-        }
-        _ => false,
-    };
-    let state = AdamWState { weight: back(weight), first: back(first), second: back(second) };
-    if updated { Ok(state) } else { Err((state, back(gradient))) }
-}
-
-fn update(weight: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], f: Factors) {
-    for (((weight, first), second), gradient) in weight.iter_mut().zip(first).zip(second).zip(gradient) {
-        let gradient = gradient * f.gradient_scale;
-        *first = *first * f.beta_1 + gradient * (1.0 - f.beta_1);
-        *second = *second * f.beta_2 + gradient * gradient * (1.0 - f.beta_2);
-        let direction = *first * f.first_correction / (second.sqrt() * f.second_correction + f.epsilon);
-        *weight = *weight * f.kept - direction * f.learning_rate;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Device, TensorData};
+
     use super::*;
+    use crate::cpu::array::CHUNK;
 
     const STEP: AdamWStep = AdamWStep {
         learning_rate: 1e-2,
@@ -186,7 +159,7 @@ mod tests {
                 let step = AdamWStep { number, ..STEP };
                 let gradient = wave(count, 0.7 * number as f32);
                 fast = adamw(fast, gradient.clone(), step);
-                plain = adamw_portable(plain, gradient, step.factors());
+                plain = adamw_definition(plain, gradient, step.factors());
             }
             assert!(gap(&fast.weight, &plain.weight) < 1e-6, "{count}");
             assert!(gap(&fast.first, &plain.first) < 1e-7 && gap(&fast.second, &plain.second) < 1e-7);
@@ -225,5 +198,13 @@ mod tests {
         let (a, b) = (wave(CHUNK + 5, 0.3), wave(CHUNK + 5, 0.8));
         let expected = a.clone().mul_scalar(0.75) + b.clone().mul_scalar(0.25);
         assert!(gap(&moving_average(a, b, 0.75), &expected) < 1e-7);
+    }
+
+    #[test]
+    fn sums_and_norms_are_those_of_primitives() {
+        let (a, b) = (wave(2 * CHUNK + 5, 0.3), wave(2 * CHUNK + 5, 0.8));
+        assert!(gap(&accumulate(a.clone(), b.clone()), &(a.clone() + b)) < 1e-7);
+        let exact: f32 = values(&a).iter().map(|x| x * x).sum();
+        assert!((values(&squared_norm(&a))[0] / exact - 1.0).abs() < 1e-5);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Param;
 use burn::tensor::{Gradients, Tensor};
+use interfuse_kernels::{accumulate, squared_norm};
 use interfuse_transfusion::Transfusion;
 use interfuse_transfusion::parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
 
@@ -32,8 +33,12 @@ impl FlatGradients {
     /// Adds the gradients of another micro-batch.
     pub fn add(&mut self, other: Self) {
         for (name, gradient) in other.by_name {
-            match self.by_name.get_mut(&name) {
-                Some(sum) => sum.values = sum.values.clone() + gradient.values,
+            match self.by_name.remove(&name) {
+                // Taken out, so that nobody else holds it and it is added to in place.
+                Some(mut sum) => {
+                    sum.values = accumulate(sum.values, gradient.values);
+                    self.by_name.insert(name, sum);
+                }
                 None => {
                     self.by_name.insert(name, gradient);
                 }
@@ -48,8 +53,7 @@ impl FlatGradients {
 
     /// `Σ g²` of every weight, in the order of the names. `[weights]`
     pub fn squared_norms(&self) -> Option<Tensor<1>> {
-        let norms: Vec<Tensor<1>> =
-            self.by_name.values().map(|gradient| gradient.values.clone().square().sum()).collect();
+        let norms: Vec<Tensor<1>> = self.by_name.values().map(|gradient| squared_norm(&gradient.values)).collect();
         (!norms.is_empty()).then(|| Tensor::cat(norms, 0))
     }
 

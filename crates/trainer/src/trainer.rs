@@ -134,7 +134,7 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let started = Instant::now();
         let batches = self.next_batches()?;
-        let computed = self.compute(&batches);
+        let computed = self.compute_and_prepare(&batches);
         let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
         let mut report = self.measure(&computed, rate);
         report.skipped = culprit(&report);
@@ -164,24 +164,22 @@ impl Trainer {
     fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
         let key = NoiseKey { seed: self.setup.seed, step: self.step };
         let device = self.setup.device.clone().autodiff();
-        let mut batches = Vec::new();
-        for _ in 0..self.setup.train.accumulation {
-            let layouts = self.loader.next_batch(self.setup.train.sequences)?;
-            batches.push(TrainBatch::new(&layouts, &self.setup.model, key, TimestepChoice::Drawn, &device));
-        }
-        Ok(batches)
+        let layouts = self.loader.next_batches(self.setup.train.sequences, self.setup.train.accumulation)?;
+        let model = &self.setup.model;
+        let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Drawn, &device);
+        Ok(self.workers.map(&layouts, noised))
     }
 
-    fn compute(&self, batches: &[TrainBatch]) -> Computed {
-        let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
-        let pass = |batch: &TrainBatch| forward_backward(&self.model, batch, &self.setup.objective, normaliser);
-        let mut gradients = FlatGradients::default();
-        let mut losses = Vec::new();
-        for (part, loss) in self.workers.map(batches, pass) {
-            gradients.add(part);
-            losses.push(loss);
-        }
-        Computed { gradients, losses, normaliser }
+    /// Forward and backward of all micro-batches, while a thread beside them makes the next step's batches.
+    fn compute_and_prepare(&mut self, batches: &[TrainBatch]) -> Computed {
+        let Self { setup, model, loader, workers, step, .. } = self;
+        let (train, last) = (&setup.train, *step + 1 >= setup.train.steps);
+        std::thread::scope(|scope| {
+            if !last {
+                scope.spawn(|| loader.prepare(train.sequences, train.accumulation));
+            }
+            compute(model, workers, &setup.objective, batches)
+        })
     }
 
     /// Reads all numbers of the step from the device at once.
@@ -249,9 +247,24 @@ impl Trainer {
         let config = &self.setup.optimizer;
         let gradient_scale = clip_scale(gradient_norm, config.max_gradient_norm);
         let update = Update { learning_rate, gradient_scale };
-        self.model = self.optimizer.step(self.model.clone(), gradients, config, update);
+        // Taken out, so that nobody else holds the weights and they are changed in place.
+        let husk = without_weights(&self.model);
+        let model = std::mem::replace(&mut self.model, husk);
+        self.model = self.optimizer.step(model, gradients, config, update);
         self.ema.update(&self.model, config.ema_decay, self.step);
     }
+}
+
+fn compute(model: &Transfusion, workers: &Workers, objective: &ObjectiveConfig, batches: &[TrainBatch]) -> Computed {
+    let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
+    let pass = |batch: &TrainBatch| forward_backward(model, batch, objective, normaliser);
+    let mut gradients = FlatGradients::default();
+    let mut losses = Vec::new();
+    for (part, loss) in workers.map(batches, pass) {
+        gradients.add(part);
+        losses.push(loss);
+    }
+    Computed { gradients, losses, normaliser }
 }
 
 /// The gradients and losses of one micro-batch.
@@ -277,6 +290,17 @@ fn on_its_own_tape(model: &Transfusion) -> Transfusion {
         }
     }
     map_parameters(model.clone(), &mut Fresh)
+}
+
+/// A model of the same shape of which every weight is empty.
+fn without_weights(model: &Transfusion) -> Transfusion {
+    struct Emptied;
+    impl ParameterMapper for Emptied {
+        fn map<const R: usize>(&mut self, _: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+            replaced(param, |weight| Tensor::empty([0; R], &weight.device()))
+        }
+    }
+    map_parameters(model.clone(), &mut Emptied)
 }
 
 /// The first number of a step that is none, by name.

@@ -117,7 +117,7 @@ fn forward_head([q, k, v]: [Head<'_>; 3], runs: &[Run], scale: f32, mut out: Mat
                 let scores = &mut scores[..rows.len() * keys.len()];
                 let tile = view_mut(scores, rows.len(), keys.len(), keys.len());
                 multiply(tile, Into::Replaced, q.rows(rows.clone()), k.rows(keys.clone()).transpose(), scale);
-                vectorised(|| {
+                vectorised(#[inline(always)] || {
                     let each = scores.chunks_exact_mut(keys.len()).zip(gathered.chunks_exact_mut(width));
                     for (index, (scores, gathered)) in each.enumerate() {
                         let seen = within(run.of(rows.start + index), &keys);
@@ -149,17 +149,17 @@ fn fold(scores: &mut [f32], seen: Range<usize>, gathered: &mut [f32], peak: &mut
         return;
     }
     let scores = &mut scores[seen];
-    let before = *peak;
-    *peak = before.max(max(scores));
+    let (before, after) = (*peak, peak.max(max(scores)));
     for score in scores.iter_mut() {
-        *score = exp(*score - *peak);
+        *score = exp(*score - after);
     }
-    if *peak > before {
-        let kept = exp(before - *peak);
+    if after > before {
+        let kept = exp(before - after);
         *total *= kept;
         gathered.iter_mut().for_each(|x| *x *= kept);
     }
     *total += sum(scores);
+    *peak = after;
 }
 
 /// What the backward pass has besides the inputs.
@@ -244,7 +244,7 @@ fn backward_head(
         let gathered = &mut gathered[..rows.len() * width];
         gathered.fill(0.0);
         let mut deltas = [0.0; QUERIES];
-        vectorised(|| {
+        vectorised(#[inline(always)] || {
             for (row, delta) in rows.clone().zip(&mut deltas) {
                 *delta = dot(out.row(row), d_out.row(row));
             }
@@ -257,7 +257,7 @@ fn backward_head(
                 let (k, v) = (k.rows(keys.clone()), v.rows(keys.clone()));
                 multiply(view_mut(weights, height, tile, tile), Into::Replaced, q, k.transpose(), scale);
                 multiply(view_mut(d_scores, height, tile, tile), Into::Replaced, d_out, v.transpose(), 1.0);
-                vectorised(|| {
+                vectorised(#[inline(always)] || {
                     let each = weights.chunks_exact_mut(tile).zip(d_scores.chunks_exact_mut(tile));
                     for (index, (weights, d_scores)) in each.enumerate() {
                         let row = rows.start + index;

@@ -9,7 +9,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, AutodiffBackend, Flex};
 
 use super::array::{dense, shape, tensor, values};
 use super::attention::{self, Inputs, Outcome};
@@ -19,6 +19,7 @@ use super::ops::{
 };
 use super::product::{product, view};
 use super::spans::Spans;
+use super::update::Factors;
 use super::{gated, norm, scores};
 
 /// The value of a node of the forward pass.
@@ -224,6 +225,26 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::cross_entropy(logits.into_primitive(), targets, weights)),
         }
+    }
+
+    fn adamw(
+        weight: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        factors: Factors,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [weight, first, second, gradient] = [weight, first, second, gradient].map(|x| x.into_primitive());
+        let (weight, first, second) = Flex::adamw(weight, first, second, gradient, factors);
+        (Self::from_inner(weight), Self::from_inner(first), Self::from_inner(second))
+    }
+
+    fn combine(x: FloatTensor<Self>, y: FloatTensor<Self>, kept: f32, new: f32) -> FloatTensor<Self> {
+        Self::from_inner(Flex::combine(x.into_primitive(), y.into_primitive(), kept, new))
+    }
+
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(Flex::squared_norm(x.into_primitive()))
     }
 
     fn attention(

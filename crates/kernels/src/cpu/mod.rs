@@ -14,6 +14,7 @@ mod product;
 mod scores;
 pub(crate) mod spans;
 mod turn;
+pub(crate) mod update;
 mod vector;
 
 use burn::tensor::{DType, Device, Tensor};

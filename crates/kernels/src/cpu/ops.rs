@@ -9,10 +9,11 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Flex, backend_extension};
 use burn::tensor::DType;
 
-use super::array::{dense, shape, tensor, values};
+use super::array::{dense, shape, tensor, values, values_mut, whole};
 use super::attention::{self, Dimensions, Inputs};
 use super::product::{product, view};
 use super::spans::Spans;
+use super::update::{self, Factors};
 use super::{gated, norm, scores, turn};
 
 /// What the CPU computes in fewer passes than Burn's primitives would.
@@ -39,6 +40,18 @@ pub(crate) trait CpuKernels: Backend {
         v: FloatTensor<Self>,
         spans: Arc<Spans>,
     ) -> FloatTensor<Self>;
+    /// See [`crate::adamw`]; weight and moments in, weight and moments out.
+    fn adamw(
+        weight: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        factors: Factors,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// `kept · x + new · y`, in `x`'s place when nobody else holds it.
+    fn combine(x: FloatTensor<Self>, y: FloatTensor<Self>, kept: f32, new: f32) -> FloatTensor<Self>;
+    /// `Σ x²`. `[1]`
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl CpuKernels for Flex {
@@ -64,6 +77,33 @@ impl CpuKernels for Flex {
 
     fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, spans: Arc<Spans>) -> FlexTensor {
         attention_forward(&dense(q), &dense(k), &dense(v), &spans).0
+    }
+
+    fn adamw(
+        weight: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        gradient: FlexTensor,
+        factors: Factors,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [mut weight, mut first, mut second] = [weight, first, second].map(whole);
+        let gradient = dense(gradient);
+        update::adamw(
+            [values_mut(&mut weight), values_mut(&mut first), values_mut(&mut second)],
+            values(&gradient),
+            factors,
+        );
+        (weight, first, second)
+    }
+
+    fn combine(x: FlexTensor, y: FlexTensor, kept: f32, new: f32) -> FlexTensor {
+        let (mut x, y) = (whole(x), dense(y));
+        update::combine(values_mut(&mut x), values(&y), kept, new);
+        x
+    }
+
+    fn squared_norm(x: FlexTensor) -> FlexTensor {
+        tensor(vec![update::squared_norm(values(&dense(x)))], [1])
     }
 }
 

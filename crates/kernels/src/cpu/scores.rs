@@ -62,7 +62,7 @@ pub(crate) fn backward(rows: &Rows<'_>, log_z: &[f32], d_next_token: f32, d_z: f
             return;
         }
         let of_probability = weight * (d_next_token + 2.0 * d_z * log_z);
-        vectorised(|| {
+        vectorised(#[inline(always)] || {
             for (gradient, &logit) in gradient.iter_mut().zip(logits) {
                 *gradient = of_probability * exp(logit - log_z);
             }
@@ -73,7 +73,7 @@ pub(crate) fn backward(rows: &Rows<'_>, log_z: &[f32], d_next_token: f32, d_z: f
 }
 
 fn log_sum_exp(logits: &[f32]) -> f32 {
-    vectorised(|| {
+    vectorised(#[inline(always)] || {
         let peak = max(logits);
         peak + sum_with(logits, logits, |x, _| exp(x - peak)).ln()
     })
