@@ -3,8 +3,9 @@
 //! Compiled with the feature `wgpu`; it then needs a Vulkan device, and a software one will do.
 #![cfg(feature = "wgpu")]
 
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use interfuse_image_tower::{NoiseKey, TimestepChoice, TimestepConditioning};
+use interfuse_kernels::{VisibleRanges, attention};
 use interfuse_mot::CacheUse;
 use interfuse_tests::*;
 use interfuse_trainer::OptimizerConfig;
@@ -130,4 +131,49 @@ fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
     for (a, b) in cpu.iter().zip(&gpu) {
         assert!((a - b).abs() < 1e-2 * a.abs(), "{cpu:?} on the CPU, {gpu:?} on wgpu");
     }
+}
+
+/// Loops of attention forward and backward over `rows` rows; who sees whom is causal with an image in the middle.
+fn attend(rows: usize, device: &Device, most_scores: Option<usize>) -> [Vec<f32>; 4] {
+    const HEADS: usize = 4;
+    const HEAD_DIM: usize = 8;
+    let wave = |speed: f32| {
+        let wave: Vec<f32> = (0..rows * HEADS * HEAD_DIM).map(|i| (i as f32 * speed).sin()).collect();
+        let shape = [1, rows, HEADS, HEAD_DIM];
+        Tensor::<4>::from_data(TensorData::new(wave, shape), &device.clone().autodiff()).require_grad()
+    };
+    let ints = |f: &dyn Fn(usize) -> usize| {
+        let row: Vec<i32> = (0..rows).map(|row| f(row) as i32).collect();
+        Tensor::<2, Int>::from_data(TensorData::new(row, [1, rows]), &device.clone().autodiff())
+    };
+    let image = rows / 4..rows / 2;
+    let until = |row: usize| if image.contains(&row) { image.end } else { row + 1 };
+    let visible = VisibleRanges::new(ints(&|row| row), ints(&|_| 0), ints(&until));
+    let [q, k, v] = [wave(0.7), wave(1.3), wave(0.37)];
+    let (a, b, c) = (q.clone(), k.clone(), v.clone());
+    let out = match most_scores {
+        Some(most) => attention::in_chunks(a, b, c, &visible, most),
+        None => attention::definition(a, b, c, &visible),
+    };
+    let grads = out.clone().square().sum().backward();
+    let gradient = |x: &Tensor<4>| values(x.grad(&grads).expect("a gradient").reshape([-1]));
+    [values(out.inner().reshape([-1])), gradient(&q), gradient(&k), gradient(&v)]
+}
+
+#[test]
+fn attention_in_chunks_is_its_definition() {
+    let (chunked, plain) = (attend(50, &wgpu(), Some(4 * 50 * 7)), attend(50, &Device::flex(), None));
+    for (chunked, plain) in chunked.iter().zip(&plain) {
+        let gap = chunked.iter().zip(plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(gap < 1e-4, "{gap}");
+    }
+}
+
+#[test]
+fn attention_s_memory_does_not_grow_with_the_square_of_the_rows() {
+    let device = wgpu();
+    // All scores of 2048 rows and 4 heads take 64 MiB; a chunk's take 1 MiB.
+    attend(2048, &device, Some(1 << 18));
+    let reserved = device.memory_pool_usage().expect("wgpu counts its memory").bytes_reserved;
+    assert!(reserved < 64 << 20, "{} MiB", reserved >> 20);
 }

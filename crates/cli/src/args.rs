@@ -46,11 +46,13 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Time whole training steps
-    Step(BenchStepArgs),
+    Step(BenchArgs),
+    /// Time denoise steps against a cached prompt, and the forward pass that they replace
+    Denoise(BenchArgs),
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct BenchStepArgs {
+pub(crate) struct BenchArgs {
     /// Configuration to measure; configs/yardstick.toml, which needs no data, if absent
     pub(crate) config: Option<PathBuf>,
     /// Steps that are timed

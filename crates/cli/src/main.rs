@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Data(DataCommand::Inspect(args)) => commands::data::inspect(&args),
         Command::Data(DataCommand::Export(args)) => commands::data::export(&args),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),
+        Command::Bench(BenchCommand::Denoise(args)) => commands::bench::denoise(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
-use interfuse_kernels::{VisibleRanges, attention, cross_entropy, linear, rms_norm, rope, swiglu};
+use interfuse_kernels::{ConvSteps, VisibleRanges, attention, conv2d, cross_entropy, linear, rms_norm, rope, swiglu};
 
 const BATCH: usize = 8;
 const ROWS: usize = 320;
@@ -84,7 +84,16 @@ fn scores(criterion: &mut Criterion) {
     compare(&mut criterion.benchmark_group("cross_entropy"), fused, plain);
 }
 
-/// `text` rows, then an image of as many, then nothing: Transfusion's mask.
+/// Convolutions of a VAE's decoder: 3 × 3, 64 → 64 channels, on pictures of 32 × 32.
+fn convolution(criterion: &mut Criterion) {
+    let (x, weight) = (wave([BATCH, 64, 32, 32]), wave([64, 64, 3, 3]));
+    let steps = ConvSteps { stride: 1, padding: 1 };
+    let fused = || both_ways(|| conv2d::conv2d(x.clone(), weight.clone(), None, steps));
+    let plain = || both_ways(|| conv2d::definition(x.clone(), weight.clone(), None, steps));
+    compare(&mut criterion.benchmark_group("conv2d"), fused, plain);
+}
+
+/// Half of the rows text, then an image: Transfusion's mask.
 fn ranges(batch: usize, rows: usize) -> VisibleRanges {
     let ints = |values: Vec<i32>| {
         Tensor::<1, Int>::from_data(TensorData::new(values, [rows]), &device()).unsqueeze::<2>().expand([batch, rows])
@@ -117,5 +126,5 @@ fn attention_growth(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(kernels, linear, norm, gated, rotation, scores, attention, attention_growth);
+criterion_group!(kernels, linear, norm, gated, rotation, scores, convolution, attention, attention_growth);
 criterion_main!(kernels);

@@ -17,12 +17,16 @@ use burn::backend::Dispatch;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
+use crate::chunked::ChunkedAttention;
 use crate::cpu::spans::Spans;
 use crate::cpu::{CpuKernels, runs_here};
 
 /// What is added to the score of a hidden key: so far below any score that its weight is exactly zero in `f32`, and
 /// still finite in `bf16`.
-const HIDDEN: f32 = -1e30;
+pub(crate) const HIDDEN: f32 = -1e30;
+
+/// Scores that a GPU holds at once; 128 MiB in `f32`.
+const MOST_SCORES: usize = 1 << 25;
 
 /// For each query row the range of reading order that it sees, and for each key row its place in that order.
 #[derive(Clone, Debug)]
@@ -98,13 +102,27 @@ impl VisibleRanges {
 /// - `q`: `[B, Sq, H, Dh]`, `k` and `v`: `[B, Sk, G, Dh]`
 /// - returns `[B, Sq, H, Dh]`
 ///
-/// On the CPU nothing outside the ranges is computed, and memory grows with the rows alone.
+/// Memory grows with the rows, not with their square. On the CPU nothing outside the ranges is computed.
 pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
     if !runs_here(&q) {
-        return definition(q, k, v, visible);
+        return in_chunks(q, k, v, visible, MOST_SCORES);
     }
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
     Tensor::from_dispatch(<Dispatch as CpuKernels>::attention(q, k, v, visible.spans()))
+}
+
+/// [`ranged_attention`] as it is computed on a GPU: as many query rows at a time as have `most_scores` scores, and again in
+/// the backward pass.
+pub fn in_chunks(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges, most_scores: usize) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as ChunkedAttention>::chunked_attention(
+        q.into_dispatch(),
+        k.into_dispatch(),
+        v.into_dispatch(),
+        visible.key_order.clone().into_dispatch(),
+        visible.visible_from.clone().into_dispatch(),
+        visible.visible_until.clone().into_dispatch(),
+        most_scores,
+    ))
 }
 
 /// [`ranged_attention`] in Burn primitives, with all scores in memory.

@@ -11,11 +11,14 @@
 //! | root-mean-square norm | [`mod@rms_norm`] |
 //! | gated feed-forward activation | [`mod@swiglu`] |
 //! | softmax cross-entropy with z-loss | [`mod@cross_entropy`] |
+//! | convolution of pictures | [`mod@conv2d`] |
 //! | AdamW and the moving average of weights | [`optimizer`] |
 //! | batches side by side on the cores | [`workers`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
+mod chunked;
+pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;
 pub mod init;
@@ -27,6 +30,7 @@ pub mod swiglu;
 pub mod workers;
 
 pub use attention::{VisibleRanges, ranged_attention};
+pub use conv2d::{ConvSteps, conv2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use init::WeightInit;
 pub use linear::Linear;

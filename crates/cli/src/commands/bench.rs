@@ -1,53 +1,155 @@
-//! `interfuse bench`: how fast this machine trains.
+//! `interfuse bench`: how fast this machine trains and draws.
 
 use std::path::Path;
+use std::time::Instant;
 
+use anyhow::Context;
+use burn::tensor::Tensor;
 use interfuse_data::LoaderCursor;
-use interfuse_transfusion::ParameterCounts;
+use interfuse_image_tower::{NoiseKey, TimestepChoice};
+use interfuse_mot::CacheUse;
+use interfuse_sampling::Session;
+use interfuse_transfusion::{LaneInput, ParameterCounts, TrainBatch};
 
-use crate::args::BenchStepArgs;
+use crate::args::BenchArgs;
 use crate::assembly::Plan;
+use crate::recorder::pretrained;
 use crate::settings::Settings;
 
 /// The configuration that is measured unless another is named, and where it lies.
 const YARDSTICK: (&str, &str) = ("configs/yardstick.toml", include_str!("../../../../configs/yardstick.toml"));
 
+/// What `bench denoise` changes in the yardstick: 256 rows of text before 256 of image.
+const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.caption_length=252"];
+
 /// Takes whole training steps, data included, and prints how long they take. Leaves no run folder.
-pub(crate) fn step(args: &BenchStepArgs) -> anyhow::Result<()> {
-    let settings = match &args.config {
-        Some(path) => Settings::load(path, &args.overrides)?,
-        None => Settings::parse(YARDSTICK.1, Path::new(YARDSTICK.0), &args.overrides)?,
-    };
-    let device = crate::device::open(&settings.run.device)?;
-    let plan = Plan::new(settings, None)?;
+pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
+    let plan = plan(args, &[])?;
+    let device = crate::device::open(&plan.settings.run.device)?;
     let mut trainer = plan.trainer(&device, LoaderCursor::default())?;
-    let counts = ParameterCounts::of(&trainer.model);
-    println!(
-        "{:.2} M parameters in {} experts, {} sequences of {} rows a step, on {device:?}",
-        counts.stored as f64 / 1e6,
-        counts.experts.len(),
-        plan.settings.train.sequences * plan.settings.train.accumulation,
-        plan.shape.rows(),
-    );
+    introduce(&plan, &ParameterCounts::of(&trainer.model), plan.settings.train.accumulation);
     for _ in 0..args.warmup {
         trainer.step()?;
     }
     let reports = (0..args.steps.max(1)).map(|_| trainer.step()).collect::<Result<Vec<_>, _>>()?;
-    let mut seconds: Vec<f64> = reports.iter().map(|report| report.seconds).collect();
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2];
-    println!("median step {:.1} ms", 1e3 * median);
+    let times = Times::new(reports.iter().map(|report| report.seconds).collect());
+    println!("median step {:.1} ms", 1e3 * times.median());
     println!(
-        "fastest {:.1} ms, slowest {:.1} ms, {:.0} rows/s, {:.1} GFLOP/s",
-        1e3 * seconds[0],
-        1e3 * seconds[seconds.len() - 1],
-        reports[0].rows as f64 / median,
-        reports[0].flops / median / 1e9,
+        "fastest {:.1} ms, slowest {:.1} ms, {:.0} rows/s, {:.1} GFLOP/s by the model's arithmetic",
+        1e3 * times.fastest(),
+        1e3 * times.slowest(),
+        reports[0].rows as f64 / times.median(),
+        reports[0].flops / times.median() / 1e9,
     );
     if let Some(peak) = peak_memory() {
         println!("peak memory {:.0} MiB", peak as f64 / (1024.0 * 1024.0));
     }
     Ok(())
+}
+
+/// A denoise step against the cached prefix, and the forward pass over all rows that it replaces.
+pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
+    let plan = plan(args, &DENOISE_SIZES)?;
+    let device = crate::device::open(&plan.settings.run.device)?;
+    let mut trainer = plan.trainer(&device, LoaderCursor::default())?;
+    introduce(&plan, &ParameterCounts::of(&trainer.model), 1);
+    let model = pretrained(&plan, &trainer)?;
+    let sequences = plan.settings.train.sequences;
+
+    let layouts = trainer.loader.next_batch(sequences)?;
+    let key = NoiseKey { seed: 0, step: 0 };
+    let batch = TrainBatch::new(&layouts, &model.card.model, key, TimestepChoice::At(0.5), &device);
+    let image = |lane: &Option<LaneInput>| match lane {
+        Some(LaneInput::Images { x_t, .. }) => Some(x_t.clone()),
+        _ => None,
+    };
+    let x_t: Tensor<5> = batch.input().lanes.iter().find_map(image).context("a configuration with images")?;
+    let x_t: Tensor<4> = x_t.squeeze_dim(1);
+
+    let special = model.card.special_tokens;
+    let prompt = |index: usize| -> anyhow::Result<Vec<u32>> {
+        let words = model.tokenizer.encode(&trainer.loader.documents().source().captions(index)[0])?;
+        Ok([vec![special.bos], words, vec![special.boi]].concat())
+    };
+    let mut session = Session::new(&model, sequences)?;
+    session.append_tokens(&(0..sequences).map(prompt).collect::<anyhow::Result<Vec<_>>>()?);
+    let span = session.open_span(&vec![true; sequences]);
+
+    let full = || drop(model.model.forward(batch.input(), CacheUse::None).lanes);
+    let cached = || drop(session.predict(&span, x_t.clone(), 0.5));
+    let (full, cached) = alternate(args, &device, full, cached)?;
+    println!("forward pass over all rows  {:.1} ms", 1e3 * full.median());
+    println!("step with a cached prefix   {:.1} ms", 1e3 * cached.median());
+    println!("ratio {:.3}", cached.median() / full.median());
+    Ok(())
+}
+
+fn plan(args: &BenchArgs, sizes: &[&str]) -> anyhow::Result<Plan> {
+    let settings = match &args.config {
+        Some(path) => Settings::load(path, &args.overrides)?,
+        None => {
+            let overrides: Vec<String> = sizes.iter().map(ToString::to_string).chain(args.overrides.clone()).collect();
+            Settings::parse(YARDSTICK.1, Path::new(YARDSTICK.0), &overrides)?
+        }
+    };
+    Plan::new(settings, None)
+}
+
+fn introduce(plan: &Plan, counts: &ParameterCounts, batches: usize) {
+    println!(
+        "{:.2} M parameters in {} experts, {} sequences of {} rows",
+        counts.stored as f64 / 1e6,
+        counts.experts.len(),
+        plan.settings.train.sequences * batches,
+        plan.shape.rows(),
+    );
+}
+
+/// Times two pieces of work in turn, so that both meet the same machine.
+fn alternate(
+    args: &BenchArgs,
+    device: &burn::tensor::Device,
+    first: impl Fn(),
+    second: impl Fn(),
+) -> anyhow::Result<(Times, Times)> {
+    let time = |work: &dyn Fn()| -> anyhow::Result<f64> {
+        let started = Instant::now();
+        work();
+        device.sync()?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    for _ in 0..args.warmup {
+        time(&first)?;
+        time(&second)?;
+    }
+    let (mut of_first, mut of_second) = (vec![], vec![]);
+    for _ in 0..args.steps.max(1) {
+        of_first.push(time(&first)?);
+        of_second.push(time(&second)?);
+    }
+    Ok((Times::new(of_first), Times::new(of_second)))
+}
+
+/// Durations in seconds, at least one.
+struct Times(Vec<f64>);
+
+impl Times {
+    fn new(mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        Self(seconds)
+    }
+
+    fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+
+    fn fastest(&self) -> f64 {
+        self.0[0]
+    }
+
+    fn slowest(&self) -> f64 {
+        self.0[self.0.len() - 1]
+    }
 }
 
 /// The most bytes that this process has held at once, where the system tells.

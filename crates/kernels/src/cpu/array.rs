@@ -19,7 +19,11 @@ pub(crate) fn values(x: &FlexTensor) -> &[f32] {
 /// As [`dense`], and the values are all that its memory holds, so that they can be written to in place.
 pub(crate) fn whole(x: FlexTensor) -> FlexTensor {
     let x = dense(x);
-    if x.bytes().len() == size_of::<f32>() * x.layout().num_elements() { x } else { FlexTensor::from_data(x.into_data()) }
+    if x.bytes().len() == size_of::<f32>() * x.layout().num_elements() {
+        x
+    } else {
+        FlexTensor::from_data(x.into_data())
+    }
 }
 
 /// The elements of a [`whole`] tensor of `f32`; a copy of its own when others hold them too.

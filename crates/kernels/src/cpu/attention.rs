@@ -117,13 +117,16 @@ fn forward_head([q, k, v]: [Head<'_>; 3], runs: &[Run], scale: f32, mut out: Mat
                 let scores = &mut scores[..rows.len() * keys.len()];
                 let tile = view_mut(scores, rows.len(), keys.len(), keys.len());
                 multiply(tile, Into::Replaced, q.rows(rows.clone()), k.rows(keys.clone()).transpose(), scale);
-                vectorised(#[inline(always)] || {
-                    let each = scores.chunks_exact_mut(keys.len()).zip(gathered.chunks_exact_mut(width));
-                    for (index, (scores, gathered)) in each.enumerate() {
-                        let seen = within(run.of(rows.start + index), &keys);
-                        fold(scores, seen, gathered, &mut peaks[index], &mut sums[index]);
-                    }
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let each = scores.chunks_exact_mut(keys.len()).zip(gathered.chunks_exact_mut(width));
+                        for (index, (scores, gathered)) in each.enumerate() {
+                            let seen = within(run.of(rows.start + index), &keys);
+                            fold(scores, seen, gathered, &mut peaks[index], &mut sums[index]);
+                        }
+                    },
+                );
                 let weights = view(scores, rows.len(), keys.len(), keys.len());
                 multiply(view_mut(gathered, rows.len(), width, width), Into::Added, weights, v.rows(keys), 1.0);
             }
@@ -244,11 +247,14 @@ fn backward_head(
         let gathered = &mut gathered[..rows.len() * width];
         gathered.fill(0.0);
         let mut deltas = [0.0; QUERIES];
-        vectorised(#[inline(always)] || {
-            for (row, delta) in rows.clone().zip(&mut deltas) {
-                *delta = dot(out.row(row), d_out.row(row));
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (row, delta) in rows.clone().zip(&mut deltas) {
+                    *delta = dot(out.row(row), d_out.row(row));
+                }
+            },
+        );
         for run in runs {
             for keys in tiles(run.cover(rows.clone()), KEYS) {
                 let (height, tile) = (rows.len(), keys.len());
@@ -257,13 +263,16 @@ fn backward_head(
                 let (k, v) = (k.rows(keys.clone()), v.rows(keys.clone()));
                 multiply(view_mut(weights, height, tile, tile), Into::Replaced, q, k.transpose(), scale);
                 multiply(view_mut(d_scores, height, tile, tile), Into::Replaced, d_out, v.transpose(), 1.0);
-                vectorised(#[inline(always)] || {
-                    let each = weights.chunks_exact_mut(tile).zip(d_scores.chunks_exact_mut(tile));
-                    for (index, (weights, d_scores)) in each.enumerate() {
-                        let row = rows.start + index;
-                        unfold(weights, d_scores, within(run.of(row), &keys), log_sums[row], deltas[index]);
-                    }
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let each = weights.chunks_exact_mut(tile).zip(d_scores.chunks_exact_mut(tile));
+                        for (index, (weights, d_scores)) in each.enumerate() {
+                            let row = rows.start + index;
+                            unfold(weights, d_scores, within(run.of(row), &keys), log_sums[row], deltas[index]);
+                        }
+                    },
+                );
                 let (weights, d_scores) = (view(weights, height, tile, tile), view(d_scores, height, tile, tile));
                 let place = keys.start * width..keys.end * width;
                 let dv = view_mut(&mut gradients.dv[place.clone()], tile, width, width);

@@ -15,11 +15,14 @@ pub(crate) fn forward(gate: &[f32], up: &[f32]) -> Vec<f32> {
     let mut y = vec![0.0; gate.len()];
     let chunks = y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK));
     chunks.for_each(|((y, gate), up)| {
-        vectorised(#[inline(always)] || {
-            for ((y, &g), &u) in y.iter_mut().zip(gate).zip(up) {
-                *y = g / (1.0 + exp(-g)) * u;
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((y, &g), &u) in y.iter_mut().zip(gate).zip(up) {
+                    *y = g / (1.0 + exp(-g)) * u;
+                }
+            },
+        );
     });
     y
 }
@@ -30,14 +33,17 @@ pub(crate) fn backward(gate: &[f32], up: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f
     let outputs = d_gate.par_chunks_mut(CHUNK).zip(d_up.par_chunks_mut(CHUNK));
     let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)).zip(dy.par_chunks(CHUNK));
     outputs.zip(inputs).for_each(|((d_gate, d_up), ((gate, up), dy))| {
-        vectorised(#[inline(always)] || {
-            let outputs = d_gate.iter_mut().zip(d_up);
-            for ((d_gate, d_up), ((&g, &u), &dy)) in outputs.zip(gate.iter().zip(up).zip(dy)) {
-                let sigmoid = 1.0 / (1.0 + exp(-g));
-                *d_up = dy * g * sigmoid;
-                *d_gate = dy * u * sigmoid * (1.0 + g * (1.0 - sigmoid));
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                let outputs = d_gate.iter_mut().zip(d_up);
+                for ((d_gate, d_up), ((&g, &u), &dy)) in outputs.zip(gate.iter().zip(up).zip(dy)) {
+                    let sigmoid = 1.0 / (1.0 + exp(-g));
+                    *d_up = dy * g * sigmoid;
+                    *d_gate = dy * u * sigmoid * (1.0 + g * (1.0 - sigmoid));
+                }
+            },
+        );
     });
     (d_gate, d_up)
 }

@@ -14,13 +14,14 @@ use burn::backend::{Autodiff, AutodiffBackend, Flex};
 use super::array::{dense, shape, tensor, values};
 use super::attention::{self, Inputs, Outcome};
 use super::ops::{
-    CpuKernels, Scored, attention_forward, cross_entropy_forward, dimensions, linear_forward, rms_norm_forward,
-    rotate_by, swiglu_forward,
+    CpuKernels, Scored, attention_forward, conv2d_forward, conv2d_geometry, cross_entropy_forward, dimensions,
+    linear_forward, rms_norm_forward, rotate_by, swiglu_forward,
 };
 use super::product::{product, view};
 use super::spans::Spans;
 use super::update::Factors;
-use super::{gated, norm, scores};
+use super::{convolution, gated, norm, scores};
+use crate::conv2d::ConvSteps;
 
 /// The value of a node of the forward pass.
 fn recall(checkpointer: &mut Checkpointer, id: NodeId) -> FlexTensor {
@@ -126,6 +127,34 @@ impl Backward<Flex, 1> for CrossEntropyBackward {
 }
 
 #[derive(Debug)]
+struct Conv2dBackward;
+
+impl Backward<Flex, 3> for Conv2dBackward {
+    /// `x`, the weight, and how the kernel moves.
+    type State = (NodeId, NodeId, ConvSteps);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, steps) = ops.state;
+        let dy = dense(grads.consume::<Flex>(&ops.node));
+        let (x, weight) = (recall(checkpointer, x), recall(checkpointer, weight));
+        let geometry = conv2d_geometry(&x, &weight, steps);
+        if x_node.is_some() {
+            let dx = convolution::backward_input(values(&dy), values(&weight), geometry);
+            register(grads, x_node, dx, shape(&x));
+        }
+        if weight_node.is_some() {
+            let d_weight = convolution::backward_weight(values(&x), values(&dy), geometry);
+            register(grads, weight_node, d_weight, shape(&weight));
+        }
+        if bias_node.is_some() {
+            let outputs = geometry.channels[1];
+            register(grads, bias_node, convolution::backward_bias(values(&dy), geometry), vec![outputs]);
+        }
+    }
+}
+
+#[derive(Debug)]
 struct AttentionBackward;
 
 /// What attention keeps: linear in the rows.
@@ -224,6 +253,25 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
                 prep.finish((scored, log_z), sums)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::cross_entropy(logits.into_primitive(), targets, weights)),
+        }
+    }
+
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: ConvSteps,
+    ) -> FloatTensor<Self> {
+        match Conv2dBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = (prep.checkpoint(&x), prep.checkpoint(&weight), steps);
+                let [x, weight, bias] = [x, weight, bias].map(|x| dense(x.into_primitive()));
+                prep.finish(kept, conv2d_forward(&x, &weight, &bias, steps))
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weight, bias] = [x, weight, bias].map(|x| x.into_primitive());
+                prep.finish(Flex::conv2d(x, weight, bias, steps))
+            }
         }
     }
 

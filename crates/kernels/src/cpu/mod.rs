@@ -6,6 +6,7 @@
 
 pub(crate) mod array;
 pub(crate) mod attention;
+mod convolution;
 mod gated;
 mod gradients;
 mod norm;

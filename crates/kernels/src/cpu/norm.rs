@@ -18,14 +18,17 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> (Vec<f32>, Vec
     let mut scales = vec![0.0; x.len() / width];
     let chunks = y.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width)).zip(scales.par_chunks_mut(rows));
     chunks.for_each(|((y, x), scales)| {
-        vectorised(#[inline(always)] || {
-            for ((y, x), scale) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales) {
-                *scale = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
-                for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                    *y = x * *scale * w;
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((y, x), scale) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales) {
+                    *scale = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
+                    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+                        *y = x * *scale * w;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
     (y, scales)
 }
@@ -41,20 +44,24 @@ pub(crate) fn backward(x: &[f32], weight: &[f32], scales: &[f32], dy: &[f32]) ->
     let parts: Vec<Vec<f32>> = chunks
         .map(|(((dx, x), dy), scales)| {
             let mut dw = vec![0.0; width];
-            vectorised(#[inline(always)] || {
-                let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
-                for (((dx, x), dy), &r) in rows.zip(scales) {
-                    // dx holds w · ∂y until the row's mean is known.
-                    for (((dx, dw), (&x, &dy)), &w) in dx.iter_mut().zip(&mut dw).zip(x.iter().zip(dy)).zip(weight) {
-                        *dx = dy * w;
-                        *dw += dy * x * r;
+            vectorised(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
+                    for (((dx, x), dy), &r) in rows.zip(scales) {
+                        // dx holds w · ∂y until the row's mean is known.
+                        for (((dx, dw), (&x, &dy)), &w) in dx.iter_mut().zip(&mut dw).zip(x.iter().zip(dy)).zip(weight)
+                        {
+                            *dx = dy * w;
+                            *dw += dy * x * r;
+                        }
+                        let mean = sum_with(dx, x, |a, b| a * b) / width as f32 * r * r;
+                        for (dx, &x) in dx.iter_mut().zip(x) {
+                            *dx = r * (*dx - x * mean);
+                        }
                     }
-                    let mean = sum_with(dx, x, |a, b| a * b) / width as f32 * r * r;
-                    for (dx, &x) in dx.iter_mut().zip(x) {
-                        *dx = r * (*dx - x * mean);
-                    }
-                }
-            });
+                },
+            );
             dw
         })
         .collect();

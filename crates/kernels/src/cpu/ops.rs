@@ -9,8 +9,11 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Flex, backend_extension};
 use burn::tensor::DType;
 
+use crate::conv2d::ConvSteps;
+
 use super::array::{dense, shape, tensor, values, values_mut, whole};
 use super::attention::{self, Dimensions, Inputs};
+use super::convolution::{self, Geometry};
 use super::product::{product, view};
 use super::spans::Spans;
 use super::update::{self, Factors};
@@ -39,6 +42,13 @@ pub(crate) trait CpuKernels: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         spans: Arc<Spans>,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::conv2d()`].
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: ConvSteps,
     ) -> FloatTensor<Self>;
     /// See [`crate::adamw`]; weight and moments in, weight and moments out.
     fn adamw(
@@ -77,6 +87,10 @@ impl CpuKernels for Flex {
 
     fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, spans: Arc<Spans>) -> FlexTensor {
         attention_forward(&dense(q), &dense(k), &dense(v), &spans).0
+    }
+
+    fn conv2d(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, steps: ConvSteps) -> FlexTensor {
+        conv2d_forward(&dense(x), &dense(weight), &dense(bias), steps)
     }
 
     fn adamw(
@@ -128,6 +142,27 @@ pub(crate) fn rotate_by(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor, dire
     let x_shape = shape(x);
     let (heads, half) = (x_shape[2], x_shape[3] / 2);
     tensor(turn::turn(values(x), values(cos), values(sin), heads, half, direction), x_shape)
+}
+
+pub(crate) fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geometry {
+    let (x, weight) = (shape(x), shape(weight));
+    let ConvSteps { stride, padding } = steps;
+    let places = |axis: usize| (x[2 + axis] + 2 * padding - weight[2 + axis]) / stride + 1;
+    Geometry {
+        batch: x[0],
+        channels: [x[1], weight[0]],
+        kernel: [weight[2], weight[3]],
+        input: [x[2], x[3]],
+        output: [places(0), places(1)],
+        stride,
+        padding,
+    }
+}
+
+pub(crate) fn conv2d_forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, steps: ConvSteps) -> FlexTensor {
+    let geometry = conv2d_geometry(x, weight, steps);
+    let y = convolution::forward(values(x), values(weight), Some(values(bias)), geometry);
+    tensor(y, [geometry.batch, geometry.channels[1], geometry.output[0], geometry.output[1]])
 }
 
 /// The arguments of cross-entropy in the form that the kernel takes.

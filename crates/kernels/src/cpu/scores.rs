@@ -62,19 +62,25 @@ pub(crate) fn backward(rows: &Rows<'_>, log_z: &[f32], d_next_token: f32, d_z: f
             return;
         }
         let of_probability = weight * (d_next_token + 2.0 * d_z * log_z);
-        vectorised(#[inline(always)] || {
-            for (gradient, &logit) in gradient.iter_mut().zip(logits) {
-                *gradient = of_probability * exp(logit - log_z);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (gradient, &logit) in gradient.iter_mut().zip(logits) {
+                    *gradient = of_probability * exp(logit - log_z);
+                }
+            },
+        );
         gradient[target] -= weight * d_next_token;
     });
     gradient
 }
 
 fn log_sum_exp(logits: &[f32]) -> f32 {
-    vectorised(#[inline(always)] || {
-        let peak = max(logits);
-        peak + sum_with(logits, logits, |x, _| exp(x - peak)).ln()
-    })
+    vectorised(
+        #[inline(always)]
+        || {
+            let peak = max(logits);
+            peak + sum_with(logits, logits, |x, _| exp(x - peak)).ln()
+        },
+    )
 }

@@ -15,14 +15,17 @@ pub(crate) fn turn(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usiz
     let mut y = vec![0.0; x.len()];
     let angles = cos.par_chunks(rows * half).zip(sin.par_chunks(rows * half));
     y.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width)).zip(angles).for_each(|((y, x), (cos, sin))| {
-        vectorised(#[inline(always)] || {
-            let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
-            for ((y, x), (cos, sin)) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles) {
-                for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
-                    turn_head(y, x, cos, sin, direction);
+        vectorised(
+            #[inline(always)]
+            || {
+                let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
+                for ((y, x), (cos, sin)) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles) {
+                    for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
+                        turn_head(y, x, cos, sin, direction);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
     y
 }

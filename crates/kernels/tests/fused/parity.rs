@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
-use interfuse_kernels::{VisibleRanges, attention, cross_entropy, linear, rms_norm, rope, swiglu};
+use interfuse_kernels::{ConvSteps, VisibleRanges, attention, conv2d, cross_entropy, linear, rms_norm, rope, swiglu};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -98,10 +98,34 @@ proptest! {
     }
 
     #[test]
+    fn convolution_is_its_definition(
+        batch in 1usize..4, channels in (1usize..5, 1usize..5), kernel in (1usize..5, 1usize..5),
+        size in (4usize..30, 4usize..30), steps in (1usize..4, 0usize..3), seed in 0u64..1000,
+    ) {
+        let steps = ConvSteps { stride: steps.0, padding: steps.1 };
+        let ((inputs, outputs), kernel, size) = (channels, [kernel.0, kernel.1], [size.0, size.1]);
+        let run = |convolve: Convolve, x: Vec<Tensor<1>>| {
+            let pictures = x[0].clone().reshape([batch, inputs, size[0], size[1]]);
+            let weight = x[1].clone().reshape([outputs, inputs, kernel[0], kernel[1]]);
+            let y = convolve(pictures, weight, Some(x[2].clone()), steps);
+            let count = y.dims().iter().product::<usize>();
+            y.reshape([count])
+        };
+        let inputs = [
+            noise(batch * inputs * size[0] * size[1], seed),
+            noise(outputs * inputs * kernel[0] * kernel[1], seed + 1),
+            noise(outputs, seed + 2),
+        ];
+        assert_equal(&|x| run(conv2d::conv2d, x), &|x| run(conv2d::definition, x), &inputs, 1e-5);
+    }
+
+    #[test]
     fn attention_is_its_definition(layout in layouts(), group in 1usize..3, kv_heads in 1usize..3, half in 1usize..20, seed in 0u64..1000) {
         assert_attention(&layout, (group * kv_heads, kv_heads), 2 * half, seed);
     }
 }
+
+type Convolve = fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, ConvSteps) -> Tensor<4>;
 
 type Score = fn(Tensor<2>, Tensor<1, burn::tensor::Int>, Tensor<1>) -> interfuse_kernels::CrossEntropy;
 
@@ -154,20 +178,17 @@ fn layouts() -> impl Strategy<Value = Layout> {
 
 fn assert_attention(layout: &Layout, (heads, kv_heads): (usize, usize), head_dim: usize, seed: u64) {
     let (batch, queries, keys) = (layout.batch, layout.queries(), layout.keys());
-    type Attend = fn(Tensor<4>, Tensor<4>, Tensor<4>, &VisibleRanges) -> Tensor<4>;
-    let operation = |attend: Attend| {
-        move |x: Vec<Tensor<1>>| {
-            let device = x[0].device();
-            let visible = VisibleRanges::new(
-                ints(&layout.key_order, [batch, keys], &device),
-                ints(&layout.from, [batch, queries], &device),
-                ints(&layout.until, [batch, queries], &device),
-            );
-            let q = x[0].clone().reshape([batch, queries, heads, head_dim]);
-            let k = x[1].clone().reshape([batch, keys, kv_heads, head_dim]);
-            let v = x[2].clone().reshape([batch, keys, kv_heads, head_dim]);
-            attend(q, k, v, &visible).reshape([batch * queries * heads * head_dim])
-        }
+    let run = |attend: &Attend<'_>, x: Vec<Tensor<1>>| {
+        let device = x[0].device();
+        let visible = VisibleRanges::new(
+            ints(&layout.key_order, [batch, keys], &device),
+            ints(&layout.from, [batch, queries], &device),
+            ints(&layout.until, [batch, queries], &device),
+        );
+        let q = x[0].clone().reshape([batch, queries, heads, head_dim]);
+        let k = x[1].clone().reshape([batch, keys, kv_heads, head_dim]);
+        let v = x[2].clone().reshape([batch, keys, kv_heads, head_dim]);
+        attend(q, k, v, &visible).reshape([batch * queries * heads * head_dim])
     };
     let kv_count = batch * keys * kv_heads * head_dim;
     let inputs = [
@@ -175,8 +196,15 @@ fn assert_attention(layout: &Layout, (heads, kv_heads): (usize, usize), head_dim
         scaled(kv_count, seed + 1, 3.0),
         noise(kv_count, seed + 2),
     ];
-    assert_equal(&operation(attention::ranged_attention), &operation(attention::definition), &inputs, 1e-4);
+    let plain = |x| run(&attention::definition, x);
+    assert_equal(&|x| run(&attention::ranged_attention, x), &plain, &inputs, 1e-4);
+    // A few rows at a time, as on a GPU.
+    let most_scores = 3 * batch * heads * keys;
+    let few = |x| run(&|q, k, v, visible| attention::in_chunks(q, k, v, visible, most_scores), x);
+    assert_equal(&few, &plain, &inputs, 1e-4);
 }
+
+type Attend<'a> = dyn Fn(Tensor<4>, Tensor<4>, Tensor<4>, &VisibleRanges) -> Tensor<4> + 'a;
 
 #[test]
 fn attention_over_many_tiles_is_its_definition() {

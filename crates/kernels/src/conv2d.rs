@@ -1,0 +1,66 @@
+//! Two-dimensional convolution, the operation that a VAE is made of.
+//!
+//! Dimensions: `B` batch, `I` input channels, `O` output channels, `h × w` kernel, `H × W` picture.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+use burn::tensor::ops::ConvOptions;
+
+use crate::cpu::{CpuKernels, runs_here};
+
+/// How the kernel moves over the picture; the same along both axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvSteps {
+    /// Pixels between two places of the kernel, at least 1.
+    pub stride: usize,
+    /// Zeros around the picture.
+    pub padding: usize,
+}
+
+/// Convolution (cross-correlation, as in PyTorch) of a picture with `O` kernels.
+///
+/// # Shapes
+/// - `x`: `[B, I, H, W]`, `weight`: `[O, I, h, w]`, `bias`: `[O]`
+/// - returns `[B, O, (H + 2 padding − h) / stride + 1, (W + 2 padding − w) / stride + 1]`
+///
+/// # Panics
+/// When the kernel is larger than the padded picture, or the channels do not fit.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
+    if !runs_here(&x) {
+        return definition(x, weight, bias, steps);
+    }
+    let [_, inputs, height, width] = x.dims();
+    let [outputs, expected, kernel_height, kernel_width] = weight.dims();
+    assert_eq!(inputs, expected, "the weight is for another number of channels");
+    assert!(
+        height + 2 * steps.padding >= kernel_height && width + 2 * steps.padding >= kernel_width,
+        "the kernel is larger than the padded picture"
+    );
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::conv2d(x, weight, bias, steps))
+}
+
+/// [`conv2d`] as Burn has it.
+pub fn definition(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
+    let ConvSteps { stride, padding } = steps;
+    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+    burn::tensor::module::conv2d(x, weight, bias, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_kernel_of_ones_sums_the_neighbourhood() {
+        let device = Device::flex();
+        let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]], &device);
+        let ones = Tensor::<4>::ones([1, 1, 3, 3], &device);
+        let bias = Tensor::<1>::from_floats([0.5], &device);
+        let y = conv2d(x, ones, Some(bias), ConvSteps { stride: 2, padding: 1 });
+        assert_eq!(y.dims(), [1, 1, 2, 2]);
+        assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [12.5, 16.5, 24.5, 28.5]);
+    }
+}

@@ -1,0 +1,222 @@
+//! Convolution as matrix products over columns of patches, a few rows of the output at a time.
+//!
+//! Dimensions: `B` batch, `I` input channels, `O` output channels, `h × w` kernel, `H × W` input, `H' × W'` output.
+//!
+//! ```text
+//! y[o, p]  = Σ_(i,ky,kx) weight[o, (i,ky,kx)] · columns(x)[(i,ky,kx), p]
+//! ∂x[i, p] = Σ_(o,ky,kx) weight[o, i, ky, kx] · contributors(∂y)[(o,ky,kx), p]
+//! ∂weight  = Σ_b ∂y · columns(x)ᵀ
+//! ```
+
+use faer::MatMut;
+use rayon::prelude::*;
+
+use super::product::{Into, multiply, view, view_mut};
+
+/// Positions of a tile: its columns stay in the second-level cache.
+const POSITIONS: usize = 512;
+
+/// The lengths of all axes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) batch: usize,
+    pub(crate) channels: [usize; 2],
+    pub(crate) kernel: [usize; 2],
+    pub(crate) input: [usize; 2],
+    pub(crate) output: [usize; 2],
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Geometry {
+    fn kernel_size(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Where tap `tap` of the kernel at output position `out` reads along one axis, if that is inside the input.
+    fn source(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
+        (out * self.stride + tap).checked_sub(self.padding).filter(|&place| place < self.input[axis])
+    }
+
+    /// Which output position reads input position `place` by tap `tap` along one axis, if any does.
+    fn reader(&self, axis: usize, place: usize, tap: usize) -> Option<usize> {
+        let offset = (place + self.padding).checked_sub(tap)?;
+        (offset % self.stride == 0).then_some(offset / self.stride).filter(|&out| out < self.output[axis])
+    }
+}
+
+/// The elements of planes `[channels, height, width]` that each position of a tile has to do with: one line for each channel
+/// and tap, one column for each position.
+struct Columns<'a, F: Fn(usize, usize, usize) -> Option<usize>> {
+    planes: &'a [f32],
+    channels: usize,
+    kernel: [usize; 2],
+    size: [usize; 2],
+    /// Width of the grid of positions.
+    width: usize,
+    /// (axis, position, tap) → place in the planes.
+    place: F,
+}
+
+impl<F: Fn(usize, usize, usize) -> Option<usize>> Columns<'_, F> {
+    /// Fills `columns`, `[channels · taps, rows · width]`, for whole rows of positions from row `first` on.
+    fn fill(&self, columns: &mut [f32], first: usize) {
+        let [kernel_height, kernel_width] = self.kernel;
+        let [height, width] = self.size;
+        let taps = kernel_height * kernel_width;
+        let length = columns.len() / (self.channels * taps).max(1);
+        // Places along a row are the same for all rows, channels and vertical taps.
+        let across: Vec<Vec<Option<usize>>> =
+            (0..kernel_width).map(|tap| (0..self.width).map(|x| (self.place)(1, x, tap)).collect()).collect();
+        let runs: Vec<Option<(usize, usize, usize)>> = across.iter().map(|places| consecutive(places)).collect();
+        for (line, values) in columns.chunks_exact_mut(length).enumerate() {
+            let (channel, tap) = (line / taps, line % taps);
+            let (tap_y, tap_x) = (tap / kernel_width, tap % kernel_width);
+            let plane = &self.planes[channel * height * width..][..height * width];
+            for (row, values) in values.chunks_exact_mut(self.width).enumerate() {
+                let Some(y) = (self.place)(0, first + row, tap_y) else {
+                    values.fill(0.0);
+                    continue;
+                };
+                let source = &plane[y * width..][..width];
+                match runs[tap_x] {
+                    Some((from, to, place)) => {
+                        values[..from].fill(0.0);
+                        values[from..to].copy_from_slice(&source[place..place + to - from]);
+                        values[to..].fill(0.0);
+                    }
+                    None => {
+                        for (value, place) in values.iter_mut().zip(&across[tap_x]) {
+                            *value = place.map_or(0.0, |place| source[place]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// If the places that there are follow one another without a gap: the first position that has one, one past the last, and the
+/// first place.
+fn consecutive(places: &[Option<usize>]) -> Option<(usize, usize, usize)> {
+    let from = places.iter().position(Option::is_some)?;
+    let first = places[from]?;
+    let to = from + places[from..].iter().take_while(|place| place.is_some()).count();
+    let in_step = (from..to).all(|index| places[index] == Some(first + index - from));
+    (in_step && places[to..].iter().all(Option::is_none)).then_some((from, to, first))
+}
+
+/// Rows of positions in a tile.
+fn rows_of_a_tile(width: usize) -> usize {
+    POSITIONS.div_ceil(width.max(1))
+}
+
+/// `out[channels, positions] = weight · columns`, tile by tile, for one element of the batch.
+fn correlate<F: Fn(usize, usize, usize) -> Option<usize> + Sync>(
+    out: &mut [f32],
+    channels: usize,
+    weight: &[f32],
+    columns: &Columns<'_, F>,
+) {
+    let (positions, depth) = (out.len() / channels, weight.len() / channels);
+    let rows = rows_of_a_tile(columns.width);
+    let tiles = view_mut(out, channels, positions, positions).par_col_chunks_mut(rows * columns.width);
+    tiles.enumerate().for_each(|(index, tile): (usize, MatMut<'_, f32>)| {
+        let length = tile.ncols();
+        let mut patches = vec![0.0; depth * length];
+        columns.fill(&mut patches, index * rows);
+        multiply(
+            tile,
+            Into::Replaced,
+            view(weight, channels, depth, depth),
+            view(&patches, depth, length, length),
+            1.0,
+        );
+    });
+}
+
+/// `x`: `[B, I, H, W]`, `weight`: `[O, I, h, w]`, `bias`: `[O]`; returns `[B, O, H', W']`.
+pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, geometry: Geometry) -> Vec<f32> {
+    let Geometry { batch, channels: [inputs, outputs], kernel, input, output, .. } = geometry;
+    let (input_size, output_size) = (inputs * input[0] * input[1], outputs * output[0] * output[1]);
+    let mut y = vec![0.0; batch * output_size];
+    if y.is_empty() {
+        return y;
+    }
+    y.par_chunks_mut(output_size).zip(x.par_chunks(input_size)).for_each(|(y, x)| {
+        let place = |axis, out, tap| geometry.source(axis, out, tap);
+        let columns = Columns { planes: x, channels: inputs, kernel, size: input, width: output[1], place };
+        correlate(y, outputs, weight, &columns);
+        if let Some(bias) = bias {
+            for (plane, &bias) in y.chunks_exact_mut(output[0] * output[1]).zip(bias) {
+                plane.iter_mut().for_each(|y| *y += bias);
+            }
+        }
+    });
+    y
+}
+
+/// The gradient of the input. `[B, I, H, W]`
+pub(crate) fn backward_input(dy: &[f32], weight: &[f32], geometry: Geometry) -> Vec<f32> {
+    let Geometry { batch, channels: [inputs, outputs], kernel, input, output, .. } = geometry;
+    let (input_size, output_size) = (inputs * input[0] * input[1], outputs * output[0] * output[1]);
+    let taps = geometry.kernel_size();
+    // `[O, I, taps]` → `[I, O, taps]`
+    let mut turned = vec![0.0; weight.len()];
+    for (index, weights) in weight.chunks_exact(taps).enumerate() {
+        let (o, i) = (index / inputs, index % inputs);
+        turned[(i * outputs + o) * taps..][..taps].copy_from_slice(weights);
+    }
+    let mut dx = vec![0.0; batch * input_size];
+    if dx.is_empty() {
+        return dx;
+    }
+    dx.par_chunks_mut(input_size).zip(dy.par_chunks(output_size)).for_each(|(dx, dy)| {
+        let place = |axis, place, tap| geometry.reader(axis, place, tap);
+        let columns = Columns { planes: dy, channels: outputs, kernel, size: output, width: input[1], place };
+        correlate(dx, inputs, &turned, &columns);
+    });
+    dx
+}
+
+/// The gradient of the weight. `[O, I, h, w]`
+pub(crate) fn backward_weight(x: &[f32], dy: &[f32], geometry: Geometry) -> Vec<f32> {
+    let Geometry { channels: [inputs, outputs], kernel, input, output, .. } = geometry;
+    let (input_size, positions) = (inputs * input[0] * input[1], output[0] * output[1]);
+    let depth = inputs * geometry.kernel_size();
+    let rows = rows_of_a_tile(output[1]);
+    // Collected in order and added in order: the sum does not depend on who was first.
+    let parts: Vec<Vec<f32>> = x
+        .par_chunks(input_size.max(1))
+        .zip(dy.par_chunks((outputs * positions).max(1)))
+        .map(|(x, dy)| {
+            let place = |axis, out, tap| geometry.source(axis, out, tap);
+            let columns = Columns { planes: x, channels: inputs, kernel, size: input, width: output[1], place };
+            let mut gradient = vec![0.0; outputs * depth];
+            for first in (0..output[0]).step_by(rows) {
+                let length = (output[0] - first).min(rows) * output[1];
+                let mut patches = vec![0.0; depth * length];
+                columns.fill(&mut patches, first);
+                let dy = view(&dy[first * output[1]..], outputs, length, positions);
+                let patches = view(&patches, depth, length, length).transpose();
+                multiply(view_mut(&mut gradient, outputs, depth, depth), Into::Added, dy, patches, 1.0);
+            }
+            gradient
+        })
+        .collect();
+    let mut sum = vec![0.0; outputs * depth];
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    sum
+}
+
+/// The gradient of the bias. `[O]`
+pub(crate) fn backward_bias(dy: &[f32], geometry: Geometry) -> Vec<f32> {
+    let (outputs, positions) = (geometry.channels[1], geometry.output[0] * geometry.output[1]);
+    let mut sums = vec![0.0f64; outputs];
+    for (index, plane) in dy.chunks_exact(positions.max(1)).enumerate() {
+        sums[index % outputs] += plane.iter().map(|&dy| f64::from(dy)).sum::<f64>();
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
