@@ -7,9 +7,9 @@ use interfuse_data::{
     DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, Split, Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
-use interfuse_kernels::WeightInit;
+use interfuse_kernels::{WeightInit, with_definitions};
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
-use interfuse_sequence::RowShape;
+use interfuse_sequence::{RowShape, SequenceLayout};
 use interfuse_tests::*;
 use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, Trainer, checkpoint};
 use interfuse_transfusion::weights::{import_weights, read_tensors, write_tensors};
@@ -282,4 +282,39 @@ fn weights_survive_the_file() {
     let other = model(&mot_config(), 5, &device);
     let loaded = import_weights(other, read_tensors(&path).expect("read"), &path).expect("the same model");
     assert_eq!(weights(&loaded), original);
+}
+
+#[test]
+fn fused_operations_train_as_their_definitions_do() {
+    const STEPS: u64 = 50;
+    let losses = |plain: bool| -> Vec<f64> {
+        let mut run = Run::new();
+        run.optimizer.learning_rate = 1e-3;
+        let mut trainer = run.trainer(LoaderCursor::default());
+        let mut train = || (0..STEPS).map(|_| trainer.step().expect("a step").total).collect();
+        if plain { with_definitions(train) } else { train() }
+    };
+    for (step, (fused, plain)) in losses(false).into_iter().zip(losses(true)).enumerate() {
+        assert!((fused - plain).abs() < 1e-3 * plain.abs(), "step {step}: {fused} against {plain}");
+    }
+}
+
+#[test]
+fn batches_made_ahead_are_those_that_would_have_come() {
+    let run = Run::new();
+    let (mut ahead, mut plain) = [(); 2].map(|()| run.trainer(LoaderCursor::default()).loader).into();
+    let ids = |batches: Vec<Vec<SequenceLayout>>| -> Vec<String> {
+        batches.into_iter().flatten().map(|layout| format!("{:?}", layout.lanes[TEXT].content)).collect()
+    };
+    for _ in 0..5 {
+        let before = ahead.cursor().clone();
+        ahead.prepare(3, 2);
+        assert_eq!(*ahead.cursor(), before, "nobody has them yet");
+        assert_eq!(ids(ahead.next_batches(3, 2).expect("ahead")), ids(plain.next_batches(3, 2).expect("plain")));
+        assert_eq!(ahead.cursor(), plain.cursor());
+    }
+    // Another size than was prepared.
+    ahead.prepare(3, 2);
+    assert_eq!(ids(ahead.next_batches(1, 1).expect("ahead")), ids(plain.next_batches(1, 1).expect("plain")));
+    assert_eq!(ahead.cursor(), plain.cursor());
 }

@@ -40,6 +40,17 @@ fn compare(group: &mut BenchmarkGroup<'_, WallTime>, fused: impl Fn(), plain: im
     group.bench_function("plain", |bencher| bencher.iter(&plain));
 }
 
+/// A product so large that nothing but arithmetic counts: what this machine can do at most, 17.2 GFLOP each.
+fn peak(criterion: &mut Criterion) {
+    const SIDE: usize = 2048;
+    let [a, b] = [(); 2].map(|()| wave([SIDE, SIDE]).inner());
+    let mut group = criterion.benchmark_group("peak");
+    group.sample_size(10);
+    group.bench_function("2048 × 2048 × 2048", |bencher| {
+        bencher.iter(|| black_box(linear::product(a.clone(), b.clone())));
+    });
+}
+
 fn linear(criterion: &mut Criterion) {
     let (x, weight) = (wave([BATCH * ROWS, WIDTH]), wave([WIDTH, HIDDEN]));
     let fused = || both_ways(|| linear::product(x.clone(), weight.clone()));
@@ -126,5 +137,5 @@ fn attention_growth(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(kernels, linear, norm, gated, rotation, scores, convolution, attention, attention_growth);
+criterion_group!(kernels, peak, linear, norm, gated, rotation, scores, convolution, attention, attention_growth);
 criterion_main!(kernels);

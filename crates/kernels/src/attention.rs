@@ -57,20 +57,6 @@ impl VisibleRanges {
         Self { key_order, visible_from, visible_until, comparison: Arc::default(), spans: Arc::default() }
     }
 
-    /// The reading order of the keys. `[B, Sk]`
-    pub fn key_order(&self) -> Tensor<2, Int> {
-        self.key_order.clone()
-    }
-
-    /// The same query rows with more keys before their own.
-    ///
-    /// # Shapes
-    /// - `prefix_order`: `[B, Sp]`
-    pub fn with_prefix(&self, prefix_order: Tensor<2, Int>) -> Self {
-        let key_order = Tensor::cat(vec![prefix_order, self.key_order.clone()], 1);
-        Self::new(key_order, self.visible_from.clone(), self.visible_until.clone())
-    }
-
     fn spans(&self) -> Arc<Spans> {
         let make = || {
             let host = |x: &Tensor<2, Int>| x.to_data().iter::<i64>().collect::<Vec<_>>();

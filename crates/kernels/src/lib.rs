@@ -31,6 +31,7 @@ pub mod workers;
 
 pub use attention::{VisibleRanges, ranged_attention};
 pub use conv2d::{ConvSteps, conv2d};
+pub use cpu::with_definitions;
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use init::WeightInit;
 pub use linear::Linear;

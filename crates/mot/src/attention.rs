@@ -1,13 +1,14 @@
 //! Shared self-attention: the only place where rows see one another.
 //!
-//! The experts' queries, keys and values are laid side by side along the sequence axis, attend as one sequence, and are cut
-//! apart again: one `cat` and one slice an expert, with no gather.
+//! The experts' keys and values are laid side by side along the sequence axis, and the queries of each expert attend to all of
+//! them: one `cat` each of keys and values, with no gather and nothing to cut apart again.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::{RopeTable, VisibleRanges, ranged_attention, rotate};
+use interfuse_kernels::{ranged_attention, rotate};
 
 use crate::cache::LayerCache;
 use crate::expert::Projected;
+use crate::layer::StreamRows;
 
 /// Attention of all rows of all experts.
 ///
@@ -15,35 +16,24 @@ use crate::expert::Projected;
 /// visible, the cache's before the new ones.
 pub(crate) fn shared_attention(
     projected: Vec<Option<Projected>>,
-    rope: &RopeTable,
-    visible: &VisibleRanges,
+    rows: &[Option<StreamRows>],
     cache: Option<&LayerCache>,
 ) -> (Vec<Option<Tensor<4>>>, LayerCache) {
-    let rows: Vec<Option<usize>> =
-        projected.iter().map(|expert| expert.as_ref().map(|p| p.queries.dims()[1])).collect();
-    let (mut queries, mut keys, mut values) = (vec![], vec![], vec![]);
-    for expert in projected.into_iter().flatten() {
-        queries.push(expert.queries);
-        keys.push(expert.keys);
-        values.push(expert.values);
+    let mut queries = vec![];
+    let (mut keys, mut values) = match cache {
+        Some(cache) => (vec![cache.keys.clone()], vec![cache.values.clone()]),
+        None => (vec![], vec![]),
+    };
+    for (expert, rows) in projected.into_iter().zip(rows) {
+        queries.push(expert.zip(rows.as_ref()).map(|(expert, rows)| {
+            keys.push(rotate(expert.keys, &rows.rope));
+            values.push(expert.values);
+            (rotate(expert.queries, &rows.rope), &rows.visible)
+        }));
     }
-    let queries = rotate(join(queries), rope);
-    let mut seen = LayerCache { keys: rotate(join(keys), rope), values: join(values) };
-    if let Some(cache) = cache {
-        seen.keys = join(vec![cache.keys.clone(), seen.keys]);
-        seen.values = join(vec![cache.values.clone(), seen.values]);
-    }
-    let attended = ranged_attention(queries, seen.keys.clone(), seen.values.clone(), visible);
-
-    let mut start = 0;
-    let parts = rows.into_iter().map(|rows| {
-        rows.map(|rows| {
-            let part = attended.clone().narrow(1, start, rows);
-            start += rows;
-            part
-        })
-    });
-    (parts.collect(), seen)
+    let seen = LayerCache { keys: join(keys), values: join(values) };
+    let attend = |(queries, visible)| ranged_attention(queries, seen.keys.clone(), seen.values.clone(), visible);
+    (queries.into_iter().map(|queries| queries.map(attend)).collect(), seen)
 }
 
 fn join(mut parts: Vec<Tensor<4>>) -> Tensor<4> {

@@ -21,12 +21,19 @@ pub struct Layer {
 /// What all layers share: where the rows stand and what they see.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// Angles of the new rows, in stream order.
-    pub rope: RopeTable,
-    /// Ranges of the new rows over the cache's keys and their own.
-    pub visible: VisibleRanges,
+    /// By expert; `None` for an expert without rows.
+    pub streams: Vec<Option<StreamRows>>,
     /// By expert.
     pub conditions: Vec<Option<StreamCondition>>,
+}
+
+/// The rows of one stream.
+#[derive(Clone, Debug)]
+pub struct StreamRows {
+    /// Their angles.
+    pub rope: RopeTable,
+    /// Their ranges over the cache's keys and those of all streams side by side.
+    pub visible: VisibleRanges,
 }
 
 impl Layer {
@@ -49,7 +56,7 @@ impl Layer {
             let stream: Tensor<3> = stream.clone()?;
             Some(expert.project(stream, terms.as_ref().map(|terms| &terms[0])))
         });
-        let (attended, seen) = shared_attention(projected.collect(), &rows.rope, &rows.visible, cache);
+        let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
         let finished = self.experts.iter().zip(streams).zip(attended).zip(&terms);
         let streams = finished
             .map(|(((expert, stream), attended), terms)| Some(expert.finish(stream?, attended?, terms.as_ref())))

@@ -18,7 +18,7 @@ pub use adaptive::StreamCondition;
 pub use cache::{CacheUse, KvCache, LayerCache};
 pub use config::{NormPlacement, TrunkConfig, TrunkError};
 pub use expert::{ExpertDimensions, ExpertLayer};
-pub use layer::{Layer, Rows};
+pub use layer::{Layer, Rows, StreamRows};
 pub use norm::RmsNorm;
 pub use partition::{Partition, Streams};
 pub use trunk::{Trunk, TrunkInput};

@@ -69,8 +69,13 @@ impl Partition {
         let mut lanes = vec![None; self.lanes];
         for (owned, stream) in self.experts.iter().zip(streams) {
             let Some(stream) = stream else { continue };
+            let present: Vec<usize> = owned.iter().copied().filter(|&lane| rows[lane] > 0).collect();
+            if let [lane] = present[..] {
+                lanes[lane] = Some(stream);
+                continue;
+            }
             let mut start = 0;
-            for &lane in owned.iter().filter(|&&lane| rows[lane] > 0) {
+            for lane in present {
                 lanes[lane] = Some(stream.clone().narrow(1, start, rows[lane]));
                 start += rows[lane];
             }
@@ -78,10 +83,13 @@ impl Partition {
         lanes
     }
 
-    /// The geometry of all rows, in the order in which the streams lie side by side.
-    pub fn join_geometry(&self, lanes: &[Option<&RowGeometry>]) -> Option<RowGeometry> {
-        let parts: Vec<&RowGeometry> = self.experts.iter().flatten().filter_map(|&lane| lanes[lane]).collect();
-        (!parts.is_empty()).then(|| RowGeometry::cat(&parts))
+    /// The geometry of every stream.
+    pub fn join_geometry(&self, lanes: &[Option<&RowGeometry>]) -> Vec<Option<RowGeometry>> {
+        let of_expert = |owned: &Vec<usize>| {
+            let parts: Vec<&RowGeometry> = owned.iter().filter_map(|&lane| lanes[lane]).collect();
+            (!parts.is_empty()).then(|| RowGeometry::cat(&parts))
+        };
+        self.experts.iter().map(of_expert).collect()
     }
 }
 

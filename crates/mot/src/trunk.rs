@@ -1,6 +1,7 @@
 //! All layers, and a last norm for each expert.
 
 use burn::module::Module;
+use burn::tensor::{Int, Tensor};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
 use interfuse_sequence::{PositionScheme, RowGeometry};
@@ -8,7 +9,7 @@ use interfuse_sequence::{PositionScheme, RowGeometry};
 use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
 use crate::config::TrunkConfig;
-use crate::layer::{Layer, Rows};
+use crate::layer::{Layer, Rows, StreamRows};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
 
@@ -28,8 +29,8 @@ pub struct Trunk {
 pub struct TrunkInput {
     /// By expert.
     pub streams: Streams,
-    /// Of all rows, in the order in which the streams lie side by side.
-    pub geometry: RowGeometry,
+    /// By expert.
+    pub geometry: Vec<Option<RowGeometry>>,
     /// By expert.
     pub conditions: Vec<Option<StreamCondition>>,
 }
@@ -50,14 +51,21 @@ impl Trunk {
 
     /// Runs all layers.
     pub fn forward(&self, input: TrunkInput, mut cache: CacheUse<'_>) -> Streams {
-        let RowGeometry { order, visible_from, visible_until, positions } = input.geometry;
-        let own = VisibleRanges::new(order.clone(), visible_from, visible_until);
-        let visible = match cache.visible().and_then(|cache| cache.order()) {
-            Some(prefix) => own.with_prefix(prefix),
-            None => own,
+        let orders: Vec<Tensor<2, Int>> = input.geometry.iter().flatten().map(|rows| rows.order.clone()).collect();
+        if orders.is_empty() {
+            return input.streams;
+        }
+        let order = Tensor::cat(orders, 1);
+        let key_order = match cache.visible().and_then(|cache| cache.order()) {
+            Some(prefix) => Tensor::cat(vec![prefix, order.clone()], 1),
+            None => order.clone(),
         };
-        let rope = RopeTable::new(positions, &self.frequencies);
-        let rows = Rows { rope, visible, conditions: input.conditions };
+        let of_stream = |RowGeometry { visible_from, visible_until, positions, .. }: RowGeometry| StreamRows {
+            rope: RopeTable::new(positions, &self.frequencies),
+            visible: VisibleRanges::new(key_order.clone(), visible_from, visible_until),
+        };
+        let streams = input.geometry.into_iter().map(|geometry| geometry.map(of_stream)).collect();
+        let rows = Rows { streams, conditions: input.conditions };
 
         let mut streams = input.streams;
         for (index, layer) in self.layers.iter().enumerate() {

@@ -95,12 +95,9 @@ impl Transfusion {
         let conditions: Vec<Option<Tensor<3>>> =
             embedded.into_iter().map(|lane| lane.and_then(|lane| lane.condition)).collect();
         let geometry: Vec<_> = input.geometry.iter().map(Option::as_ref).collect();
-        let Some(geometry) = self.partition.join_geometry(&geometry) else {
-            return Predictions { lanes: self.towers.iter().map(|_| None).collect() };
-        };
         let trunk_input = TrunkInput {
             streams: self.partition.join(&lanes),
-            geometry,
+            geometry: self.partition.join_geometry(&geometry),
             conditions: self.stream_conditions(&rows, &conditions),
         };
         let streams = self.trunk.forward(trunk_input, cache);
