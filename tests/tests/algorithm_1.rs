@@ -12,7 +12,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
-use interfuse_mot::{Layer, NormPlacement, Rows, TrunkConfig};
+use interfuse_mot::{Layer, NormPlacement, Rows, StreamRows, TrunkConfig};
 use interfuse_tests::values;
 
 const D: usize = 4;
@@ -66,19 +66,25 @@ fn layer(device: &Device) -> Layer {
 fn run(until: [i32; 5]) -> Vec<[f32; D]> {
     let device = Device::flex();
     let reading: Vec<usize> = ROWS.concat();
-    let ints = |f: &dyn Fn(usize) -> i32| {
-        let values: Vec<i32> = reading.iter().map(|&row| f(row)).collect();
-        Tensor::<2, Int>::from_data(TensorData::new(values, [1, 5]), &device)
+    let ints = |rows: &[usize], f: &dyn Fn(usize) -> i32| {
+        let values: Vec<i32> = rows.iter().map(|&row| f(row)).collect();
+        Tensor::<2, Int>::from_data(TensorData::new(values, [1, rows.len()]), &device)
     };
     let x = |row: usize| (0..D).map(move |j| (0.5 * row as f64 + 0.8 * j as f64).cos() as f32);
     let stream = |rows: &[usize]| {
         let values: Vec<f32> = rows.iter().flat_map(|&row| x(row)).collect();
         Some(Tensor::<3>::from_data(TensorData::new(values, [1, rows.len(), D]), &device))
     };
-    // At position zero a rotation leaves everything as it is.
-    let rope = RopeTable::new(Tensor::zeros([1, 5, 3], &device), &RopeFrequencies::sequential(2, 1e4));
-    let visible = VisibleRanges::new(ints(&|row| row as i32), ints(&|_| 0), ints(&|row| until[row]));
-    let rows = Rows { rope, visible, conditions: vec![None, None] };
+    let of_stream = |rows: &[usize]| {
+        // At position zero a rotation leaves everything as it is.
+        let positions = Tensor::zeros([1, rows.len(), 3], &device);
+        let keys = ints(&reading, &|row| row as i32);
+        Some(StreamRows {
+            rope: RopeTable::new(positions, &RopeFrequencies::sequential(2, 1e4)),
+            visible: VisibleRanges::new(keys, ints(rows, &|_| 0), ints(rows, &|row| until[row])),
+        })
+    };
+    let rows = Rows { streams: ROWS.map(of_stream).to_vec(), conditions: vec![None, None] };
     let (streams, _) = layer(&device).forward(ROWS.map(stream).to_vec(), &rows, None);
 
     let mut out = vec![[0.0; D]; 5];

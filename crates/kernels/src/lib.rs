@@ -37,6 +37,6 @@ pub use init::WeightInit;
 pub use linear::Linear;
 pub use optimizer::{AdamWState, AdamWStep, accumulate, adamw, moving_average, squared_norm};
 pub use rms_norm::rms_norm;
-pub use rope::{RopeTable, rotate};
+pub use rope::{RopeTable, norm_rotate, rotate};
 pub use swiglu::swiglu;
 pub use workers::Workers;

@@ -10,6 +10,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::cpu::{CpuKernels, runs_here};
+use crate::rms_norm;
 
 /// Which axis of a row's position each of the `Dh/2` frequencies turns by.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +82,25 @@ pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
     }
     let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     Tensor::from_dispatch(<Dispatch as CpuKernels>::rotate(x.into_dispatch(), cos, sin))
+}
+
+/// Norms every head by its root mean square, as [`crate::rms_norm()`] does, and turns it: what becomes of queries and keys
+/// that are normed (QK-norm, 2302.05442).
+///
+/// # Shapes
+/// - `x`: `[B, S, H, Dh]`, `weight`: `[Dh]`; returns the shape of `x`
+pub fn norm_rotate(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
+    if !runs_here(&x) {
+        return norm_definition(x, weight, epsilon, table);
+    }
+    let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::norm_rotate(x, weight, cos, sin, epsilon))
+}
+
+/// [`norm_rotate`] in Burn primitives.
+pub fn norm_definition(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
+    definition(rms_norm::definition(x, weight, epsilon), table)
 }
 
 /// [`rotate`] in Burn primitives.

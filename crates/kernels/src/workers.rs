@@ -7,10 +7,10 @@
 use burn::tensor::Device;
 use rayon::ThreadPool;
 
-/// One thread for each core.
+/// Workers with an equal share of the cores each; where there is a batch for every core, one thread.
 #[derive(Debug)]
 pub struct Workers {
-    /// Pools of a single thread: whatever runs in one shares its work with nobody.
+    /// Whatever runs in one pool shares its work with nobody outside it.
     pools: Vec<ThreadPool>,
 }
 
@@ -28,10 +28,13 @@ impl Workers {
 
     /// None when one would be all, or when the system gives no thread.
     fn new(most: usize) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(most);
-        let single = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
-        let pools: Vec<ThreadPool> = if cores < 2 { vec![] } else { (0..cores).filter_map(single).collect() };
-        Self { pools }
+        Self::sharing(std::thread::available_parallelism().map_or(1, usize::from), most)
+    }
+
+    fn sharing(cores: usize, most: usize) -> Self {
+        let workers = cores.min(most);
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(cores / workers).build().ok();
+        Self { pools: if workers < 2 { vec![] } else { (0..workers).filter_map(pool).collect() } }
     }
 
     /// Applies `f` to every item and returns the results in the items' order.
@@ -58,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_order_and_each_runs_alone() {
+    fn results_come_in_order_and_each_worker_has_its_share_of_the_cores() {
         let items: Vec<usize> = (0..7).collect();
-        for most in [1, 2, 3] {
-            let out = Workers::new(most).map(&items, |&i| (i * i, rayon::current_num_threads()));
+        for (cores, most, share) in [(2, 2, 1), (2, 7, 1), (8, 3, 2), (5, 5, 1), (16, 2, 8)] {
+            let out = Workers::sharing(cores, most).map(&items, |&i| (i * i, rayon::current_num_threads()));
             assert!(out.iter().map(|(square, _)| *square).eq(items.iter().map(|i| i * i)));
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            assert!(most == 1 || cores == 1 || out.iter().all(|(_, threads)| *threads == 1));
+            assert!(out.iter().all(|(_, threads)| *threads == share), "{cores} cores, {most} at most");
         }
+        assert!(Workers::sharing(1, 4).pools.is_empty() && Workers::sharing(4, 1).pools.is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! them: one `cat` each of keys and values, with no gather and nothing to cut apart again.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::{ranged_attention, rotate};
+use interfuse_kernels::ranged_attention;
 
 use crate::cache::LayerCache;
 use crate::expert::Projected;
@@ -26,9 +26,9 @@ pub(crate) fn shared_attention(
     };
     for (expert, rows) in projected.into_iter().zip(rows) {
         queries.push(expert.zip(rows.as_ref()).map(|(expert, rows)| {
-            keys.push(rotate(expert.keys, &rows.rope));
+            keys.push(expert.keys);
             values.push(expert.values);
-            (rotate(expert.queries, &rows.rope), &rows.visible)
+            (expert.queries, &rows.visible)
         }));
     }
     let seen = LayerCache { keys: join(keys), values: join(values) };

@@ -5,7 +5,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_kernels::{Linear, WeightInit, swiglu};
+use interfuse_kernels::{Linear, RopeTable, WeightInit, rotate, swiglu};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
 use crate::config::{NormPlacement, TrunkConfig};
@@ -93,18 +93,19 @@ impl ExpertLayer {
         Some(self.modulation.as_ref()?.forward(condition?))
     }
 
-    /// Queries, keys and values of a stream `[B, S, D]`.
-    pub fn project(&self, x: Tensor<3>, terms: Option<&Terms>) -> Projected {
+    /// Queries, keys and values of a stream `[B, S, D]`; queries and keys are normed, if the model does that, and turned by
+    /// their rows' angles.
+    pub fn project(&self, x: Tensor<3>, terms: Option<&Terms>, rope: &RopeTable) -> Projected {
         let x = self.enter(x, &self.attention_norm, terms);
         let queries = self.heads(self.query.forward(x.clone()));
         let keys = self.heads(self.key.forward(x.clone()));
-        let normed = |norm: &Option<RmsNorm>, x: Tensor<4>| match norm {
-            Some(norm) => norm.forward(x),
-            None => x,
+        let turned = |norm: &Option<RmsNorm>, x: Tensor<4>| match norm {
+            Some(norm) => norm.forward_rotated(x, rope),
+            None => rotate(x, rope),
         };
         Projected {
-            queries: normed(&self.query_norm, queries),
-            keys: normed(&self.key_norm, keys),
+            queries: turned(&self.query_norm, queries),
+            keys: turned(&self.key_norm, keys),
             values: self.heads(self.value.forward(x)),
         }
     }

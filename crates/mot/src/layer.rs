@@ -52,9 +52,10 @@ impl Layer {
             .zip(&rows.conditions)
             .map(|((expert, stream), condition)| stream.as_ref().and(expert.terms(condition.as_ref())))
             .collect();
-        let projected = self.experts.iter().zip(&streams).zip(&terms).map(|((expert, stream), terms)| {
-            let stream: Tensor<3> = stream.clone()?;
-            Some(expert.project(stream, terms.as_ref().map(|terms| &terms[0])))
+        let ready = self.experts.iter().zip(&streams).zip(&terms).zip(&rows.streams);
+        let projected = ready.map(|(((expert, stream), terms), rows)| {
+            let (stream, rows): (Tensor<3>, _) = (stream.clone()?, rows.as_ref()?);
+            Some(expert.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
         });
         let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
         let finished = self.experts.iter().zip(streams).zip(attended).zip(&terms);

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use interfuse_kernels::{WeightInit, rms_norm};
+use interfuse_kernels::{RopeTable, WeightInit, norm_rotate, rms_norm};
 
 /// [`rms_norm()`] with a learned weight.
 #[derive(Module, Debug)]
@@ -23,5 +23,13 @@ impl RmsNorm {
     /// - `x`: `[…, D]`; returns the same
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
         rms_norm(x, self.weight.val(), self.epsilon)
+    }
+
+    /// Norms every head and turns it by its row's angles.
+    ///
+    /// # Shapes
+    /// - `x`: `[B, S, H, D]`; returns the same
+    pub fn forward_rotated(&self, x: Tensor<4>, rope: &RopeTable) -> Tensor<4> {
+        norm_rotate(x, self.weight.val(), self.epsilon, rope)
     }
 }

@@ -14,13 +14,13 @@ use burn::backend::{Autodiff, AutodiffBackend, Flex};
 use super::array::{dense, shape, tensor, values};
 use super::attention::{self, Inputs, Outcome};
 use super::ops::{
-    CpuKernels, Scored, attention_forward, conv2d_forward, conv2d_geometry, cross_entropy_forward, dimensions,
-    linear_forward, rms_norm_forward, rotate_by, swiglu_forward,
+    CpuKernels, Scored, angles, attention_forward, conv2d_forward, conv2d_geometry, cross_entropy_forward, dimensions,
+    head_norm, linear_forward, norm_rotate_forward, rms_norm_forward, rotate_by, swiglu_forward,
 };
 use super::product::{product, view};
 use super::spans::Spans;
 use super::update::Factors;
-use super::{convolution, gated, norm, scores};
+use super::{convolution, gated, norm, scores, turn};
 use crate::conv2d::ConvSteps;
 
 /// The value of a node of the forward pass.
@@ -106,6 +106,25 @@ impl Backward<Flex, 1> for RotateBackward {
         if let Some(node) = node {
             grads.register::<Flex>(node, rotate_by(&dy, &cos, &sin, -1.0));
         }
+    }
+}
+
+#[derive(Debug)]
+struct NormRotateBackward;
+
+impl Backward<Flex, 2> for NormRotateBackward {
+    /// `x`, the weight, cosines and sines, ε.
+    type State = (NodeId, FlexTensor, [FlexTensor; 2], f64);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, [cos, sin], epsilon) = ops.state;
+        let dy = dense(grads.consume::<Flex>(&ops.node));
+        let x = recall(checkpointer, x);
+        let (norm, angles) = (head_norm(&weight, epsilon), angles(&x, [&cos, &sin]));
+        let (dx, d_weight) = turn::turn_normed_backward(values(&x), norm, angles, values(&dy));
+        register(grads, x_node, dx, shape(&x));
+        register(grads, weight_node, d_weight, shape(&weight));
     }
 }
 
@@ -237,6 +256,27 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
                 prep.finish((cos, sin), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::rotate(x.into_primitive(), cos, sin)),
+        }
+    }
+
+    fn norm_rotate(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let [cos, sin] = [cos, sin].map(|x| dense(x.into_primitive()));
+        match NormRotateBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let weight = dense(weight.into_primitive());
+                let y = norm_rotate_forward(&dense(x.into_primitive()), &weight, [&cos, &sin], epsilon);
+                prep.finish((kept, weight, [cos, sin], epsilon), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::norm_rotate(x.into_primitive(), weight.into_primitive(), cos, sin, epsilon))
+            }
         }
     }
 

@@ -16,8 +16,9 @@ use super::attention::{self, Dimensions, Inputs};
 use super::convolution::{self, Geometry};
 use super::product::{product, view};
 use super::spans::Spans;
+use super::turn::{self, Angles, HeadNorm};
 use super::update::{self, Factors};
-use super::{gated, norm, scores, turn};
+use super::{gated, norm, scores};
 
 /// What the CPU computes in fewer passes than Burn's primitives would.
 #[backend_extension(Autodiff, Flex)]
@@ -30,6 +31,14 @@ pub(crate) trait CpuKernels: Backend {
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
     fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::norm_rotate`]; the angles as those of `rotate`.
+    fn norm_rotate(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
     /// See [`crate::cross_entropy()`]; the two sums as `[2]`.
     fn cross_entropy(
         logits: FloatTensor<Self>,
@@ -79,6 +88,10 @@ impl CpuKernels for Flex {
 
     fn rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
         rotate_by(&dense(x), &dense(cos), &dense(sin), 1.0)
+    }
+
+    fn norm_rotate(x: FlexTensor, weight: FlexTensor, cos: FlexTensor, sin: FlexTensor, epsilon: f64) -> FlexTensor {
+        norm_rotate_forward(&dense(x), &dense(weight), [&dense(cos), &dense(sin)], epsilon)
     }
 
     fn cross_entropy(logits: FlexTensor, targets: FlexTensor, weights: FlexTensor) -> FlexTensor {
@@ -139,9 +152,26 @@ pub(crate) fn swiglu_forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
 }
 
 pub(crate) fn rotate_by(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor, direction: f32) -> FlexTensor {
-    let x_shape = shape(x);
-    let (heads, half) = (x_shape[2], x_shape[3] / 2);
-    tensor(turn::turn(values(x), values(cos), values(sin), heads, half, direction), x_shape)
+    tensor(turn::turn(values(x), angles(x, [cos, sin]), direction), shape(x))
+}
+
+pub(crate) fn norm_rotate_forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    cos_sin: [&FlexTensor; 2],
+    epsilon: f64,
+) -> FlexTensor {
+    tensor(turn::turn_normed(values(x), head_norm(weight, epsilon), angles(x, cos_sin)), shape(x))
+}
+
+/// The angles of `x`, `[B, S, H, Dh]`.
+pub(crate) fn angles<'a>(x: &FlexTensor, [cos, sin]: [&'a FlexTensor; 2]) -> Angles<'a> {
+    let x = shape(x);
+    Angles { cos: values(cos), sin: values(sin), heads: x[2], half: x[3] / 2 }
+}
+
+pub(crate) fn head_norm(weight: &FlexTensor, epsilon: f64) -> HeadNorm<'_> {
+    HeadNorm { weight: values(weight), epsilon: epsilon as f32 }
 }
 
 pub(crate) fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geometry {

@@ -1,26 +1,72 @@
-//! Rotary embedding in one pass; backward is the turn by the negative angles.
+//! Rotary embedding in one pass, alone or of heads that are normed first; backward turns by the negative angles.
+//!
+//! ```text
+//! y = turn(n)        n = x · r · w        r = 1 / √(mean(x²) + ε)        ∂n = turn⁻¹(∂y)
+//! ```
+//!
+//! The norm's gradient is that of `norm.rs`, over the width of a head.
 
 use rayon::prelude::*;
 
 use super::array::rows_of_a_chunk;
-use super::vector::vectorised;
+use super::vector::{dot, vectorised};
+
+/// Cosines and sines of every row, `[rows, half]` each, for rows of `heads` heads of `2 · half` channels.
+#[derive(Clone, Copy)]
+pub(crate) struct Angles<'a> {
+    pub(crate) cos: &'a [f32],
+    pub(crate) sin: &'a [f32],
+    pub(crate) heads: usize,
+    pub(crate) half: usize,
+}
+
+impl Angles<'_> {
+    fn width(&self) -> usize {
+        self.heads * 2 * self.half
+    }
+
+    /// Rows of a chunk.
+    fn rows(&self) -> usize {
+        rows_of_a_chunk(self.width())
+    }
+
+    /// The angles of chunk `index`, row by row.
+    #[inline(always)]
+    fn of_chunk(&self, index: usize) -> impl Iterator<Item = (&[f32], &[f32])> {
+        let start = (index * self.rows() * self.half).min(self.cos.len());
+        self.cos[start..].chunks_exact(self.half).zip(self.sin[start..].chunks_exact(self.half))
+    }
+}
+
+/// The norm of a head: its weight `[2 · half]` and ε.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadNorm<'a> {
+    pub(crate) weight: &'a [f32],
+    pub(crate) epsilon: f32,
+}
+
+impl HeadNorm<'_> {
+    #[inline(always)]
+    fn scale(&self, x: &[f32]) -> f32 {
+        1.0 / (dot(x, x) / x.len() as f32 + self.epsilon).sqrt()
+    }
+}
 
 /// Turns every head of every row by the row's angles times `direction`, 1 or −1.
 ///
 /// # Shapes
-/// - `x`: `[rows, heads, 2 · half]`; `cos`, `sin`: `[rows, half]`
-pub(crate) fn turn(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, direction: f32) -> Vec<f32> {
-    let width = heads * 2 * half;
-    let rows = rows_of_a_chunk(width);
+/// - `x`: `[rows, heads, 2 · half]`
+pub(crate) fn turn(x: &[f32], angles: Angles<'_>, direction: f32) -> Vec<f32> {
+    let (width, head) = (angles.width(), 2 * angles.half);
     let mut y = vec![0.0; x.len()];
-    let angles = cos.par_chunks(rows * half).zip(sin.par_chunks(rows * half));
-    y.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width)).zip(angles).for_each(|((y, x), (cos, sin))| {
+    let chunks = y.par_chunks_mut(angles.rows() * width).zip(x.par_chunks(angles.rows() * width));
+    chunks.enumerate().for_each(|(index, (y, x))| {
         vectorised(
             #[inline(always)]
             || {
-                let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
-                for ((y, x), (cos, sin)) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles) {
-                    for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
+                let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles.of_chunk(index));
+                for ((y, x), (cos, sin)) in rows {
+                    for (y, x) in y.chunks_exact_mut(head).zip(x.chunks_exact(head)) {
                         turn_head(y, x, cos, sin, direction);
                     }
                 }
@@ -28,6 +74,86 @@ pub(crate) fn turn(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usiz
         );
     });
     y
+}
+
+/// Norms every head and turns it.
+pub(crate) fn turn_normed(x: &[f32], norm: HeadNorm<'_>, angles: Angles<'_>) -> Vec<f32> {
+    let (width, head) = (angles.width(), 2 * angles.half);
+    let mut y = vec![0.0; x.len()];
+    let chunks = y.par_chunks_mut(angles.rows() * width).zip(x.par_chunks(angles.rows() * width));
+    chunks.enumerate().for_each(|(index, (y, x))| {
+        let mut normed = vec![0.0; head];
+        vectorised(
+            #[inline(always)]
+            || {
+                let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles.of_chunk(index));
+                for ((y, x), (cos, sin)) in rows {
+                    for (y, x) in y.chunks_exact_mut(head).zip(x.chunks_exact(head)) {
+                        let r = norm.scale(x);
+                        for ((normed, &x), &w) in normed.iter_mut().zip(x).zip(norm.weight) {
+                            *normed = x * r * w;
+                        }
+                        turn_head(y, &normed, cos, sin, 1.0);
+                    }
+                }
+            },
+        );
+    });
+    y
+}
+
+/// Gradients of `x` and of the norm's weight.
+pub(crate) fn turn_normed_backward(
+    x: &[f32],
+    norm: HeadNorm<'_>,
+    angles: Angles<'_>,
+    dy: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let (width, head) = (angles.width(), 2 * angles.half);
+    let mut dx = vec![0.0; x.len()];
+    let size = angles.rows() * width;
+    let chunks = dx.par_chunks_mut(size).zip(x.par_chunks(size)).zip(dy.par_chunks(size)).enumerate();
+    // Collected in order and added in order: the sum does not depend on who was first.
+    let parts: Vec<Vec<f32>> = chunks
+        .map(|(index, ((dx, x), dy))| {
+            let (mut d_weight, mut d_normed) = (vec![0.0; head], vec![0.0; head]);
+            vectorised(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
+                    for (((dx, x), dy), (cos, sin)) in rows.zip(angles.of_chunk(index)) {
+                        let heads = dx.chunks_exact_mut(head).zip(x.chunks_exact(head)).zip(dy.chunks_exact(head));
+                        for ((dx, x), dy) in heads {
+                            turn_head(&mut d_normed, dy, cos, sin, -1.0);
+                            norm_head_backward(dx, x, &d_normed, norm, &mut d_weight);
+                        }
+                    }
+                },
+            );
+            d_weight
+        })
+        .collect();
+    let mut d_weight = vec![0.0; head];
+    for part in parts {
+        d_weight.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    (dx, d_weight)
+}
+
+#[inline(always)]
+fn norm_head_backward(dx: &mut [f32], x: &[f32], d_normed: &[f32], norm: HeadNorm<'_>, d_weight: &mut [f32]) {
+    let r = norm.scale(x);
+    // dx holds w · ∂n until the head's mean is known.
+    for (((dx, d_weight), (&x, &d_normed)), &w) in
+        dx.iter_mut().zip(d_weight).zip(x.iter().zip(d_normed)).zip(norm.weight)
+    {
+        *dx = d_normed * w;
+        *d_weight += d_normed * x * r;
+    }
+    let mean = dot(dx, x) / x.len() as f32 * r * r;
+    for (dx, &x) in dx.iter_mut().zip(x) {
+        *dx = r * (*dx - x * mean);
+    }
 }
 
 #[inline(always)]

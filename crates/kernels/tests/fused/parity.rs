@@ -84,6 +84,21 @@ proptest! {
     }
 
     #[test]
+    fn rotation_of_normed_heads_is_its_definition(
+        batch in 1usize..4, rows in 1usize..200, heads in 1usize..5, half in 1usize..20, seed in 0u64..1000,
+    ) {
+        let run = |turn: NormTurn, x: Vec<Tensor<1>>| {
+            let positions: Vec<f32> = noise(batch * rows * 3, seed).into_iter().map(|p| (p * 50.0) as f32).collect();
+            let positions = Tensor::from_data(TensorData::new(positions, [batch, rows, 3]), &x[0].device());
+            let table = RopeTable::new(positions, &RopeFrequencies::axial(2 * half, 100.0));
+            let x_heads = x[0].clone().reshape([batch, rows, heads, 2 * half]);
+            turn(x_heads, x[1].clone(), 1e-5, &table).reshape([batch * rows * heads * 2 * half])
+        };
+        let inputs = [noise(batch * rows * heads * 2 * half, seed + 1), noise(2 * half, seed + 2)];
+        assert_equal(&|x| run(rope::norm_rotate, x), &|x| run(rope::norm_definition, x), &inputs, 1e-5);
+    }
+
+    #[test]
     fn cross_entropy_is_its_definition(rows in 1usize..50, vocab in 1usize..200, seed in 0u64..1000, scale in 0.1f64..40.0) {
         let operation = |score: Score| move |x: Vec<Tensor<1>>| {
             let device = x[0].device();
@@ -124,6 +139,8 @@ proptest! {
         assert_attention(&layout, (group * kv_heads, kv_heads), 2 * half, seed);
     }
 }
+
+type NormTurn = fn(Tensor<4>, Tensor<1>, f64, &RopeTable) -> Tensor<4>;
 
 type Convolve = fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, ConvSteps) -> Tensor<4>;
 
