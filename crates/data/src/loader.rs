@@ -29,6 +29,8 @@ struct Ahead {
     batches: Result<Vec<Vec<SequenceLayout>>, DataError>,
     /// Where the loader stood before them: for everyone else, it still stands there.
     before: LoaderCursor,
+    /// What there was to complain of in them, which is said when they are handed out.
+    complaint: Option<String>,
 }
 
 /// How many documents may wait for a sequence with more room; more would hold back long captions for long.
@@ -99,22 +101,24 @@ impl Loader {
     /// # Errors
     /// When a whole epoch holds no document that fits.
     pub fn next_batches(&mut self, sequences: usize, count: usize) -> Result<Vec<Vec<SequenceLayout>>, DataError> {
-        match self.ahead.take() {
-            Some(ahead) if ahead.size == (sequences, count) => ahead.batches,
-            Some(ahead) => {
-                self.cursor = ahead.before;
-                self.make(sequences, count)
-            }
-            None => self.make(sequences, count),
+        let Some(ahead) = self.ahead.take() else {
+            return self.make(sequences, count);
+        };
+        self.first_bad = self.first_bad.take().or(ahead.complaint);
+        if ahead.size == (sequences, count) {
+            return ahead.batches;
         }
+        self.cursor = ahead.before;
+        self.make(sequences, count)
     }
 
     /// Makes the next `count` batches ahead of time, while their predecessors are trained on.
     pub fn prepare(&mut self, sequences: usize, count: usize) {
         if self.ahead.is_none() {
-            let before = self.cursor.clone();
+            let (before, earlier) = (self.cursor.clone(), self.first_bad.take());
             let batches = self.make(sequences, count);
-            self.ahead = Some(Ahead { size: (sequences, count), batches, before });
+            let complaint = std::mem::replace(&mut self.first_bad, earlier);
+            self.ahead = Some(Ahead { size: (sequences, count), batches, before, complaint });
         }
     }
 

@@ -54,21 +54,18 @@ fn print_flops(plan: &Plan) {
     println!("  a whole step            {step:.3e}");
 }
 
-/// An estimate from shapes: what is kept for the backward pass dominates, and attention's scores dominate that in long
-/// sequences as long as they are written out.
+/// An estimate from shapes. What is kept for the backward pass grows with the rows; attention keeps no scores.
 fn print_memory(plan: &Plan) -> anyhow::Result<()> {
     let (model, train) = (&plan.card.model, &plan.settings.train);
     let device = burn::tensor::Device::flex();
     let stored = ParameterCounts::of(&Transfusion::new(model, &mut WeightInit::new(0, &device))?).stored;
     let rows = (train.sequences * plan.shape.rows()) as f64;
     let trunk = &model.trunk;
-    let per_row = trunk.n_layers * (10 * trunk.d_model + 4 * trunk.feed_forward());
-    let scores = 2.0 * rows * (plan.shape.rows() * trunk.n_heads * trunk.n_layers) as f64;
+    let per_row = trunk.n_layers * (10 * trunk.d_model + 3 * trunk.feed_forward());
     let mib = |floats: f64| floats * 4.0 / 1024.0 / 1024.0;
     println!("memory, estimated (f32)");
     println!("  weights, gradients, moments, average  {:>8.1} MiB", mib(5.0 * stored as f64));
     println!("  activations of a micro-batch          {:>8.1} MiB", mib(rows * per_row as f64));
-    println!("  attention scores of a micro-batch     {:>8.1} MiB", mib(scores));
     Ok(())
 }
 

@@ -237,3 +237,16 @@ fn attention_to_no_keys_gives_zeros() {
     let layout = Layout { batch: 1, key_order: vec![-1, -1], from: vec![0; 3], until: vec![5; 3] };
     assert_attention(&layout, (1, 1), 4, 1);
 }
+
+#[test]
+fn nothing_is_made_of_no_rows() {
+    let device = burn::tensor::Device::flex();
+    let none = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &device);
+    assert_eq!(linear::product(none([0, 3]), Tensor::ones([3, 5], &device)).dims(), [0, 5]);
+    assert_eq!(rms_norm::rms_norm(none([0, 3]), Tensor::ones([3], &device), 1e-5).dims(), [0, 3]);
+    assert_eq!(swiglu::swiglu(none([0, 3]), none([0, 3])).dims(), [0, 3]);
+    let rows = |count: usize| Tensor::<4>::ones([1, count, 2, 4], &device);
+    let orders = |count: usize| ints(&vec![0; count], [1, count], &device);
+    let visible = VisibleRanges::new(orders(3), orders(0), orders(0));
+    assert_eq!(attention::ranged_attention(rows(0), rows(3), rows(3), &visible).dims(), [1, 0, 2, 4]);
+}
