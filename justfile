@@ -24,6 +24,11 @@ ci:
 quickstart *changes:
     cargo run --release -- train configs/quickstart.toml {{changes}}
 
+# Time the training step and every kernel
+bench:
+    cargo run --release -- bench step
+    cargo bench -p interfuse-kernels
+
 # Build the documentation of all crates, private items too
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
