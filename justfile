@@ -16,7 +16,7 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# Everything that continuous integration runs; the first time takes about 40 minutes
+# Everything that continuous integration runs; the first time takes about 55 minutes
 ci:
     bash .ci/run
 
