@@ -86,8 +86,11 @@ pub fn fits(pretrained: &Pretrained, prompt: &str) -> bool {
     prompt_ids(pretrained, prompt).is_ok()
 }
 
-/// `BOS prompt BOI`
-fn prompt_ids(pretrained: &Pretrained, prompt: &str) -> Result<Vec<u32>, SamplingError> {
+/// `BOS prompt BOI`: what a picture of the prompt is drawn after.
+///
+/// # Errors
+/// When the prompt cannot be encoded, or is too long for the rows that the model was trained on.
+pub fn prompt_ids(pretrained: &Pretrained, prompt: &str) -> Result<Vec<u32>, SamplingError> {
     let special = pretrained.card.special_tokens;
     let words = pretrained.tokenizer.encode(prompt)?;
     let ids = [vec![special.bos], words, vec![special.boi]].concat();

@@ -22,7 +22,7 @@ pub mod write;
 
 pub use caption::caption;
 pub use config::{SamplingConfig, Solver};
-pub use draw::{Drawing, draw, fits};
+pub use draw::{Drawing, draw, fits, prompt_ids};
 pub use error::SamplingError;
 pub use pretrained::{ModelCard, Pretrained};
 pub use session::Session;

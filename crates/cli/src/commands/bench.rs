@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use interfuse_data::LoaderCursor;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
-use interfuse_sampling::Session;
+use interfuse_sampling::{Session, prompt_ids};
 use interfuse_transfusion::{LaneInput, ParameterCounts, TrainBatch};
 
 use crate::args::BenchArgs;
@@ -66,13 +66,10 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let x_t: Tensor<5> = batch.input().lanes.iter().find_map(image).context("a configuration with images")?;
     let x_t: Tensor<4> = x_t.squeeze_dim(1);
 
-    let special = model.card.special_tokens;
-    let prompt = |index: usize| -> anyhow::Result<Vec<u32>> {
-        let words = model.tokenizer.encode(&trainer.loader.documents().source().captions(index)[0])?;
-        Ok([vec![special.bos], words, vec![special.boi]].concat())
-    };
+    let source = trainer.loader.documents().source();
+    let prompts = (0..sequences).map(|index| prompt_ids(&model, &source.captions(index % source.len())[0]));
     let mut session = Session::new(&model, sequences)?;
-    session.append_tokens(&(0..sequences).map(prompt).collect::<anyhow::Result<Vec<_>>>()?);
+    session.append_tokens(&prompts.collect::<Result<Vec<_>, _>>()?);
     let span = session.open_span(&vec![true; sequences]);
 
     let full = || drop(model.model.forward(batch.input(), CacheUse::None).lanes);

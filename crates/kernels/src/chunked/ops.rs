@@ -22,37 +22,15 @@ pub(crate) trait ChunkedAttention: Backend {
         from: IntTensor<Self>,
         until: IntTensor<Self>,
         most_scores: usize,
-    ) -> FloatTensor<Self>;
-}
-
-impl ChunkedAttention for Flex {
-    fn chunked_attention(
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        key_order: IntTensor<Self>,
-        from: IntTensor<Self>,
-        until: IntTensor<Self>,
-        most_scores: usize,
     ) -> FloatTensor<Self> {
         forward::<Self>(&Inputs { q, k, v }, &Ranges { key_order, from, until }, most_scores).0
     }
 }
+
+impl ChunkedAttention for Flex {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl ChunkedAttention for burn::backend::Cube {
-    fn chunked_attention(
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        key_order: IntTensor<Self>,
-        from: IntTensor<Self>,
-        until: IntTensor<Self>,
-        most_scores: usize,
-    ) -> FloatTensor<Self> {
-        forward::<Self>(&Inputs { q, k, v }, &Ranges { key_order, from, until }, most_scores).0
-    }
-}
+impl ChunkedAttention for burn::backend::Cube {}
 
 #[derive(Debug)]
 struct ChunkedBackward;

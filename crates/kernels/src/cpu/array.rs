@@ -41,6 +41,15 @@ pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTens
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
+/// The sum of arrays of `length` elements, added in their order: it does not depend on which was ready first.
+pub(crate) fn sum_in_order(parts: Vec<Vec<f32>>, length: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; length];
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    sum
+}
+
 /// How many whole rows of `width` make about a chunk.
 pub(crate) fn rows_of_a_chunk(width: usize) -> usize {
     (CHUNK / width.max(1)).max(1)

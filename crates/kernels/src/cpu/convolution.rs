@@ -11,6 +11,7 @@
 use faer::MatMut;
 use rayon::prelude::*;
 
+use super::array::sum_in_order;
 use super::product::{Into, multiply, view, view_mut};
 
 /// Positions of a tile: its columns stay in the second-level cache.
@@ -36,6 +37,13 @@ impl Geometry {
     /// Where tap `tap` of the kernel at output position `out` reads along one axis, if that is inside the input.
     fn source(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
         (out * self.stride + tap).checked_sub(self.padding).filter(|&place| place < self.input[axis])
+    }
+
+    /// What every output position reads of the input `x`, `[I, H, W]`.
+    fn patches<'a>(&'a self, x: &'a [f32]) -> Columns<'a, impl Fn(usize, usize, usize) -> Option<usize>> {
+        let place = |axis, out, tap| self.source(axis, out, tap);
+        let (channels, width) = (self.channels[0], self.output[1]);
+        Columns { planes: x, channels, kernel: self.kernel, size: self.input, width, place }
     }
 
     /// Which output position reads input position `place` by tap `tap` along one axis, if any does.
@@ -136,21 +144,17 @@ fn correlate<F: Fn(usize, usize, usize) -> Option<usize> + Sync>(
 }
 
 /// `x`: `[B, I, H, W]`, `weight`: `[O, I, h, w]`, `bias`: `[O]`; returns `[B, O, H', W']`.
-pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, geometry: Geometry) -> Vec<f32> {
-    let Geometry { batch, channels: [inputs, outputs], kernel, input, output, .. } = geometry;
+pub(crate) fn forward(x: &[f32], weight: &[f32], bias: &[f32], geometry: Geometry) -> Vec<f32> {
+    let Geometry { batch, channels: [inputs, outputs], input, output, .. } = geometry;
     let (input_size, output_size) = (inputs * input[0] * input[1], outputs * output[0] * output[1]);
     let mut y = vec![0.0; batch * output_size];
     if y.is_empty() {
         return y;
     }
     y.par_chunks_mut(output_size).zip(x.par_chunks(input_size)).for_each(|(y, x)| {
-        let place = |axis, out, tap| geometry.source(axis, out, tap);
-        let columns = Columns { planes: x, channels: inputs, kernel, size: input, width: output[1], place };
-        correlate(y, outputs, weight, &columns);
-        if let Some(bias) = bias {
-            for (plane, &bias) in y.chunks_exact_mut(output[0] * output[1]).zip(bias) {
-                plane.iter_mut().for_each(|y| *y += bias);
-            }
+        correlate(y, outputs, weight, &geometry.patches(x));
+        for (plane, &bias) in y.chunks_exact_mut(output[0] * output[1]).zip(bias) {
+            plane.iter_mut().for_each(|y| *y += bias);
         }
     });
     y
@@ -181,17 +185,15 @@ pub(crate) fn backward_input(dy: &[f32], weight: &[f32], geometry: Geometry) -> 
 
 /// The gradient of the weight. `[O, I, h, w]`
 pub(crate) fn backward_weight(x: &[f32], dy: &[f32], geometry: Geometry) -> Vec<f32> {
-    let Geometry { channels: [inputs, outputs], kernel, input, output, .. } = geometry;
+    let Geometry { channels: [inputs, outputs], input, output, .. } = geometry;
     let (input_size, positions) = (inputs * input[0] * input[1], output[0] * output[1]);
     let depth = inputs * geometry.kernel_size();
     let rows = rows_of_a_tile(output[1]);
-    // Collected in order and added in order: the sum does not depend on who was first.
     let parts: Vec<Vec<f32>> = x
         .par_chunks(input_size.max(1))
         .zip(dy.par_chunks((outputs * positions).max(1)))
         .map(|(x, dy)| {
-            let place = |axis, out, tap| geometry.source(axis, out, tap);
-            let columns = Columns { planes: x, channels: inputs, kernel, size: input, width: output[1], place };
+            let columns = geometry.patches(x);
             let mut gradient = vec![0.0; outputs * depth];
             for first in (0..output[0]).step_by(rows) {
                 let length = (output[0] - first).min(rows) * output[1];
@@ -204,11 +206,7 @@ pub(crate) fn backward_weight(x: &[f32], dy: &[f32], geometry: Geometry) -> Vec<
             gradient
         })
         .collect();
-    let mut sum = vec![0.0; outputs * depth];
-    for part in parts {
-        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-    }
-    sum
+    sum_in_order(parts, outputs * depth)
 }
 
 /// The gradient of the bias. `[O]`

@@ -7,8 +7,36 @@
 
 use rayon::prelude::*;
 
-use super::array::rows_of_a_chunk;
-use super::vector::{dot, sum_with, vectorised};
+use super::array::{rows_of_a_chunk, sum_in_order};
+use super::vector::{dot, vectorised};
+
+/// `r` of one row.
+#[inline(always)]
+pub(crate) fn row_scale(x: &[f32], epsilon: f32) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
+}
+
+/// `y = x · r · w` of one row.
+#[inline(always)]
+pub(crate) fn row_forward(y: &mut [f32], x: &[f32], weight: &[f32], r: f32) {
+    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+        *y = x * r * w;
+    }
+}
+
+/// The gradient of one row of `x`, and its part of the weight's, which is added to `d_weight`.
+#[inline(always)]
+pub(crate) fn row_backward(dx: &mut [f32], x: &[f32], dy: &[f32], (weight, r): (&[f32], f32), d_weight: &mut [f32]) {
+    // dx holds w · ∂y until the row's mean is known.
+    for (((dx, d_weight), (&x, &dy)), &w) in dx.iter_mut().zip(d_weight).zip(x.iter().zip(dy)).zip(weight) {
+        *dx = dy * w;
+        *d_weight += dy * x * r;
+    }
+    let mean = dot(dx, x) / x.len() as f32 * r * r;
+    for (dx, &x) in dx.iter_mut().zip(x) {
+        *dx = r * (*dx - x * mean);
+    }
+}
 
 /// The normed rows of `x`, and each row's `r`.
 pub(crate) fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> (Vec<f32>, Vec<f32>) {
@@ -22,10 +50,8 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], epsilon: f32) -> (Vec<f32>, Vec
             #[inline(always)]
             || {
                 for ((y, x), scale) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales) {
-                    *scale = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
-                    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                        *y = x * *scale * w;
-                    }
+                    *scale = row_scale(x, epsilon);
+                    row_forward(y, x, weight, *scale);
                 }
             },
         );
@@ -40,7 +66,6 @@ pub(crate) fn backward(x: &[f32], weight: &[f32], scales: &[f32], dy: &[f32]) ->
     let mut dx = vec![0.0; x.len()];
     let chunks = dx.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width));
     let chunks = chunks.zip(dy.par_chunks(rows * width)).zip(scales.par_chunks(rows));
-    // Collected in order and added in order: the sum does not depend on who was first.
     let parts: Vec<Vec<f32>> = chunks
         .map(|(((dx, x), dy), scales)| {
             let mut dw = vec![0.0; width];
@@ -49,27 +74,12 @@ pub(crate) fn backward(x: &[f32], weight: &[f32], scales: &[f32], dy: &[f32]) ->
                 || {
                     let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width));
                     for (((dx, x), dy), &r) in rows.zip(scales) {
-                        // dx holds w · ∂y until the row's mean is known.
-                        for (((dx, dw), (&x, &dy)), &w) in dx.iter_mut().zip(&mut dw).zip(x.iter().zip(dy)).zip(weight)
-                        {
-                            *dx = dy * w;
-                            *dw += dy * x * r;
-                        }
-                        let mean = sum_with(dx, x, |a, b| a * b) / width as f32 * r * r;
-                        for (dx, &x) in dx.iter_mut().zip(x) {
-                            *dx = r * (*dx - x * mean);
-                        }
+                        row_backward(dx, x, dy, (weight, r), &mut dw);
                     }
                 },
             );
             dw
         })
         .collect();
-    let mut dw = vec![0.0; width];
-    for part in parts {
-        for (dw, part) in dw.iter_mut().zip(part) {
-            *dw += part;
-        }
-    }
-    (dx, dw)
+    (dx, sum_in_order(parts, width))
 }

@@ -191,7 +191,7 @@ pub(crate) fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSt
 
 pub(crate) fn conv2d_forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, steps: ConvSteps) -> FlexTensor {
     let geometry = conv2d_geometry(x, weight, steps);
-    let y = convolution::forward(values(x), values(weight), Some(values(bias)), geometry);
+    let y = convolution::forward(values(x), values(weight), values(bias), geometry);
     tensor(y, [geometry.batch, geometry.channels[1], geometry.output[0], geometry.output[1]])
 }
 

@@ -8,8 +8,9 @@
 
 use rayon::prelude::*;
 
-use super::array::rows_of_a_chunk;
-use super::vector::{dot, vectorised};
+use super::array::{rows_of_a_chunk, sum_in_order};
+use super::norm::{row_backward, row_forward, row_scale};
+use super::vector::vectorised;
 
 /// Cosines and sines of every row, `[rows, half]` each, for rows of `heads` heads of `2 · half` channels.
 #[derive(Clone, Copy)]
@@ -45,55 +46,50 @@ pub(crate) struct HeadNorm<'a> {
     pub(crate) epsilon: f32,
 }
 
-impl HeadNorm<'_> {
-    #[inline(always)]
-    fn scale(&self, x: &[f32]) -> f32 {
-        1.0 / (dot(x, x) / x.len() as f32 + self.epsilon).sqrt()
-    }
-}
-
 /// Turns every head of every row by the row's angles times `direction`, 1 or −1.
 ///
 /// # Shapes
 /// - `x`: `[rows, heads, 2 · half]`
 pub(crate) fn turn(x: &[f32], angles: Angles<'_>, direction: f32) -> Vec<f32> {
-    let (width, head) = (angles.width(), 2 * angles.half);
-    let mut y = vec![0.0; x.len()];
-    let chunks = y.par_chunks_mut(angles.rows() * width).zip(x.par_chunks(angles.rows() * width));
-    chunks.enumerate().for_each(|(index, (y, x))| {
-        vectorised(
-            #[inline(always)]
-            || {
-                let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles.of_chunk(index));
-                for ((y, x), (cos, sin)) in rows {
-                    for (y, x) in y.chunks_exact_mut(head).zip(x.chunks_exact(head)) {
-                        turn_head(y, x, cos, sin, direction);
-                    }
-                }
-            },
-        );
-    });
-    y
+    map_heads(
+        x,
+        angles,
+        #[inline(always)]
+        |y, x, (cos, sin), _| turn_head(y, x, cos, sin, direction),
+    )
 }
 
 /// Norms every head and turns it.
 pub(crate) fn turn_normed(x: &[f32], norm: HeadNorm<'_>, angles: Angles<'_>) -> Vec<f32> {
+    map_heads(
+        x,
+        angles,
+        #[inline(always)]
+        |y, x, (cos, sin), normed| {
+            row_forward(normed, x, norm.weight, row_scale(x, norm.epsilon));
+            turn_head(y, normed, cos, sin, 1.0);
+        },
+    )
+}
+
+/// Applies `f(y, x, angles, scratch)` to every head; all but the angles have a head's width.
+fn map_heads(
+    x: &[f32],
+    angles: Angles<'_>,
+    f: impl Fn(&mut [f32], &[f32], (&[f32], &[f32]), &mut [f32]) + Sync,
+) -> Vec<f32> {
     let (width, head) = (angles.width(), 2 * angles.half);
     let mut y = vec![0.0; x.len()];
     let chunks = y.par_chunks_mut(angles.rows() * width).zip(x.par_chunks(angles.rows() * width));
     chunks.enumerate().for_each(|(index, (y, x))| {
-        let mut normed = vec![0.0; head];
+        let mut scratch = vec![0.0; head];
         vectorised(
             #[inline(always)]
             || {
                 let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles.of_chunk(index));
-                for ((y, x), (cos, sin)) in rows {
+                for ((y, x), angles) in rows {
                     for (y, x) in y.chunks_exact_mut(head).zip(x.chunks_exact(head)) {
-                        let r = norm.scale(x);
-                        for ((normed, &x), &w) in normed.iter_mut().zip(x).zip(norm.weight) {
-                            *normed = x * r * w;
-                        }
-                        turn_head(y, &normed, cos, sin, 1.0);
+                        f(y, x, angles, &mut scratch);
                     }
                 }
             },
@@ -113,7 +109,6 @@ pub(crate) fn turn_normed_backward(
     let mut dx = vec![0.0; x.len()];
     let size = angles.rows() * width;
     let chunks = dx.par_chunks_mut(size).zip(x.par_chunks(size)).zip(dy.par_chunks(size)).enumerate();
-    // Collected in order and added in order: the sum does not depend on who was first.
     let parts: Vec<Vec<f32>> = chunks
         .map(|(index, ((dx, x), dy))| {
             let (mut d_weight, mut d_normed) = (vec![0.0; head], vec![0.0; head]);
@@ -125,7 +120,8 @@ pub(crate) fn turn_normed_backward(
                         let heads = dx.chunks_exact_mut(head).zip(x.chunks_exact(head)).zip(dy.chunks_exact(head));
                         for ((dx, x), dy) in heads {
                             turn_head(&mut d_normed, dy, cos, sin, -1.0);
-                            norm_head_backward(dx, x, &d_normed, norm, &mut d_weight);
+                            let r = row_scale(x, norm.epsilon);
+                            row_backward(dx, x, &d_normed, (norm.weight, r), &mut d_weight);
                         }
                     }
                 },
@@ -133,27 +129,7 @@ pub(crate) fn turn_normed_backward(
             d_weight
         })
         .collect();
-    let mut d_weight = vec![0.0; head];
-    for part in parts {
-        d_weight.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-    }
-    (dx, d_weight)
-}
-
-#[inline(always)]
-fn norm_head_backward(dx: &mut [f32], x: &[f32], d_normed: &[f32], norm: HeadNorm<'_>, d_weight: &mut [f32]) {
-    let r = norm.scale(x);
-    // dx holds w · ∂n until the head's mean is known.
-    for (((dx, d_weight), (&x, &d_normed)), &w) in
-        dx.iter_mut().zip(d_weight).zip(x.iter().zip(d_normed)).zip(norm.weight)
-    {
-        *dx = d_normed * w;
-        *d_weight += d_normed * x * r;
-    }
-    let mean = dot(dx, x) / x.len() as f32 * r * r;
-    for (dx, &x) in dx.iter_mut().zip(x) {
-        *dx = r * (*dx - x * mean);
-    }
+    (dx, sum_in_order(parts, head))
 }
 
 #[inline(always)]
