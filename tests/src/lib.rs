@@ -7,9 +7,9 @@ use burn::tensor::{Device, Tensor};
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
 use interfuse_kernels::WeightInit;
 use interfuse_mot::TrunkConfig;
+use interfuse_parameters::{HostTensors, export_weights};
 use interfuse_sequence::{Image, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceLayout};
 use interfuse_text_tower::TextTowerConfig;
-use interfuse_transfusion::weights::{HostTensors, export_weights};
 use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
 use ndarray::Array3;
 

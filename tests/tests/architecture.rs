@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A crate imports only crates of a lower level.
-const LEVELS: [(&str, usize); 13] = [
+const LEVELS: [(&str, usize); 14] = [
     ("interfuse-kernels", 0),
+    ("interfuse-parameters", 0),
     ("interfuse-sequence", 0),
-    ("interfuse-vae", 0),
     ("interfuse-text-tower", 1),
     ("interfuse-image-tower", 1),
     ("interfuse-mot", 1),
+    ("interfuse-vae", 1),
     ("interfuse-transfusion", 2),
     ("interfuse-data", 2),
     ("interfuse-sampling", 3),

@@ -7,11 +7,11 @@ use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use interfuse_image_tower::{NoiseKey, TimestepChoice, TimestepConditioning};
 use interfuse_kernels::{VisibleRanges, attention};
 use interfuse_mot::CacheUse;
+use interfuse_parameters::{HostTensors, import_weights};
 use interfuse_tests::*;
 use interfuse_trainer::OptimizerConfig;
 use interfuse_trainer::adamw::{AdamW, Update};
 use interfuse_trainer::gradients::FlatGradients;
-use interfuse_transfusion::weights::{HostTensors, import_weights};
 use interfuse_transfusion::{
     ModelConfig, Normaliser, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
 };
@@ -72,7 +72,7 @@ fn compute(config: &ModelConfig, device: &Device) -> Computed {
     let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), Normaliser::of(&batch));
     let of = |lane: usize| loss.modalities[lane].as_ref().expect("the lane has rows").sum.clone().into_scalar::<f32>();
     let (total, text, image) = (loss.total.clone().into_scalar::<f32>(), of(TEXT), of(IMAGE));
-    let mut flat = FlatGradients::of(&model, loss.total.backward());
+    let mut flat = FlatGradients::of(&model, loss.total.backward(), |_| None);
     let names: Vec<String> = flat.names().map(str::to_string).collect();
     let gradients = names
         .into_iter()
@@ -119,7 +119,7 @@ fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
                 let normaliser = Normaliser::of(&batch);
                 let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), normaliser);
                 let value = loss.total.clone().into_scalar::<f32>();
-                let gradients = FlatGradients::of(&model, loss.total.backward());
+                let gradients = FlatGradients::of(&model, loss.total.backward(), |_| None);
                 let update = Update { learning_rate: 3e-3, gradient_scale: 1.0 };
                 model = optimizer.step(model.clone(), gradients, &OptimizerConfig::default(), update);
                 value

@@ -6,9 +6,9 @@
 use burn::tensor::{Device, Tensor};
 use interfuse_image_tower::{NoiseKey, PredictionTarget, TimestepChoice, TimestepConditioning};
 use interfuse_mot::{CacheUse, NormPlacement};
+use interfuse_parameters::{HostTensors, import_weights};
 use interfuse_sequence::{PositionScheme, Sample};
 use interfuse_tests::*;
-use interfuse_transfusion::weights::{HostTensors, import_weights};
 use interfuse_transfusion::{
     HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
 };
@@ -239,7 +239,7 @@ fn gradients_reach_every_expert_with_rows_and_no_other() {
     let model = shaken(&config, 1, &device);
     let touched = |sequences: &[Vec<Sample>]| -> Vec<String> {
         let gradients = loss(&model, &batch(&config, sequences, &device)).total.backward();
-        let flat = interfuse_trainer::gradients::FlatGradients::of(&model, gradients);
+        let flat = interfuse_trainer::gradients::FlatGradients::of(&model, gradients, |_| None);
         let norms = flat.squared_norms().map(values).unwrap_or_default();
         flat.names().zip(norms).filter(|(_, norm)| *norm > 0.0).map(|(name, _)| name.to_string()).collect()
     };

@@ -8,11 +8,12 @@ use interfuse_data::{
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
 use interfuse_kernels::{WeightInit, with_definitions};
+use interfuse_parameters::{import_weights, read_tensors, write_tensors};
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
 use interfuse_sequence::{RowShape, SequenceLayout};
 use interfuse_tests::*;
+use interfuse_trainer::Learner as _;
 use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, Trainer, checkpoint};
-use interfuse_transfusion::weights::{import_weights, read_tensors, write_tensors};
 use interfuse_transfusion::{ModelConfig, ObjectiveConfig, TowerConfig, Transfusion};
 use interfuse_vae::CodecConfig;
 

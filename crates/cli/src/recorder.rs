@@ -143,7 +143,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-impl Observer for Recorder<'_> {
+impl Observer<Trainer> for Recorder<'_> {
     fn stepped(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<(), TrainError> {
         if let Some(complaint) = trainer.loader.take_complaint() {
             let cursor = trainer.loader.cursor();

@@ -1,7 +1,8 @@
 //! What can go wrong between a prompt and a picture.
 
 use interfuse_data::DataError;
-use interfuse_transfusion::{ConfigError, WeightsError};
+use interfuse_parameters::WeightsError;
+use interfuse_transfusion::ConfigError;
 use interfuse_vae::CodecError;
 use thiserror::Error;
 

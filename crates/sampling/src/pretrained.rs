@@ -12,7 +12,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use interfuse_data::{SpecialTokens, Tokenizer};
 use interfuse_kernels::WeightInit;
-use interfuse_transfusion::{ModelConfig, Transfusion, load_weights};
+use interfuse_parameters::load_weights;
+use interfuse_transfusion::{ModelConfig, Transfusion};
 use interfuse_vae::{Codec, CodecConfig, CodecError};
 use serde::{Deserialize, Serialize};
 

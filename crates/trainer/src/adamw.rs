@@ -1,15 +1,18 @@
 //! AdamW (Loshchilov and Hutter, 1711.05101, algorithm 2), with PyTorch's conventions.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use burn::module::Param;
-use burn::tensor::Tensor;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_kernels::{AdamWState, AdamWStep, adamw};
-use interfuse_transfusion::Transfusion;
-use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, map_parameters};
-use interfuse_transfusion::weights::replaced;
+use interfuse_parameters::{
+    HostTensor, HostTensors, ParameterInfo, ParameterMapper, map_parameters, parameters, read_tensors, replaced,
+    write_tensors,
+};
 
 use crate::config::OptimizerConfig;
+use crate::error::TrainError;
 use crate::gradients::FlatGradients;
 
 /// What the optimiser remembers.
@@ -41,14 +44,77 @@ pub struct Update {
 
 impl AdamW {
     /// Takes one step. A weight without a gradient stays as it is, and so do its moments.
-    pub fn step(
+    pub fn step<M: Module>(
         &mut self,
-        model: Transfusion,
+        model: M,
         gradients: FlatGradients,
         config: &OptimizerConfig,
         update: Update,
-    ) -> Transfusion {
+    ) -> M {
         map_parameters(model, &mut Step { moments: &mut self.moments, gradients, config, update })
+    }
+    /// In how many steps each weight took part.
+    pub fn steps(&self) -> BTreeMap<String, u64> {
+        self.moments.iter().map(|(name, moments)| (name.clone(), moments.steps)).collect()
+    }
+
+    /// Writes all moments.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let host = |tensor: &Tensor<1>| HostTensor {
+            shape: tensor.dims().to_vec(),
+            values: tensor.to_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default(),
+        };
+        let moments = self.moments.iter();
+        let tensors: HostTensors = moments
+            .flat_map(|(name, m)| {
+                [(format!("{name}.exp_avg"), host(&m.first)), (format!("{name}.exp_avg_sq"), host(&m.second))]
+            })
+            .collect();
+        Ok(write_tensors(&tensors, path)?)
+    }
+
+    /// Reads the moments of the weights that took part in `steps`.
+    ///
+    /// # Errors
+    /// When the file is torn, or its moments are not exactly those of these weights.
+    pub fn load(
+        model: &impl Module,
+        path: &Path,
+        steps: &BTreeMap<String, u64>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let foreign =
+            |expected: String, found: String| TrainError::Foreign { path: path.display().to_string(), expected, found };
+        let sizes: BTreeMap<String, usize> =
+            parameters(model).into_iter().map(|info| (info.name.clone(), info.count())).collect();
+        let mut tensors = read_tensors(path)?;
+        let mut moments = BTreeMap::new();
+        for (name, &steps) in steps {
+            let size = sizes.get(name).copied().unwrap_or_default();
+            let mut take = |kind: &str| -> Result<Tensor<1>, TrainError> {
+                let name = format!("{name}.{kind}");
+                match tensors.remove(&name) {
+                    Some(tensor) if tensor.shape == [size] => {
+                        Ok(Tensor::from_data(TensorData::new(tensor.values, tensor.shape), device))
+                    }
+                    other => {
+                        let found = other.map_or("none".into(), |tensor| format!("shape {:?}", tensor.shape));
+                        Err(foreign(format!("tensor {name} of shape [{size}]"), found))
+                    }
+                }
+            };
+            let (first, second) = (take("exp_avg")?, take("exp_avg_sq")?);
+            moments.insert(name.clone(), Moments { first, second, steps });
+        }
+        match tensors.keys().next() {
+            Some(spare) => {
+                Err(foreign("moments of the weights in state.json alone".into(), format!("{spare} as well")))
+            }
+            None => Ok(Self { moments }),
+        }
     }
 }
 

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use interfuse_kernels::moving_average;
-use interfuse_transfusion::Transfusion;
-use interfuse_transfusion::parameters::{
-    ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters,
-};
+use interfuse_parameters::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 
 /// The average of every weight, flattened, by name.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +16,7 @@ pub struct Ema {
 
 impl Ema {
     /// Starts at the model's weights.
-    pub fn new(model: &Transfusion) -> Self {
+    pub fn new(model: &impl Module) -> Self {
         struct Copy(BTreeMap<String, Tensor<1>>);
         impl ParameterVisitor for Copy {
             fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
@@ -33,7 +30,7 @@ impl Ema {
 
     /// `average ← decay · average + (1 − decay) · weight` after step `step` (from 0). Early on the decay is smaller,
     /// `(1 + step) / (10 + step)`, so that the first weights are soon forgotten.
-    pub fn update(&mut self, model: &Transfusion, decay: f64, step: u64) {
+    pub fn update(&mut self, model: &impl Module, decay: f64, step: u64) {
         struct Average<'a> {
             averages: &'a mut BTreeMap<String, Tensor<1>>,
             decay: f64,
@@ -53,7 +50,7 @@ impl Ema {
     }
 
     /// A model with the averages as its weights, off the gradient tape.
-    pub fn model(&self, model: &Transfusion) -> Transfusion {
+    pub fn model<M: Module>(&self, model: &M) -> M {
         struct Replace<'a>(&'a BTreeMap<String, Tensor<1>>);
         impl ParameterMapper for Replace<'_> {
             fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {

@@ -1,8 +1,9 @@
 //! Why training could not start or go on.
 
 use interfuse_data::DataError;
+use interfuse_parameters::WeightsError;
 use interfuse_sampling::SamplingError;
-use interfuse_transfusion::{ConfigError, WeightsError};
+use interfuse_transfusion::ConfigError;
 use thiserror::Error;
 
 /// Any failure of this crate.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::tensor::{Gradients, Tensor};
 use interfuse_kernels::{accumulate, squared_norm};
-use interfuse_transfusion::Transfusion;
-use interfuse_transfusion::parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
+use interfuse_parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
 
 /// The gradient of every weight that took part, flattened, by the weight's name. A weight whose expert had no row is not
 /// there.
@@ -17,16 +16,16 @@ pub struct FlatGradients {
 
 #[derive(Debug)]
 struct FlatGradient {
-    /// The expert that owns the weight, if it lies in the trunk.
-    expert: Option<usize>,
+    /// The group whose norm the weight is part of, if any.
+    group: Option<usize>,
     values: Tensor<1>,
 }
 
 impl FlatGradients {
-    /// The gradients of one micro-batch.
-    pub fn of(model: &Transfusion, gradients: Gradients) -> Self {
+    /// The gradients of one micro-batch. `group` says of which group's norm a weight is part, such as its expert's.
+    pub fn of(model: &impl Module, gradients: Gradients, group: impl Fn(&ParameterInfo) -> Option<usize>) -> Self {
         let mut all = Self::default();
-        visit_parameters(model, &mut Collect { gradients, all: &mut all });
+        visit_parameters(model, &mut Collect { gradients, group, all: &mut all });
         all
     }
 
@@ -57,16 +56,16 @@ impl FlatGradients {
         (!norms.is_empty()).then(|| Tensor::cat(norms, 0))
     }
 
-    /// Adds up what [`Self::squared_norms`] gave: the norm of each of `experts`, and the norm of all.
-    pub fn norms(&self, squared: &[f32], experts: usize) -> (Vec<f64>, f64) {
-        let (mut by_expert, mut total) = (vec![0.0; experts], 0.0);
+    /// Adds up what [`Self::squared_norms`] gave: the norm of each of `groups`, and the norm of all.
+    pub fn norms(&self, squared: &[f32], groups: usize) -> (Vec<f64>, f64) {
+        let (mut by_group, mut total) = (vec![0.0; groups], 0.0);
         for (gradient, &squared) in self.by_name.values().zip(squared) {
             total += f64::from(squared);
-            if let Some(sum) = gradient.expert.and_then(|expert| by_expert.get_mut(expert)) {
+            if let Some(sum) = gradient.group.and_then(|group| by_group.get_mut(group)) {
                 *sum += f64::from(squared);
             }
         }
-        (by_expert.into_iter().map(f64::sqrt).collect(), f64::sqrt(total))
+        (by_group.into_iter().map(f64::sqrt).collect(), f64::sqrt(total))
     }
 
     /// Takes the gradient of a weight.
@@ -85,15 +84,16 @@ pub fn clip_scale(norm: f64, max_norm: f64) -> f64 {
     if norm > max_norm { max_norm / norm } else { 1.0 }
 }
 
-struct Collect<'a> {
+struct Collect<'a, G> {
     gradients: Gradients,
+    group: G,
     all: &'a mut FlatGradients,
 }
 
-impl ParameterVisitor for Collect<'_> {
+impl<G: Fn(&ParameterInfo) -> Option<usize>> ParameterVisitor for Collect<'_, G> {
     fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
         let Some(gradient) = param.val().grad_remove(&mut self.gradients) else { return };
-        let gradient = FlatGradient { expert: info.expert(), values: gradient.reshape([info.count()]) };
+        let gradient = FlatGradient { group: (self.group)(info), values: gradient.reshape([info.count()]) };
         self.all.by_name.insert(info.name.clone(), gradient);
     }
 }

@@ -9,10 +9,12 @@
 //! | the moving average of the weights | [`ema`] |
 //! | held-out losses | [`held_out`] |
 //! | saving and resuming | [`checkpoint`] |
+//! | folders that are whole or not there | [`durable`] |
 
 pub mod adamw;
 pub mod checkpoint;
 pub mod config;
+pub mod durable;
 pub mod ema;
 pub mod error;
 pub mod gradients;
@@ -24,5 +26,5 @@ pub mod trainer;
 pub use config::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig};
 pub use error::TrainError;
 pub use held_out::{HeldOut, HeldOutReport};
-pub use schedule::{Due, Observer, Outcome, run};
+pub use schedule::{Due, Learner, Observer, Outcome, run};
 pub use trainer::{ModalityReport, Setup, StepReport, Trainer};

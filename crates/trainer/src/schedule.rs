@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::IntervalConfig;
 use crate::error::TrainError;
-use crate::trainer::{StepReport, Trainer};
 
 /// What may be due between two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,19 +16,40 @@ pub enum Due {
     Checkpoint,
 }
 
+/// Something that is trained step by step: a hybrid model, an autoencoder.
+pub trait Learner {
+    /// What a step tells of itself.
+    type Report;
+
+    /// Steps taken.
+    fn steps_taken(&self) -> u64;
+
+    /// Steps of the whole run.
+    fn steps(&self) -> u64;
+
+    /// Whether the latest step came out as no number, so that the weights should not be kept.
+    fn is_spoilt(&self) -> bool;
+
+    /// Takes one optimiser step.
+    ///
+    /// # Errors
+    /// When the data runs dry, or too many steps in a row are skipped.
+    fn step(&mut self) -> Result<Self::Report, TrainError>;
+}
+
 /// Listens to the loop and does what is due; knows files and terminals, which the loop does not.
-pub trait Observer {
+pub trait Observer<L: Learner> {
     /// A step was taken.
     ///
     /// # Errors
     /// Ends the run.
-    fn stepped(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<(), TrainError>;
+    fn stepped(&mut self, learner: &mut L, report: &L::Report) -> Result<(), TrainError>;
 
     /// Something is due.
     ///
     /// # Errors
     /// Ends the run.
-    fn due(&mut self, trainer: &Trainer, what: Due) -> Result<(), TrainError>;
+    fn due(&mut self, learner: &L, what: Due) -> Result<(), TrainError>;
 }
 
 /// How a run ended.
@@ -45,25 +65,26 @@ pub enum Outcome {
 ///
 /// # Errors
 /// When a step or the observer fails. What was saved before stays.
-pub fn run(
-    trainer: &mut Trainer,
+pub fn run<L: Learner>(
+    learner: &mut L,
     intervals: &IntervalConfig,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Observer<L>,
     stop: &AtomicBool,
 ) -> Result<Outcome, TrainError> {
-    let started_at = trainer.step;
+    let started_at = learner.steps_taken();
     loop {
-        let finished = trainer.step >= trainer.setup.train.steps;
+        let step = learner.steps_taken();
+        let finished = step >= learner.steps();
         let stopped = stop.load(Ordering::Relaxed);
-        if trainer.step > started_at {
+        if step > started_at {
             for what in [Due::HeldOut, Due::Preview, Due::Checkpoint] {
                 // Weights that give no numbers must not push a good checkpoint out of those that are kept.
-                let spoilt = trainer.skipped_in_a_row > 0 && !finished && !stopped;
+                let spoilt = learner.is_spoilt() && !finished && !stopped;
                 if what == Due::Checkpoint && spoilt {
                     continue;
                 }
-                if is_due(what, trainer.step, intervals, finished, stopped) {
-                    observer.due(trainer, what)?;
+                if is_due(what, step, intervals, finished, stopped) {
+                    observer.due(learner, what)?;
                 }
             }
         }
@@ -73,8 +94,8 @@ pub fn run(
         if stopped {
             return Ok(Outcome::Stopped);
         }
-        let report = trainer.step()?;
-        observer.stepped(trainer, &report)?;
+        let report = learner.step()?;
+        observer.stepped(learner, &report)?;
     }
 }
 

@@ -8,9 +8,9 @@ use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::Workers;
 use interfuse_mot::CacheUse;
+use interfuse_parameters::{ParameterInfo, ParameterMapper, map_parameters, replaced};
 use interfuse_sequence::Objective;
-use interfuse_transfusion::parameters::{ParameterInfo, ParameterMapper, map_parameters};
-use interfuse_transfusion::weights::replaced;
+use interfuse_transfusion::ownership::expert_of;
 use interfuse_transfusion::{
     FlopsPerToken, HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
 };
@@ -22,6 +22,7 @@ use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::gradients::{FlatGradients, clip_scale};
 use crate::learning_rate::learning_rate;
+use crate::schedule::Learner;
 
 /// What a run is made of.
 pub struct Setup {
@@ -125,42 +126,6 @@ impl Trainer {
         self.model.valid()
     }
 
-    /// Takes one optimiser step: data → forward → backward → accumulate → clip → AdamW → moving average.
-    ///
-    /// A loss or gradient that is not finite skips the update and is counted.
-    ///
-    /// # Errors
-    /// When the data runs dry, or too many steps in a row are skipped.
-    pub fn step(&mut self) -> Result<StepReport, TrainError> {
-        let started = Instant::now();
-        let batches = self.next_batches()?;
-        let computed = self.compute_and_prepare(&batches);
-        let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
-        let mut report = self.measure(&computed, rate);
-        report.skipped = culprit(&report);
-        match &report.skipped {
-            None => {
-                self.update(computed.gradients, rate, report.gradient_norm);
-                self.skipped_in_a_row = 0;
-            }
-            Some(_) => {
-                self.skipped += 1;
-                self.skipped_in_a_row += 1;
-            }
-        }
-        self.step += 1;
-        report.step = self.step;
-        report.seconds = started.elapsed().as_secs_f64();
-        match &report.skipped {
-            Some(culprit) if self.skipped_in_a_row >= self.setup.train.most_bad_steps => Err(TrainError::NotFinite {
-                step: self.step,
-                culprit: culprit.clone(),
-                in_a_row: self.skipped_in_a_row,
-            }),
-            _ => Ok(report),
-        }
-    }
-
     fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
         let key = NoiseKey { seed: self.setup.seed, step: self.step };
         let device = self.setup.device.clone().autodiff();
@@ -255,6 +220,58 @@ impl Trainer {
     }
 }
 
+impl Learner for Trainer {
+    type Report = StepReport;
+
+    fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    fn steps(&self) -> u64 {
+        self.setup.train.steps
+    }
+
+    fn is_spoilt(&self) -> bool {
+        self.skipped_in_a_row > 0
+    }
+
+    /// Takes one optimiser step: data → forward → backward → accumulate → clip → AdamW → moving average.
+    ///
+    /// A loss or gradient that is not finite skips the update and is counted.
+    ///
+    /// # Errors
+    /// When the data runs dry, or too many steps in a row are skipped.
+    fn step(&mut self) -> Result<StepReport, TrainError> {
+        let started = Instant::now();
+        let batches = self.next_batches()?;
+        let computed = self.compute_and_prepare(&batches);
+        let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
+        let mut report = self.measure(&computed, rate);
+        report.skipped = culprit(&report);
+        match &report.skipped {
+            None => {
+                self.update(computed.gradients, rate, report.gradient_norm);
+                self.skipped_in_a_row = 0;
+            }
+            Some(_) => {
+                self.skipped += 1;
+                self.skipped_in_a_row += 1;
+            }
+        }
+        self.step += 1;
+        report.step = self.step;
+        report.seconds = started.elapsed().as_secs_f64();
+        match &report.skipped {
+            Some(culprit) if self.skipped_in_a_row >= self.setup.train.most_bad_steps => Err(TrainError::NotFinite {
+                step: self.step,
+                culprit: culprit.clone(),
+                in_a_row: self.skipped_in_a_row,
+            }),
+            _ => Ok(report),
+        }
+    }
+}
+
 fn compute(model: &Transfusion, workers: &Workers, objective: &ObjectiveConfig, batches: &[TrainBatch]) -> Computed {
     let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
     let pass = |batch: &TrainBatch| forward_backward(model, batch, objective, normaliser);
@@ -277,7 +294,7 @@ fn forward_backward(
     let model = on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let loss = hybrid_loss(&model, &predictions, batch, objective, normaliser);
-    let gradients = FlatGradients::of(&model, loss.total.backward());
+    let gradients = FlatGradients::of(&model, loss.total.backward(), expert_of);
     (gradients, loss.detached())
 }
 

@@ -3,11 +3,12 @@
 //! *Stored* parameters are all there are. *Activated* parameters are those that one row meets: its own expert and its own
 //! tower. A Mixture-of-Transformers stores as many trunks as it has experts and activates one.
 
+use interfuse_parameters::{ParameterInfo, parameters};
 use serde::Serialize;
 
 use crate::config::{ModelConfig, TowerConfig};
 use crate::model::Transfusion;
-use crate::parameters::{ParameterInfo, parameters};
+use crate::ownership::{expert_of, in_trunk, tower_of};
 
 /// How many parameters a model has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,11 +32,11 @@ impl ParameterCounts {
         };
         Self {
             stored: sum(&|_| true),
-            trunk: sum(&|parameter| parameter.in_trunk()),
+            trunk: sum(&in_trunk),
             experts: (0..model.trunk.final_norms.len())
-                .map(|expert| sum(&|parameter| parameter.expert() == Some(expert)))
+                .map(|expert| sum(&|parameter| expert_of(parameter) == Some(expert)))
                 .collect(),
-            towers: (0..model.towers.len()).map(|lane| sum(&|parameter| parameter.tower() == Some(lane))).collect(),
+            towers: (0..model.towers.len()).map(|lane| sum(&|parameter| tower_of(parameter) == Some(lane))).collect(),
         }
     }
 

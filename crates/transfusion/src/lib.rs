@@ -5,21 +5,18 @@
 //! | the model: embed, trunk, heads | [`model`] |
 //! | the loss: next token + λ · denoising | [`objective`] |
 //! | settings of both | [`config`] |
-//! | which weights decay, which expert owns them | [`parameters`] |
+//! | which expert or tower owns a weight | [`ownership`] |
 //! | exact counts of parameters and FLOPs | [`counts`] |
-//! | weights in a file | [`weights`] |
 
 pub mod config;
 pub mod counts;
 pub mod input;
 pub mod model;
 pub mod objective;
-pub mod parameters;
-pub mod weights;
+pub mod ownership;
 
 pub use config::{ConfigError, ModelConfig, TowerConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};
 pub use input::{LaneInput, ModelInput, TrainBatch};
 pub use model::{LanePrediction, Predictions, Tower, Transfusion};
 pub use objective::{HybridLoss, ImageAveraging, ModalityLoss, Normaliser, ObjectiveConfig, hybrid_loss};
-pub use weights::{WeightsError, load_weights, save_weights};

@@ -9,6 +9,7 @@ use interfuse_data::LoaderCursor;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
 use interfuse_sampling::{Session, prompt_ids};
+use interfuse_trainer::Learner as _;
 use interfuse_transfusion::{LaneInput, ParameterCounts, TrainBatch};
 
 use crate::args::BenchArgs;

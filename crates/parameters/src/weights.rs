@@ -1,64 +1,20 @@
-//! Weights in a `safetensors` file, in PyTorch's layout: the matrix of a linear map is `[d_out, d_in]`.
+//! The weights of a model as tensors by name, and back. A matrix of a linear map is `[d_out, d_in]`, as in PyTorch.
 //!
 //! A load is all or nothing: a missing, spare or misshapen tensor is an error that lists them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Param, ParamId};
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use thiserror::Error;
 
-use crate::model::Transfusion;
-use crate::parameters::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
-
-/// Why weights could not be read or written.
-#[derive(Debug, Error)]
-pub enum WeightsError {
-    /// The file cannot be read or written.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The file is no safetensors file, or a torn one.
-    #[error("{path}: expected a whole safetensors file, found: {reason}")]
-    Format {
-        /// The file.
-        path: String,
-        /// What the reader says.
-        reason: String,
-    },
-    /// The file is of another model.
-    #[error("{path}: these are not the weights of this model{differences}")]
-    Mismatch {
-        /// The file.
-        path: String,
-        /// What differs, a line each.
-        differences: String,
-    },
-}
-
-/// A named tensor on the host, in the file's layout.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostTensor {
-    /// Sizes.
-    pub shape: Vec<usize>,
-    /// Row by row.
-    pub values: Vec<f32>,
-}
-
-/// Tensors by name.
-pub type HostTensors = BTreeMap<String, HostTensor>;
+use crate::files::{HostTensor, HostTensors, WeightsError, read_tensors, write_tensors};
+use crate::walk::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 
 /// Writes all weights.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save_weights(model: &Transfusion, path: &Path) -> Result<(), WeightsError> {
+pub fn save_weights(model: &impl Module, path: &Path) -> Result<(), WeightsError> {
     write_tensors(&export_weights(model), path)
 }
 
@@ -66,12 +22,12 @@ pub fn save_weights(model: &Transfusion, path: &Path) -> Result<(), WeightsError
 ///
 /// # Errors
 /// When the file cannot be read or is not of this model.
-pub fn load_weights(model: Transfusion, path: &Path) -> Result<Transfusion, WeightsError> {
+pub fn load_weights<M: Module>(model: M, path: &Path) -> Result<M, WeightsError> {
     import_weights(model, read_tensors(path)?, path)
 }
 
 /// All weights on the host, in the file's layout.
-pub fn export_weights(model: &Transfusion) -> HostTensors {
+pub fn export_weights(model: &impl Module) -> HostTensors {
     struct Export(HostTensors);
     impl ParameterVisitor for Export {
         fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
@@ -117,8 +73,8 @@ pub fn file_shape(info: &ParameterInfo) -> Vec<usize> {
 ///
 /// # Errors
 /// When names or shapes differ; `path` is for the message.
-pub fn import_weights(model: Transfusion, tensors: HostTensors, path: &Path) -> Result<Transfusion, WeightsError> {
-    check_names(&crate::parameters::parameters(&model), &tensors, path)?;
+pub fn import_weights<M: Module>(model: M, tensors: HostTensors, path: &Path) -> Result<M, WeightsError> {
+    check_names(&parameters(&model), &tensors, path)?;
     struct Import(HostTensors);
     impl ParameterMapper for Import {
         fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
@@ -171,48 +127,4 @@ pub fn check_names(expected: &[ParameterInfo], found: &HostTensors, path: &Path)
     }
     let differences = lines.iter().map(|line| format!("\n  {line}")).collect();
     Err(WeightsError::Mismatch { path: path.display().to_string(), differences })
-}
-
-/// Reads all tensors of a file as `f32`.
-///
-/// # Errors
-/// When the file cannot be read, or holds another type of number.
-pub fn read_tensors(path: &Path) -> Result<HostTensors, WeightsError> {
-    let name = || path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: name(), source })?;
-    let format = |reason: String| WeightsError::Format { path: name(), reason };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
-    let mut tensors = HostTensors::new();
-    for (tensor_name, view) in file.tensors() {
-        if view.dtype() != Dtype::F32 {
-            return Err(format(format!("tensor {tensor_name} of type {:?}, expected F32", view.dtype())));
-        }
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        tensors.insert(tensor_name, HostTensor { shape: view.shape().to_vec(), values });
-    }
-    Ok(tensors)
-}
-
-/// Writes tensors and waits until they are on the disk.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_tensors(tensors: &HostTensors, path: &Path) -> Result<(), WeightsError> {
-    let io = |source| WeightsError::Io { path: path.display().to_string(), source };
-    let bytes: Vec<(&String, &HostTensor, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, tensor, tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect()))
-        .collect();
-    let mut views = Vec::with_capacity(bytes.len());
-    for (name, tensor, bytes) in &bytes {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
-            .map_err(|error| WeightsError::Format { path: path.display().to_string(), reason: error.to_string() })?;
-        views.push((name.as_str(), view));
-    }
-    let metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
-    let file = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| WeightsError::Format { path: path.display().to_string(), reason: error.to_string() })?;
-    let mut out = std::fs::File::create(path).map_err(io)?;
-    std::io::Write::write_all(&mut out, &file).map_err(io)?;
-    out.sync_all().map_err(io)
 }

@@ -1,9 +1,7 @@
-//! The model's weights as a flat list of named tensors: what an optimiser, a checkpoint and a count walk over.
+//! A model's weights as a flat list of named tensors: what an optimiser, a checkpoint and a count walk over.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
-
-use crate::model::Transfusion;
 
 /// What is known of a weight besides its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +12,7 @@ pub struct ParameterInfo {
     pub id: ParamId,
     /// Sizes, as the module holds them.
     pub shape: Vec<usize>,
-    /// Whether it is the matrix of a linear map, which PyTorch stores transposed.
+    /// Whether it is the matrix `[d_in, d_out]` of a struct named `Linear`, which PyTorch stores transposed.
     pub is_linear: bool,
 }
 
@@ -28,27 +26,10 @@ impl ParameterInfo {
     pub fn decays(&self) -> bool {
         self.shape.len() >= 2
     }
-
-    /// Whether it belongs to the trunk; otherwise it is part of an embedding or a head.
-    pub fn in_trunk(&self) -> bool {
-        self.name.starts_with("trunk.")
-    }
-
-    /// The expert that owns it, if it lies in the trunk.
-    pub fn expert(&self) -> Option<usize> {
-        let mut parts = self.name.split('.').skip_while(|part| *part != "experts" && *part != "final_norms");
-        parts.next()?;
-        parts.next()?.parse().ok()
-    }
-
-    /// The lane whose tower owns it, if it lies in a tower.
-    pub fn tower(&self) -> Option<usize> {
-        self.name.strip_prefix("towers.")?.split('.').next()?.parse().ok()
-    }
 }
 
 /// All weights, in the order in which the module holds them.
-pub fn parameters(model: &Transfusion) -> Vec<ParameterInfo> {
+pub fn parameters(model: &impl Module) -> Vec<ParameterInfo> {
     struct List(Vec<ParameterInfo>);
     impl ParameterVisitor for List {
         fn visit<const R: usize>(&mut self, info: &ParameterInfo, _: &Param<Tensor<R>>) {
@@ -73,12 +54,12 @@ pub trait ParameterMapper {
 }
 
 /// Walks over all weights.
-pub fn visit_parameters(model: &Transfusion, visitor: &mut impl ParameterVisitor) {
+pub fn visit_parameters(model: &impl Module, visitor: &mut impl ParameterVisitor) {
     model.visit(&mut Walk { path: Path::default(), inner: visitor });
 }
 
 /// Makes a model of other weights.
-pub fn map_parameters(model: Transfusion, mapper: &mut impl ParameterMapper) -> Transfusion {
+pub fn map_parameters<M: Module>(model: M, mapper: &mut impl ParameterMapper) -> M {
     model.map(&mut Walk { path: Path::default(), inner: mapper })
 }
 
@@ -137,7 +118,7 @@ struct Path {
 
 struct PathPart {
     name: String,
-    /// Whether the part is a field of [`interfuse_kernels::Linear`].
+    /// Whether the part is a field of a struct named `Linear`.
     in_linear: bool,
     /// Whether the part is the variant of an enum, which is no part of a weight's name.
     is_variant: bool,

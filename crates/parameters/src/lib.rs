@@ -1,0 +1,15 @@
+//! The weights of any model by name: walked over, saved, and loaded whole or not at all.
+//!
+//! | what | where |
+//! |---|---|
+//! | every weight with its name and shape | [`walk`] |
+//! | weights in a file, in PyTorch's layout | [`weights`] |
+//! | `safetensors` and PyTorch's pickled files | [`files`] |
+
+pub mod files;
+pub mod walk;
+pub mod weights;
+
+pub use files::{HostTensor, HostTensors, WeightsError, read_tensors, write_tensors};
+pub use walk::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
+pub use weights::{export_weights, import_weights, load_weights, replaced, save_weights};
