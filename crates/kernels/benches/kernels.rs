@@ -98,7 +98,7 @@ fn scores(criterion: &mut Criterion) {
 /// Convolutions of a VAE's decoder: 3 × 3, 64 → 64 channels, on pictures of 32 × 32.
 fn convolution(criterion: &mut Criterion) {
     let (x, weight) = (wave([BATCH, 64, 32, 32]), wave([64, 64, 3, 3]));
-    let steps = ConvSteps { stride: 1, padding: 1 };
+    let steps = ConvSteps::new(1, 1);
     let fused = || both_ways(|| conv2d::conv2d(x.clone(), weight.clone(), None, steps));
     let plain = || both_ways(|| conv2d::definition(x.clone(), weight.clone(), None, steps));
     compare(&mut criterion.benchmark_group("conv2d"), fused, plain);

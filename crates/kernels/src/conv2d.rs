@@ -4,24 +4,36 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::ops::{ConvOptions, PadMode};
 
 use crate::cpu::{CpuKernels, runs_here};
 
-/// How the kernel moves over the picture; the same along both axes.
+/// How the kernel moves over the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvSteps {
-    /// Pixels between two places of the kernel, at least 1.
+    /// Pixels between two places of the kernel along both axes, at least 1.
     pub stride: usize,
-    /// Zeros around the picture.
-    pub padding: usize,
+    /// Zeros around the picture, `[[above, below], [left, right]]`.
+    pub padding: [[usize; 2]; 2],
+}
+
+impl ConvSteps {
+    /// As many zeros on every side.
+    pub fn new(stride: usize, padding: usize) -> Self {
+        Self { stride, padding: [[padding; 2]; 2] }
+    }
+
+    /// Places of a kernel of `kernel` pixels along an axis of `length` pixels.
+    pub(crate) fn places(&self, axis: usize, length: usize, kernel: usize) -> usize {
+        (length + self.padding[axis].iter().sum::<usize>() - kernel) / self.stride + 1
+    }
 }
 
 /// Convolution (cross-correlation, as in PyTorch) of a picture with `O` kernels.
 ///
 /// # Shapes
 /// - `x`: `[B, I, H, W]`, `weight`: `[O, I, h, w]`, `bias`: `[O]`
-/// - returns `[B, O, (H + 2 padding − h) / stride + 1, (W + 2 padding − w) / stride + 1]`
+/// - returns `[B, O, (H + above + below − h) / stride + 1, (W + left + right − w) / stride + 1]`
 ///
 /// # Panics
 /// When the kernel is larger than the padded picture, or the channels do not fit.
@@ -32,8 +44,9 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: C
     let [_, inputs, height, width] = x.dims();
     let [outputs, expected, kernel_height, kernel_width] = weight.dims();
     assert_eq!(inputs, expected, "the weight is for another number of channels");
+    let [vertical, horizontal] = steps.padding.map(|sides| sides.iter().sum::<usize>());
     assert!(
-        height + 2 * steps.padding >= kernel_height && width + 2 * steps.padding >= kernel_width,
+        height + vertical >= kernel_height && width + horizontal >= kernel_width,
         "the kernel is larger than the padded picture"
     );
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
@@ -43,8 +56,12 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: C
 
 /// [`conv2d`] as Burn has it.
 pub fn definition(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
-    let ConvSteps { stride, padding } = steps;
-    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+    let ConvSteps { stride, padding: [[above, below], [left, right]] } = steps;
+    // Burn pads both sides alike; what one side has more is laid on before.
+    let (vertical, horizontal) = (above.min(below), left.min(right));
+    let spare = [(above - vertical, below - vertical), (left - horizontal, right - horizontal)];
+    let x = if spare == [(0, 0); 2] { x } else { x.pad(spare, PadMode::Constant(0.0)) };
+    let options = ConvOptions::new([stride; 2], [vertical, horizontal], [1; 2], 1);
     burn::tensor::module::conv2d(x, weight, bias, options)
 }
 
@@ -59,7 +76,7 @@ mod tests {
         let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]], &device);
         let ones = Tensor::<4>::ones([1, 1, 3, 3], &device);
         let bias = Tensor::<1>::from_floats([0.5], &device);
-        let y = conv2d(x, ones, Some(bias), ConvSteps { stride: 2, padding: 1 });
+        let y = conv2d(x, ones, Some(bias), ConvSteps::new(2, 1));
         assert_eq!(y.dims(), [1, 1, 2, 2]);
         assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [12.5, 16.5, 24.5, 28.5]);
     }

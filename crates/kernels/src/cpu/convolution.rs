@@ -26,7 +26,8 @@ pub(crate) struct Geometry {
     pub(crate) input: [usize; 2],
     pub(crate) output: [usize; 2],
     pub(crate) stride: usize,
-    pub(crate) padding: usize,
+    /// Zeros before the first pixel of each axis.
+    pub(crate) padding: [usize; 2],
 }
 
 impl Geometry {
@@ -36,7 +37,7 @@ impl Geometry {
 
     /// Where tap `tap` of the kernel at output position `out` reads along one axis, if that is inside the input.
     fn source(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
-        (out * self.stride + tap).checked_sub(self.padding).filter(|&place| place < self.input[axis])
+        (out * self.stride + tap).checked_sub(self.padding[axis]).filter(|&place| place < self.input[axis])
     }
 
     /// What every output position reads of the input `x`, `[I, H, W]`.
@@ -48,7 +49,7 @@ impl Geometry {
 
     /// Which output position reads input position `place` by tap `tap` along one axis, if any does.
     fn reader(&self, axis: usize, place: usize, tap: usize) -> Option<usize> {
-        let offset = (place + self.padding).checked_sub(tap)?;
+        let offset = (place + self.padding[axis]).checked_sub(tap)?;
         (offset % self.stride == 0).then_some(offset / self.stride).filter(|&out| out < self.output[axis])
     }
 }

@@ -176,16 +176,15 @@ pub(crate) fn head_norm(weight: &FlexTensor, epsilon: f64) -> HeadNorm<'_> {
 
 pub(crate) fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geometry {
     let (x, weight) = (shape(x), shape(weight));
-    let ConvSteps { stride, padding } = steps;
-    let places = |axis: usize| (x[2 + axis] + 2 * padding - weight[2 + axis]) / stride + 1;
+    let places = |axis: usize| steps.places(axis, x[2 + axis], weight[2 + axis]);
     Geometry {
         batch: x[0],
         channels: [x[1], weight[0]],
         kernel: [weight[2], weight[3]],
         input: [x[2], x[3]],
         output: [places(0), places(1)],
-        stride,
-        padding,
+        stride: steps.stride,
+        padding: steps.padding.map(|[before, _]| before),
     }
 }
 
