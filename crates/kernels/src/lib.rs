@@ -12,6 +12,7 @@
 //! | gated feed-forward activation | [`mod@swiglu`] |
 //! | softmax cross-entropy with z-loss | [`mod@cross_entropy`] |
 //! | convolution of pictures | [`mod@conv2d`] |
+//! | group norm, with SiLU behind it | [`mod@group_norm`] |
 //! | AdamW and the moving average of weights | [`optimizer`] |
 //! | batches side by side on the cores | [`workers`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
@@ -21,6 +22,7 @@ mod chunked;
 pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;
+pub mod group_norm;
 pub mod init;
 pub mod linear;
 pub mod optimizer;
@@ -33,6 +35,7 @@ pub use attention::{VisibleRanges, ranged_attention};
 pub use conv2d::{ConvSteps, conv2d};
 pub use cpu::with_definitions;
 pub use cross_entropy::{CrossEntropy, cross_entropy};
+pub use group_norm::{GroupNormSteps, group_norm};
 pub use init::WeightInit;
 pub use linear::Linear;
 pub use optimizer::{AdamWState, AdamWStep, accumulate, adamw, moving_average, squared_norm};

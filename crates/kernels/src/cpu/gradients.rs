@@ -13,15 +13,18 @@ use burn::backend::{Autodiff, AutodiffBackend, Flex};
 
 use super::array::{dense, shape, tensor, values};
 use super::attention::{self, Inputs, Outcome};
+use super::groups::{self, Kept, Moments};
 use super::ops::{
     CpuKernels, Scored, angles, attention_forward, conv2d_forward, conv2d_geometry, cross_entropy_forward, dimensions,
-    head_norm, linear_forward, norm_rotate_forward, rms_norm_forward, rotate_by, swiglu_forward,
+    group_norm_forward, groups_of, head_norm, linear_forward, norm_rotate_forward, rms_norm_forward, rotate_by,
+    swiglu_forward,
 };
 use super::product::{product, view};
 use super::spans::Spans;
 use super::update::Factors;
 use super::{convolution, gated, norm, scores, turn};
 use crate::conv2d::ConvSteps;
+use crate::group_norm::GroupNormSteps;
 
 /// The value of a node of the forward pass.
 fn recall(checkpointer: &mut Checkpointer, id: NodeId) -> FlexTensor {
@@ -174,6 +177,27 @@ impl Backward<Flex, 3> for Conv2dBackward {
 }
 
 #[derive(Debug)]
+struct GroupNormBackward;
+
+impl Backward<Flex, 3> for GroupNormBackward {
+    /// `x`, weight and bias, the moments of every group, and how the norm is taken.
+    type State = (NodeId, [FlexTensor; 2], Vec<Moments>, GroupNormSteps);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let nodes = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, [weight, bias], moments, steps) = ops.state;
+        let dy = dense(grads.consume::<Flex>(&ops.node));
+        let x = recall(checkpointer, x);
+        let kept = Kept { x: values(&x), weight: values(&weight), bias: values(&bias), moments: &moments };
+        let gradients = groups::backward(kept, values(&dy), groups_of(&x, steps));
+        let shapes = [shape(&x), shape(&weight), shape(&bias)];
+        for ((node, gradient), shape) in nodes.into_iter().zip(gradients).zip(shapes) {
+            register(grads, node, gradient, shape);
+        }
+    }
+}
+
+#[derive(Debug)]
 struct AttentionBackward;
 
 /// What attention keeps: linear in the rows.
@@ -311,6 +335,26 @@ impl<C: CheckpointStrategy> CpuKernels for Autodiff<Flex, C> {
             OpsKind::UnTracked(prep) => {
                 let [x, weight, bias] = [x, weight, bias].map(|x| x.into_primitive());
                 prep.finish(Flex::conv2d(x, weight, bias, steps))
+            }
+        }
+    }
+
+    fn group_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: GroupNormSteps,
+    ) -> FloatTensor<Self> {
+        match GroupNormBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let [x, weight, bias] = [x, weight, bias].map(|x| dense(x.into_primitive()));
+                let (y, moments) = group_norm_forward(&x, &weight, &bias, steps);
+                prep.finish((kept, [weight, bias], moments, steps), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weight, bias] = [x, weight, bias].map(|x| x.into_primitive());
+                prep.finish(Flex::group_norm(x, weight, bias, steps))
             }
         }
     }

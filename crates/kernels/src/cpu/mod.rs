@@ -9,6 +9,7 @@ pub(crate) mod attention;
 mod convolution;
 mod gated;
 mod gradients;
+mod groups;
 mod norm;
 mod ops;
 mod product;

@@ -10,10 +10,12 @@ use burn::backend::{Backend, Flex, backend_extension};
 use burn::tensor::DType;
 
 use crate::conv2d::ConvSteps;
+use crate::group_norm::GroupNormSteps;
 
 use super::array::{dense, shape, tensor, values, values_mut, whole};
 use super::attention::{self, Dimensions, Inputs};
 use super::convolution::{self, Geometry};
+use super::groups::{self, Groups, Moments};
 use super::product::{product, view};
 use super::spans::Spans;
 use super::turn::{self, Angles, HeadNorm};
@@ -58,6 +60,13 @@ pub(crate) trait CpuKernels: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         steps: ConvSteps,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::group_norm()`].
+    fn group_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: GroupNormSteps,
     ) -> FloatTensor<Self>;
     /// See [`crate::adamw`]; weight and moments in, weight and moments out.
     fn adamw(
@@ -104,6 +113,10 @@ impl CpuKernels for Flex {
 
     fn conv2d(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, steps: ConvSteps) -> FlexTensor {
         conv2d_forward(&dense(x), &dense(weight), &dense(bias), steps)
+    }
+
+    fn group_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, steps: GroupNormSteps) -> FlexTensor {
+        group_norm_forward(&dense(x), &dense(weight), &dense(bias), steps).0
     }
 
     fn adamw(
@@ -172,6 +185,22 @@ pub(crate) fn angles<'a>(x: &FlexTensor, [cos, sin]: [&'a FlexTensor; 2]) -> Ang
 
 pub(crate) fn head_norm(weight: &FlexTensor, epsilon: f64) -> HeadNorm<'_> {
     HeadNorm { weight: values(weight), epsilon: epsilon as f32 }
+}
+
+pub(crate) fn groups_of(x: &FlexTensor, steps: GroupNormSteps) -> Groups {
+    let x = shape(x);
+    let (plane, epsilon) = (x[2] * x[3], steps.epsilon as f32);
+    Groups { channels: x[1], groups: steps.groups, plane, epsilon, silu: steps.silu }
+}
+
+pub(crate) fn group_norm_forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    steps: GroupNormSteps,
+) -> (FlexTensor, Vec<Moments>) {
+    let (y, moments) = groups::forward(values(x), values(weight), values(bias), groups_of(x, steps));
+    (tensor(y, shape(x)), moments)
 }
 
 pub(crate) fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geometry {

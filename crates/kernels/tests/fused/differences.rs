@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
-use interfuse_kernels::{VisibleRanges, attention, cross_entropy, rms_norm, rope, swiglu};
+use interfuse_kernels::{GroupNormSteps, VisibleRanges, attention, cross_entropy, group_norm, rms_norm, rope, swiglu};
 
 use crate::probe::{Operation, ints, noise, run, weighted_sum};
 
@@ -57,6 +57,17 @@ fn of_cross_entropy() {
         Tensor::cat(vec![loss.next_token, loss.z], 0)
     };
     assert_gradients(&operation, &[noise(12, 4)]);
+}
+
+#[test]
+fn of_group_norm() {
+    for silu in [false, true] {
+        let steps = GroupNormSteps { groups: 2, epsilon: 1e-3, silu };
+        let operation = |x: Vec<Tensor<1>>| {
+            group_norm::definition(x[0].clone().reshape([2, 4, 1, 3]), x[1].clone(), x[2].clone(), steps).reshape([24])
+        };
+        assert_gradients(&operation, &[noise(24, 8), noise(4, 9), noise(4, 10)]);
+    }
 }
 
 #[test]

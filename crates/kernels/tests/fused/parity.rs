@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
-use interfuse_kernels::{ConvSteps, VisibleRanges, attention, conv2d, cross_entropy, linear, rms_norm, rope, swiglu};
+use interfuse_kernels::{
+    ConvSteps, GroupNormSteps, VisibleRanges, attention, conv2d, cross_entropy, group_norm, linear, rms_norm, rope,
+    swiglu,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -136,12 +139,30 @@ proptest! {
     }
 
     #[test]
+    fn group_norm_is_its_definition(
+        batch in 1usize..4, groups in 1usize..4, of_group in 1usize..4, size in (1usize..20, 1usize..20),
+        silu in any::<bool>(), seed in 0u64..1000, scale in 0.1f64..10.0,
+    ) {
+        let channels = groups * of_group;
+        let steps = GroupNormSteps { groups, epsilon: 1e-3, silu };
+        let count = batch * channels * size.0 * size.1;
+        let run = |norm: GroupNorm, x: Vec<Tensor<1>>| {
+            let pictures = x[0].clone().reshape([batch, channels, size.0, size.1]);
+            norm(pictures, x[1].clone(), x[2].clone(), steps).reshape([count])
+        };
+        let inputs = [scaled(count, seed, scale), noise(channels, seed + 1), noise(channels, seed + 2)];
+        assert_equal(&|x| run(group_norm::group_norm, x), &|x| run(group_norm::definition, x), &inputs, 1e-5);
+    }
+
+    #[test]
     fn attention_is_its_definition(layout in layouts(), group in 1usize..3, kv_heads in 1usize..3, half in 1usize..20, seed in 0u64..1000) {
         assert_attention(&layout, (group * kv_heads, kv_heads), 2 * half, seed);
     }
 }
 
 type NormTurn = fn(Tensor<4>, Tensor<1>, f64, &RopeTable) -> Tensor<4>;
+
+type GroupNorm = fn(Tensor<4>, Tensor<1>, Tensor<1>, GroupNormSteps) -> Tensor<4>;
 
 type Convolve = fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, ConvSteps) -> Tensor<4>;
 

@@ -1,0 +1,70 @@
+//! Group norm (Wu and He, 1803.08494), with SiLU behind it where a convolutional network has one.
+//!
+//! Dimensions: `B` batch, `C` channels, `G` groups, `H × W` picture.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use crate::cpu::{CpuKernels, runs_here};
+
+/// How a group norm is taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupNormSteps {
+    /// Groups of channels, a divisor of their number.
+    pub groups: usize,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Whether `x · σ(x)` follows.
+    pub silu: bool,
+}
+
+/// Every group of channels of a picture brought to mean 0 and variance 1, times `weight` plus `bias` by channel, and SiLU of
+/// that if asked for.
+///
+/// # Shapes
+/// - `x`: `[B, C, H, W]`, `weight`, `bias`: `[C]`; returns the shape of `x`
+///
+/// # Panics
+/// When the groups do not divide the channels.
+pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: GroupNormSteps) -> Tensor<4> {
+    let [_, channels, _, _] = x.dims();
+    assert!(channels.is_multiple_of(steps.groups), "{channels} channels in {} groups", steps.groups);
+    if !runs_here(&x) {
+        return definition(x, weight, bias, steps);
+    }
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CpuKernels>::group_norm(x, weight, bias, steps))
+}
+
+/// [`group_norm`] in Burn primitives.
+pub fn definition(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: GroupNormSteps) -> Tensor<4> {
+    let shape = x.dims();
+    let [batch, channels, height, width] = shape;
+    let grouped = x.reshape([batch, steps.groups, channels / steps.groups * height * width]);
+    let centred = grouped.clone() - grouped.mean_dim(2);
+    let variance = centred.clone().square().mean_dim(2);
+    let normed = (centred * variance.add_scalar(steps.epsilon).sqrt().recip()).reshape(shape);
+    let by_channel = |x: Tensor<1>| x.reshape([1, channels, 1, 1]);
+    let y = normed * by_channel(weight) + by_channel(bias);
+    if steps.silu { y.clone() * burn::tensor::activation::sigmoid(y) } else { y }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_group_comes_out_with_mean_0_and_variance_1_times_weight_plus_bias() {
+        let device = Device::flex();
+        let x = Tensor::<4>::from_floats([[[[1.0, 3.0]], [[5.0, 7.0]], [[2.0, 2.0]], [[2.0, 2.0]]]], &device);
+        let weight = Tensor::<1>::from_floats([1.0, 2.0, 1.0, 1.0], &device);
+        let bias = Tensor::<1>::from_floats([0.0, 0.0, 0.5, -0.5], &device);
+        let y = group_norm(x, weight, bias, GroupNormSteps { groups: 2, epsilon: 0.0001, silu: false });
+        let root = 5.0f32.sqrt();
+        let expected = [-3.0 / root, -1.0 / root, 2.0 / root, 6.0 / root, 0.5, 0.5, -0.5, -0.5];
+        for (found, expected) in y.into_data().try_to_vec::<f32>().unwrap().iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-4, "{found} against {expected}");
+        }
+    }
+}
