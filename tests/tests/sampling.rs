@@ -38,7 +38,7 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
             max_text_rows: 48,
             special_tokens: tokenizer.special(),
         },
-        codec: CodecConfig::Pixels.open(1).expect("the pixel codec"),
+        codec: CodecConfig::Pixels.open(1, &device).expect("the pixel codec"),
         tokenizer,
         device,
     }

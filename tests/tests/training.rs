@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use interfuse_data::{
-    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, Split, Tokenizer,
+    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, PictureLatents, Split,
+    Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
 use interfuse_kernels::{WeightInit, with_definitions};
@@ -94,7 +95,7 @@ impl Run {
         let parts = DocumentParts {
             source: interfuse_data::open(&data, Split::Train).expect("eight pictures"),
             tokenizer: self.tokenizer.clone(),
-            codec: CodecConfig::Pixels.open(3).expect("the pixel codec"),
+            latents: PictureLatents::Encoded(CodecConfig::Pixels.open(3, &device).expect("the pixel codec")),
         };
         let lanes = DocumentLanes { text: TEXT, image: IMAGE };
         let documents = Documents::new(parts, lanes, self.documents.clone(), 0.0, 1);

@@ -2,16 +2,22 @@
 //! here, once.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use burn::tensor::Device;
-use interfuse_data::{DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, Source, Split, Tokenizer};
+use interfuse_data::latent_cache::CacheKey;
+use interfuse_data::{
+    DocumentLanes, DocumentParts, Documents, LatentCache, Loader, LoaderCursor, PictureLatents, Source, Split,
+    Tokenizer,
+};
 use interfuse_kernels::WeightInit;
 use interfuse_sampling::ModelCard;
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE};
 use interfuse_sequence::{Objective, RowShape};
 use interfuse_trainer::{HeldOut, Setup, Trainer};
 use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
+use interfuse_vae::Codec;
 
 use crate::settings::Settings;
 
@@ -21,6 +27,9 @@ pub(crate) struct Plan {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) card: ModelCard,
     pub(crate) shape: RowShape,
+    /// Where the run computes.
+    pub(crate) device: Device,
+    pub(crate) codec: Arc<dyn Codec>,
     lanes: DocumentLanes,
 }
 
@@ -34,7 +43,8 @@ impl Plan {
         };
         let [height, width] = settings.data.image_size;
         let picture_shape = [settings.data.channels, height, width];
-        let codec = settings.codec.open(settings.data.channels)?;
+        let device = crate::device::open(&settings.run.device)?;
+        let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(picture_shape)?)?;
         let lane = |objective, name| {
             model.lane_of(objective).with_context(|| format!("model.modalities: expected one with objective `{name}`"))
@@ -43,7 +53,7 @@ impl Plan {
             text: lane(Objective::NextToken, "next_token")?,
             image: lane(Objective::Denoise, "denoise")?,
         };
-        let documents = documents(&settings, source, &tokenizer, lanes)?;
+        let documents = documents(&settings, (source, Split::Train), &tokenizer, &codec, lanes)?;
         let shape = row_shape(&settings, &model, &documents, lanes)?;
         let card = ModelCard {
             model_type: MODEL_TYPE.into(),
@@ -51,17 +61,17 @@ impl Plan {
             step: 0,
             max_text_rows: shape.capacity[lanes.text],
             model,
-            codec: settings.codec.clone(),
+            codec: settings.codec.pinned(codec.as_ref()),
             picture_shape,
             special_tokens: tokenizer.special(),
         };
-        Ok(Self { settings, tokenizer, card, shape, lanes })
+        Ok(Self { settings, tokenizer, card, shape, device, codec, lanes })
     }
 
     /// A stream of documents over a split.
     pub(crate) fn documents(&self, split: Split) -> anyhow::Result<Documents> {
         let source = interfuse_data::open(&self.settings.data, split)?;
-        documents(&self.settings, source, &self.tokenizer, self.lanes)
+        documents(&self.settings, (source, split), &self.tokenizer, &self.codec, self.lanes)
     }
 
     /// The training data, from a cursor on.
@@ -78,8 +88,8 @@ impl Plan {
     }
 
     /// A run at its beginning.
-    pub(crate) fn trainer(&self, device: &Device, cursor: LoaderCursor) -> anyhow::Result<Trainer> {
-        let settings = &self.settings;
+    pub(crate) fn trainer(&self, cursor: LoaderCursor) -> anyhow::Result<Trainer> {
+        let (settings, device) = (&self.settings, &self.device);
         let seed = settings.run.seed;
         let mut init = WeightInit::new(seed, &device.clone().autodiff());
         let model = Transfusion::new(&self.card.model, &mut init)?;
@@ -97,12 +107,22 @@ impl Plan {
 
 fn documents(
     settings: &Settings,
-    source: Box<dyn Source>,
+    (source, split): (Box<dyn Source>, Split),
     tokenizer: &Tokenizer,
+    codec: &Arc<dyn Codec>,
     lanes: DocumentLanes,
 ) -> anyhow::Result<Documents> {
-    let codec = settings.codec.open(settings.data.channels)?;
-    let parts = DocumentParts { source, tokenizer: tokenizer.clone(), codec };
+    let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
+    let latents = match cache {
+        // Held-out pictures are few and encoded when they are measured.
+        Some(folder) if split == Split::Train => {
+            let mirrored = settings.data.horizontal_flip > 0.0;
+            let key = CacheKey::new(source.as_ref(), codec.as_ref(), mirrored)?;
+            PictureLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key)?)
+        }
+        _ => PictureLatents::Encoded(Arc::clone(codec)),
+    };
+    let parts = DocumentParts { source, tokenizer: tokenizer.clone(), latents };
     Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
 }
 

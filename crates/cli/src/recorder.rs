@@ -185,7 +185,7 @@ pub(crate) fn pretrained(plan: &Plan, trainer: &Trainer) -> anyhow::Result<Pretr
         card: ModelCard { step: trainer.step, ..plan.card.clone() },
         model: trainer.ema_model(),
         tokenizer: plan.tokenizer.clone(),
-        codec: plan.settings.codec.open(plan.settings.data.channels)?,
+        codec: std::sync::Arc::clone(&plan.codec),
         device: trainer.setup.device.clone(),
     })
 }

@@ -12,7 +12,6 @@
 use std::sync::Arc;
 
 use interfuse_sequence::{Image, Sample, Segment};
-use interfuse_vae::Codec;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +19,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::latents::PictureLatents;
 use crate::source::Source;
 use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
@@ -70,7 +70,7 @@ pub struct DocumentLanes {
 pub struct Documents {
     source: Box<dyn Source>,
     tokenizer: Tokenizer,
-    codec: Box<dyn Codec>,
+    latents: PictureLatents,
     lanes: DocumentLanes,
     config: DocumentConfig,
     horizontal_flip: f64,
@@ -85,8 +85,8 @@ pub struct DocumentParts {
     pub source: Box<dyn Source>,
     /// Captions to ids.
     pub tokenizer: Tokenizer,
-    /// Pixels to latents.
-    pub codec: Box<dyn Codec>,
+    /// The latents of its pictures.
+    pub latents: PictureLatents,
 }
 
 impl Documents {
@@ -98,8 +98,8 @@ impl Documents {
         horizontal_flip: f64,
         seed: u64,
     ) -> Self {
-        let DocumentParts { source, tokenizer, codec } = parts;
-        Self { source, tokenizer, codec, lanes, config, horizontal_flip, seed, epoch: None }
+        let DocumentParts { source, tokenizer, latents } = parts;
+        Self { source, tokenizer, latents, lanes, config, horizontal_flip, seed, epoch: None }
     }
 
     /// The pictures and captions.
@@ -126,9 +126,9 @@ impl Documents {
         let mirrored = chance(self.horizontal_flip, &mut rng);
 
         let ids = if captioned { self.tokenizer.encode(caption)? } else { vec![] };
-        let picture = self.source.picture(index)?;
-        let picture = if mirrored { picture.flipped_horizontally() } else { picture };
-        let image = Image { x_0: self.latents(&picture)?, precedes_caption: image_first };
+        let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
+        let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, 2)));
+        let image = Image { x_0, precedes_caption: image_first };
         Ok(Sample { id: number, segments: self.segments(ids, image) })
     }
 
@@ -139,13 +139,15 @@ impl Documents {
         self.order_of(epoch)[place] as usize
     }
 
-    /// The caption-first document of a picture, without any random choice: what held-out losses are measured on.
+    /// The caption-first document of a picture, without any random choice: what held-out losses are measured on. Latents are
+    /// the posterior's means.
     ///
     /// # Errors
     /// When its picture or its caption is bad.
     pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
         let ids = self.tokenizer.encode(&self.source.captions(index)[0])?;
-        let image = Image { x_0: self.latents(&self.source.picture(index)?)?, precedes_caption: false };
+        let x_0 = Arc::new(self.latents.of(self.source.as_ref(), index, false)?.mean);
+        let image = Image { x_0, precedes_caption: false };
         Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
     }
 
@@ -161,13 +163,6 @@ impl Documents {
             }
         }
         Ok(longest + MARKERS)
-    }
-
-    fn latents(&self, picture: &crate::picture::Picture) -> Result<Arc<ndarray::Array3<f32>>, DataError> {
-        let latents = self.codec.encode(picture.to_unit_range());
-        latents
-            .map(Arc::new)
-            .map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
     }
 
     fn segments(&self, caption: Vec<u32>, image: Image) -> Vec<Segment> {
@@ -196,7 +191,7 @@ impl Documents {
 /// BOS, BOI, EOI and EOS.
 pub const MARKERS: usize = 4;
 
-/// The generator of a document (`stream` 0) or of an epoch's order (`stream` 1).
+/// The generator of a document (`stream` 0), of an epoch's order (1) or of a document's latents (2).
 fn generator(seed: u64, number: u64, stream: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (bytes, value) in key.chunks_exact_mut(8).zip([seed, number, stream, 0x646f_6375_6d65_6e74]) {

@@ -3,10 +3,12 @@
 //! Dimensions: `B` batch, `I` input channels, `O` output channels, `h × w` kernel, `H × W` picture.
 
 use burn::backend::Dispatch;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::ops::{ConvOptions, PadMode};
 
 use crate::cpu::{CpuKernels, runs_here};
+use crate::init::WeightInit;
 
 /// How the kernel moves over the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,37 @@ impl ConvSteps {
     /// Places of a kernel of `kernel` pixels along an axis of `length` pixels.
     pub(crate) fn places(&self, axis: usize, length: usize, kernel: usize) -> usize {
         (length + self.padding[axis].iter().sum::<usize>() - kernel) / self.stride + 1
+    }
+}
+
+/// A convolution with its weights.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[O, I, h, w]`
+    pub weight: Param<Tensor<4>>,
+    /// `[O]`
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    steps: ConvSteps,
+}
+
+impl Conv2d {
+    /// Square kernels with normal weights of variance `1 / fan-in` (LeCun) and zero biases.
+    pub fn new([inputs, outputs]: [usize; 2], kernel: usize, steps: ConvSteps, init: &mut WeightInit) -> Self {
+        let std = 1.0 / ((inputs * kernel * kernel) as f64).sqrt();
+        let weight = init.normal([outputs, inputs, kernel, kernel], std);
+        Self { weight, bias: Some(init.constant([outputs], 0.0)), steps }
+    }
+
+    /// An odd kernel over every pixel: the picture keeps its size.
+    pub fn same(channels: [usize; 2], kernel: usize, init: &mut WeightInit) -> Self {
+        Self::new(channels, kernel, ConvSteps::new(1, kernel / 2), init)
+    }
+
+    /// # Shapes
+    /// - `x`: `[B, I, H, W]`; returns as [`conv2d`]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.steps)
     }
 }
 

@@ -3,9 +3,11 @@
 //! Dimensions: `B` batch, `C` channels, `G` groups, `H × W` picture.
 
 use burn::backend::Dispatch;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::cpu::{CpuKernels, runs_here};
+use crate::init::WeightInit;
 
 /// How a group norm is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +18,30 @@ pub struct GroupNormSteps {
     pub epsilon: f64,
     /// Whether `x · σ(x)` follows.
     pub silu: bool,
+}
+
+/// A group norm with its weights.
+#[derive(Module, Debug)]
+pub struct GroupNorm {
+    /// `[C]`
+    pub weight: Param<Tensor<1>>,
+    /// `[C]`
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    steps: GroupNormSteps,
+}
+
+impl GroupNorm {
+    /// Weights 1 and biases 0.
+    pub fn new(channels: usize, steps: GroupNormSteps, init: &mut WeightInit) -> Self {
+        Self { weight: init.constant([channels], 1.0), bias: init.constant([channels], 0.0), steps }
+    }
+
+    /// # Shapes
+    /// - `x`: `[B, C, H, W]`; returns the same
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        group_norm(x, self.weight.val(), self.bias.val(), self.steps)
+    }
 }
 
 /// Every group of channels of a picture brought to mean 0 and variance 1, times `weight` plus `bias` by channel, and SiLU of

@@ -32,10 +32,10 @@ pub mod swiglu;
 pub mod workers;
 
 pub use attention::{VisibleRanges, ranged_attention};
-pub use conv2d::{ConvSteps, conv2d};
+pub use conv2d::{Conv2d, ConvSteps, conv2d};
 pub use cpu::with_definitions;
 pub use cross_entropy::{CrossEntropy, cross_entropy};
-pub use group_norm::{GroupNormSteps, group_norm};
+pub use group_norm::{GroupNorm, GroupNormSteps, group_norm};
 pub use init::WeightInit;
 pub use linear::Linear;
 pub use optimizer::{AdamWState, AdamWStep, accumulate, adamw, moving_average, squared_norm};

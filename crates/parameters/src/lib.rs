@@ -10,6 +10,8 @@ pub mod files;
 pub mod walk;
 pub mod weights;
 
-pub use files::{HostTensor, HostTensors, WeightsError, read_tensors, write_tensors};
+pub use files::{
+    HostTensor, HostTensors, Precision, TensorFile, WeightsError, read_tensors, write_tensors, write_tensors_as,
+};
 pub use walk::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 pub use weights::{export_weights, import_weights, load_weights, replaced, save_weights};

@@ -59,7 +59,7 @@ fn encode(pretrained: &Pretrained, pictures: &[Picture]) -> Result<Tensor<4>, Sa
             let name = format!("number {index}");
             return Err(SamplingError::Picture { name, found, expected: expected.to_vec() });
         }
-        values.extend(pretrained.codec.encode(picture.to_unit_range())?);
+        values.extend(pretrained.codec.encode(picture.to_unit_range())?.mean);
     }
     let data = TensorData::new(values, [pictures.len(), channels, height, width]);
     Ok(Tensor::from_data(data, &pretrained.device))

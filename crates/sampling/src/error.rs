@@ -3,7 +3,7 @@
 use interfuse_data::DataError;
 use interfuse_parameters::WeightsError;
 use interfuse_transfusion::ConfigError;
-use interfuse_vae::CodecError;
+use interfuse_vae::VaeError;
 use thiserror::Error;
 
 /// Any failure of this crate.
@@ -63,7 +63,7 @@ pub enum SamplingError {
     Data(#[from] DataError),
     /// From the codec.
     #[error(transparent)]
-    Codec(#[from] CodecError),
+    Codec(#[from] VaeError),
 }
 
 impl SamplingError {

@@ -5,16 +5,18 @@
 //! model.safetensors   the weights
 //! ema.safetensors     their moving average, which samples better
 //! tokenizer.json      Hugging Face's format
+//! vae/                the autoencoder, where the model works on latents and carries it
 //! ```
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use interfuse_data::{SpecialTokens, Tokenizer};
 use interfuse_kernels::WeightInit;
 use interfuse_parameters::load_weights;
 use interfuse_transfusion::{ModelConfig, Transfusion};
-use interfuse_vae::{Codec, CodecConfig, CodecError};
+use interfuse_vae::{Codec, CodecConfig, VaeCodecConfig, VaeError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -40,6 +42,8 @@ pub struct ModelCard {
     pub special_tokens: SpecialTokens,
 }
 
+/// The folder of a checkpoint that holds a copy of its autoencoder, where it carries one.
+pub const VAE: &str = "vae";
 /// `model_type` of a card.
 pub const MODEL_TYPE: &str = "transfusion";
 /// `format_version` of a card.
@@ -54,7 +58,7 @@ pub struct Pretrained {
     /// Text to ids.
     pub tokenizer: Tokenizer,
     /// Latents to pixels.
-    pub codec: Box<dyn Codec>,
+    pub codec: Arc<dyn Codec>,
     /// Where it computes.
     pub device: Device,
 }
@@ -68,7 +72,7 @@ impl Pretrained {
         let card = read_card(folder)?;
         let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
         check_tokenizer(&card, &tokenizer, folder)?;
-        let codec = open_codec(&card, folder)?;
+        let codec = open_codec(&card, folder, device)?;
         let ema = folder.join("ema.safetensors");
         let weights = if prefer_ema && ema.exists() { ema } else { folder.join("model.safetensors") };
         let blank = Transfusion::new(&card.model, &mut WeightInit::new(0, device))?;
@@ -103,14 +107,21 @@ pub fn read_card(folder: &Path) -> Result<ModelCard, SamplingError> {
 }
 
 /// The codec, once it is sure that it makes the model's latents of the card's pictures.
-fn open_codec(card: &ModelCard, folder: &Path) -> Result<Box<dyn Codec>, SamplingError> {
+fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dyn Codec>, SamplingError> {
     let fail = |expected: String, found: String| SamplingError::Checkpoint {
         path: folder.join("config.json").display().to_string(),
         expected,
         found,
     };
-    let refused = |error: CodecError| fail("a picture_shape that the codec takes".into(), error.to_string());
-    let codec = card.codec.open(card.picture_shape[0]).map_err(refused)?;
+    let refused = |error: VaeError| fail("a picture_shape that the codec takes".into(), error.to_string());
+    let codec = match card.codec.vae() {
+        // The copy that the checkpoint carries, before the place where the autoencoder lay in training.
+        Some(vae) if folder.join(VAE).is_dir() => {
+            let carried = VaeCodecConfig { path: folder.join(VAE), ..vae.clone() };
+            CodecConfig::Vae(carried).open(card.picture_shape[0], device)?
+        }
+        _ => card.codec.open(card.picture_shape[0], device).map_err(refused)?,
+    };
     let latents = codec.latent_shape(card.picture_shape).map_err(refused)?;
     match card.model.latent_shape == latents {
         true => Ok(codec),

@@ -89,7 +89,7 @@ pub fn open(folder: &Path, card: &ModelCard, seed: u64) -> Result<Resumed, Train
         expected,
         found,
     };
-    if found.model != card.model || found.codec != card.codec || found.picture_shape != card.picture_shape {
+    if found.model != card.model || !found.codec.is_same(&card.codec) || found.picture_shape != card.picture_shape {
         let expected = "the model of this configuration; a resume cannot change it";
         return Err(foreign("config.json", expected.into(), "another model".into()));
     }

@@ -1,10 +1,18 @@
 //! The interface between pixels and latents.
 
-use ndarray::Array3;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use burn::tensor::Device;
+use ndarray::{Array3, Zip};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use crate::error::VaeError;
+use crate::folder;
 use crate::pixel::PixelCodec;
+use crate::vae_codec::VaeCodec;
 
 /// Takes pixels to latents and back. Pixels are `[channels, height, width]` in [-1, 1]; latents are about unit scale.
 pub trait Codec: Send + Sync {
@@ -12,22 +20,71 @@ pub trait Codec: Send + Sync {
     ///
     /// # Errors
     /// When the codec does not take pictures of that shape.
-    fn latent_shape(&self, picture: [usize; 3]) -> Result<[usize; 3], CodecError>;
+    fn latent_shape(&self, picture: [usize; 3]) -> Result<[usize; 3], VaeError>;
+
+    /// What the encoder says of one picture, as a latent cache keeps it.
+    ///
+    /// # Errors
+    /// When the codec does not take pictures of that shape.
+    fn moments(&self, pixels: Array3<f32>) -> Result<Moments, VaeError>;
+
+    /// Moments as a model sees them.
+    fn scaled(&self, moments: Moments) -> Latents;
 
     /// The latents of one picture.
     ///
     /// # Errors
     /// When the codec does not take pictures of that shape.
-    fn encode(&self, pixels: Array3<f32>) -> Result<Array3<f32>, CodecError>;
+    fn encode(&self, pixels: Array3<f32>) -> Result<Latents, VaeError> {
+        Ok(self.scaled(self.moments(pixels)?))
+    }
 
     /// The pixels of one picture, within [-1, 1].
     ///
     /// # Errors
-    /// When the latents are not of a shape that this codec makes.
-    fn decode(&self, latents: Array3<f32>) -> Result<Array3<f32>, CodecError>;
+    /// When the latents are not of a shape that this codec makes, or not finite.
+    fn decode(&self, latents: Array3<f32>) -> Result<Array3<f32>, VaeError>;
 
     /// The largest absolute value of a clean latent, if there is one; samplers may clip their estimates to it.
     fn latent_bound(&self) -> Option<f32>;
+
+    /// What tells this codec's latents from another's: the hash of its weights; `None` for pixels, which are the same
+    /// everywhere.
+    fn hash(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The posterior of one picture as the encoder gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// `[latent_channels, height, width]`
+    pub mean: Array3<f32>,
+    /// `None` where there is nothing to draw. `[latent_channels, height, width]`
+    pub log_variance: Option<Array3<f32>>,
+}
+
+/// The latents of one picture as a model sees them: a mean, and how far they may lie from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latents {
+    /// `[latent_channels, height, width]`
+    pub mean: Array3<f32>,
+    /// Of each number; `None` where there is nothing to draw. `[latent_channels, height, width]`
+    pub deviation: Option<Array3<f32>>,
+}
+
+impl Latents {
+    /// One draw from the posterior: `mean + deviation · noise`.
+    pub fn sample(self, rng: &mut ChaCha8Rng) -> Array3<f32> {
+        let Self { mut mean, deviation } = self;
+        if let Some(deviation) = deviation {
+            Zip::from(&mut mean).and(&deviation).for_each(|mean, &deviation| {
+                let noise: f32 = StandardNormal.sample(rng);
+                *mean += deviation * noise;
+            });
+        }
+        mean
+    }
 }
 
 /// What the user asks for.
@@ -37,29 +94,77 @@ pub enum CodecConfig {
     /// The pixels themselves.
     #[default]
     Pixels,
+    /// The latents of an autoencoder.
+    Vae(VaeCodecConfig),
+}
+
+/// Which autoencoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaeCodecConfig {
+    /// Its folder, with `config.json` and weights; `interfuse vae train` leaves one in its run folder as `vae`.
+    pub path: PathBuf,
+    /// A latent cache of the training pictures, made by `interfuse data encode`; without one, pictures are encoded whenever
+    /// they come up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Whether every checkpoint holds a copy of the autoencoder.
+    #[serde(default = "yes")]
+    pub carry: bool,
+    /// SHA-256 of the weights; another autoencoder is refused. Filled in when a run begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl CodecConfig {
-    /// Makes the codec for pictures of `channels` channels.
+    /// Makes the codec for pictures of `channels` channels, computing on `device`.
     ///
     /// # Errors
-    /// When the codec does not take that many channels.
-    pub fn open(&self, channels: usize) -> Result<Box<dyn Codec>, CodecError> {
+    /// When the codec does not take that many channels, or its autoencoder cannot be opened or is another than wanted.
+    pub fn open(&self, channels: usize, device: &Device) -> Result<Arc<dyn Codec>, VaeError> {
+        let config = match self {
+            Self::Pixels => return Ok(Arc::new(PixelCodec::new(channels)?)),
+            Self::Vae(config) => config,
+        };
+        let opened = folder::open(&config.path, device)?;
+        if let Some(wanted) = &config.hash
+            && *wanted != opened.hash
+        {
+            let weights = folder::weights_of(&config.path)?;
+            let expected = format!("the autoencoder that this model was trained with, sha256 {wanted}");
+            return Err(VaeError::file(&weights, expected, format!("sha256 {}", opened.hash)));
+        }
+        let codec = VaeCodec::new(opened, &config.path, device)?;
+        codec.check_channels(channels)?;
+        Ok(Arc::new(codec))
+    }
+
+    /// The same codec pinned to the weights that it has now.
+    pub fn pinned(&self, codec: &dyn Codec) -> Self {
         match self {
-            Self::Pixels => Ok(Box::new(PixelCodec::new(channels)?)),
+            Self::Pixels => Self::Pixels,
+            Self::Vae(config) => Self::Vae(VaeCodecConfig { hash: codec.hash().map(String::from), ..config.clone() }),
         }
     }
-}
 
-/// A picture that a codec does not take.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum CodecError {
-    /// Another number of channels.
-    #[error("the codec takes {expected}, but the picture has {found} channels")]
-    Channels {
-        /// Channels that the picture has.
-        found: usize,
-        /// What the codec takes.
-        expected: String,
-    },
+    /// Whether two codecs make the same latents, wherever they lie.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pixels, Self::Pixels) => true,
+            (Self::Vae(a), Self::Vae(b)) => a.hash == b.hash,
+            _ => false,
+        }
+    }
+
+    /// The autoencoder, if there is one.
+    pub fn vae(&self) -> Option<&VaeCodecConfig> {
+        match self {
+            Self::Pixels => None,
+            Self::Vae(config) => Some(config),
+        }
+    }
 }

@@ -1,10 +1,41 @@
-//! Pixels to latents and back.
+//! Pixels to latents, or to codes, and back.
 //!
 //! A model learns to denoise *latents*; a [`Codec`] makes them from pixels and turns them into pixels again. The plain
-//! [`PixelCodec`] takes the pixels themselves.
+//! [`PixelCodec`] takes the pixels themselves; [`VaeCodec`] is an autoencoder, trained here or brought along in the layout of
+//! diffusers.
+//!
+//! | what | where |
+//! |---|---|
+//! | the interface between pixels and latents | [`codec`] |
+//! | the autoencoder with continuous latents, and its posterior | [`autoencoder`], [`posterior`] |
+//! | its twin with codes | [`vq_model`], [`quantiser`] |
+//! | encoder and decoder | [`network`] |
+//! | what they are trained by: reconstruction, perceptual, discriminator | [`loss`] |
+//! | the folder that one is kept in, and foreign names of weights | [`folder`], [`names`] |
+//! | decoding in tiles | [`tiling`] |
 
+pub mod autoencoder;
 pub mod codec;
+pub mod config;
+mod error;
+pub mod folder;
+pub mod loss;
+pub mod names;
+pub mod network;
 pub mod pixel;
+pub mod posterior;
+pub mod quantiser;
+pub mod tiling;
+pub mod vae_codec;
+pub mod vq_model;
 
-pub use codec::{Codec, CodecConfig, CodecError};
+pub use autoencoder::AutoencoderKl;
+pub use codec::{Codec, CodecConfig, Latents, Moments, VaeCodecConfig};
+pub use config::{AutoencoderConfig, LatentScale, NetworkConfig, VaeConfig, VqConfig};
+pub use error::VaeError;
+pub use folder::{OpenedVae, Vae};
 pub use pixel::PixelCodec;
+pub use posterior::Posterior;
+pub use quantiser::{CodeUsage, Quantised, Quantiser};
+pub use vae_codec::VaeCodec;
+pub use vq_model::VqModel;

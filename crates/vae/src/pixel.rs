@@ -2,7 +2,8 @@
 
 use ndarray::Array3;
 
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, Latents, Moments};
+use crate::error::VaeError;
 
 /// Latents are pixels.
 #[derive(Clone, Copy, Debug)]
@@ -15,33 +16,39 @@ impl PixelCodec {
     ///
     /// # Errors
     /// For any other number of channels.
-    pub fn new(channels: usize) -> Result<Self, CodecError> {
+    pub fn new(channels: usize) -> Result<Self, VaeError> {
         if channels != 1 && channels != 3 {
-            return Err(CodecError::Channels { found: channels, expected: "1 (grey) or 3 (RGB) channels".into() });
+            let (expected, found) = ("1 (grey) or 3 (RGB) channels".into(), format!("{channels} channels"));
+            return Err(VaeError::Shape { what: "picture", expected, found });
         }
         Ok(Self { channels })
     }
 
-    fn check(&self, found: usize) -> Result<(), CodecError> {
+    fn check(&self, found: usize) -> Result<(), VaeError> {
         if found == self.channels {
             return Ok(());
         }
-        Err(CodecError::Channels { found, expected: format!("{} channels", self.channels) })
+        let (expected, found) = (format!("{} channels", self.channels), format!("{found} channels"));
+        Err(VaeError::Shape { what: "picture", expected, found })
     }
 }
 
 impl Codec for PixelCodec {
-    fn latent_shape(&self, picture: [usize; 3]) -> Result<[usize; 3], CodecError> {
+    fn latent_shape(&self, picture: [usize; 3]) -> Result<[usize; 3], VaeError> {
         self.check(picture[0])?;
         Ok(picture)
     }
 
-    fn encode(&self, pixels: Array3<f32>) -> Result<Array3<f32>, CodecError> {
+    fn moments(&self, pixels: Array3<f32>) -> Result<Moments, VaeError> {
         self.check(pixels.dim().0)?;
-        Ok(pixels)
+        Ok(Moments { mean: pixels, log_variance: None })
     }
 
-    fn decode(&self, latents: Array3<f32>) -> Result<Array3<f32>, CodecError> {
+    fn scaled(&self, moments: Moments) -> Latents {
+        Latents { mean: moments.mean, deviation: None }
+    }
+
+    fn decode(&self, latents: Array3<f32>) -> Result<Array3<f32>, VaeError> {
         self.check(latents.dim().0)?;
         Ok(latents.mapv(|x| x.clamp(-1.0, 1.0)))
     }
@@ -59,7 +66,7 @@ mod tests {
     fn decoding_gives_back_the_pixels_and_clips_what_lies_beyond() {
         let codec = PixelCodec::new(3).unwrap();
         let pixels = Array3::from_shape_fn((3, 4, 5), |(c, y, x)| (c + y * x) as f32 / 20.0 - 0.5);
-        let decoded = codec.decode(codec.encode(pixels.clone()).unwrap()).unwrap();
+        let decoded = codec.decode(codec.encode(pixels.clone()).unwrap().mean).unwrap();
         assert_eq!(decoded, pixels);
         assert_eq!(codec.decode(Array3::from_elem((3, 1, 1), 7.0)).unwrap()[[0, 0, 0]], 1.0);
     }
@@ -69,6 +76,6 @@ mod tests {
         assert!(PixelCodec::new(4).unwrap_err().to_string().contains("4 channels"));
         let codec = PixelCodec::new(1).unwrap();
         let message = codec.encode(Array3::zeros((3, 2, 2))).unwrap_err().to_string();
-        assert!(message.contains("takes 1 channels") && message.contains("has 3"), "{message}");
+        assert!(message.contains("expected 1 channels") && message.contains("found 3"), "{message}");
     }
 }

@@ -26,8 +26,7 @@ const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.cap
 /// Takes whole training steps, data included, and prints how long they take. Leaves no run folder.
 pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
     let plan = plan(args, &[])?;
-    let device = crate::device::open(&plan.settings.run.device)?;
-    let mut trainer = plan.trainer(&device, LoaderCursor::default())?;
+    let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model), plan.settings.train.accumulation);
     for _ in 0..args.warmup {
         trainer.step()?;
@@ -51,15 +50,14 @@ pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
 /// A denoise step against the cached prefix, and the forward pass over all rows that it replaces.
 pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let plan = plan(args, &DENOISE_SIZES)?;
-    let device = crate::device::open(&plan.settings.run.device)?;
-    let mut trainer = plan.trainer(&device, LoaderCursor::default())?;
+    let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model), 1);
     let model = pretrained(&plan, &trainer)?;
     let sequences = plan.settings.train.sequences;
 
     let layouts = trainer.loader.next_batch(sequences)?;
     let key = NoiseKey { seed: 0, step: 0 };
-    let batch = TrainBatch::new(&layouts, &model.card.model, key, TimestepChoice::At(0.5), &device);
+    let batch = TrainBatch::new(&layouts, &model.card.model, key, TimestepChoice::At(0.5), &plan.device);
     let image = |lane: &Option<LaneInput>| match lane {
         Some(LaneInput::Images { x_t, .. }) => Some(x_t.clone()),
         _ => None,
@@ -75,7 +73,7 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
 
     let full = || drop(model.model.forward(batch.input(), CacheUse::None).lanes);
     let cached = || drop(session.predict(&span, x_t.clone(), 0.5));
-    let (full, cached) = alternate(args, &device, full, cached)?;
+    let (full, cached) = alternate(args, &plan.device, full, cached)?;
     println!("forward pass over all rows  {:.1} ms", 1e3 * full.median());
     println!("step with a cached prefix   {:.1} ms", 1e3 * cached.median());
     println!("ratio {:.3}", cached.median() / full.median());

@@ -20,10 +20,9 @@ use crate::settings::Settings;
 pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     let stop = stop_on_ctrl_c()?;
-    let device = crate::device::open(&settings.run.device)?;
     let (plan, folder, mut trainer) = match args.resume {
-        true => resume(settings, &device)?,
-        false => begin(settings, &device)?,
+        true => resume(settings)?,
+        false => begin(settings)?,
     };
     introduce(&plan, &trainer, &folder);
 
@@ -49,9 +48,9 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn begin(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
+fn begin(settings: Settings) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
     let plan = Plan::new(settings, None)?;
-    let trainer = plan.trainer(device, LoaderCursor::default())?;
+    let trainer = plan.trainer(LoaderCursor::default())?;
     // Better found now than at the first preview, with a run folder half made.
     preview_prompts(&plan)?;
     let folder = RunFolder::create(&plan.settings.run.dir)?;
@@ -59,7 +58,7 @@ fn begin(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(P
     Ok((plan, folder, trainer))
 }
 
-fn resume(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
+fn resume(settings: Settings) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
     let folder = RunFolder::open(&settings.run.dir)?;
     let Some(latest) = folder.latest_checkpoint()? else {
         bail!("{}: expected a checkpoint to resume from, found none", folder.path().display());
@@ -73,7 +72,7 @@ fn resume(settings: Settings, device: &burn::tensor::Device) -> anyhow::Result<(
             println!("changed since the run was started: {change}");
         }
     }
-    let mut trainer = plan.trainer(device, resumed.state.cursor.clone())?;
+    let mut trainer = plan.trainer(resumed.state.cursor.clone())?;
     resumed.restore(&mut trainer)?;
     crate::config::save(&plan.settings, &folder.config())?;
     println!("resuming from {}", latest.display());

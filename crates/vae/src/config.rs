@@ -1,0 +1,242 @@
+//! `config.json` of an autoencoder, with the keys of diffusers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::VaeError;
+
+/// Settings of the convolutional networks, which both kinds of autoencoder share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkConfig {
+    /// Channels of a picture that is encoded.
+    #[serde(default = "three")]
+    pub in_channels: usize,
+    /// Channels of a picture that is decoded.
+    #[serde(default = "three")]
+    pub out_channels: usize,
+    /// Channels of the latents.
+    #[serde(default = "four")]
+    pub latent_channels: usize,
+    /// Width at every size of the picture, the largest first; each but the last halves height and width.
+    pub block_out_channels: Vec<usize>,
+    /// Residual blocks at every size; the decoder has one more.
+    #[serde(default = "one")]
+    pub layers_per_block: usize,
+    /// Groups of every norm, a divisor of all widths.
+    #[serde(default = "thirty_two")]
+    pub norm_num_groups: usize,
+    /// Whether the innermost block has attention.
+    #[serde(default = "yes")]
+    pub mid_block_add_attention: bool,
+}
+
+/// `config.json` of an `AutoencoderKL`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AutoencoderConfig {
+    /// The networks.
+    #[serde(flatten)]
+    pub network: NetworkConfig,
+    /// Whether a 1 × 1 convolution follows the encoder.
+    #[serde(default = "yes")]
+    pub use_quant_conv: bool,
+    /// Whether a 1 × 1 convolution precedes the decoder.
+    #[serde(default = "yes")]
+    pub use_post_quant_conv: bool,
+    /// How latents are brought to about unit scale.
+    #[serde(flatten)]
+    pub scale: LatentScale,
+}
+
+/// `z' = (z − shift) · scale`: what a model sees of the latents `z`. With `latents_mean` and `latents_std`, each channel is
+/// first brought to mean 0 and deviation 1 by them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatentScale {
+    /// The factor.
+    #[serde(default = "one_as_float")]
+    pub scaling_factor: f64,
+    /// What is subtracted before.
+    #[serde(default)]
+    pub shift_factor: Option<f64>,
+    /// By channel.
+    #[serde(default)]
+    pub latents_mean: Option<Vec<f64>>,
+    /// By channel.
+    #[serde(default)]
+    pub latents_std: Option<Vec<f64>>,
+}
+
+impl Default for LatentScale {
+    fn default() -> Self {
+        Self { scaling_factor: 1.0, shift_factor: None, latents_mean: None, latents_std: None }
+    }
+}
+
+/// `config.json` of a `VQModel`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VqConfig {
+    /// The networks.
+    #[serde(flatten)]
+    pub network: NetworkConfig,
+    /// Codes of the codebook.
+    pub num_vq_embeddings: usize,
+    /// Numbers of a code.
+    pub vq_embed_dim: usize,
+}
+
+/// What a folder says that it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "_class_name")]
+pub enum VaeConfig {
+    /// Continuous latents.
+    AutoencoderKL(AutoencoderConfig),
+    /// Codes.
+    VQModel(VqConfig),
+}
+
+fn one() -> usize {
+    1
+}
+
+fn three() -> usize {
+    3
+}
+
+fn four() -> usize {
+    4
+}
+
+fn thirty_two() -> usize {
+    32
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one_as_float() -> f64 {
+    1.0
+}
+
+impl NetworkConfig {
+    /// By how much height and width shrink.
+    pub fn downsampling(&self) -> usize {
+        1 << (self.block_out_channels.len().max(1) - 1)
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), VaeError> {
+        let counts = [
+            ("latent_channels", self.latent_channels),
+            ("layers_per_block", self.layers_per_block),
+            ("norm_num_groups", self.norm_num_groups),
+        ];
+        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(VaeError::setting(key, "at least 1", 0));
+        }
+        for (key, channels) in [("in_channels", self.in_channels), ("out_channels", self.out_channels)] {
+            if channels != 1 && channels != 3 {
+                return Err(VaeError::setting(key, "1 (grey) or 3 (RGB)", channels));
+            }
+        }
+        let (widths, groups) = (&self.block_out_channels, self.norm_num_groups);
+        if widths.is_empty() || widths.len() > 8 {
+            return Err(VaeError::setting("block_out_channels", "1 to 8 widths", widths.len()));
+        }
+        match widths.iter().find(|&&width| width == 0 || width % groups != 0) {
+            Some(width) => {
+                let expected = format!("multiples of norm_num_groups = {groups}");
+                Err(VaeError::setting("block_out_channels", expected, width))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl LatentScale {
+    /// Checks the settings against the latents' channels.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self, channels: usize) -> Result<(), VaeError> {
+        if !(self.scaling_factor > 0.0 && self.scaling_factor.is_finite()) {
+            return Err(VaeError::setting("scaling_factor", "a number above 0", self.scaling_factor));
+        }
+        for (key, values) in [("latents_mean", &self.latents_mean), ("latents_std", &self.latents_std)] {
+            if let Some(values) = values
+                && values.len() != channels
+            {
+                return Err(VaeError::setting(key, format!("{channels} numbers, one a channel"), values.len()));
+            }
+        }
+        match self.latents_std.iter().flatten().find(|&&std| !(std > 0.0 && std.is_finite())) {
+            Some(std) => Err(VaeError::setting("latents_std", "numbers above 0", std)),
+            None => Ok(()),
+        }
+    }
+
+    /// Slope and offset of a channel, `z' = slope · z + offset`.
+    pub fn line(&self, channel: usize) -> (f32, f32) {
+        let of = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[channel]);
+        let slope = self.scaling_factor / of(&self.latents_std).unwrap_or(1.0);
+        let centre = of(&self.latents_mean).unwrap_or(0.0) + self.shift_factor.unwrap_or(0.0);
+        (slope as f32, (-centre * slope) as f32)
+    }
+}
+
+impl VaeConfig {
+    /// The networks.
+    pub fn network(&self) -> &NetworkConfig {
+        match self {
+            Self::AutoencoderKL(config) => &config.network,
+            Self::VQModel(config) => &config.network,
+        }
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), VaeError> {
+        self.network().validate()?;
+        match self {
+            Self::AutoencoderKL(config) => config.scale.validate(config.network.latent_channels),
+            Self::VQModel(config) => {
+                let counts =
+                    [("num_vq_embeddings", config.num_vq_embeddings, 2), ("vq_embed_dim", config.vq_embed_dim, 1)];
+                match counts.into_iter().find(|&(_, count, least)| count < least) {
+                    Some((key, count, least)) => Err(VaeError::setting(key, format!("at least {least}"), count)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// The published autoencoders whose weights are also spread as single files without a `config.json`.
+pub const PUBLISHED: [&str; 4] = ["sd15", "sdxl", "sd3", "flux"];
+
+impl AutoencoderConfig {
+    /// The configuration of one of [`PUBLISHED`].
+    pub fn published(name: &str) -> Option<Self> {
+        let (latent_channels, quant_conv, scaling_factor, shift_factor) = match name {
+            "sd15" => (4, true, 0.18215, None),
+            "sdxl" => (4, true, 0.13025, None),
+            "sd3" => (16, false, 1.5305, Some(0.0609)),
+            "flux" => (16, false, 0.3611, Some(0.1159)),
+            _ => return None,
+        };
+        let network = NetworkConfig {
+            in_channels: 3,
+            out_channels: 3,
+            latent_channels,
+            block_out_channels: vec![128, 256, 512, 512],
+            layers_per_block: 2,
+            norm_num_groups: 32,
+            mid_block_add_attention: true,
+        };
+        let scale = LatentScale { scaling_factor, shift_factor, ..LatentScale::default() };
+        Some(Self { network, use_quant_conv: quant_conv, use_post_quant_conv: quant_conv, scale })
+    }
+}

@@ -1,0 +1,173 @@
+//! The folder that an autoencoder is kept in, in the layout of diffusers:
+//!
+//! ```text
+//! config.json                              _class_name, block_out_channels, latent_channels, scaling_factor, …
+//! diffusion_pytorch_model.safetensors      the weights
+//! ```
+//!
+//! Weights are also found as `diffusion_pytorch_model.bin` and as `ae.safetensors`, and under the older names of [`names`].
+//!
+//! [`names`]: crate::names
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use interfuse_kernels::WeightInit;
+use interfuse_parameters::{import_weights, read_tensors, save_weights};
+use sha2::{Digest, Sha256};
+
+use crate::autoencoder::AutoencoderKl;
+use crate::config::VaeConfig;
+use crate::error::VaeError;
+use crate::names::modern_names;
+use crate::vq_model::VqModel;
+
+/// Where weights are written.
+pub const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+/// Where weights are looked for, in this order.
+const KNOWN_WEIGHTS: [&str; 3] = [WEIGHTS, "diffusion_pytorch_model.bin", "ae.safetensors"];
+/// The settings.
+pub const CONFIG: &str = "config.json";
+
+/// Either kind of autoencoder.
+#[derive(Clone, Debug)]
+pub enum Vae {
+    /// Continuous latents.
+    Kl(AutoencoderKl),
+    /// Codes.
+    Vq(VqModel),
+}
+
+/// An autoencoder with what its folder says of it.
+#[derive(Clone, Debug)]
+pub struct OpenedVae {
+    /// The settings.
+    pub config: VaeConfig,
+    /// The networks.
+    pub vae: Vae,
+    /// SHA-256 of the weights' file, in hexadecimal.
+    pub hash: String,
+}
+
+/// Opens a folder.
+///
+/// # Errors
+/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, spare or misshapen.
+pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
+    let config = read_config(folder)?;
+    let path = weights_of(folder)?;
+    let vae = load(&config, &path, device)?;
+    Ok(OpenedVae { config, vae, hash: hash_file(&path)? })
+}
+
+/// Reads the weights of one file into networks of a configuration.
+///
+/// # Errors
+/// As [`open`].
+pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, VaeError> {
+    let tensors = modern_names(read_tensors(path)?, config.network().block_out_channels.len());
+    let init = &mut WeightInit::new(0, device);
+    Ok(match config {
+        VaeConfig::AutoencoderKL(config) => Vae::Kl(import_weights(AutoencoderKl::new(config, init), tensors, path)?),
+        VaeConfig::VQModel(config) => Vae::Vq(import_weights(VqModel::new(config, init), tensors, path)?),
+    })
+}
+
+/// Reads and checks `config.json`.
+///
+/// # Errors
+/// When it is missing, no JSON, or of another kind of network.
+pub fn read_config(folder: &Path) -> Result<VaeConfig, VaeError> {
+    let path = folder.join(CONFIG);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| VaeError::file(&path, "the config.json of an autoencoder", error))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| VaeError::file(&path, "valid JSON", error))?;
+    let class = value.get("_class_name").and_then(|class| class.as_str()).unwrap_or("nothing");
+    if class != "AutoencoderKL" && class != "VQModel" {
+        let expected = "\"_class_name\": \"AutoencoderKL\" or \"VQModel\"";
+        return Err(VaeError::file(&path, expected, format!("{class:?}")));
+    }
+    refuse_other_parts(&path, &value)?;
+    let config: VaeConfig =
+        serde_json::from_value(value).map_err(|error| VaeError::file(&path, "settings of an autoencoder", error))?;
+    config.validate().map_err(|error| VaeError::file(&path, "settings that fit together", error))?;
+    Ok(config)
+}
+
+/// Parts that diffusers has for other networks and that these networks do not have.
+fn refuse_other_parts(path: &Path, value: &serde_json::Value) -> Result<(), VaeError> {
+    let only = |key: &str, known: &str| match value.get(key) {
+        Some(serde_json::Value::String(found)) if found != known => {
+            Err((key.to_string(), known.to_string(), found.clone()))
+        }
+        Some(serde_json::Value::Array(parts)) => match parts.iter().find(|part| part.as_str() != Some(known)) {
+            Some(part) => Err((key.to_string(), known.to_string(), part.to_string())),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    };
+    for (key, known) in
+        [("act_fn", "silu"), ("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")]
+    {
+        only(key, known).map_err(|(key, known, found)| VaeError::file(path, format!("{key}: {known}"), found))?;
+    }
+    Ok(())
+}
+
+/// The file of weights in a folder.
+///
+/// # Errors
+/// When there is none.
+pub fn weights_of(folder: &Path) -> Result<PathBuf, VaeError> {
+    let found = KNOWN_WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| VaeError::file(folder, format!("one of {}", KNOWN_WEIGHTS.join(", ")), "none of them"))
+}
+
+/// Writes weights and settings into a folder that exists.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(folder: &Path, config: &VaeConfig, weights: &impl Module) -> Result<(), VaeError> {
+    save_weights(weights, &folder.join(WEIGHTS))?;
+    write_config(folder, config)
+}
+
+/// Writes `config.json` with every key that diffusers knows.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_config(folder: &Path, config: &VaeConfig) -> Result<(), VaeError> {
+    let path = folder.join(CONFIG);
+    let fail = |error: String| VaeError::file(&path, "a file that can be written", error);
+    let mut value = serde_json::to_value(config).map_err(|error| fail(error.to_string()))?;
+    let levels = config.network().block_out_channels.len();
+    if let Some(keys) = value.as_object_mut() {
+        keys.insert("act_fn".into(), "silu".into());
+        keys.insert("down_block_types".into(), vec!["DownEncoderBlock2D"; levels].into());
+        keys.insert("up_block_types".into(), vec!["UpDecoderBlock2D"; levels].into());
+        // A program that does not know a key should not have to guess what an absent one means.
+        keys.retain(|_, value| !value.is_null());
+    }
+    let text = serde_json::to_vec_pretty(&value).map_err(|error| fail(error.to_string()))?;
+    std::fs::write(&path, text).map_err(|error| fail(error.to_string()))
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash_file(path: &Path) -> Result<String, VaeError> {
+    let fail = |error| VaeError::file(path, "a file that can be read", error);
+    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = std::io::Read::read(&mut file, &mut buffer).map_err(fail)?;
+        if read == 0 {
+            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
