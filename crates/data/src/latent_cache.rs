@@ -164,17 +164,17 @@ impl LatentCache {
     pub fn moments(&self, index: usize, mirrored: bool) -> Result<Moments, DataError> {
         let shard = self.shards.get(index / SHARD);
         let name = || format!("latents of picture {index}");
-        let shard = shard.ok_or_else(|| DataError::malformed(&name(), "a picture of the cache", "none"))?;
+        let shard = shard.ok_or_else(|| DataError::malformed(name(), "a picture of the cache", "none"))?;
         let [mean, log_variance] = tensor_names(mirrored).map(|tensor| {
             let row = shard.row(tensor, index % SHARD);
             let row =
-                row.map_err(|error| DataError::malformed(&name(), "latents that can be read", error.to_string()))?;
+                row.map_err(|error| DataError::malformed(name(), "latents that can be read", error.to_string()))?;
             if row.values.iter().any(|value| !value.is_finite()) {
-                return Err(DataError::malformed(&name(), "finite numbers", "NaN or infinity"));
+                return Err(DataError::malformed(name(), "finite numbers", "NaN or infinity"));
             }
             let shape = self.key.latent_shape;
             Array3::from_shape_vec(shape, row.values)
-                .map_err(|error| DataError::malformed(&name(), format!("{shape:?} numbers"), error.to_string()))
+                .map_err(|error| DataError::malformed(name(), format!("{shape:?} numbers"), error.to_string()))
         });
         Ok(Moments { mean: mean?, log_variance: Some(log_variance?) })
     }
@@ -193,7 +193,7 @@ fn open_shard(folder: &Path, key: &CacheKey, shard: usize) -> Result<TensorFile,
         if file.shape(name) != Some(&expected) {
             let found = format!("{:?}", file.shape(name));
             return Err(DataError::malformed(
-                &path.display().to_string(),
+                path.display().to_string(),
                 format!("{name} of shape {expected:?}"),
                 found,
             ));
@@ -241,7 +241,7 @@ impl LatentWriter {
             if found != manifest {
                 let expected = format!("precision {precision:?} and mirrored {}", manifest.key.mirrored);
                 let found = format!("{:?} and {}", found.precision, found.key.mirrored);
-                return Err(DataError::malformed(&path.display().to_string(), expected, found));
+                return Err(DataError::malformed(path.display().to_string(), expected, found));
             }
         } else {
             std::fs::create_dir_all(folder).map_err(|source| DataError::Io {
@@ -338,7 +338,7 @@ impl LatentWriter {
         let path = shard_path(&self.folder, shard);
         let aside = path.with_extension("partial");
         write_tensors_as(&tensors, self.manifest.precision, &aside).map_err(|error| {
-            DataError::malformed(&aside.display().to_string(), "a file that can be written", error.to_string())
+            DataError::malformed(aside.display().to_string(), "a file that can be written", error.to_string())
         })?;
         std::fs::rename(&aside, &path).map_err(|source| DataError::Io { action: "write", path, source })
     }
