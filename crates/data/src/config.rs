@@ -67,12 +67,26 @@ pub struct EmojiConfig {
     /// Whether hands and people also appear in their skin tones.
     #[serde(default)]
     pub skin_tones: bool,
-    /// Share, from 0 to below 1, of the (emoji, skin tone) pairs that training does not see.
+    /// Share, from 0 to below 1, of the (emoji, skin tone) pairs, or of the emoji, that training does not see.
     ///
-    /// Without `skin_tones` there is one picture per caption and nothing that could be held out:
-    /// the held-out split is then the training set itself.
+    /// Without `skin_tones` there is one picture per caption and no pair that could be held out:
+    /// the held-out split is then the training set itself, unless whole emoji are held out.
     #[serde(default = "default_emoji_held_out")]
     pub held_out: f64,
+    /// What is held out.
+    #[serde(default)]
+    pub held_out_by: EmojiHeldOut,
+}
+
+/// What an emoji source holds out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmojiHeldOut {
+    /// Pairs of an emoji and a skin tone, of which training sees each part: what a model that draws can be asked for.
+    #[default]
+    Tone,
+    /// Whole emoji, in all their skin tones: what an autoencoder can be measured on.
+    Emoji,
 }
 
 /// Options of `kind = "fashion-mnist"`. The official test set is the held-out split.
@@ -160,7 +174,12 @@ impl Default for SourceConfig {
 
 impl Default for EmojiConfig {
     fn default() -> Self {
-        Self { groups: default_groups(), skin_tones: false, held_out: default_emoji_held_out() }
+        Self {
+            groups: default_groups(),
+            skin_tones: false,
+            held_out: default_emoji_held_out(),
+            held_out_by: EmojiHeldOut::default(),
+        }
     }
 }
 

@@ -13,13 +13,12 @@ use std::sync::Arc;
 
 use interfuse_sequence::{Image, Sample, Segment};
 use rand::Rng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::latents::PictureLatents;
+use crate::order::{EpochOrder, Stream, chance, generator};
 use crate::source::Source;
 use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
@@ -75,8 +74,7 @@ pub struct Documents {
     config: DocumentConfig,
     horizontal_flip: f64,
     seed: u64,
-    /// The order of the epoch that was asked for last.
-    epoch: Option<(u64, Vec<u32>)>,
+    order: EpochOrder,
 }
 
 /// What makes documents of a source.
@@ -99,7 +97,8 @@ impl Documents {
         seed: u64,
     ) -> Self {
         let DocumentParts { source, tokenizer, latents } = parts;
-        Self { source, tokenizer, latents, lanes, config, horizontal_flip, seed, epoch: None }
+        let order = EpochOrder::new(source.len(), seed);
+        Self { source, tokenizer, latents, lanes, config, horizontal_flip, seed, order }
     }
 
     /// The pictures and captions.
@@ -118,7 +117,7 @@ impl Documents {
     /// When its picture or its caption is bad: skip it and count it.
     pub fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
-        let mut rng = generator(self.seed, number, 0);
+        let mut rng = generator(self.seed, number, Stream::Document);
         let captions = self.source.captions(index);
         let caption = &captions[below(captions.len(), &mut rng)];
         let image_first = chance(self.config.image_first, &mut rng);
@@ -127,16 +126,14 @@ impl Documents {
 
         let ids = if captioned { self.tokenizer.encode(caption)? } else { vec![] };
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
-        let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, 2)));
+        let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
         let image = Image { x_0, precedes_caption: image_first };
         Ok(Sample { id: number, segments: self.segments(ids, image) })
     }
 
     /// The picture of a document.
     pub fn index_of(&mut self, number: u64) -> usize {
-        let pictures = self.source.len() as u64;
-        let (epoch, place) = (number / pictures, (number % pictures) as usize);
-        self.order_of(epoch)[place] as usize
+        self.order.index_of(number)
     }
 
     /// The caption-first document of a picture, without any random choice: what held-out losses are measured on. Latents are
@@ -174,35 +171,10 @@ impl Documents {
         };
         vec![text(before), Segment::Image { modality: self.lanes.image, image }, text(after)]
     }
-
-    fn order_of(&mut self, epoch: u64) -> &[u32] {
-        if self.epoch.as_ref().map(|(number, _)| *number) != Some(epoch) {
-            let mut order: Vec<u32> = (0..self.source.len() as u32).collect();
-            order.shuffle(&mut generator(self.seed, epoch, 1));
-            self.epoch = Some((epoch, order));
-        }
-        match &self.epoch {
-            Some((_, order)) => order,
-            None => &[],
-        }
-    }
 }
 
 /// BOS, BOI, EOI and EOS.
 pub const MARKERS: usize = 4;
-
-/// The generator of a document (`stream` 0), of an epoch's order (1) or of a document's latents (2).
-fn generator(seed: u64, number: u64, stream: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    for (bytes, value) in key.chunks_exact_mut(8).zip([seed, number, stream, 0x646f_6375_6d65_6e74]) {
-        bytes.copy_from_slice(&value.to_le_bytes());
-    }
-    ChaCha8Rng::from_seed(key)
-}
-
-fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
-    ((rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64) < probability
-}
 
 fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
     // The bias of the remainder is below 2^-50 for any number of captions.

@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use emojis::{Emoji, Group, SkinTone};
 use twemoji_assets::png::PngTwemojiAsset;
 
-use crate::config::EmojiConfig;
+use crate::config::{EmojiConfig, EmojiHeldOut};
 use crate::decode::encoded_size;
 use crate::error::DataError;
-use crate::held_out::place;
+use crate::held_out::{held_out, place};
 use crate::picture::{Picture, PictureShape};
 use crate::source::{Source, Split};
 
@@ -61,7 +61,11 @@ impl EmojiSource {
             .flat_map(|emoji| if config.skin_tones { tones(emoji) } else { vec![emoji] })
             .filter_map(Item::new)
             .collect();
-        let held_out = if config.skin_tones { hold_out(&all, config.held_out) } else { vec![false; all.len()] };
+        let held_out = match config.held_out_by {
+            EmojiHeldOut::Emoji => held_out(all.iter().map(Item::plain), config.held_out),
+            EmojiHeldOut::Tone if config.skin_tones => hold_out_pairs(&all, config.held_out),
+            EmojiHeldOut::Tone => vec![false; all.len()],
+        };
         let held_out_is_train = !held_out.contains(&true);
         let wanted = split == Split::HeldOut && !held_out_is_train;
         let items: Vec<Item> =
@@ -115,6 +119,11 @@ impl Item {
         Some(Self { emoji, png, captions: vec![emoji.name().into()] })
     }
 
+    /// The emoji without its skin tone.
+    fn plain(&self) -> &'static str {
+        self.emoji.with_skin_tone(SkinTone::Default).unwrap_or(self.emoji).as_str()
+    }
+
     /// The emoji without its skin tone, and the tone, where it has one.
     fn combination(&self) -> Option<(&'static str, SkinTone)> {
         let tone = self.emoji.skin_tone().filter(|&tone| tone != SkinTone::Default)?;
@@ -156,7 +165,7 @@ fn tones(emoji: &'static Emoji) -> Vec<&'static Emoji> {
 
 /// Marks a share of the (emoji, skin tone) pairs such that training still sees every emoji in some
 /// tone and every tone on some emoji.
-fn hold_out(items: &[Item], share: f64) -> Vec<bool> {
+fn hold_out_pairs(items: &[Item], share: f64) -> Vec<bool> {
     let mut pairs: Vec<(f64, usize, &str, SkinTone)> = items
         .iter()
         .enumerate()
@@ -195,7 +204,8 @@ mod tests {
 
     fn source(groups: &[&str], skin_tones: bool, held_out: f64, split: Split) -> EmojiSource {
         let groups = groups.iter().map(|&name| name.into()).collect();
-        EmojiSource::open(&EmojiConfig { groups, skin_tones, held_out }, SHAPE, split).unwrap()
+        EmojiSource::open(&EmojiConfig { groups, skin_tones, held_out, held_out_by: EmojiHeldOut::Tone }, SHAPE, split)
+            .unwrap()
     }
 
     #[test]
@@ -253,6 +263,19 @@ mod tests {
             let share_met = held_out.len() as f64 / (held_out.len() + seen.len()) as f64;
             assert!((share_met - share).abs() < 0.15, "{share_met} of the pairs for {share}");
         }
+    }
+
+    #[test]
+    fn emoji_that_are_held_out_are_held_out_in_every_tone() {
+        let open = |split| {
+            let (groups, held_out_by) = (vec!["people-and-body".into()], EmojiHeldOut::Emoji);
+            let config = EmojiConfig { groups, skin_tones: true, held_out: 0.2, held_out_by };
+            EmojiSource::open(&config, SHAPE, split).unwrap()
+        };
+        let [train, held_out] = [open(Split::Train), open(Split::HeldOut)];
+        assert!(!held_out.held_out_is_train() && train.len() > 2 * held_out.len());
+        let seen: HashSet<_> = train.items.iter().map(Item::plain).collect();
+        assert!(held_out.items.iter().all(|item| !seen.contains(item.plain())));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use half::{bf16, f16};
 use pytorch_reader::{DType, PytorchReader};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -161,18 +161,18 @@ impl TensorFile {
         if header > length.saturating_sub(8) {
             return Err(format("a header that is longer than the file".into()));
         }
-        let mut bytes = size.to_vec();
+        let mut bytes = Vec::new();
         file.by_ref().take(header).read_to_end(&mut bytes).map_err(io)?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
+        let metadata: Metadata = serde_json::from_slice(&bytes).map_err(|error| format(error.to_string()))?;
         let begin = 8 + header;
+        let expected = begin + metadata.data_len() as u64;
+        if length != expected {
+            return Err(format(format!("{length} bytes where the header speaks of {expected}")));
+        }
         let mut tensors = BTreeMap::new();
         for (name, info) in metadata.tensors() {
             let number = Number::of(info.dtype).ok_or_else(|| format(format!("{name} of type {:?}", info.dtype)))?;
-            let (from, to) = info.data_offsets;
-            if begin + to as u64 > length {
-                return Err(format(format!("{name} ends behind the end of the file")));
-            }
-            tensors.insert(name, (number, info.shape.clone(), begin + from as u64));
+            tensors.insert(name, (number, info.shape.clone(), begin + info.data_offsets.0 as u64));
         }
         Ok(Self { path: path.to_path_buf(), file: Mutex::new(file), tensors })
     }

@@ -51,9 +51,14 @@ pub(crate) fn weighted_sum(operation: &Operation<'_>, inputs: &[Vec<f64>]) -> f6
 /// The largest difference, as a share of the largest value; of 0.01 where all values are smaller, for they are then
 /// differences of numbers of the size of the inputs.
 pub(crate) fn gap(a: &[f64], b: &[f64]) -> f64 {
+    gap_of_sums(a, b, 1e-2)
+}
+
+/// As [`gap`], of sums of numbers as large as `least`, which may cancel out to less.
+pub(crate) fn gap_of_sums(a: &[f64], b: &[f64], least: f64) -> f64 {
     assert_eq!(a.len(), b.len());
     assert!(a.iter().chain(b).all(|x| x.is_finite()));
-    let largest = b.iter().fold(1e-2f64, |most, x| most.max(x.abs()));
+    let largest = b.iter().fold(least, |most, x| most.max(x.abs()));
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest
 }
 

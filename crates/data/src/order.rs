@@ -1,0 +1,64 @@
+//! The order in which pictures come up: every epoch has each once, in an order of its own.
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// An endless stream of the numbers of pictures, a function of the seed alone.
+#[derive(Debug)]
+pub(crate) struct EpochOrder {
+    pictures: usize,
+    seed: u64,
+    /// The order of the epoch that was asked for last.
+    epoch: Option<(u64, Vec<u32>)>,
+}
+
+impl EpochOrder {
+    /// Of `pictures` pictures, at least one.
+    pub(crate) fn new(pictures: usize, seed: u64) -> Self {
+        Self { pictures, seed, epoch: None }
+    }
+
+    /// The picture at a place of the stream.
+    pub(crate) fn index_of(&mut self, number: u64) -> usize {
+        let pictures = self.pictures as u64;
+        let (epoch, place) = (number / pictures, (number % pictures) as usize);
+        let order = match self.epoch.take() {
+            Some((found, order)) if found == epoch => order,
+            _ => {
+                let mut order: Vec<u32> = (0..self.pictures as u32).collect();
+                order.shuffle(&mut generator(self.seed, epoch, Stream::Order));
+                order
+            }
+        };
+        let index = order[place] as usize;
+        self.epoch = Some((epoch, order));
+        index
+    }
+}
+
+/// What a generator is for; none disturbs another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stream {
+    /// The choices that make a document.
+    Document,
+    /// An epoch's order.
+    Order,
+    /// The draw of latents from their posterior.
+    Latents,
+}
+
+/// The generator of the document or epoch of a number.
+pub(crate) fn generator(seed: u64, number: u64, stream: Stream) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, value) in key.chunks_exact_mut(8).zip([seed, number, stream as u64, 0x646f_6375_6d65_6e74]) {
+        bytes.copy_from_slice(&value.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}
+
+/// True with a probability.
+pub(crate) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
+    ((rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64) < probability
+}

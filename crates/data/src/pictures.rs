@@ -1,0 +1,133 @@
+//! Pictures without captions, as an autoencoder learns from them.
+
+use std::collections::BTreeSet;
+
+use ndarray::Array4;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::order::{EpochOrder, Stream, chance, generator};
+use crate::picture::Picture;
+use crate::source::Source;
+
+/// Where a stream of pictures stands: all that it needs to go on after a resume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureCursor {
+    /// Number of the next picture of the stream.
+    pub next: u64,
+    /// Pictures left out because they are bad.
+    pub bad: u64,
+}
+
+/// How many bad pictures are named; the rest are only counted.
+const MOST_NAMED: usize = 16;
+
+/// An endless, reproducible stream of pictures, mirrored or as they are.
+pub struct PictureStream {
+    source: Box<dyn Source>,
+    order: EpochOrder,
+    horizontal_flip: f64,
+    seed: u64,
+    cursor: PictureCursor,
+    /// What is wrong with the first bad picture that has not been named before, until someone asks.
+    complaint: Option<String>,
+    /// Pictures that have been named; a bad one comes up again in every epoch.
+    named: BTreeSet<usize>,
+}
+
+impl PictureStream {
+    /// A stream over a source that goes on at `cursor`.
+    pub fn new(source: Box<dyn Source>, horizontal_flip: f64, seed: u64, cursor: PictureCursor) -> Self {
+        let order = EpochOrder::new(source.len(), seed);
+        Self { source, order, horizontal_flip, seed, cursor, complaint: None, named: BTreeSet::new() }
+    }
+
+    /// The pictures.
+    pub fn source(&self) -> &dyn Source {
+        self.source.as_ref()
+    }
+
+    /// Where the stream stands.
+    pub fn cursor(&self) -> PictureCursor {
+        self.cursor
+    }
+
+    /// What is wrong with the first bad picture that has not been named before; each is named at most once, and no more than
+    /// the first few are.
+    pub fn take_complaint(&mut self) -> Option<String> {
+        self.complaint.take()
+    }
+
+    /// The next pictures in [-1, 1], `[count, channels, height, width]`.
+    ///
+    /// # Errors
+    /// When a whole epoch holds no picture that can be read.
+    pub fn next_batch(&mut self, count: usize) -> Result<Array4<f32>, DataError> {
+        let shape = self.source.shape();
+        let mut batch = Array4::zeros((count, shape.channels, shape.height, shape.width));
+        for mut place in batch.outer_iter_mut() {
+            place.assign(&self.next_picture()?.to_unit_range());
+        }
+        Ok(batch)
+    }
+
+    fn next_picture(&mut self) -> Result<Picture, DataError> {
+        let mut reason = None;
+        for _ in 0..2 * self.source.len() {
+            let number = self.cursor.next;
+            self.cursor.next += 1;
+            let index = self.order.index_of(number);
+            match self.source.picture(index) {
+                Ok(picture) => {
+                    let mirrored = chance(self.horizontal_flip, &mut generator(self.seed, number, Stream::Document));
+                    return Ok(if mirrored { picture.flipped_horizontally() } else { picture });
+                }
+                Err(error) => {
+                    self.cursor.bad += 1;
+                    if self.complaint.is_none() && self.named.len() < MOST_NAMED && self.named.insert(index) {
+                        self.complaint = Some(error.to_string());
+                    }
+                    reason = Some(error);
+                }
+            }
+        }
+        let found = reason.map_or_else(|| "none".to_string(), |error| format!("only bad ones, such as {error}"));
+        Err(DataError::malformed("data", "at least one picture that can be read", found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NoiseConfig;
+    use crate::noise::NoiseSource;
+    use crate::picture::PictureShape;
+
+    fn stream(cursor: PictureCursor) -> PictureStream {
+        let shape = PictureShape { channels: 3, height: 4, width: 6 };
+        let source = NoiseSource::new(&NoiseConfig { pictures: 7, caption_length: 4 }, shape);
+        PictureStream::new(Box::new(source), 0.5, 3, cursor)
+    }
+
+    #[test]
+    fn a_resumed_stream_goes_on_with_the_same_pictures() {
+        let mut whole = stream(PictureCursor::default());
+        let first = whole.next_batch(5).unwrap();
+        assert_eq!(first.dim(), (5, 3, 4, 6));
+        let cursor = whole.cursor();
+        let second = whole.next_batch(5).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(stream(cursor).next_batch(5).unwrap(), second);
+    }
+
+    #[test]
+    fn an_epoch_has_every_picture_once() {
+        let mut order = EpochOrder::new(7, 1);
+        for epoch in 0..3 {
+            let mut seen: Vec<usize> = (0..7).map(|place| order.index_of(epoch * 7 + place)).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..7).collect::<Vec<_>>());
+        }
+    }
+}
