@@ -225,7 +225,7 @@ fn a_loss_that_is_no_number_skips_the_step_and_ends_the_run_after_three() {
     }
     let message = trainer.step().expect_err("the third in a row").to_string();
     assert!(message.contains("step 4") && message.contains("3th step in a row"), "{message}");
-    assert_eq!(trainer.skipped, 3);
+    assert_eq!(trainer.skipped.total, 3);
     let same = before
         .iter()
         .zip(checkpoint::fingerprint(&trainer))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use interfuse_data::Split;
+use interfuse_parameters::Precision;
 use interfuse_sampling::Solver;
 
 /// Trains one model that writes and draws.
@@ -38,9 +39,79 @@ pub(crate) enum Command {
     /// Look at data, or write it out
     #[command(subcommand)]
     Data(DataCommand),
+    /// Train an autoencoder, bring a known one along, or use one on files
+    #[command(subcommand)]
+    Vae(VaeCommand),
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaeCommand {
+    /// Train an autoencoder as a configuration says
+    Train(TrainArgs),
+    /// Pictures to latents: one safetensors file each, with mean and logvar unscaled, or ids of codes
+    Encode(VaeFilesArgs),
+    /// Such latents to pictures
+    Decode(VaeFilesArgs),
+    /// Pictures there and back, and how like they are
+    Reconstruct(VaeReconstructArgs),
+    /// Make a folder in the layout of diffusers of a single file of weights
+    Import(VaeImportArgs),
+}
+
+/// Which autoencoder, and where it computes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VaeArgs {
+    /// Folder with config.json and weights in the layout of diffusers
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) vae: PathBuf,
+    /// Bring pictures to a square of so many pixels a side; they keep their own size if absent
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) size: Option<usize>,
+    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VaeFilesArgs {
+    #[command(flatten)]
+    pub(crate) vae: VaeArgs,
+    /// Files, or folders of them
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Folder to write to
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VaeReconstructArgs {
+    #[command(flatten)]
+    pub(crate) vae: VaeArgs,
+    /// Pictures, or folders of them
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Folder to write the reconstructions to; nothing is written if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VaeImportArgs {
+    /// Weights: .safetensors, .pth, .ckpt or .bin
+    pub(crate) file: PathBuf,
+    /// Published autoencoder that they are of: sd15, sdxl, sd3 or flux
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) kind: Option<String>,
+    /// Folder with the config.json that they belong to, instead of --as
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder to write; must not be there yet
+    #[arg(long)]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +143,8 @@ pub(crate) enum DataCommand {
     Inspect(DataInspectArgs),
     /// Write pictures and captions as a Hugging Face imagefolder
     Export(DataExportArgs),
+    /// Write the latents of all training pictures into the cache that the configuration names
+    Encode(DataEncodeArgs),
 }
 
 /// A configuration and changes to it.
@@ -209,6 +282,35 @@ pub(crate) struct DataExportArgs {
     /// Change a key, such as --set data.channels=1; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DataEncodeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Folder of the cache; codec.cache of the configuration if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Precision of the latents
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: PrecisionName,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PrecisionName {
+    /// Four bytes a number
+    F32,
+    /// Two bytes a number
+    Bf16,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

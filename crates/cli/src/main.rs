@@ -10,7 +10,9 @@ mod assembly;
 mod atomic_file;
 mod commands;
 mod config;
+mod curves;
 mod device;
+mod interruption;
 mod metrics;
 mod progress;
 mod recorder;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, BenchCommand, Command, DataCommand};
+use crate::args::{Args, BenchCommand, Command, DataCommand, VaeCommand};
 
 fn main() -> ExitCode {
     allocator::keep_freed_pages();
@@ -36,6 +38,12 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Data(DataCommand::Inspect(args)) => commands::data::inspect(&args),
         Command::Data(DataCommand::Export(args)) => commands::data::export(&args),
+        Command::Data(DataCommand::Encode(args)) => commands::data::encode(&args),
+        Command::Vae(VaeCommand::Train(args)) => commands::vae::train(&args),
+        Command::Vae(VaeCommand::Encode(args)) => commands::vae::encode(&args),
+        Command::Vae(VaeCommand::Decode(args)) => commands::vae::decode(&args),
+        Command::Vae(VaeCommand::Reconstruct(args)) => commands::vae::reconstruct(&args),
+        Command::Vae(VaeCommand::Import(args)) => commands::vae::import(&args),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),
         Command::Bench(BenchCommand::Denoise(args)) => commands::bench::denoise(&args),
     };

@@ -3,11 +3,17 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use interfuse_sequence::Objective;
-use interfuse_trainer::StepReport;
 
 /// Between two plain lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(20);
+
+/// What a step took.
+pub(crate) struct Pace {
+    /// How many of what `unit` names.
+    pub(crate) done: usize,
+    pub(crate) unit: &'static str,
+    pub(crate) seconds: f64,
+}
 
 /// The bar of a training run.
 pub(crate) struct TrainProgress {
@@ -29,24 +35,21 @@ impl TrainProgress {
         Self { bar, started: Instant::now(), started_at: step, last_line: None, smoothed: vec![] }
     }
 
-    pub(crate) fn step(&mut self, report: &StepReport) {
-        for modality in &report.modalities {
-            let label = match modality.objective {
-                Objective::NextToken => format!("{} loss", modality.name),
-                Objective::Denoise => format!("{} loss", modality.name),
-            };
+    /// Shows that `step` steps are taken, the latest with these losses.
+    pub(crate) fn step(&mut self, step: u64, losses: impl Iterator<Item = (String, f64)>, pace: Pace) {
+        for (label, loss) in losses {
             match self.smoothed.iter_mut().find(|(name, _)| *name == label) {
-                Some((_, value)) if modality.loss.is_finite() => *value += 0.02 * (modality.loss - *value),
+                Some((_, value)) if loss.is_finite() => *value += 0.02 * (loss - *value),
                 Some(_) => {}
-                None => self.smoothed.push((label, modality.loss)),
+                None => self.smoothed.push((label, loss)),
             }
         }
-        let message = self.message(report);
-        self.bar.set_position(report.step);
+        let message = self.message(step, &pace);
+        self.bar.set_position(step);
         if self.bar.is_hidden() {
             let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
             if due {
-                println!("step {}/{}  {message}", report.step, self.bar.length().unwrap_or(0));
+                println!("step {step}/{}  {message}", self.bar.length().unwrap_or(0));
                 self.last_line = Some(Instant::now());
             }
         } else {
@@ -54,13 +57,13 @@ impl TrainProgress {
         }
     }
 
-    fn message(&self, report: &StepReport) -> String {
+    fn message(&self, step: u64, pace: &Pace) -> String {
         let losses: Vec<String> = self.smoothed.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
-        let taken = (report.step - self.started_at).max(1) as f64;
+        let taken = (step - self.started_at).max(1) as f64;
         let per_step = self.started.elapsed().as_secs_f64() / taken;
-        let left = per_step * (self.bar.length().unwrap_or(0).saturating_sub(report.step)) as f64;
-        let rows = report.rows as f64 / report.seconds.max(1e-9);
-        format!("{}  {:.0} rows/s  {} left", losses.join("  "), rows, duration(left))
+        let left = per_step * (self.bar.length().unwrap_or(0).saturating_sub(step)) as f64;
+        let rate = pace.done as f64 / pace.seconds.max(1e-9);
+        format!("{}  {rate:.0} {}/s  {} left", losses.join("  "), pace.unit, duration(left))
     }
 
     /// Prints a line above the bar.

@@ -1,19 +1,17 @@
 //! Listens to training: writes metrics, previews and checkpoints into the run folder, and shows progress.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::ensure;
+use interfuse_data::DataError;
 use interfuse_data::documents::MARKERS;
-use interfuse_data::{DataError, Picture};
 use interfuse_sampling::{Drawing, ModelCard, Pretrained, SamplingConfig, draw};
 use interfuse_sequence::Objective;
 use interfuse_trainer::{Due, HeldOut, HeldOutReport, Observer, StepReport, TrainError, Trainer, checkpoint};
-use serde_json::{Map, Value, json};
 
 use crate::assembly::Plan;
-use crate::metrics::{self, EventFile, JsonLines};
-use crate::progress::TrainProgress;
+use crate::curves::Curves;
+use crate::progress::{Pace, TrainProgress};
 use crate::run_folder::RunFolder;
 use crate::sample_folder::enlarged_grid;
 
@@ -21,8 +19,7 @@ use crate::sample_folder::enlarged_grid;
 pub(crate) struct Recorder<'a> {
     plan: &'a Plan,
     folder: &'a RunFolder,
-    metrics: JsonLines,
-    events: EventFile,
+    curves: Curves,
     progress: TrainProgress,
     held_out: HeldOut,
     prompts: Vec<Drawing>,
@@ -33,16 +30,8 @@ pub(crate) struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Continues the curves from `step`, 0 for a new run.
     pub(crate) fn new(plan: &'a Plan, folder: &'a RunFolder, step: u64) -> anyhow::Result<Self> {
-        let metrics = match step {
-            0 => JsonLines::create(&folder.metrics())?,
-            step => JsonLines::resume(&folder.metrics(), step)?,
-        };
-        let mut events = EventFile::create(folder.path(), (step > 0).then_some(step))?;
-        let config = toml::to_string(&plan.settings)?;
-        events.text("config", step, &format!("```toml\n{config}\n```"))?;
         Ok(Self {
-            metrics,
-            events,
+            curves: Curves::new(folder, step, &plan.settings)?,
             progress: TrainProgress::new(step, plan.settings.train.steps),
             held_out: plan.held_out()?,
             prompts: preview_prompts(plan)?,
@@ -59,9 +48,8 @@ impl<'a> Recorder<'a> {
     }
 
     fn record_step(&mut self, report: &StepReport) -> anyhow::Result<()> {
-        let mut record = Map::new();
-        let mut put = |name: &str, value: f64| record.insert(name.into(), json!(value));
-        put("step", report.step as f64);
+        let mut numbers = Vec::new();
+        let mut put = |name: &str, value: f64| numbers.push((name.to_string(), value));
         put("loss", report.total);
         for modality in &report.modalities {
             put(&format!("{}_loss", modality.name), modality.loss);
@@ -75,28 +63,15 @@ impl<'a> Recorder<'a> {
         put("rows_per_second", report.rows as f64 / report.seconds.max(1e-9));
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
-        for (name, value) in record.iter().filter(|(name, _)| *name != "step") {
-            self.events.scalar(&format!("train/{name}"), report.step, value.as_f64().unwrap_or(f64::NAN))?;
-        }
-        record.insert("step".into(), json!(report.step));
-        if let Some(culprit) = &report.skipped {
-            record.insert("skipped".into(), json!(culprit));
-        }
-        self.metrics.write(&Value::Object(record))
+        let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
+        self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
     }
 
     fn record_held_out(&mut self, report: &HeldOutReport) -> anyhow::Result<()> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
-        let mut record = Map::new();
-        record.insert("step".into(), json!(report.step));
-        record.insert(format!("{split}/text_loss"), json!(report.text));
-        record.insert(format!("{split}/image_loss"), json!(report.image_mean()));
-        for (level, loss) in &report.image {
-            record.insert(format!("{split}/image_loss.t={level}"), json!(loss));
-        }
-        for (name, value) in record.iter().filter(|(name, _)| *name != "step") {
-            self.events.scalar(name, report.step, value.as_f64().unwrap_or(f64::NAN))?;
-        }
+        let mut numbers =
+            vec![(format!("{split}/text_loss"), report.text), (format!("{split}/image_loss"), report.image_mean())];
+        numbers.extend(report.image.iter().map(|(level, loss)| (format!("{split}/image_loss.t={level}"), *loss)));
         let levels: Vec<String> = report.image.iter().map(|(t, loss)| format!("t={t}: {loss:.4}")).collect();
         let name = if report.is_train { "training pictures, fixed noise" } else { "held out" };
         self.progress.line(&format!(
@@ -105,41 +80,24 @@ impl<'a> Recorder<'a> {
             report.text,
             levels.join("  ")
         ));
-        self.metrics.write(&Value::Object(record))
+        self.curves.record(report.step, "", &numbers, &[])
     }
 
     fn preview(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
         let pretrained = pretrained(self.plan, trainer)?;
         let pictures = draw(&pretrained, &self.prompts, &self.plan.settings.sampling, &mut |_| {})?;
         let grid = enlarged_grid(&pictures, 8)?;
-        let path = self.folder.preview(trainer.step);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        grid.save_png(&path)?;
-        self.show_in_tensorboard(&grid, trainer.step)?;
+        let path = self.folder.save_preview(trainer.step, &grid)?;
+        self.curves.picture("preview", trainer.step, &grid)?;
         self.progress.line(&format!("step {}  preview: {}", trainer.step, path.display()));
         Ok(())
-    }
-
-    fn show_in_tensorboard(&mut self, grid: &Picture, step: u64) -> anyhow::Result<()> {
-        let (shape, png) = (grid.shape(), grid.to_png()?);
-        let [width, height, channels] = [shape.width, shape.height, shape.channels].map(|size| size as u32);
-        let picture = metrics::Picture { png: &png, width, height, channels };
-        self.events.picture("preview", step, picture)
     }
 
     fn save(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
         let card = ModelCard { step: trainer.step, ..self.plan.card.clone() };
         let path = self.folder.checkpoint(trainer.step);
         checkpoint::save(trainer, &card, &self.tokenizer, &path)?;
-        let kept = self.plan.settings.run.keep_checkpoints;
-        let all = self.folder.checkpoints()?;
-        let old: Vec<&PathBuf> = all.iter().rev().skip(kept).map(|(_, path)| path).collect();
-        for path in old {
-            std::fs::remove_dir_all(path)?;
-        }
-        Ok(())
+        self.folder.keep_checkpoints(self.plan.settings.run.keep_checkpoints)
     }
 }
 
@@ -153,7 +111,9 @@ impl Observer<Trainer> for Recorder<'_> {
         if let Some(culprit) = &report.skipped {
             self.progress.line(&format!("step {} skipped: {culprit} is not finite", report.step));
         }
-        self.progress.step(report);
+        let losses = report.modalities.iter().map(|modality| (format!("{} loss", modality.name), modality.loss));
+        let pace = Pace { done: report.rows, unit: "rows", seconds: report.seconds };
+        self.progress.step(report.step, losses, pace);
         self.record_step(report).map_err(observer_error)
     }
 
@@ -175,7 +135,7 @@ impl Observer<Trainer> for Recorder<'_> {
     }
 }
 
-fn observer_error(error: anyhow::Error) -> TrainError {
+pub(crate) fn observer_error(error: anyhow::Error) -> TrainError {
     TrainError::Observer(crate::sentence(&error))
 }
 

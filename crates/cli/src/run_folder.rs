@@ -7,6 +7,7 @@
 //!   previews/step-000500.png
 //!   checkpoints/step-000500/      model.safetensors, ema.safetensors, config.json, …
 //!   samples/                      PNGs and metadata.jsonl
+//!   vae/                          what `vae train` is for, in the layout of diffusers
 //!   evaluation.json
 //! ```
 
@@ -15,6 +16,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use interfuse_data::Picture;
 
 /// The weights, the last file without which a checkpoint is none.
 const WEIGHTS: &str = "model.safetensors";
@@ -124,6 +126,33 @@ impl RunFolder {
     /// As [`RunFolder::checkpoints`].
     pub(crate) fn latest_checkpoint(&self) -> anyhow::Result<Option<PathBuf>> {
         Ok(self.checkpoints()?.pop().map(|(_, path)| path))
+    }
+
+    /// Writes the grid of pictures after `step` steps, and says where.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn save_preview(&self, step: u64, grid: &Picture) -> anyhow::Result<PathBuf> {
+        let path = self.preview(step);
+        fs::create_dir_all(self.previews_folder())?;
+        grid.save_png(&path)?;
+        Ok(path)
+    }
+
+    /// Removes all whole checkpoints but the `kept` with the most steps.
+    ///
+    /// # Errors
+    /// One cannot be removed.
+    pub(crate) fn keep_checkpoints(&self, kept: usize) -> anyhow::Result<()> {
+        for (_, old) in self.checkpoints()?.iter().rev().skip(kept) {
+            fs::remove_dir_all(old).with_context(|| format!("cannot remove {}", old.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The autoencoder that a run of `vae train` leaves behind.
+    pub(crate) fn vae(&self) -> PathBuf {
+        self.path.join("vae")
     }
 
     fn checkpoints_folder(&self) -> PathBuf {

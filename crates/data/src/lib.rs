@@ -45,3 +45,4 @@ pub use pictures::{PictureCursor, PictureStream};
 pub use source::{Source, Split, open};
 pub use special_tokens::SpecialTokens;
 pub use tokenizer::Tokenizer;
+pub use walk::pictures_below;

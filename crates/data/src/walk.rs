@@ -8,6 +8,15 @@ use crate::error::DataError;
 /// The file extensions of pictures, in lower case.
 pub(crate) const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
+/// The pictures below a folder in the order of their names, as paths below it.
+///
+/// # Errors
+///
+/// When the folder or one below it cannot be read.
+pub fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    Ok(Files::below(folder)?.pictures)
+}
+
 /// The files below a folder, as paths below it.
 #[derive(Default)]
 pub(crate) struct Files {

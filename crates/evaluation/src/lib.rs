@@ -7,6 +7,7 @@
 //! - [`captions`]: is a written caption the right one, or how near is it?
 //! - [`classifier`]: a small judge, trained on real pictures: does it see in a drawn one what the prompt said?
 //! - [`frechet`]: how far is the distribution of drawn pictures from that of real ones, in the features of a network?
+//! - [`similarity`]: how like is a reconstruction to its picture?
 //! - [`proportion`]: a share with its 95 % interval.
 //!
 //! Nothing here prints, and nothing panics on what it is given: pictures and captions that do not fit are an
@@ -18,5 +19,6 @@ mod error;
 pub mod frechet;
 pub mod proportion;
 pub mod retrieval;
+pub mod similarity;
 
 pub use error::EvaluationError;

@@ -3,6 +3,7 @@
 //! ```text
 //! step-000500/
 //!   config.json  tokenizer.json  model.safetensors  ema.safetensors          (see `interfuse_sampling::pretrained`)
+//!   vae/                                      a copy of the autoencoder, where `codec.carry` asks for it
 //!   training_state/optimizer.safetensors  training_state/state.json
 //! ```
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use interfuse_data::LoaderCursor;
 use interfuse_parameters::{HostTensors, export_weights, load_weights, save_weights};
-use interfuse_sampling::ModelCard;
+use interfuse_sampling::{ModelCard, pretrained};
 use interfuse_transfusion::Transfusion;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::adamw::AdamW;
 use crate::durable::{create_folder, read_text, sync_folder, write_folder, write_json, write_synced};
 use crate::ema::Ema;
 use crate::error::TrainError;
+use crate::skipped_steps::SkippedSteps;
 use crate::trainer::Trainer;
 
 /// Where the optimiser's memory lies in a checkpoint.
@@ -57,13 +59,19 @@ fn write_all(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Pat
     save_weights(&trainer.ema_model(), &folder.join("ema.safetensors"))?;
     write_json(&folder.join("config.json"), card)?;
     write_synced(&folder.join("tokenizer.json"), tokenizer)?;
+    if let Some(vae) = card.codec.vae().filter(|vae| vae.carry) {
+        let carried = folder.join(pretrained::VAE);
+        create_folder(&carried)?;
+        interfuse_vae::folder::copy(&vae.path, &carried)?;
+        sync_folder(&carried)?;
+    }
     trainer.optimizer.save(&folder.join(OPTIMIZER))?;
     let state = StateFile {
         step: trainer.step,
         seed: trainer.setup.seed,
         cursor: trainer.loader.cursor().clone(),
-        skipped: trainer.skipped,
-        skipped_in_a_row: trainer.skipped_in_a_row,
+        skipped: trainer.skipped.total,
+        skipped_in_a_row: trainer.skipped.in_a_row,
         weight_steps: trainer.optimizer.steps(),
     };
     write_json(&state_folder.join("state.json"), &state)?;
@@ -83,7 +91,7 @@ pub struct Resumed {
 /// # Errors
 /// When it is missing or malformed, or its model is not `card`'s.
 pub fn open(folder: &Path, card: &ModelCard, seed: u64) -> Result<Resumed, TrainError> {
-    let found = interfuse_sampling::pretrained::read_card(folder)?;
+    let found = pretrained::read_card(folder)?;
     let foreign = |file: &str, expected: String, found: String| TrainError::Foreign {
         path: folder.join(file).display().to_string(),
         expected,
@@ -115,8 +123,7 @@ impl Resumed {
         trainer.optimizer =
             AdamW::load(&trainer.model, &self.folder.join(OPTIMIZER), &self.state.weight_steps, &device)?;
         trainer.step = self.state.step;
-        trainer.skipped = self.state.skipped;
-        trainer.skipped_in_a_row = self.state.skipped_in_a_row;
+        trainer.skipped = SkippedSteps { total: self.state.skipped, in_a_row: self.state.skipped_in_a_row };
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use interfuse_data::DataError;
 use interfuse_parameters::WeightsError;
 use interfuse_sampling::SamplingError;
 use interfuse_transfusion::ConfigError;
+use interfuse_vae::VaeError;
 use thiserror::Error;
 
 /// Any failure of this crate.
@@ -64,6 +65,9 @@ pub enum TrainError {
     /// From a checkpoint's own files.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// From an autoencoder.
+    #[error(transparent)]
+    Vae(#[from] VaeError),
     /// From whoever listens to the loop.
     #[error("{0}")]
     Observer(String),

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::Workers;
 use interfuse_mot::CacheUse;
-use interfuse_parameters::{ParameterInfo, ParameterMapper, map_parameters, replaced};
 use interfuse_sequence::Objective;
 use interfuse_transfusion::ownership::expert_of;
 use interfuse_transfusion::{
@@ -23,6 +22,8 @@ use crate::error::TrainError;
 use crate::gradients::{FlatGradients, clip_scale};
 use crate::learning_rate::learning_rate;
 use crate::schedule::Learner;
+use crate::skipped_steps::SkippedSteps;
+use crate::tape;
 
 /// What a run is made of.
 pub struct Setup {
@@ -57,9 +58,7 @@ pub struct Trainer {
     /// Steps taken.
     pub step: u64,
     /// Steps skipped because something was not finite.
-    pub skipped: u64,
-    /// How many of the latest steps in a row were skipped.
-    pub skipped_in_a_row: u64,
+    pub skipped: SkippedSteps,
 }
 
 /// The loss of a modality in a step.
@@ -113,7 +112,7 @@ impl Trainer {
         let ema = Ema::new(&model);
         let workers = Workers::on(&setup.device, setup.train.accumulation);
         let optimizer = AdamW::default();
-        Self { setup, model, ema, optimizer, loader, workers, step: 0, skipped: 0, skipped_in_a_row: 0 }
+        Self { setup, model, ema, optimizer, loader, workers, step: 0, skipped: SkippedSteps::default() }
     }
 
     /// The moving average as a model, off the gradient tape.
@@ -212,9 +211,7 @@ impl Trainer {
         let config = &self.setup.optimizer;
         let gradient_scale = clip_scale(gradient_norm, config.max_gradient_norm);
         let update = Update { learning_rate, gradient_scale };
-        // Taken out, so that nobody else holds the weights and they are changed in place.
-        let husk = without_weights(&self.model);
-        let model = std::mem::replace(&mut self.model, husk);
+        let model = tape::take(&mut self.model);
         self.model = self.optimizer.step(model, gradients, config, update);
         self.ema.update(&self.model, config.ema_decay, self.step);
     }
@@ -232,7 +229,7 @@ impl Learner for Trainer {
     }
 
     fn is_spoilt(&self) -> bool {
-        self.skipped_in_a_row > 0
+        self.skipped.in_a_row > 0
     }
 
     /// Takes one optimiser step: data → forward → backward → accumulate → clip → AdamW → moving average.
@@ -248,27 +245,14 @@ impl Learner for Trainer {
         let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
         let mut report = self.measure(&computed, rate);
         report.skipped = culprit(&report);
-        match &report.skipped {
-            None => {
-                self.update(computed.gradients, rate, report.gradient_norm);
-                self.skipped_in_a_row = 0;
-            }
-            Some(_) => {
-                self.skipped += 1;
-                self.skipped_in_a_row += 1;
-            }
+        if report.skipped.is_none() {
+            self.update(computed.gradients, rate, report.gradient_norm);
         }
         self.step += 1;
+        self.skipped.count(self.step, report.skipped.as_deref(), self.setup.train.most_bad_steps)?;
         report.step = self.step;
         report.seconds = started.elapsed().as_secs_f64();
-        match &report.skipped {
-            Some(culprit) if self.skipped_in_a_row >= self.setup.train.most_bad_steps => Err(TrainError::NotFinite {
-                step: self.step,
-                culprit: culprit.clone(),
-                in_a_row: self.skipped_in_a_row,
-            }),
-            _ => Ok(report),
-        }
+        Ok(report)
     }
 }
 
@@ -291,33 +275,11 @@ fn forward_backward(
     objective: &ObjectiveConfig,
     normaliser: Normaliser,
 ) -> (FlatGradients, HybridLoss) {
-    let model = on_its_own_tape(model);
+    let model = tape::on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let loss = hybrid_loss(&model, &predictions, batch, objective, normaliser);
     let gradients = FlatGradients::of(&model, loss.total.backward(), expert_of);
     (gradients, loss.detached())
-}
-
-/// The same weights as leaves of a tape of their own, so that micro-batches neither wait for nor see one another.
-fn on_its_own_tape(model: &Transfusion) -> Transfusion {
-    struct Fresh;
-    impl ParameterMapper for Fresh {
-        fn map<const R: usize>(&mut self, _: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
-            replaced(param, |weight| Tensor::from_inner(weight.inner()))
-        }
-    }
-    map_parameters(model.clone(), &mut Fresh)
-}
-
-/// A model of the same shape of which every weight is empty.
-fn without_weights(model: &Transfusion) -> Transfusion {
-    struct Emptied;
-    impl ParameterMapper for Emptied {
-        fn map<const R: usize>(&mut self, _: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
-            replaced(param, |weight| Tensor::empty([0; R], &weight.device()))
-        }
-    }
-    map_parameters(model.clone(), &mut Emptied)
 }
 
 /// The first number of a step that is none, by name.

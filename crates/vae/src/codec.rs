@@ -139,7 +139,7 @@ impl CodecConfig {
             return Err(VaeError::file(&weights, expected, format!("sha256 {}", opened.hash)));
         }
         let codec = VaeCodec::new(opened, &config.path, device)?;
-        codec.check_channels(channels)?;
+        codec.config().network.check_channels(channels)?;
         Ok(Arc::new(codec))
     }
 

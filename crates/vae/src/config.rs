@@ -1,5 +1,6 @@
 //! `config.json` of an autoencoder, with the keys of diffusers.
 
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::error::VaeError;
@@ -120,6 +121,39 @@ impl NetworkConfig {
     /// By how much height and width shrink.
     pub fn downsampling(&self) -> usize {
         1 << (self.block_out_channels.len().max(1) - 1)
+    }
+
+    /// Refuses pictures of a shape `[channels, height, width]` that the networks do not take.
+    ///
+    /// # Errors
+    /// Another number of channels, or sides that do not divide.
+    pub fn check_shape(&self, [channels, height, width]: [usize; 3]) -> Result<(), VaeError> {
+        self.check_channels(channels)?;
+        let factor = self.downsampling();
+        if height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {
+            let expected = format!("sides that are multiples of {factor}, by which the autoencoder shrinks them");
+            return Err(VaeError::Shape { what: "picture", expected, found: format!("{height} × {width}") });
+        }
+        Ok(())
+    }
+
+    /// Refuses pictures of a number of channels that is not encoded or not decoded.
+    pub(crate) fn check_channels(&self, channels: usize) -> Result<(), VaeError> {
+        if self.in_channels == channels && self.out_channels == channels {
+            return Ok(());
+        }
+        let (expected, found) = (format!("{} channels", self.in_channels), format!("{channels} channels"));
+        Err(VaeError::Shape { what: "picture", expected, found })
+    }
+
+    /// As [`Self::check_shape`], and refuses values that are not finite.
+    pub(crate) fn check_picture(&self, pixels: &Array3<f32>) -> Result<(), VaeError> {
+        let (channels, height, width) = pixels.dim();
+        self.check_shape([channels, height, width])?;
+        match pixels.iter().all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err(VaeError::NotFinite { what: "picture" }),
+        }
     }
 
     /// Checks the settings.

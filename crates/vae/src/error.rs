@@ -29,7 +29,7 @@ pub enum VaeError {
     /// A picture or latents of another shape.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// `picture` or `latents`.
+        /// `picture`, `latents` or `codes`.
         what: &'static str,
         /// What fits.
         expected: String,

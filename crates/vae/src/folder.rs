@@ -12,8 +12,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::tensor::Device;
-use interfuse_kernels::WeightInit;
+use burn::tensor::{Device, Tensor};
+use interfuse_kernels::{Conv2d, WeightInit};
 use interfuse_parameters::{import_weights, read_tensors, save_weights};
 use sha2::{Digest, Sha256};
 
@@ -31,12 +31,41 @@ const KNOWN_WEIGHTS: [&str; 3] = [WEIGHTS, "diffusion_pytorch_model.bin", "ae.sa
 pub const CONFIG: &str = "config.json";
 
 /// Either kind of autoencoder.
-#[derive(Clone, Debug)]
+#[derive(Module, Debug)]
 pub enum Vae {
     /// Continuous latents.
     Kl(AutoencoderKl),
     /// Codes.
     Vq(VqModel),
+}
+
+impl Vae {
+    /// Fresh weights of a valid configuration.
+    pub fn new(config: &VaeConfig, init: &mut WeightInit) -> Self {
+        match config {
+            VaeConfig::AutoencoderKL(config) => Self::Kl(AutoencoderKl::new(config, init)),
+            VaeConfig::VQModel(config) => Self::Vq(VqModel::new(config, init)),
+        }
+    }
+
+    /// The pictures as they come back, without a random draw: through the mean of the posterior, or through codes.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[B, in_channels, H, W]`; returns `[B, out_channels, H, W]`
+    pub fn reconstruct(&self, pixels: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Kl(vae) => vae.decode(vae.encode(pixels).mean),
+            Self::Vq(vae) => vae.decode(vae.quantize.ids(vae.vectors(pixels))),
+        }
+    }
+
+    /// The decoder's last convolution.
+    pub fn last_layer(&self) -> &Conv2d {
+        match self {
+            Self::Kl(vae) => vae.last_layer(),
+            Self::Vq(vae) => vae.last_layer(),
+        }
+    }
 }
 
 /// An autoencoder with what its folder says of it.
@@ -67,11 +96,7 @@ pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
 /// As [`open`].
 pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, VaeError> {
     let tensors = modern_names(read_tensors(path)?, config.network().block_out_channels.len());
-    let init = &mut WeightInit::new(0, device);
-    Ok(match config {
-        VaeConfig::AutoencoderKL(config) => Vae::Kl(import_weights(AutoencoderKl::new(config, init), tensors, path)?),
-        VaeConfig::VQModel(config) => Vae::Vq(import_weights(VqModel::new(config, init), tensors, path)?),
-    })
+    Ok(import_weights(Vae::new(config, &mut WeightInit::new(0, device)), tensors, path)?)
 }
 
 /// Reads and checks `config.json`.
@@ -152,6 +177,19 @@ pub fn write_config(folder: &Path, config: &VaeConfig) -> Result<(), VaeError> {
     }
     let text = serde_json::to_vec_pretty(&value).map_err(|error| fail(error.to_string()))?;
     std::fs::write(&path, text).map_err(|error| fail(error.to_string()))
+}
+
+/// Copies an autoencoder's settings and weights into a folder that exists.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> Result<(), VaeError> {
+    for file in [from.join(CONFIG), weights_of(from)?] {
+        let copied = to.join(file.file_name().unwrap_or_default());
+        std::fs::copy(&file, &copied)
+            .map_err(|error| VaeError::file(&copied, format!("a copy of {}", file.display()), error))?;
+    }
+    Ok(())
 }
 
 /// SHA-256 of a file, in hexadecimal.

@@ -12,6 +12,7 @@
 //! | encoder and decoder | [`network`] |
 //! | what they are trained by: reconstruction, perceptual, discriminator | [`loss`] |
 //! | the folder that one is kept in, and foreign names of weights | [`folder`], [`names`] |
+//! | the latents of one picture in a file | [`latent_file`] |
 //! | decoding in tiles | [`tiling`] |
 
 pub mod autoencoder;
@@ -19,6 +20,7 @@ pub mod codec;
 pub mod config;
 mod error;
 pub mod folder;
+pub mod latent_file;
 pub mod loss;
 pub mod names;
 pub mod network;
@@ -27,6 +29,7 @@ pub mod posterior;
 pub mod quantiser;
 pub mod tiling;
 pub mod vae_codec;
+pub mod vq_codec;
 pub mod vq_model;
 
 pub use autoencoder::AutoencoderKl;
@@ -34,8 +37,10 @@ pub use codec::{Codec, CodecConfig, Latents, Moments, VaeCodecConfig};
 pub use config::{AutoencoderConfig, LatentScale, NetworkConfig, VaeConfig, VqConfig};
 pub use error::VaeError;
 pub use folder::{OpenedVae, Vae};
+pub use latent_file::LatentFile;
 pub use pixel::PixelCodec;
 pub use posterior::Posterior;
 pub use quantiser::{CodeUsage, Quantised, Quantiser};
 pub use vae_codec::VaeCodec;
+pub use vq_codec::VqCodec;
 pub use vq_model::VqModel;

@@ -46,19 +46,6 @@ impl VaeCodec {
         &self.config
     }
 
-    /// Refuses pictures of another number of channels.
-    ///
-    /// # Errors
-    /// When the autoencoder takes or gives another number.
-    pub(crate) fn check_channels(&self, channels: usize) -> Result<(), VaeError> {
-        let network = &self.config.network;
-        if network.in_channels == channels && network.out_channels == channels {
-            return Ok(());
-        }
-        let (expected, found) = (format!("{} channels", network.in_channels), format!("{channels} channels"));
-        Err(VaeError::Shape { what: "picture", expected, found })
-    }
-
     /// The pixels of unscaled latents, within [-1, 1].
     ///
     /// # Errors
@@ -79,21 +66,14 @@ impl VaeCodec {
 
 impl Codec for VaeCodec {
     fn latent_shape(&self, [channels, height, width]: [usize; 3]) -> Result<[usize; 3], VaeError> {
-        self.check_channels(channels)?;
-        let factor = self.config.network.downsampling();
-        if height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {
-            let expected = format!("sides that are multiples of {factor}, by which the autoencoder shrinks them");
-            return Err(VaeError::Shape { what: "picture", expected, found: format!("{height} × {width}") });
-        }
-        Ok([self.config.network.latent_channels, height / factor, width / factor])
+        let network = &self.config.network;
+        network.check_shape([channels, height, width])?;
+        let factor = network.downsampling();
+        Ok([network.latent_channels, height / factor, width / factor])
     }
 
     fn moments(&self, pixels: Array3<f32>) -> Result<Moments, VaeError> {
-        let (channels, height, width) = pixels.dim();
-        self.latent_shape([channels, height, width])?;
-        if pixels.iter().any(|value| !value.is_finite()) {
-            return Err(VaeError::NotFinite { what: "picture" });
-        }
+        self.config.network.check_picture(&pixels)?;
         let posterior = self.vae.encode(to_device(&pixels, &self.device));
         Ok(Moments { mean: to_host(posterior.mean), log_variance: Some(to_host(posterior.log_variance)) })
     }

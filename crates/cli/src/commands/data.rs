@@ -1,12 +1,16 @@
 //! `interfuse data`: a look at data, and data written out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use anyhow::{Context, bail};
 use interfuse_data::inspect::{Spread, Summary, contact_sheet, summarise};
-use interfuse_data::{LoaderCursor, Split};
+use interfuse_data::latent_cache::CacheKey;
+use interfuse_data::{LatentWriter, LoaderCursor, Split};
 
-use crate::args::{DataExportArgs, DataInspectArgs};
+use crate::args::{DataEncodeArgs, DataExportArgs, DataInspectArgs};
 use crate::assembly::Plan;
+use crate::interruption::stop_on_ctrl_c;
 use crate::progress::counting_bar;
 use crate::settings::Settings;
 
@@ -85,5 +89,38 @@ pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
     if let Some(first) = report.skipped.first() {
         println!("skipped {}; first: {first}", report.skipped.len());
     }
+    Ok(())
+}
+
+/// Encodes all training pictures, as `codec.cache` of the configuration will then give them.
+pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
+    let settings = Settings::load(&args.config.config, &args.config.overrides)?;
+    let Some(vae) = settings.codec.vae() else {
+        bail!("codec: expected kind = \"vae\" with the path of an autoencoder, found pixels, which need no cache");
+    };
+    let folder = args.out.as_ref().or(vae.cache.as_ref());
+    let folder = folder.context("expected a folder for the cache: codec.cache in the configuration, or --out")?;
+    let device = crate::device::open(&settings.run.device)?;
+    let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
+    let source = interfuse_data::open(&settings.data, Split::Train)?;
+    let stop = stop_on_ctrl_c()?;
+
+    let key = CacheKey::new(source.as_ref(), codec.as_ref(), settings.data.horizontal_flip > 0.0)?;
+    let writer = LatentWriter::begin(folder, key, args.precision.into())?;
+    let bar = counting_bar("pictures encoded", source.len());
+    let written = writer.write(source.as_ref(), codec.as_ref(), &mut |done| {
+        bar.set_position(done as u64);
+        !stop.load(Ordering::Relaxed)
+    })?;
+    bar.finish_and_clear();
+    for reason in &written.bad {
+        println!("left out: {reason}");
+    }
+    if written.stopped {
+        println!("stopped; the same command goes on where it was");
+        return Ok(());
+    }
+    let (encoded, found, bad) = (written.encoded, written.found, written.bad_count);
+    println!("{encoded} pictures encoded, {found} found, {bad} left out: {}", folder.display());
     Ok(())
 }

@@ -7,5 +7,6 @@ pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod sample;
 pub(crate) mod train;
+pub(crate) mod vae;
 
 mod loaded_run;

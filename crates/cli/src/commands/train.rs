@@ -1,17 +1,16 @@
 //! `interfuse train`: from a configuration to a run folder.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use interfuse_data::LoaderCursor;
-use interfuse_trainer::{Outcome, TrainError, Trainer, checkpoint};
+use interfuse_trainer::{Outcome, Trainer, checkpoint};
 use interfuse_transfusion::ParameterCounts;
 
 use crate::args::TrainArgs;
 use crate::assembly::{Plan, load_tokenizer};
 use crate::commands::evaluate;
+use crate::interruption::{stop_on_ctrl_c, with_last_checkpoint};
 use crate::progress::duration;
 use crate::recorder::{Recorder, pretrained, preview_prompts};
 use crate::run_folder::RunFolder;
@@ -94,26 +93,4 @@ fn introduce(plan: &Plan, trainer: &Trainer, folder: &RunFolder) {
         println!("left out: {note}");
     }
     println!("writing to {}; Ctrl-C saves and ends", folder.path().display());
-}
-
-fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // Asked twice: do not wait for the step and the checkpoint.
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after this step; Ctrl-C again ends at once, without a checkpoint");
-    };
-    ctrlc::set_handler(handler).context("cannot listen to Ctrl-C")?;
-    Ok(stop)
-}
-
-fn with_last_checkpoint(error: TrainError, folder: &RunFolder) -> anyhow::Error {
-    let good = match folder.latest_checkpoint() {
-        Ok(Some(path)) => format!("the last good checkpoint is {}", path.display()),
-        _ => "there is no checkpoint yet".to_string(),
-    };
-    anyhow::Error::new(error).context(format!("training ended early; {good}"))
 }

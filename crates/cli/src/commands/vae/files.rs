@@ -1,0 +1,208 @@
+//! `interfuse vae encode|decode|reconstruct`: an autoencoder used on files and folders.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use burn::tensor::Device;
+use interfuse_data::{Picture, pictures_below};
+use interfuse_vae::{Codec, LatentFile, Vae, VaeCodec, VaeConfig, VqCodec, folder};
+use ndarray::Array3;
+
+use super::quality::{compare, reconstruct as come_back};
+use super::recorder::pairs;
+use crate::args::{VaeArgs, VaeFilesArgs, VaeReconstructArgs};
+use crate::progress::counting_bar;
+use crate::sample_folder::enlarged_grid;
+
+/// Pairs of the grid that `vae reconstruct --out` writes.
+const SHOWN: usize = 32;
+
+pub(crate) fn encode(args: &VaeFilesArgs) -> anyhow::Result<()> {
+    let codec = AnyCodec::open(&args.vae)?;
+    let inputs = Input::gather(&args.inputs, pictures_below)?;
+    run(&inputs, "encoded", |input| {
+        let latents = codec.encode(open(&input.path, codec.channels(), args.vae.size)?)?;
+        Ok(latents.write(&input.output(&args.out, "safetensors")?)?)
+    })?;
+    println!("latents: {}", args.out.display());
+    Ok(())
+}
+
+pub(crate) fn decode(args: &VaeFilesArgs) -> anyhow::Result<()> {
+    let codec = AnyCodec::open(&args.vae)?;
+    ensure!(args.vae.size.is_none(), "--size: latents have a size of their own; expected none");
+    let inputs = Input::gather(&args.inputs, latents_below)?;
+    run(&inputs, "decoded", |input| {
+        let pixels = codec.decode(LatentFile::read(&input.path)?)?;
+        Ok(Picture::from_unit_range(pixels.view())?.save_png(&input.output(&args.out, "png")?)?)
+    })?;
+    println!("pictures: {}", args.out.display());
+    Ok(())
+}
+
+pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
+    let device = crate::device::open(&args.vae.device)?;
+    let opened = folder::open(&args.vae.vae, &device)?;
+    let network = opened.config.network().clone();
+    let inputs = Input::gather(&args.inputs, pictures_below)?;
+    let (mut pictures, mut reconstructions) = (vec![], vec![]);
+    run(&inputs, "reconstructed", |input| {
+        let picture = open(&input.path, network.in_channels, args.vae.size)?;
+        let shape = picture.shape();
+        network.check_shape([shape.channels, shape.height, shape.width])?;
+        let back = come_back(&opened.vae, std::slice::from_ref(&picture), &device)?;
+        if let Some(out) = &args.out {
+            for back in &back {
+                back.save_png(&input.output(out, "png")?)?;
+            }
+        }
+        pictures.push(picture);
+        reconstructions.extend(back);
+        Ok(())
+    })?;
+    println!("{}", compare(&pictures, &reconstructions)?);
+    if let Some(out) = &args.out {
+        let alike = pictures.iter().take_while(|picture| picture.shape() == pictures[0].shape()).count().min(SHOWN);
+        let grid = out.join("pairs.png");
+        enlarged_grid(&pairs(&pictures[..alike], reconstructions), 8)?.save_png(&grid)?;
+        println!("picture and reconstruction side by side: {}", grid.display());
+    }
+    Ok(())
+}
+
+/// Either kind of autoencoder, used on one picture.
+enum AnyCodec {
+    Kl(VaeCodec),
+    Vq(VqCodec, usize),
+}
+
+impl AnyCodec {
+    fn open(args: &VaeArgs) -> anyhow::Result<Self> {
+        let device: Device = crate::device::open(&args.device)?;
+        let opened = folder::open(&args.vae, &device)?;
+        Ok(match (&opened.config, &opened.vae) {
+            (VaeConfig::VQModel(config), Vae::Vq(_)) => {
+                let channels = config.network.in_channels;
+                Self::Vq(VqCodec::new(opened, &args.vae, &device)?, channels)
+            }
+            _ => Self::Kl(VaeCodec::new(opened, &args.vae, &device)?),
+        })
+    }
+
+    fn channels(&self) -> usize {
+        match self {
+            Self::Kl(codec) => codec.config().network.in_channels,
+            Self::Vq(_, channels) => *channels,
+        }
+    }
+
+    fn encode(&self, picture: Picture) -> anyhow::Result<LatentFile> {
+        let pixels = picture.to_unit_range();
+        Ok(match self {
+            Self::Kl(codec) => LatentFile::Moments(codec.moments(pixels)?),
+            Self::Vq(codec, _) => LatentFile::Codes(codec.encode(&pixels)?),
+        })
+    }
+
+    fn decode(&self, latents: LatentFile) -> anyhow::Result<Array3<f32>> {
+        match (self, latents) {
+            (Self::Kl(codec), LatentFile::Moments(moments)) => Ok(codec.decode_unscaled(&moments.mean)?),
+            (Self::Vq(codec, _), LatentFile::Codes(ids)) => Ok(codec.decode(&ids)?),
+            (Self::Kl(_), _) => bail!("expected latents with a tensor `mean`, found codes, which are a VQModel's"),
+            (Self::Vq(..), _) => {
+                bail!("expected codes with a tensor `ids`, found latents, which are an AutoencoderKL's")
+            }
+        }
+    }
+}
+
+/// A file, and its name below the folder that was named.
+struct Input {
+    path: PathBuf,
+    name: PathBuf,
+}
+
+impl Input {
+    /// The files that were named, and those that `below` finds in the folders that were named.
+    fn gather<E: std::error::Error + Send + Sync + 'static>(
+        named: &[PathBuf],
+        below: impl Fn(&Path) -> Result<Vec<PathBuf>, E>,
+    ) -> anyhow::Result<Vec<Self>> {
+        let mut inputs = Vec::new();
+        for path in named {
+            if path.is_dir() {
+                inputs.extend(below(path)?.into_iter().map(|name| Self { path: path.join(&name), name }));
+            } else {
+                let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+                inputs.push(Self { path: path.clone(), name });
+            }
+        }
+        ensure!(!inputs.is_empty(), "found no file to work on in {}", shown(named));
+        Ok(inputs)
+    }
+
+    /// Where its result goes; the folder is made.
+    fn output(&self, folder: &Path, extension: &str) -> anyhow::Result<PathBuf> {
+        let path = folder.join(&self.name).with_extension(extension);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        }
+        Ok(path)
+    }
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The latents below a folder, as paths below it.
+fn latents_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(below) = folders.pop() {
+        for entry in std::fs::read_dir(folder.join(&below))? {
+            let entry = entry?;
+            let name = below.join(entry.file_name());
+            match entry.file_type()?.is_dir() {
+                true => folders.push(name),
+                false if name.extension().is_some_and(|extension| extension == "safetensors") => found.push(name),
+                false => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A picture at its own size, or brought to a square of `size` pixels a side.
+fn open(path: &Path, channels: usize, size: Option<usize>) -> anyhow::Result<Picture> {
+    let picture = Picture::open(path, channels)?;
+    Ok(match size {
+        Some(size) => picture.fitted([size, size])?,
+        None => picture,
+    })
+}
+
+/// Works on every input; bad ones are skipped, counted and reported.
+///
+/// # Errors
+/// When all are bad.
+fn run(inputs: &[Input], done: &'static str, mut work: impl FnMut(&Input) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let bar = counting_bar(done, inputs.len());
+    let mut bad = Vec::new();
+    for input in inputs {
+        if let Err(error) = work(input) {
+            bad.push(format!("{}: {}", input.path.display(), crate::sentence(&error)));
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if bad.len() == inputs.len() {
+        bail!("{}", bad.swap_remove(0));
+    }
+    for reason in bad.iter().take(8) {
+        println!("skipped {reason}");
+    }
+    println!("{done} {} of {} files", inputs.len() - bad.len(), inputs.len());
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! How well pictures come back: peak signal-to-noise ratio and structural similarity.
+
+use anyhow::Context;
+use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_data::{Picture, Source};
+use interfuse_evaluation::similarity::{psnr, ssim};
+use interfuse_vae::Vae;
+use ndarray::{ArrayView4, Axis};
+
+/// Pictures that are encoded at once.
+const AT_ONCE: usize = 8;
+
+/// Means over pictures.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quality {
+    pub(super) pictures: usize,
+    /// The mean of the pictures' ratios, in dB.
+    pub(super) psnr: f64,
+    /// The mean of the pictures' similarities; none where pictures are smaller than its window.
+    pub(super) ssim: Option<f64>,
+}
+
+/// Pictures of a source, spread evenly; bad ones are left out.
+pub(super) fn spread(source: &dyn Source, count: usize) -> Vec<Picture> {
+    let count = count.min(source.len());
+    (0..count).filter_map(|place| source.picture(place * source.len() / count).ok()).collect()
+}
+
+/// Pictures of one shape as they come back, rounded to 8 bits as they would be saved.
+pub(super) fn reconstruct(vae: &Vae, pictures: &[Picture], device: &Device) -> anyhow::Result<Vec<Picture>> {
+    let mut reconstructions = Vec::with_capacity(pictures.len());
+    for pictures in pictures.chunks(AT_ONCE) {
+        let shape = pictures[0].shape();
+        let shape = [pictures.len(), shape.channels, shape.height, shape.width];
+        let values: Vec<f32> = pictures.iter().flat_map(Picture::to_unit_range).collect();
+        let pixels = vae.reconstruct(Tensor::from_data(TensorData::new(values, shape), device));
+        let shape = pixels.dims();
+        let values = pixels.clamp(-1.0, 1.0).into_data().convert::<f32>().try_to_vec::<f32>();
+        let values = values.context("cannot read pictures from the device")?;
+        let pixels = ArrayView4::from_shape(shape, &values)?;
+        for pixels in pixels.axis_iter(Axis(0)) {
+            reconstructions.push(Picture::from_unit_range(pixels)?);
+        }
+    }
+    Ok(reconstructions)
+}
+
+/// Compares pictures with their reconstructions.
+pub(super) fn compare(pictures: &[Picture], reconstructions: &[Picture]) -> anyhow::Result<Quality> {
+    let mut peaks = Vec::with_capacity(pictures.len());
+    let mut similarities = Vec::with_capacity(pictures.len());
+    for (picture, reconstruction) in pictures.iter().zip(reconstructions) {
+        peaks.push(psnr(picture.pixels(), reconstruction.pixels())?);
+        // Only a picture that is too small has no similarity.
+        similarities.extend(ssim(picture.pixels(), reconstruction.pixels()).ok());
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    Ok(Quality {
+        pictures: peaks.len(),
+        psnr: mean(&peaks),
+        ssim: (!similarities.is_empty() && similarities.len() == peaks.len()).then(|| mean(&similarities)),
+    })
+}
+
+impl std::fmt::Display for Quality {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PSNR {:.2} dB", self.psnr)?;
+        if let Some(ssim) = self.ssim {
+            write!(f, "  SSIM {ssim:.4}")?;
+        }
+        write!(f, "  over {} pictures", self.pictures)
+    }
+}

@@ -1,0 +1,141 @@
+//! Listens to an autoencoder's training: writes metrics, previews and checkpoints into the run folder, and shows progress.
+
+use std::time::Instant;
+
+use interfuse_data::{Picture, Split};
+use interfuse_trainer::autoencoder::{AutoencoderReport, AutoencoderTrainer, checkpoint};
+use interfuse_trainer::{Due, Observer, TrainError};
+
+use super::quality::{Quality, compare, reconstruct, spread};
+use super::settings::VaeSettings;
+use crate::curves::Curves;
+use crate::progress::{Pace, TrainProgress};
+use crate::recorder::observer_error;
+use crate::run_folder::RunFolder;
+use crate::sample_folder::enlarged_grid;
+
+/// Listens to training.
+pub(super) struct VaeRecorder<'a> {
+    settings: &'a VaeSettings,
+    folder: &'a RunFolder,
+    curves: Curves,
+    progress: TrainProgress,
+    held_out: Vec<Picture>,
+    /// Whether these are training pictures, because nothing could be held out.
+    held_out_is_train: bool,
+    shown: Vec<Picture>,
+    started: Instant,
+    /// What was measured last.
+    pub(super) quality: Option<Quality>,
+}
+
+impl<'a> VaeRecorder<'a> {
+    /// Continues the curves from `step`, 0 for a new run.
+    pub(super) fn new(settings: &'a VaeSettings, folder: &'a RunFolder, step: u64) -> anyhow::Result<Self> {
+        let held_out = interfuse_data::open(&settings.data, Split::HeldOut)?;
+        Ok(Self {
+            curves: Curves::new(folder, step, settings)?,
+            progress: TrainProgress::new(step, settings.train.steps),
+            held_out: spread(held_out.as_ref(), settings.held_out.pictures),
+            held_out_is_train: held_out.held_out_is_train(),
+            shown: spread(held_out.as_ref(), settings.held_out.shown),
+            started: Instant::now(),
+            quality: None,
+            settings,
+            folder,
+        })
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        self.progress.finish();
+    }
+
+    /// What the pictures are that quality is measured on.
+    pub(super) fn measured_on(&self) -> &'static str {
+        if self.held_out_is_train { "training pictures" } else { "held out" }
+    }
+
+    fn record_step(&mut self, report: &AutoencoderReport) -> anyhow::Result<()> {
+        let mut numbers: Vec<(String, f64)> =
+            report.losses.iter().map(|(name, loss)| ((*name).to_string(), *loss)).collect();
+        let mut put = |name: &str, value: f64| numbers.push((name.to_string(), value));
+        put("gradient_norm", report.gradient_norm);
+        if let Some(norm) = report.discriminator_gradient_norm {
+            put("discriminator_gradient_norm", norm);
+        }
+        if let Some(codes) = &report.codes {
+            put("codes_used", codes.used);
+            put("code_perplexity", codes.perplexity);
+            put("codes_revived", codes.revived as f64);
+        }
+        put("learning_rate", report.learning_rate);
+        put("pictures_per_second", report.pictures as f64 / report.seconds.max(1e-9));
+        put("seconds", self.started.elapsed().as_secs_f64());
+        let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
+        self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
+    }
+
+    fn measure(&mut self, trainer: &AutoencoderTrainer) -> anyhow::Result<()> {
+        let reconstructions = reconstruct(&trainer.ema_model(), &self.held_out, &trainer.setup.device)?;
+        let quality = compare(&self.held_out, &reconstructions)?;
+        let split = if self.held_out_is_train { "train" } else { "held_out" };
+        let mut numbers = vec![(format!("{split}/psnr"), quality.psnr)];
+        numbers.extend(quality.ssim.map(|ssim| (format!("{split}/ssim"), ssim)));
+        self.progress.line(&format!("step {}  {}: {quality}", trainer.step, self.measured_on()));
+        self.quality = Some(quality);
+        self.curves.record(trainer.step, "", &numbers, &[])
+    }
+
+    /// Pairs of a picture and its reconstruction.
+    fn preview(&mut self, trainer: &AutoencoderTrainer) -> anyhow::Result<()> {
+        let reconstructions = reconstruct(&trainer.ema_model(), &self.shown, &trainer.setup.device)?;
+        let grid = enlarged_grid(&pairs(&self.shown, reconstructions), 8)?;
+        let path = self.folder.save_preview(trainer.step, &grid)?;
+        self.curves.picture("preview", trainer.step, &grid)?;
+        self.progress.line(&format!("step {}  preview: {}", trainer.step, path.display()));
+        Ok(())
+    }
+
+    fn save(&self, trainer: &AutoencoderTrainer) -> anyhow::Result<()> {
+        checkpoint::save(trainer, &self.folder.checkpoint(trainer.step))?;
+        checkpoint::export(trainer, &self.folder.vae())?;
+        self.folder.keep_checkpoints(self.settings.run.keep_checkpoints)
+    }
+}
+
+/// Every picture with its reconstruction behind it.
+pub(super) fn pairs(pictures: &[Picture], reconstructions: Vec<Picture>) -> Vec<Picture> {
+    pictures
+        .iter()
+        .cloned()
+        .zip(reconstructions)
+        .flat_map(|(picture, reconstruction)| [picture, reconstruction])
+        .collect()
+}
+
+impl Observer<AutoencoderTrainer> for VaeRecorder<'_> {
+    fn stepped(&mut self, trainer: &mut AutoencoderTrainer, report: &AutoencoderReport) -> Result<(), TrainError> {
+        if let Some(complaint) = trainer.take_complaint() {
+            self.progress.line(&format!("skipped {} bad pictures; first: {complaint}", trainer.cursor().bad));
+        }
+        if let Some(culprit) = &report.skipped {
+            self.progress.line(&format!("step {} skipped: {culprit} is not finite", report.step));
+        }
+        let losses = report.losses.iter().map(|(name, loss)| ((*name).to_string(), *loss));
+        let pace = Pace { done: report.pictures, unit: "pictures", seconds: report.seconds };
+        self.progress.step(report.step, losses, pace);
+        self.record_step(report).map_err(observer_error)
+    }
+
+    fn due(&mut self, trainer: &AutoencoderTrainer, what: Due) -> Result<(), TrainError> {
+        let done = match what {
+            Due::HeldOut if self.held_out.is_empty() => Ok(()),
+            Due::HeldOut => self.measure(trainer),
+            Due::Preview if self.shown.is_empty() => Ok(()),
+            Due::Preview => self.preview(trainer),
+            Due::Checkpoint => self.save(trainer),
+        };
+        done.map_err(observer_error)
+    }
+}

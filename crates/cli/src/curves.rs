@@ -1,0 +1,56 @@
+//! The curves of a run: every record goes to `metrics.jsonl` and to TensorBoard.
+
+use anyhow::Context;
+use interfuse_data::Picture;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::metrics::{self, EventFile, JsonLines};
+use crate::run_folder::RunFolder;
+
+/// Both files of curves.
+pub(crate) struct Curves {
+    metrics: JsonLines,
+    events: EventFile,
+}
+
+impl Curves {
+    /// Continues the curves from `step`, 0 for a new run, and notes the settings.
+    pub(crate) fn new(folder: &RunFolder, step: u64, settings: &impl Serialize) -> anyhow::Result<Self> {
+        let metrics = match step {
+            0 => JsonLines::create(&folder.metrics())?,
+            step => JsonLines::resume(&folder.metrics(), step)?,
+        };
+        let mut events = EventFile::create(folder.path(), (step > 0).then_some(step))?;
+        let config = toml::to_string(settings).context("cannot write the settings")?;
+        events.text("config", step, &format!("```toml\n{config}\n```"))?;
+        Ok(Self { metrics, events })
+    }
+
+    /// Writes numbers by name; TensorBoard shows them under `prefix`. `notes` are for `metrics.jsonl` alone.
+    pub(crate) fn record(
+        &mut self,
+        step: u64,
+        prefix: &str,
+        numbers: &[(String, f64)],
+        notes: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let mut record = Map::new();
+        record.insert("step".into(), json!(step));
+        for (name, value) in numbers {
+            record.insert(name.clone(), json!(value));
+            self.events.scalar(&format!("{prefix}{name}"), step, *value)?;
+        }
+        for (name, note) in notes {
+            record.insert((*name).into(), json!(note));
+        }
+        self.metrics.write(&Value::Object(record))
+    }
+
+    /// Shows a picture in TensorBoard.
+    pub(crate) fn picture(&mut self, tag: &str, step: u64, picture: &Picture) -> anyhow::Result<()> {
+        let (shape, png) = (picture.shape(), picture.to_png()?);
+        let [width, height, channels] = [shape.width, shape.height, shape.channels].map(|size| size as u32);
+        self.events.picture(tag, step, metrics::Picture { png: &png, width, height, channels })
+    }
+}

@@ -1,0 +1,77 @@
+//! Codes that nobody uses are put where the encoder's vectors are.
+
+use interfuse_vae::{CodeUsage, Quantiser};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Counts of a step ago weigh this much.
+const DECAY: f64 = 0.99;
+/// A code is dead when it is used less than this often a step.
+const DEAD_BELOW: f64 = 1e-2;
+
+/// How the codes are used.
+#[derive(Clone, Debug)]
+pub struct CodeWatch {
+    usage: CodeUsage,
+}
+
+/// What is told of the codes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CodeReport {
+    /// Share of the codes that are in use, from 0 to 1.
+    pub used: f64,
+    /// As many codes used equally often would say as much.
+    pub perplexity: f64,
+    /// Codes that were put elsewhere after this step.
+    pub revived: usize,
+}
+
+impl CodeWatch {
+    /// Over `codes` codes that nobody has used yet.
+    pub fn new(codes: usize) -> Self {
+        Self { usage: CodeUsage::new(codes, DECAY) }
+    }
+
+    /// Takes in the ids of a step.
+    pub fn add(&mut self, ids: &[u32]) {
+        self.usage.add(ids);
+    }
+
+    /// What there is to tell.
+    pub fn report(&self, revived: usize) -> CodeReport {
+        CodeReport { used: self.usage.share(DEAD_BELOW), perplexity: self.usage.perplexity(), revived }
+    }
+
+    /// Puts dead codes in the places of vectors drawn from `vectors`, rows of `dim` numbers; at most one code a vector.
+    pub fn revive(
+        &mut self,
+        quantiser: Quantiser,
+        vectors: &[f32],
+        dim: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> (Quantiser, usize) {
+        let mut places = self.usage.dead(DEAD_BELOW);
+        let mut rows: Vec<&[f32]> = vectors.chunks_exact(dim.max(1)).collect();
+        // Of more dead codes than vectors, some wait for another time.
+        places.shuffle(rng);
+        places.truncate(rows.len());
+        let (drawn, _) = rows.partial_shuffle(rng, places.len());
+        let drawn: Vec<f32> = drawn.iter().flat_map(|row| row.iter().copied()).collect();
+        self.usage.give_time(&places, 1.0);
+        let revived = places.len();
+        match revived {
+            0 => (quantiser, 0),
+            _ => (quantiser.revive(&places, &drawn), revived),
+        }
+    }
+
+    /// The counts, for a checkpoint.
+    pub fn counts(&self) -> &[f64] {
+        self.usage.counts()
+    }
+
+    /// Restores the counts of a checkpoint.
+    pub fn restore(&mut self, counts: Vec<f64>) {
+        self.usage.restore(counts);
+    }
+}

@@ -1,0 +1,284 @@
+//! Settings of an autoencoder's training.
+
+use std::path::PathBuf;
+
+use interfuse_vae::loss::ReconstructionLoss;
+use interfuse_vae::{AutoencoderConfig, LatentScale, NetworkConfig, VaeConfig, VqConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// The networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchitectureConfig {
+    /// Channels of the latents.
+    #[serde(default = "four")]
+    pub latent_channels: usize,
+    /// Width at every size of the picture, the largest first; each but the last halves height and width.
+    pub block_out_channels: Vec<usize>,
+    /// Residual blocks at every size; the decoder has one more.
+    #[serde(default = "one")]
+    pub layers_per_block: usize,
+    /// Groups of every norm, a divisor of all widths.
+    #[serde(default = "thirty_two")]
+    pub norm_num_groups: usize,
+    /// Whether the innermost block has attention.
+    #[serde(default = "yes")]
+    pub mid_block_add_attention: bool,
+    /// Codes instead of continuous latents.
+    #[serde(default)]
+    pub codebook: Option<CodebookConfig>,
+}
+
+/// The codes of a VQ model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodebookConfig {
+    /// How many (Chameleon: 8192, Mixture-of-Transformers: 16,384).
+    pub codes: usize,
+    /// Numbers of a code.
+    #[serde(default = "eight")]
+    pub dim: usize,
+    /// Weight of what keeps the encoder near its codes, the β of van den Oord et al.
+    #[serde(default = "quarter")]
+    pub commitment: f64,
+    /// Steps between two looks for codes that nobody uses, which are put where the encoder's vectors are; 0 is never.
+    #[serde(default = "hundred")]
+    pub revive_every: u64,
+}
+
+/// What is minimised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AutoencoderLossConfig {
+    /// The distance of two pixels.
+    pub reconstruction: ReconstructionLoss,
+    /// Weight of the divergence from the standard normal, against a reconstruction that is summed over the picture as well
+    /// (latent diffusion: 1e-6).
+    pub kl_weight: f64,
+    /// The perceptual distance.
+    pub perceptual: PerceptualConfig,
+    /// The patch discriminator, if there is one.
+    pub discriminator: Option<DiscriminatorConfig>,
+}
+
+impl Default for AutoencoderLossConfig {
+    fn default() -> Self {
+        Self {
+            reconstruction: ReconstructionLoss::L1,
+            kl_weight: 1e-6,
+            perceptual: PerceptualConfig::Pyramid { weight: 1.0 },
+            discriminator: None,
+        }
+    }
+}
+
+/// How alike two pictures look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PerceptualConfig {
+    /// LPIPS, with the user's files.
+    Lpips {
+        /// torchvision's `vgg16-397923af.pth`.
+        vgg: PathBuf,
+        /// `vgg.pth` of the package `lpips`, version 0.1.
+        heads: PathBuf,
+        /// Weight in the loss.
+        #[serde(default = "unit")]
+        weight: f64,
+    },
+    /// The levels of a Laplacian pyramid, which need no file.
+    Pyramid {
+        /// Weight in the loss.
+        #[serde(default = "unit")]
+        weight: f64,
+    },
+    /// None.
+    None,
+}
+
+impl PerceptualConfig {
+    /// Weight in the loss.
+    pub fn weight(&self) -> f64 {
+        match self {
+            Self::Lpips { weight, .. } | Self::Pyramid { weight } => *weight,
+            Self::None => 0.0,
+        }
+    }
+}
+
+/// The patch discriminator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscriminatorConfig {
+    /// The step from which it judges and is trained.
+    pub from_step: u64,
+    /// Weight of passing its judgement, times the adaptive weight.
+    #[serde(default = "half")]
+    pub weight: f64,
+    /// Width of its first convolution.
+    #[serde(default = "sixty_four")]
+    pub width: usize,
+    /// How many of its convolutions halve the picture.
+    #[serde(default = "three")]
+    pub halvings: usize,
+}
+
+/// How much is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderTrainConfig {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Pictures of a micro-batch.
+    pub pictures: usize,
+    /// Micro-batches of an optimiser step; on the CPU they run side by side.
+    #[serde(default = "one")]
+    pub accumulation: usize,
+    /// Steps in a row with a loss or gradient that is not finite after which training stops.
+    #[serde(default = "ten")]
+    pub most_bad_steps: u64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn three() -> usize {
+    3
+}
+
+fn four() -> usize {
+    4
+}
+
+fn eight() -> usize {
+    8
+}
+
+fn thirty_two() -> usize {
+    32
+}
+
+fn sixty_four() -> usize {
+    64
+}
+
+fn ten() -> u64 {
+    10
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+fn quarter() -> f64 {
+    0.25
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl ArchitectureConfig {
+    /// The networks for pictures of `channels` channels.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn vae_config(&self, channels: usize) -> Result<VaeConfig, TrainError> {
+        let network = NetworkConfig {
+            in_channels: channels,
+            out_channels: channels,
+            latent_channels: self.latent_channels,
+            block_out_channels: self.block_out_channels.clone(),
+            layers_per_block: self.layers_per_block,
+            norm_num_groups: self.norm_num_groups,
+            mid_block_add_attention: self.mid_block_add_attention,
+        };
+        let config = match &self.codebook {
+            None => VaeConfig::AutoencoderKL(AutoencoderConfig {
+                network,
+                use_quant_conv: true,
+                use_post_quant_conv: true,
+                scale: LatentScale::default(),
+            }),
+            Some(codebook) => {
+                VaeConfig::VQModel(VqConfig { network, num_vq_embeddings: codebook.codes, vq_embed_dim: codebook.dim })
+            }
+        };
+        config.validate().map_err(|error| TrainError::setting("vae", "networks that fit together", error))?;
+        if let Some(codebook) = &self.codebook {
+            not_negative("vae.codebook.commitment", codebook.commitment)?;
+        }
+        Ok(config)
+    }
+}
+
+impl AutoencoderLossConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        not_negative("loss.kl_weight", self.kl_weight)?;
+        not_negative("loss.perceptual.weight", self.perceptual.weight())?;
+        let Some(discriminator) = &self.discriminator else { return Ok(()) };
+        not_negative("loss.discriminator.weight", discriminator.weight)?;
+        match discriminator.width {
+            0 => Err(TrainError::setting("loss.discriminator.width", "at least 1", 0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the discriminator finds a patch in pictures of this size.
+    ///
+    /// # Errors
+    /// When they are too small for so many halvings.
+    pub fn check_size(&self, [height, width]: [usize; 2]) -> Result<(), TrainError> {
+        let Some(discriminator) = &self.discriminator else { return Ok(()) };
+        // A 4 × 4 convolution halves with one pixel of padding; the last two take one row and column each.
+        let left = (0..discriminator.halvings).fold(height.min(width), |side, _| side / 2);
+        match left {
+            3.. => Ok(()),
+            _ => {
+                let expected = format!("so few that {height} × {width} pixels leave at least 3 × 3");
+                Err(TrainError::setting("loss.discriminator.halvings", expected, discriminator.halvings))
+            }
+        }
+    }
+}
+
+impl AutoencoderTrainConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let counts = [
+            ("train.steps", self.steps as usize),
+            ("train.pictures", self.pictures),
+            ("train.accumulation", self.accumulation),
+            ("train.most_bad_steps", self.most_bad_steps as usize),
+        ];
+        match counts.iter().find(|(_, count)| *count == 0) {
+            Some((key, _)) => Err(TrainError::setting(key, "at least 1", 0)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn not_negative(key: &str, value: f64) -> Result<(), TrainError> {
+    match value >= 0.0 && value.is_finite() {
+        true => Ok(()),
+        false => Err(TrainError::setting(key, "a number from 0", value)),
+    }
+}

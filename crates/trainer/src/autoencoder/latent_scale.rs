@@ -1,0 +1,44 @@
+//! What brings latents to mean 0 and deviation 1: measured once the encoder is trained, written beside its weights.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_data::Source;
+use interfuse_vae::{AutoencoderKl, LatentScale};
+
+use crate::error::TrainError;
+
+/// Pictures by which the latents are measured.
+const PICTURES: usize = 512;
+/// Pictures that are encoded at once.
+const AT_ONCE: usize = 8;
+
+/// The scale of the latents of a source's pictures, over all channels and places: draws from the posterior then have mean 0
+/// and deviation 1.
+///
+/// # Errors
+/// When no picture can be read, or the latents are not finite or all the same.
+pub fn measure(vae: &AutoencoderKl, source: &dyn Source, device: &Device) -> Result<LatentScale, TrainError> {
+    let count = PICTURES.min(source.len());
+    // Bad pictures are counted where they are trained on.
+    let readable: Vec<_> = (0..count).filter_map(|place| source.picture(place * source.len() / count).ok()).collect();
+    let (mut sum, mut squares, mut numbers) = (0.0, 0.0, 0);
+    for pictures in readable.chunks(AT_ONCE) {
+        let shape = pictures[0].shape();
+        let values: Vec<f32> = pictures.iter().flat_map(|picture| picture.to_unit_range()).collect();
+        let shape = [pictures.len(), shape.channels, shape.height, shape.width];
+        let posterior = vae.encode(Tensor::from_data(TensorData::new(values, shape), device));
+        let means: Vec<f32> = posterior.mean.into_data().try_to_vec().unwrap_or_default();
+        let variances: Vec<f32> = posterior.log_variance.exp().into_data().try_to_vec().unwrap_or_default();
+        for (&mean, &variance) in means.iter().zip(&variances) {
+            sum += f64::from(mean);
+            squares += f64::from(mean).powi(2) + f64::from(variance);
+        }
+        numbers += means.len();
+    }
+    let mean = sum / numbers as f64;
+    let deviation = (squares / numbers as f64 - mean * mean).sqrt();
+    if !(deviation > 0.0 && deviation.is_finite()) {
+        let found = format!("a deviation of {deviation} over {} pictures", readable.len());
+        return Err(TrainError::setting("latents", "finite numbers that differ", found));
+    }
+    Ok(LatentScale { scaling_factor: 1.0 / deviation, shift_factor: Some(mean), ..LatentScale::default() })
+}

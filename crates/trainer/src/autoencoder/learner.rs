@@ -1,0 +1,368 @@
+//! One optimiser step of an autoencoder, and everything that survives a resume.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_data::{DataError, PictureCursor, PictureStream, Source};
+use interfuse_image_tower::standard_normal;
+use interfuse_kernels::{WeightInit, Workers};
+use interfuse_vae::loss::{Lpips, PatchDiscriminator};
+use interfuse_vae::{Vae, VaeConfig};
+use ndarray::Array4;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::codes::{CodeReport, CodeWatch};
+use super::config::{AutoencoderLossConfig, AutoencoderTrainConfig, CodebookConfig, PerceptualConfig};
+use super::pass::{Objective, Pass, PictureBatch, pass};
+use crate::adamw::{AdamW, Update};
+use crate::config::OptimizerConfig;
+use crate::ema::Ema;
+use crate::error::TrainError;
+use crate::gradients::{FlatGradients, clip_scale};
+use crate::learning_rate::learning_rate;
+use crate::schedule::Learner;
+use crate::skipped_steps::SkippedSteps;
+use crate::tape;
+
+/// What a run is made of.
+pub struct AutoencoderSetup {
+    /// The networks.
+    pub vae: VaeConfig,
+    /// How codes are treated, where there are codes.
+    pub codebook: Option<CodebookConfig>,
+    /// What is minimised.
+    pub loss: AutoencoderLossConfig,
+    /// The optimiser, of the discriminator as well.
+    pub optimizer: OptimizerConfig,
+    /// How much is trained.
+    pub train: AutoencoderTrainConfig,
+    /// Of the weights, the data and the noise.
+    pub seed: u64,
+    /// A device without autodiff; the trainer turns it on.
+    pub device: Device,
+}
+
+/// The patch discriminator and its optimiser.
+pub struct Judge {
+    /// The weights.
+    pub model: PatchDiscriminator,
+    /// The optimiser's memory.
+    pub optimizer: AdamW,
+}
+
+/// A run in progress.
+pub struct AutoencoderTrainer {
+    /// What the run is made of.
+    pub setup: AutoencoderSetup,
+    /// The weights, on the gradient tape.
+    pub vae: Vae,
+    /// Their moving average.
+    pub ema: Ema,
+    /// The optimiser's memory.
+    pub optimizer: AdamW,
+    /// The discriminator, if the settings ask for one.
+    pub judge: Option<Judge>,
+    /// How codes are used, where there are codes.
+    pub codes: Option<CodeWatch>,
+    lpips: Option<Lpips>,
+    stream: PictureStream,
+    ahead: Option<Ahead>,
+    workers: Workers,
+    /// Steps taken.
+    pub step: u64,
+    /// Steps skipped because something was not finite.
+    pub skipped: SkippedSteps,
+}
+
+/// The pictures of the next step, made while their predecessors are trained on.
+struct Ahead {
+    batches: Result<Vec<Array4<f32>>, DataError>,
+    /// Where the stream stood before them: for everyone else, it still stands there.
+    before: PictureCursor,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AutoencoderReport {
+    /// Steps taken, this one included.
+    pub step: u64,
+    /// Losses by name, before they are weighed: means over the step's pictures.
+    pub losses: Vec<(&'static str, f64)>,
+    /// Norm of the autoencoder's gradient before clipping.
+    pub gradient_norm: f64,
+    /// The same of the discriminator's.
+    pub discriminator_gradient_norm: Option<f64>,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Pictures.
+    pub pictures: usize,
+    /// Duration.
+    pub seconds: f64,
+    /// How codes are used.
+    pub codes: Option<CodeReport>,
+    /// What was not finite, if the step was skipped.
+    pub skipped: Option<String>,
+}
+
+/// What a step computed, before it is decided what to do with it.
+struct Computed {
+    gradients: FlatGradients,
+    judge_gradients: Option<FlatGradients>,
+    passes: Vec<Pass>,
+}
+
+impl AutoencoderTrainer {
+    /// A run at its beginning with fresh weights.
+    ///
+    /// # Errors
+    /// When the files of the perceptual loss cannot be loaded.
+    pub fn new(setup: AutoencoderSetup, stream: PictureStream) -> Result<Self, TrainError> {
+        let device = setup.device.clone().autodiff();
+        let mut init = WeightInit::new(setup.seed, &device);
+        let vae = Vae::new(&setup.vae, &mut init);
+        let judge = setup.loss.discriminator.as_ref().map(|config| {
+            let channels = setup.vae.network().out_channels;
+            let model = PatchDiscriminator::new(channels, config.width, config.halvings, &mut init);
+            Judge { model, optimizer: AdamW::default() }
+        });
+        let lpips = match &setup.loss.perceptual {
+            PerceptualConfig::Lpips { vgg, heads, .. } => Some(Lpips::load(vgg, heads, &device)?),
+            _ => None,
+        };
+        Ok(Self {
+            ema: Ema::new(&vae),
+            codes: setup.codebook.as_ref().map(|codebook| CodeWatch::new(codebook.codes)),
+            workers: Workers::on(&setup.device, setup.train.accumulation),
+            optimizer: AdamW::default(),
+            ahead: None,
+            step: 0,
+            skipped: SkippedSteps::default(),
+            setup,
+            vae,
+            judge,
+            lpips,
+            stream,
+        })
+    }
+
+    /// The moving average as an autoencoder, off the gradient tape.
+    pub fn ema_model(&self) -> Vae {
+        self.ema.model(&self.vae)
+    }
+
+    /// The weights as they are, off the gradient tape.
+    pub fn plain_model(&self) -> Vae {
+        self.vae.valid()
+    }
+
+    /// The pictures.
+    pub fn source(&self) -> &dyn Source {
+        self.stream.source()
+    }
+
+    /// What is wrong with the first bad picture that has not been named before.
+    pub fn take_complaint(&mut self) -> Option<String> {
+        self.stream.take_complaint()
+    }
+
+    /// Where the data stands: after the pictures that were trained on.
+    pub fn cursor(&self) -> PictureCursor {
+        self.ahead.as_ref().map_or_else(|| self.stream.cursor(), |ahead| ahead.before)
+    }
+
+    fn next_pictures(&mut self) -> Result<Vec<Array4<f32>>, TrainError> {
+        let Ahead { batches, .. } = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => make_ahead(&mut self.stream, &self.setup.train),
+        };
+        Ok(batches?)
+    }
+
+    /// Forward and backward of all micro-batches, while a thread beside them makes the next step's pictures.
+    fn compute_and_prepare(&mut self, pictures: Vec<Array4<f32>>) -> Computed {
+        let Self { setup, vae, judge, lpips, stream, ahead, workers, step, .. } = self;
+        let starts = setup.loss.discriminator.as_ref().is_some_and(|config| *step >= config.from_step);
+        let objective = Objective {
+            config: &setup.loss,
+            commitment: setup.codebook.as_ref().map_or(0.0, |codebook| codebook.commitment),
+            lpips: lpips.as_ref(),
+            judge: judge.as_ref().filter(|_| starts).map(|judge| &judge.model),
+            share: 1.0 / pictures.len() as f64,
+        };
+        let last = *step + 1 >= setup.train.steps;
+        let work: Vec<(usize, Array4<f32>)> = pictures.into_iter().enumerate().collect();
+        std::thread::scope(|scope| {
+            if !last {
+                scope.spawn(|| *ahead = Some(make_ahead(stream, &setup.train)));
+            }
+            let passes = workers
+                .map(&work, |(number, pictures)| pass(vae, &to_batch(setup, *step, *number, pictures), &objective));
+            gather(passes)
+        })
+    }
+
+    /// Reads all numbers of the step from the device at once.
+    fn measure(&self, computed: &Computed) -> AutoencoderReport {
+        let mut numbers: Vec<Tensor<1>> = Vec::new();
+        numbers.extend(computed.passes.iter().flat_map(|pass| pass.losses.iter().map(|(_, loss)| loss.clone())));
+        numbers.extend(computed.gradients.squared_norms());
+        let before_judge: usize = numbers.iter().map(|number| number.dims()[0]).sum();
+        numbers.extend(computed.judge_gradients.as_ref().and_then(FlatGradients::squared_norms));
+        let numbers = Tensor::cat(numbers, 0).into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+
+        let names = computed.passes.first().map_or(&[][..], |pass| &pass.losses);
+        let passes = computed.passes.len();
+        let mean = |index: usize| {
+            let values = (0..passes).map(|pass| numbers.get(pass * names.len() + index).copied().unwrap_or(f32::NAN));
+            values.map(f64::from).sum::<f64>() / passes as f64
+        };
+        let losses: Vec<_> = names.iter().enumerate().map(|(index, (name, _))| (*name, mean(index))).collect();
+        let squared = &numbers[(passes * names.len()).min(before_judge)..before_judge];
+        let (_, gradient_norm) = computed.gradients.norms(squared, 0);
+        let judge = computed.judge_gradients.as_ref();
+        let discriminator_gradient_norm = judge.map(|gradients| gradients.norms(&numbers[before_judge..], 0).1);
+        AutoencoderReport {
+            step: self.step,
+            skipped: culprit(&losses, gradient_norm, discriminator_gradient_norm),
+            losses,
+            gradient_norm,
+            discriminator_gradient_norm,
+            learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
+            pictures: self.setup.train.pictures * passes,
+            seconds: 0.0,
+            codes: None,
+        }
+    }
+
+    fn update(&mut self, computed: Computed, report: &mut AutoencoderReport) {
+        let Computed { gradients, judge_gradients, passes } = computed;
+        let config = &self.setup.optimizer;
+        let of = |norm| Update {
+            learning_rate: report.learning_rate,
+            gradient_scale: clip_scale(norm, config.max_gradient_norm),
+        };
+        let vae = tape::take(&mut self.vae);
+        self.vae = self.optimizer.step(vae, gradients, config, of(report.gradient_norm));
+        let judged = self.judge.as_mut().zip(judge_gradients).zip(report.discriminator_gradient_norm);
+        if let Some(((judge, gradients), norm)) = judged {
+            let model = tape::take(&mut judge.model);
+            judge.model = judge.optimizer.step(model, gradients, config, of(norm));
+        }
+        report.codes = self.watch_codes(&passes);
+        self.ema.update(&self.vae, self.setup.optimizer.ema_decay, self.step);
+    }
+
+    /// Counts the codes of a step and revives dead ones when it is time.
+    fn watch_codes(&mut self, passes: &[Pass]) -> Option<CodeReport> {
+        let (Some(watch), Some(codebook)) = (&mut self.codes, &self.setup.codebook) else { return None };
+        let codes: Vec<_> = passes.iter().filter_map(|pass| pass.codes.as_ref()).collect();
+        let ids: Vec<u32> =
+            codes.iter().flat_map(|codes| codes.ids.to_data().iter::<u32>().collect::<Vec<_>>()).collect();
+        watch.add(&ids);
+        let due = codebook.revive_every > 0 && (self.step + 1).is_multiple_of(codebook.revive_every);
+        let mut revived = 0;
+        if let (true, Vae::Vq(vae)) = (due, &mut self.vae) {
+            let rows = |vectors: &Tensor<4>| -> Vec<f32> {
+                vectors.clone().permute([0, 2, 3, 1]).into_data().try_to_vec().unwrap_or_default()
+            };
+            let vectors: Vec<f32> = codes.iter().flat_map(|codes| rows(&codes.vectors)).collect();
+            let mut rng = generator(self.setup.seed, self.step, u64::MAX);
+            (vae.quantize, revived) = watch.revive(vae.quantize.clone(), &vectors, codebook.dim, &mut rng);
+        }
+        Some(watch.report(revived))
+    }
+}
+
+impl Learner for AutoencoderTrainer {
+    type Report = AutoencoderReport;
+
+    fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    fn steps(&self) -> u64 {
+        self.setup.train.steps
+    }
+
+    fn is_spoilt(&self) -> bool {
+        self.skipped.in_a_row > 0
+    }
+
+    /// Takes one optimiser step of the autoencoder, and one of the discriminator once it judges.
+    ///
+    /// A loss or gradient that is not finite skips the update and is counted.
+    ///
+    /// # Errors
+    /// When the data runs dry, or too many steps in a row are skipped.
+    fn step(&mut self) -> Result<AutoencoderReport, TrainError> {
+        let started = Instant::now();
+        let pictures = self.next_pictures()?;
+        let computed = self.compute_and_prepare(pictures);
+        let mut report = self.measure(&computed);
+        if report.skipped.is_none() {
+            self.update(computed, &mut report);
+        }
+        self.step += 1;
+        self.skipped.count(self.step, report.skipped.as_deref(), self.setup.train.most_bad_steps)?;
+        report.step = self.step;
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+}
+
+fn make_ahead(stream: &mut PictureStream, train: &AutoencoderTrainConfig) -> Ahead {
+    let before = stream.cursor();
+    let batches = (0..train.accumulation).map(|_| stream.next_batch(train.pictures)).collect();
+    Ahead { batches, before }
+}
+
+/// Brings pictures to the device, with the noise of their latents.
+fn to_batch(setup: &AutoencoderSetup, step: u64, number: usize, pictures: &Array4<f32>) -> PictureBatch {
+    let device = setup.device.clone().autodiff();
+    let (batch, channels, height, width) = pictures.dim();
+    let network = setup.vae.network();
+    let factor = network.downsampling();
+    let latents = match setup.vae {
+        VaeConfig::AutoencoderKL(_) => [batch, network.latent_channels, height / factor, width / factor],
+        VaeConfig::VQModel(_) => [0; 4],
+    };
+    let mut rng = generator(setup.seed, step, number as u64);
+    let noise = standard_normal(latents.iter().product(), &mut rng);
+    let pixels = TensorData::new(pictures.iter().copied().collect(), [batch, channels, height, width]);
+    PictureBatch {
+        pixels: Tensor::from_data(pixels, &device),
+        noise: Tensor::from_data(TensorData::new(noise, latents), &device),
+    }
+}
+
+/// Adds up the gradients of all micro-batches.
+fn gather(mut passes: Vec<Pass>) -> Computed {
+    let mut gradients = FlatGradients::default();
+    let mut judge_gradients: Option<FlatGradients> = None;
+    for pass in &mut passes {
+        gradients.add(std::mem::take(&mut pass.gradients));
+        if let Some(part) = pass.judge_gradients.take() {
+            judge_gradients.get_or_insert_default().add(part);
+        }
+    }
+    Computed { gradients, judge_gradients, passes }
+}
+
+/// The first number of a step that is none, by name.
+fn culprit(losses: &[(&'static str, f64)], norm: f64, judge_norm: Option<f64>) -> Option<String> {
+    let norms = [("gradient", Some(norm)), ("gradient of the discriminator", judge_norm)];
+    let norms = norms.into_iter().filter_map(|(name, norm)| Some((name, norm?)));
+    let mut all = losses.iter().copied().chain(norms);
+    all.find(|(_, value)| !value.is_finite()).map(|(name, value)| format!("the {name} ({value})"))
+}
+
+/// The generator of a micro-batch's noise, or of a step's revived codes.
+fn generator(seed: u64, step: u64, number: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, value) in key.chunks_exact_mut(8).zip([seed, step, number, 0x6175_746f_656e_636f]) {
+        bytes.copy_from_slice(&value.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}

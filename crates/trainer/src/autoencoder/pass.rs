@@ -1,0 +1,163 @@
+//! Losses and gradients of a micro-batch.
+//!
+//! ```text
+//! L = |x − x'| + w_p perceptual(x, x') + w_d λ deceit(x')   + w_kl KL / pixels          continuous latents
+//!                                                           + codebook + β commitment   codes
+//! λ = |∂(first two)/∂W| / |∂deceit/∂W|                      W: the decoder's last weights
+//! ```
+//!
+//! The losses of the picture are differentiated by the picture alone first; the adaptive weight λ needs both gradients. What
+//! they come to then goes back through decoder and encoder once.
+
+use burn::tensor::{Int, Tensor};
+use interfuse_vae::loss::{Lpips, PatchDiscriminator, discriminator, pyramid};
+use interfuse_vae::{Posterior, Vae};
+
+use super::config::{AutoencoderLossConfig, PerceptualConfig};
+use crate::gradients::FlatGradients;
+use crate::tape::on_its_own_tape;
+
+/// Everything that the losses of a step need besides pictures.
+pub(super) struct Objective<'a> {
+    pub(super) config: &'a AutoencoderLossConfig,
+    /// Weight of the commitment to a code.
+    pub(super) commitment: f64,
+    pub(super) lpips: Option<&'a Lpips>,
+    /// Judges the reconstructions, once it is time.
+    pub(super) judge: Option<&'a PatchDiscriminator>,
+    /// What a micro-batch counts in the whole step.
+    pub(super) share: f64,
+}
+
+/// A micro-batch.
+pub(super) struct PictureBatch {
+    /// In [-1, 1], `[B, C, H, W]`.
+    pub(super) pixels: Tensor<4>,
+    /// Standard normal, `[B, latent_channels, h, w]`; not used by codes.
+    pub(super) noise: Tensor<4>,
+}
+
+/// What a micro-batch came to.
+pub(super) struct Pass {
+    pub(super) gradients: FlatGradients,
+    pub(super) judge_gradients: Option<FlatGradients>,
+    /// Losses by name, off the tape, each `[1]`.
+    pub(super) losses: Vec<(&'static str, Tensor<1>)>,
+    pub(super) codes: Option<Codes>,
+}
+
+/// The codes that a micro-batch used, and the vectors that they stand for.
+pub(super) struct Codes {
+    /// `[B, h, w]`
+    pub(super) ids: Tensor<3, Int>,
+    /// `[B, D, h, w]`
+    pub(super) vectors: Tensor<4>,
+}
+
+/// Forward and backward of a micro-batch.
+pub(super) fn pass(vae: &Vae, batch: &PictureBatch, objective: &Objective<'_>) -> Pass {
+    let vae = on_its_own_tape(vae);
+    let Encoded { features, regulariser, mut losses, codes } = encode_decode(&vae, batch, objective);
+    let reconstruction = vae.last_layer().forward(features.clone());
+
+    let pixels = batch.pixels.clone().inner();
+    let (by_picture, picture_losses) = gradient_by_picture(&vae, reconstruction.clone(), features, batch, objective);
+    losses.splice(0..0, picture_losses);
+    let fake = reconstruction.clone().inner();
+    let total = (reconstruction * Tensor::from_inner(by_picture)).sum() + regulariser;
+    let gradients = FlatGradients::of(&vae, total.mul_scalar(objective.share).backward(), |_| None);
+
+    let judge_gradients = objective.judge.map(|judge| {
+        let judge = on_its_own_tape(judge);
+        let loss = judge.loss(Tensor::from_inner(pixels), Tensor::from_inner(fake));
+        losses.push(("discriminator_loss", loss.clone().inner()));
+        FlatGradients::of(&judge, loss.mul_scalar(objective.share).backward(), |_| None)
+    });
+    Pass { gradients, judge_gradients, losses, codes }
+}
+
+/// Pictures on their way, up to the decoder's last convolution.
+struct Encoded {
+    features: Tensor<4>,
+    /// What keeps the latents in bounds. `[1]`
+    regulariser: Tensor<1>,
+    losses: Vec<(&'static str, Tensor<1>)>,
+    codes: Option<Codes>,
+}
+
+fn encode_decode(vae: &Vae, batch: &PictureBatch, objective: &Objective<'_>) -> Encoded {
+    let [_, channels, height, width] = batch.pixels.dims();
+    let pixels = batch.pixels.clone();
+    match vae {
+        Vae::Kl(vae) => {
+            let posterior: Posterior = vae.encode(pixels);
+            let divergence = posterior.divergence();
+            let weight = objective.config.kl_weight / (channels * height * width) as f64;
+            Encoded {
+                features: vae.decode_features(posterior.sample(batch.noise.clone())),
+                regulariser: divergence.clone().mul_scalar(weight),
+                losses: vec![("divergence", divergence.inner())],
+                codes: None,
+            }
+        }
+        Vae::Vq(vae) => {
+            let vectors = vae.vectors(pixels);
+            let quantised = vae.quantize.forward(vectors.clone());
+            let commitment = quantised.commitment_loss;
+            let losses = vec![("commitment", commitment.clone().inner())];
+            Encoded {
+                features: vae.decode_features(quantised.vectors),
+                regulariser: quantised.codebook_loss + commitment.mul_scalar(objective.commitment),
+                losses,
+                codes: Some(Codes { ids: quantised.ids, vectors: vectors.inner() }),
+            }
+        }
+    }
+}
+
+/// The gradient of all losses of the picture by the reconstruction, and the losses.
+fn gradient_by_picture(
+    vae: &Vae,
+    reconstruction: Tensor<4>,
+    features: Tensor<4>,
+    batch: &PictureBatch,
+    objective: &Objective<'_>,
+) -> (Tensor<4>, Vec<(&'static str, Tensor<1>)>) {
+    let config = objective.config;
+    let leaf = || Tensor::<4>::from_inner(reconstruction.clone().inner()).require_grad();
+    let picture = leaf();
+    let pixel_loss = config.reconstruction.of(picture.clone(), batch.pixels.clone());
+    let mut losses = vec![("reconstruction", pixel_loss.clone().inner())];
+    let mut loss = pixel_loss;
+    if let Some(distance) = perceptual(objective, picture.clone(), batch.pixels.clone()) {
+        losses.push(("perceptual", distance.clone().inner()));
+        loss = loss + distance.mul_scalar(config.perceptual.weight());
+    }
+    let by_loss = gradient(&picture, loss);
+    let (Some(judge), Some(discriminator)) = (objective.judge, &config.discriminator) else {
+        return (by_loss, losses);
+    };
+    let picture = leaf();
+    let deceit = judge.deceit(picture.clone());
+    losses.push(("deceit", deceit.clone().inner()));
+    let by_deceit = gradient(&picture, deceit);
+    let [by_loss_taped, by_deceit_taped] = [&by_loss, &by_deceit].map(|x| Tensor::from_inner(x.clone()));
+    let weight = discriminator::adaptive_weight(vae.last_layer(), features, by_loss_taped, by_deceit_taped);
+    losses.push(("adaptive_weight", weight.clone()));
+    let weight = weight.mul_scalar(discriminator.weight).reshape([1, 1, 1, 1]);
+    (by_loss + by_deceit * weight, losses)
+}
+
+fn perceptual(objective: &Objective<'_>, picture: Tensor<4>, pixels: Tensor<4>) -> Option<Tensor<1>> {
+    match (&objective.config.perceptual, objective.lpips) {
+        (PerceptualConfig::Lpips { .. }, Some(lpips)) => Some(lpips.distance(picture, pixels)),
+        (PerceptualConfig::Pyramid { .. }, _) => Some(pyramid::distance(picture, pixels)),
+        _ => None,
+    }
+}
+
+/// The gradient of a loss by a leaf that it depends on, off the tape.
+fn gradient(leaf: &Tensor<4>, loss: Tensor<1>) -> Tensor<4> {
+    let gradients = loss.backward();
+    leaf.grad(&gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like())
+}
