@@ -1,0 +1,157 @@
+//! Autoencoders against diffusers (`generate.py`).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_parameters::{HostTensor, HostTensors, read_tensors, write_tensors};
+use interfuse_vae::{Vae, VaeConfig, folder};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/diffusers").join(name)
+}
+
+fn expected(name: &str) -> HostTensors {
+    read_tensors(&fixture(name).join("expected.safetensors")).unwrap()
+}
+
+fn tensor(host: &HostTensor) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(host.values.clone(), host.shape.clone()), &Device::flex())
+}
+
+/// The largest difference.
+fn gap(found: Tensor<4>, expected: &HostTensor) -> f32 {
+    assert_eq!(found.dims().to_vec(), expected.shape);
+    let found = found.into_data().try_to_vec::<f32>().unwrap();
+    found.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn the_four_published_kinds_encode_and_decode_as_in_diffusers() {
+    for name in ["sd15", "sdxl", "sd3", "flux"] {
+        let opened = folder::open(&fixture(name), &Device::flex()).unwrap();
+        let (Vae::Kl(vae), expected) = (opened.vae, expected(name)) else { panic!("{name} has continuous latents") };
+        let posterior = vae.encode(tensor(&expected["picture"]));
+        let gaps = [
+            gap(posterior.mean, &expected["mean"]),
+            gap(posterior.log_variance, &expected["logvar"]),
+            gap(vae.decode(tensor(&expected["latents"])), &expected["decoded"]),
+        ];
+        assert!(gaps.iter().all(|&gap| gap < 1e-4), "{name}: {gaps:?}");
+    }
+}
+
+#[test]
+fn the_published_kinds_are_known_by_name() {
+    for name in ["sd15", "sdxl", "sd3", "flux"] {
+        let VaeConfig::AutoencoderKL(small) = folder::read_config(&fixture(name)).unwrap() else { panic!("{name}") };
+        let published = interfuse_vae::AutoencoderConfig::published(name).unwrap();
+        assert_eq!(small.network.latent_channels, published.network.latent_channels);
+        assert_eq!(small.use_quant_conv, published.use_quant_conv);
+        assert_eq!(small.use_post_quant_conv, published.use_post_quant_conv);
+        assert_eq!(small.scale, published.scale);
+    }
+}
+
+#[test]
+fn codes_are_those_of_diffusers() {
+    let opened = folder::open(&fixture("vq"), &Device::flex()).unwrap();
+    let (Vae::Vq(vae), expected) = (opened.vae, expected("vq")) else { panic!("codes") };
+    let ids = vae.quantize.ids(vae.vectors(tensor(&expected["picture"])));
+    let values: Vec<f32> = ids.clone().into_data().iter::<f32>().collect();
+    assert_eq!(values, expected["ids"].values);
+    let gap = gap(vae.decode(ids), &expected["decoded"]);
+    assert!(gap < 1e-4, "{gap}");
+}
+
+#[test]
+fn older_and_foreign_names_lead_to_the_same_networks() {
+    let device = Device::flex();
+    let expected = expected("sd15");
+    let config = folder::read_config(&fixture("sd15")).unwrap();
+    let old = folder::open(&fixture("sd15_old"), &device).unwrap().vae;
+    let foreign = folder::load(&config, &fixture("sd15_ldm").join("ae.safetensors"), &device).unwrap();
+    for vae in [old, foreign] {
+        let Vae::Kl(vae) = vae else { panic!("continuous latents") };
+        let gap = gap(vae.encode(tensor(&expected["picture"])).mean, &expected["mean"]);
+        assert!(gap < 1e-4, "{gap}");
+    }
+}
+
+#[test]
+fn a_folder_of_ours_has_the_names_the_shapes_and_the_keys_of_diffusers() {
+    for name in ["sd15", "flux", "vq"] {
+        let written = tempfile::tempdir().unwrap();
+        let opened = folder::open(&fixture(name), &Device::flex()).unwrap();
+        folder::write(written.path(), &opened.config, &opened.vae).unwrap();
+        let tensors = |folder: &Path| read_tensors(&folder.join(folder::WEIGHTS)).unwrap();
+        assert!(tensors(&fixture(name)) == tensors(written.path()), "{name}: every tensor comes back as it was");
+        let keys = |folder: &Path| -> serde_json::Map<String, serde_json::Value> {
+            serde_json::from_str(&std::fs::read_to_string(folder.join(folder::CONFIG)).unwrap()).unwrap()
+        };
+        let (theirs, ours) = (keys(&fixture(name)), keys(written.path()));
+        assert!(ours.iter().all(|(key, value)| theirs.get(key) == Some(value)), "{name}: {ours:?}");
+        // What is left out is what diffusers fills in by itself.
+        let missing: BTreeSet<&str> =
+            theirs.keys().map(String::as_str).filter(|key| !ours.contains_key(*key)).collect();
+        let known = BTreeSet::from([
+            "_diffusers_version",
+            "force_upcast",
+            "latents_mean",
+            "latents_std",
+            "sample_size",
+            "shift_factor",
+            // Of VQModel.
+            "lookup_from_codebook",
+            "norm_type",
+            "scaling_factor",
+        ]);
+        assert!(missing.is_subset(&known), "{name}: {missing:?}");
+    }
+}
+
+/// A folder with the settings of `sd15` and weights that were changed.
+fn changed(change: impl FnOnce(&mut HostTensors)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture("sd15").join(folder::CONFIG), folder.path().join(folder::CONFIG)).unwrap();
+    let mut tensors = read_tensors(&fixture("sd15").join(folder::WEIGHTS)).unwrap();
+    change(&mut tensors);
+    write_tensors(&tensors, &folder.path().join(folder::WEIGHTS)).unwrap();
+    folder::open(folder.path(), &Device::flex()).unwrap_err().to_string()
+}
+
+#[test]
+fn tensors_that_are_missing_spare_or_misshapen_are_listed() {
+    let name = "decoder.conv_in.weight";
+    let missing = changed(|tensors| drop(tensors.remove(name)));
+    assert!(missing.contains("missing") && missing.contains(name), "{missing}");
+    let spare = changed(|tensors| drop(tensors.insert("extra.weight".into(), tensors[name].clone())));
+    assert!(spare.contains("extra.weight"), "{spare}");
+    let misshapen = changed(|tensors| tensors.get_mut(name).unwrap().shape.swap(0, 1));
+    assert!(misshapen.contains(name), "{misshapen}");
+}
+
+#[test]
+fn truncated_files_and_other_networks_are_refused_by_name() {
+    let (device, folder) = (Device::flex(), tempfile::tempdir().unwrap());
+    let message = |folder: &Path| folder::open(folder, &device).unwrap_err().to_string();
+    assert!(message(folder.path()).contains("config.json"));
+    std::fs::copy(fixture("sd15").join(folder::CONFIG), folder.path().join(folder::CONFIG)).unwrap();
+    assert!(message(folder.path()).contains("none of them"), "{}", message(folder.path()));
+    let weights = std::fs::read(fixture("sd15").join(folder::WEIGHTS)).unwrap();
+    for length in [0, 5, 100, weights.len() / 2, weights.len() - 1] {
+        std::fs::write(folder.path().join(folder::WEIGHTS), &weights[..length]).unwrap();
+        assert!(message(folder.path()).contains(folder::WEIGHTS), "{length}: {}", message(folder.path()));
+    }
+    let config = std::fs::read_to_string(fixture("sd15").join(folder::CONFIG)).unwrap();
+    for (from, to, named) in [
+        ("AutoencoderKL", "UNet2DModel", "UNet2DModel"),
+        ("\"silu\"", "\"relu\"", "relu"),
+        ("\"norm_num_groups\": 4", "\"norm_num_groups\": 3", "norm_num_groups"),
+        ("\"latent_channels\": 4", "\"latent_channels\": 0", "latent_channels"),
+        ("\"scaling_factor\": 0.18215", "\"scaling_factor\": 0", "scaling_factor"),
+    ] {
+        std::fs::write(folder.path().join(folder::CONFIG), config.replace(from, to)).unwrap();
+        assert!(message(folder.path()).contains(named), "{to}: {}", message(folder.path()));
+    }
+}
