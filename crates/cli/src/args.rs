@@ -51,6 +51,8 @@ pub(crate) enum Command {
 pub(crate) enum VaeCommand {
     /// Train an autoencoder as a configuration says
     Train(TrainArgs),
+    /// Show what such a configuration makes: parameters, the shape of the latents
+    Inspect(ConfigArgs),
     /// Pictures to latents: one safetensors file each, with mean and logvar unscaled, or ids of codes
     Encode(VaeFilesArgs),
     /// Such latents to pictures

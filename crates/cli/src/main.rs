@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Data(DataCommand::Export(args)) => commands::data::export(&args),
         Command::Data(DataCommand::Encode(args)) => commands::data::encode(&args),
         Command::Vae(VaeCommand::Train(args)) => commands::vae::train(&args),
+        Command::Vae(VaeCommand::Inspect(args)) => commands::vae::inspect(&args),
         Command::Vae(VaeCommand::Encode(args)) => commands::vae::encode(&args),
         Command::Vae(VaeCommand::Decode(args)) => commands::vae::decode(&args),
         Command::Vae(VaeCommand::Reconstruct(args)) => commands::vae::reconstruct(&args),

@@ -99,14 +99,17 @@ pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, Vae
     Ok(import_weights(Vae::new(config, &mut WeightInit::new(0, device)), tensors, path)?)
 }
 
+/// What a folder is expected to hold, for who has none yet.
+const EXPECTED: &str =
+    "the config.json of an autoencoder, such as `interfuse vae train` or `interfuse vae import` leaves";
+
 /// Reads and checks `config.json`.
 ///
 /// # Errors
 /// When it is missing, no JSON, or of another kind of network.
 pub fn read_config(folder: &Path) -> Result<VaeConfig, VaeError> {
     let path = folder.join(CONFIG);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| VaeError::file(&path, "the config.json of an autoencoder", error))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| VaeError::file(&path, EXPECTED, error))?;
     let value: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| VaeError::file(&path, "valid JSON", error))?;
     let class = value.get("_class_name").and_then(|class| class.as_str()).unwrap_or("nothing");

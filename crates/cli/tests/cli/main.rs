@@ -22,5 +22,8 @@ mod wrong_checkpoint;
 /// A disk that is full when a checkpoint is due.
 mod full_disk;
 
+/// An autoencoder trained, used on files, and trained on.
+mod autoencoder;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;

@@ -7,6 +7,12 @@ use crate::fixture::{Sandbox, names_in};
 /// Presets whose data does not come with the program, and a source of equal shape that does.
 const NEEDS_DATA: &str = "fashion.toml";
 
+/// How the names of autoencoders' presets begin.
+const AUTOENCODERS: &str = "vae_";
+
+/// How the names of presets end that need an autoencoder first.
+const ON_LATENTS: &str = "_latent.toml";
+
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
 }
@@ -26,6 +32,12 @@ fn every_preset_loads_validates_and_builds() {
             ended.refused(&["apt-get install dataset-fashion-mnist"]);
             let emoji = "data.source={kind=\"emoji\"}";
             sandbox.interfuse(&["inspect", path, "--set", emoji]).succeeded().said(&["parameters", "BOI"]);
+        } else if name.starts_with(AUTOENCODERS) {
+            sandbox.interfuse(&["vae", "inspect", path]).succeeded().said(&["parameters", "latents of"]);
+        } else if name.ends_with(ON_LATENTS) {
+            sandbox.interfuse(&["inspect", path]).refused(&["config.json of an autoencoder", "vae train"]);
+            let pixels = "codec={kind=\"pixels\"}";
+            sandbox.interfuse(&["inspect", path, "--set", pixels]).succeeded().said(&["parameters", "BOI"]);
         } else {
             sandbox.interfuse(&["inspect", path]).succeeded().said(&["parameters", "BOI"]);
         }
@@ -37,7 +49,7 @@ fn every_preset_opens_with_the_command_that_runs_it() {
     for name in names_in(&configs()) {
         let text = std::fs::read_to_string(configs().join(&name)).expect("a preset");
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
-        let commands = ["train", "bench step"].map(|command| format!("{command} configs/{name}"));
+        let commands = ["train", "vae train", "bench step"].map(|command| format!("{command} configs/{name}"));
         let found = head.iter().any(|line| commands.iter().any(|command| line.contains(command)));
         assert!(found, "{name} does not open with `{}`", commands[0]);
     }

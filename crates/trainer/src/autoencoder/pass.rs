@@ -9,6 +9,7 @@
 //! The losses of the picture are differentiated by the picture alone first; the adaptive weight λ needs both gradients. What
 //! they come to then goes back through decoder and encoder once.
 
+use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use interfuse_vae::loss::{Lpips, PatchDiscriminator, discriminator, pyramid};
 use interfuse_vae::{Posterior, Vae};
@@ -138,11 +139,10 @@ fn gradient_by_picture(
         return (by_loss, losses);
     };
     let picture = leaf();
-    let deceit = judge.deceit(picture.clone());
+    let deceit = on_its_own_tape(judge).no_grad().deceit(picture.clone());
     losses.push(("deceit", deceit.clone().inner()));
     let by_deceit = gradient(&picture, deceit);
-    let [by_loss_taped, by_deceit_taped] = [&by_loss, &by_deceit].map(|x| Tensor::from_inner(x.clone()));
-    let weight = discriminator::adaptive_weight(vae.last_layer(), features, by_loss_taped, by_deceit_taped);
+    let weight = discriminator::adaptive_weight(vae.last_layer(), features, by_loss.clone(), by_deceit.clone());
     losses.push(("adaptive_weight", weight.clone()));
     let weight = weight.mul_scalar(discriminator.weight).reshape([1, 1, 1, 1]);
     (by_loss + by_deceit * weight, losses)
@@ -160,4 +160,88 @@ fn perceptual(objective: &Objective<'_>, picture: Tensor<4>, pixels: Tensor<4>) 
 fn gradient(leaf: &Tensor<4>, loss: Tensor<1>) -> Tensor<4> {
     let gradients = loss.backward();
     leaf.grad(&gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use interfuse_kernels::WeightInit;
+    use interfuse_parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
+
+    use super::*;
+    use crate::autoencoder::config::{ArchitectureConfig, DiscriminatorConfig};
+
+    fn noise(count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * scale).collect()
+    }
+
+    /// The norm of every weight's gradient under one loss that is differentiated as a whole.
+    fn norms(vae: &Vae, loss: Tensor<1>) -> Vec<(String, f32)> {
+        let mut gradients = FlatGradients::of(vae, loss.backward(), |_| None);
+        struct Names(Vec<String>);
+        impl ParameterVisitor for Names {
+            fn visit<const R: usize>(&mut self, info: &ParameterInfo, _: &burn::module::Param<Tensor<R>>) {
+                self.0.push(info.name.clone());
+            }
+        }
+        let mut names = Names(vec![]);
+        visit_parameters(vae, &mut names);
+        let norm = |gradient: Tensor<1>| gradient.square().sum().sqrt().into_scalar::<f32>();
+        names.0.into_iter().filter_map(|name| Some((name.clone(), norm(gradients.take(&name)?)))).collect()
+    }
+
+    #[test]
+    fn going_back_in_two_stages_gives_the_gradient_of_the_whole_loss() {
+        let device = Device::flex().autodiff();
+        let init = &mut WeightInit::new(3, &device);
+        let architecture = ArchitectureConfig {
+            latent_channels: 2,
+            block_out_channels: vec![4, 8],
+            layers_per_block: 1,
+            norm_num_groups: 4,
+            mid_block_add_attention: true,
+            codebook: None,
+        };
+        let vae = Vae::new(&architecture.vae_config(3).unwrap(), init);
+        let judge = PatchDiscriminator::new(3, 8, 1, init);
+        let discriminator = DiscriminatorConfig { from_step: 0, weight: 0.5, width: 8, halvings: 1 };
+        let config = AutoencoderLossConfig {
+            kl_weight: 0.3,
+            discriminator: Some(discriminator),
+            ..AutoencoderLossConfig::default()
+        };
+        let data = |shape: [usize; 4]| TensorData::new(noise(shape.iter().product(), 0.9), shape);
+        let batch = PictureBatch {
+            pixels: Tensor::from_data(data([2, 3, 16, 16]), &device),
+            noise: Tensor::from_data(data([2, 2, 8, 8]), &device),
+        };
+        let objective = Objective { config: &config, commitment: 0.0, lpips: None, judge: Some(&judge), share: 1.0 };
+        let mut pass = pass(&vae, &batch, &objective);
+
+        // The reference: all in one loss, with the adaptive weight as a number.
+        let (_, weight) = pass.losses.iter().find(|(name, _)| *name == "adaptive_weight").unwrap();
+        let weight = f64::from(weight.clone().into_scalar::<f32>());
+        let parts = |with_judge: bool| {
+            let vae = on_its_own_tape(&vae);
+            let Vae::Kl(kl) = &vae else { panic!("continuous latents") };
+            let posterior = kl.encode(batch.pixels.clone());
+            let back = kl.decode(posterior.sample(batch.noise.clone()));
+            let picture = config.reconstruction.of(back.clone(), batch.pixels.clone())
+                + pyramid::distance(back.clone(), batch.pixels.clone());
+            let deceit = on_its_own_tape(&judge).deceit(back);
+            let kl = posterior.divergence().mul_scalar(0.3 / 768.0);
+            let loss = match with_judge {
+                true => picture + deceit.mul_scalar(0.5 * weight) + kl,
+                false => deceit,
+            };
+            norms(&vae, loss)
+        };
+        for (name, expected) in parts(true) {
+            let found = pass.gradients.take(&name).unwrap().square().sum().sqrt().into_scalar::<f32>();
+            assert!((found - expected).abs() < 1e-4 * expected.max(1e-2), "{name}: {found} {expected}");
+        }
+        // By itself, the deceit has a gradient of its own at the last weights, which the adaptive weight divides by.
+        let (_, last) = parts(false).into_iter().find(|(name, _)| name == "decoder.conv_out.weight").unwrap();
+        assert!(last > 0.0 && weight > 0.0);
+    }
 }

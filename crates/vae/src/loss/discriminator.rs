@@ -81,18 +81,21 @@ fn groups_of(channels: usize) -> usize {
 /// need be gone through. A tensor without history, so that the caller waits for no device. `[1]`
 ///
 /// # Shapes
-/// - `features`: what the last convolution reads, `[B, C, H, W]`; `by_loss`, `by_deceit`: gradients of the reconstruction
+/// - `features`: what the last convolution reads, `[B, C, H, W]`; `by_loss`, `by_deceit`: gradients by the reconstruction, off the
+///   tape
 pub fn adaptive_weight(
     last_layer: &Conv2d,
     features: Tensor<4>,
     by_loss: Tensor<4>,
     by_deceit: Tensor<4>,
 ) -> Tensor<1> {
-    let weight = Tensor::<4>::from_inner(last_layer.weight.val().inner()).require_grad();
-    let features = Tensor::<4>::from_inner(features.inner());
-    let out = conv2d(features, weight.clone(), None, ConvSteps::new(1, last_layer.weight.dims()[2] / 2));
+    let features = features.inner();
+    let steps = ConvSteps::new(1, last_layer.weight.dims()[2] / 2);
     let norm = |by: Tensor<4>| -> Tensor<1> {
-        let gradients = (out.clone() * Tensor::from_inner(by)).sum().backward();
+        // Anew for each, for a tape is used up by one backward pass.
+        let weight = Tensor::<4>::from_inner(last_layer.weight.val().inner()).require_grad();
+        let out = conv2d(Tensor::from_inner(features.clone()), weight.clone(), None, steps);
+        let gradients = (out * Tensor::from_inner(by)).sum().backward();
         match weight.grad(&gradients) {
             Some(gradient) => gradient.square().sum().sqrt(),
             None => Tensor::zeros([1], &weight.device().without_autodiff()),

@@ -2,6 +2,7 @@
 
 mod files;
 mod import;
+mod inspect;
 mod quality;
 mod recorder;
 mod settings;
@@ -9,4 +10,5 @@ mod train;
 
 pub(crate) use files::{decode, encode, reconstruct};
 pub(crate) use import::import;
+pub(crate) use inspect::inspect;
 pub(crate) use train::train;

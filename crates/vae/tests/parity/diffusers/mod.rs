@@ -12,7 +12,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn expected(name: &str) -> HostTensors {
-    read_tensors(&fixture(name).join("expected.safetensors")).unwrap()
+    read_tensors(&fixture(name).join("expected.safetensors")).expect("fixture")
 }
 
 fn tensor(host: &HostTensor) -> Tensor<4> {
@@ -22,14 +22,14 @@ fn tensor(host: &HostTensor) -> Tensor<4> {
 /// The largest difference.
 fn gap(found: Tensor<4>, expected: &HostTensor) -> f32 {
     assert_eq!(found.dims().to_vec(), expected.shape);
-    let found = found.into_data().try_to_vec::<f32>().unwrap();
+    let found = found.into_data().try_to_vec::<f32>().expect("fixture");
     found.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]
 fn the_four_published_kinds_encode_and_decode_as_in_diffusers() {
     for name in ["sd15", "sdxl", "sd3", "flux"] {
-        let opened = folder::open(&fixture(name), &Device::flex()).unwrap();
+        let opened = folder::open(&fixture(name), &Device::flex()).expect("fixture");
         let (Vae::Kl(vae), expected) = (opened.vae, expected(name)) else { panic!("{name} has continuous latents") };
         let posterior = vae.encode(tensor(&expected["picture"]));
         let gaps = [
@@ -44,8 +44,10 @@ fn the_four_published_kinds_encode_and_decode_as_in_diffusers() {
 #[test]
 fn the_published_kinds_are_known_by_name() {
     for name in ["sd15", "sdxl", "sd3", "flux"] {
-        let VaeConfig::AutoencoderKL(small) = folder::read_config(&fixture(name)).unwrap() else { panic!("{name}") };
-        let published = interfuse_vae::AutoencoderConfig::published(name).unwrap();
+        let VaeConfig::AutoencoderKL(small) = folder::read_config(&fixture(name)).expect("fixture") else {
+            panic!("{name}")
+        };
+        let published = interfuse_vae::AutoencoderConfig::published(name).expect("fixture");
         assert_eq!(small.network.latent_channels, published.network.latent_channels);
         assert_eq!(small.use_quant_conv, published.use_quant_conv);
         assert_eq!(small.use_post_quant_conv, published.use_post_quant_conv);
@@ -55,7 +57,7 @@ fn the_published_kinds_are_known_by_name() {
 
 #[test]
 fn codes_are_those_of_diffusers() {
-    let opened = folder::open(&fixture("vq"), &Device::flex()).unwrap();
+    let opened = folder::open(&fixture("vq"), &Device::flex()).expect("fixture");
     let (Vae::Vq(vae), expected) = (opened.vae, expected("vq")) else { panic!("codes") };
     let ids = vae.quantize.ids(vae.vectors(tensor(&expected["picture"])));
     let values: Vec<f32> = ids.clone().into_data().iter::<f32>().collect();
@@ -68,9 +70,9 @@ fn codes_are_those_of_diffusers() {
 fn older_and_foreign_names_lead_to_the_same_networks() {
     let device = Device::flex();
     let expected = expected("sd15");
-    let config = folder::read_config(&fixture("sd15")).unwrap();
-    let old = folder::open(&fixture("sd15_old"), &device).unwrap().vae;
-    let foreign = folder::load(&config, &fixture("sd15_ldm").join("ae.safetensors"), &device).unwrap();
+    let config = folder::read_config(&fixture("sd15")).expect("fixture");
+    let old = folder::open(&fixture("sd15_old"), &device).expect("fixture").vae;
+    let foreign = folder::load(&config, &fixture("sd15_ldm").join("ae.safetensors"), &device).expect("fixture");
     for vae in [old, foreign] {
         let Vae::Kl(vae) = vae else { panic!("continuous latents") };
         let gap = gap(vae.encode(tensor(&expected["picture"])).mean, &expected["mean"]);
@@ -81,13 +83,14 @@ fn older_and_foreign_names_lead_to_the_same_networks() {
 #[test]
 fn a_folder_of_ours_has_the_names_the_shapes_and_the_keys_of_diffusers() {
     for name in ["sd15", "flux", "vq"] {
-        let written = tempfile::tempdir().unwrap();
-        let opened = folder::open(&fixture(name), &Device::flex()).unwrap();
-        folder::write(written.path(), &opened.config, &opened.vae).unwrap();
-        let tensors = |folder: &Path| read_tensors(&folder.join(folder::WEIGHTS)).unwrap();
+        let written = tempfile::tempdir().expect("fixture");
+        let opened = folder::open(&fixture(name), &Device::flex()).expect("fixture");
+        folder::write(written.path(), &opened.config, &opened.vae).expect("fixture");
+        let tensors = |folder: &Path| read_tensors(&folder.join(folder::WEIGHTS)).expect("fixture");
         assert!(tensors(&fixture(name)) == tensors(written.path()), "{name}: every tensor comes back as it was");
         let keys = |folder: &Path| -> serde_json::Map<String, serde_json::Value> {
-            serde_json::from_str(&std::fs::read_to_string(folder.join(folder::CONFIG)).unwrap()).unwrap()
+            serde_json::from_str(&std::fs::read_to_string(folder.join(folder::CONFIG)).expect("fixture"))
+                .expect("fixture")
         };
         let (theirs, ours) = (keys(&fixture(name)), keys(written.path()));
         assert!(ours.iter().all(|(key, value)| theirs.get(key) == Some(value)), "{name}: {ours:?}");
@@ -112,12 +115,12 @@ fn a_folder_of_ours_has_the_names_the_shapes_and_the_keys_of_diffusers() {
 
 /// A folder with the settings of `sd15` and weights that were changed.
 fn changed(change: impl FnOnce(&mut HostTensors)) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(fixture("sd15").join(folder::CONFIG), folder.path().join(folder::CONFIG)).unwrap();
-    let mut tensors = read_tensors(&fixture("sd15").join(folder::WEIGHTS)).unwrap();
+    let folder = tempfile::tempdir().expect("fixture");
+    std::fs::copy(fixture("sd15").join(folder::CONFIG), folder.path().join(folder::CONFIG)).expect("fixture");
+    let mut tensors = read_tensors(&fixture("sd15").join(folder::WEIGHTS)).expect("fixture");
     change(&mut tensors);
-    write_tensors(&tensors, &folder.path().join(folder::WEIGHTS)).unwrap();
-    folder::open(folder.path(), &Device::flex()).unwrap_err().to_string()
+    write_tensors(&tensors, &folder.path().join(folder::WEIGHTS)).expect("fixture");
+    folder::open(folder.path(), &Device::flex()).expect_err("refused").to_string()
 }
 
 #[test]
@@ -127,23 +130,23 @@ fn tensors_that_are_missing_spare_or_misshapen_are_listed() {
     assert!(missing.contains("missing") && missing.contains(name), "{missing}");
     let spare = changed(|tensors| drop(tensors.insert("extra.weight".into(), tensors[name].clone())));
     assert!(spare.contains("extra.weight"), "{spare}");
-    let misshapen = changed(|tensors| tensors.get_mut(name).unwrap().shape.swap(0, 1));
+    let misshapen = changed(|tensors| tensors.get_mut(name).expect("fixture").shape.swap(0, 1));
     assert!(misshapen.contains(name), "{misshapen}");
 }
 
 #[test]
 fn truncated_files_and_other_networks_are_refused_by_name() {
-    let (device, folder) = (Device::flex(), tempfile::tempdir().unwrap());
-    let message = |folder: &Path| folder::open(folder, &device).unwrap_err().to_string();
+    let (device, folder) = (Device::flex(), tempfile::tempdir().expect("fixture"));
+    let message = |folder: &Path| folder::open(folder, &device).expect_err("refused").to_string();
     assert!(message(folder.path()).contains("config.json"));
-    std::fs::copy(fixture("sd15").join(folder::CONFIG), folder.path().join(folder::CONFIG)).unwrap();
+    std::fs::copy(fixture("sd15").join(folder::CONFIG), folder.path().join(folder::CONFIG)).expect("fixture");
     assert!(message(folder.path()).contains("none of them"), "{}", message(folder.path()));
-    let weights = std::fs::read(fixture("sd15").join(folder::WEIGHTS)).unwrap();
+    let weights = std::fs::read(fixture("sd15").join(folder::WEIGHTS)).expect("fixture");
     for length in [0, 5, 100, weights.len() / 2, weights.len() - 1] {
-        std::fs::write(folder.path().join(folder::WEIGHTS), &weights[..length]).unwrap();
+        std::fs::write(folder.path().join(folder::WEIGHTS), &weights[..length]).expect("fixture");
         assert!(message(folder.path()).contains(folder::WEIGHTS), "{length}: {}", message(folder.path()));
     }
-    let config = std::fs::read_to_string(fixture("sd15").join(folder::CONFIG)).unwrap();
+    let config = std::fs::read_to_string(fixture("sd15").join(folder::CONFIG)).expect("fixture");
     for (from, to, named) in [
         ("AutoencoderKL", "UNet2DModel", "UNet2DModel"),
         ("\"silu\"", "\"relu\"", "relu"),
@@ -151,7 +154,7 @@ fn truncated_files_and_other_networks_are_refused_by_name() {
         ("\"latent_channels\": 4", "\"latent_channels\": 0", "latent_channels"),
         ("\"scaling_factor\": 0.18215", "\"scaling_factor\": 0", "scaling_factor"),
     ] {
-        std::fs::write(folder.path().join(folder::CONFIG), config.replace(from, to)).unwrap();
+        std::fs::write(folder.path().join(folder::CONFIG), config.replace(from, to)).expect("fixture");
         assert!(message(folder.path()).contains(named), "{to}: {}", message(folder.path()));
     }
 }

@@ -44,23 +44,23 @@ fn picture(salt: u64, channels: usize) -> Tensor<4> {
 
 #[test]
 fn the_distance_is_that_of_the_package_lpips() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("fixture");
     let [vgg_path, heads_path] = ["vgg.safetensors", "heads.safetensors"].map(|name| folder.path().join(name));
     let [vgg, heads] = formula_weights();
-    write_tensors(&vgg, &vgg_path).unwrap();
-    write_tensors(&heads, &heads_path).unwrap();
-    let lpips = Lpips::load(&vgg_path, &heads_path, &Device::flex()).unwrap();
+    write_tensors(&vgg, &vgg_path).expect("fixture");
+    write_tensors(&heads, &heads_path).expect("fixture");
+    let lpips = Lpips::load(&vgg_path, &heads_path, &Device::flex()).expect("fixture");
     let found = [
         lpips.distance(picture(300, 3), picture(301, 3)),
         lpips.distance(picture(300, 3), picture(300, 3).mul_scalar(0.9)),
         lpips.distance(picture(302, 1), picture(303, 1)),
     ];
-    let expected: Vec<f32> = serde_json::from_str(include_str!("expected.json")).unwrap();
+    let expected: Vec<f32> = serde_json::from_str(include_str!("expected.json")).expect("fixture");
     for (found, expected) in found.into_iter().zip(expected) {
         let found: f32 = found.into_scalar();
         assert!((found - expected).abs() < 1e-4 * expected, "{found} {expected}");
     }
     assert_eq!(lpips.distance(picture(300, 3), picture(300, 3)).into_scalar::<f32>(), 0.0);
-    let message = Lpips::load(&heads_path, &vgg_path, &Device::flex()).unwrap_err().to_string();
+    let message = Lpips::load(&heads_path, &vgg_path, &Device::flex()).expect_err("refused").to_string();
     assert!(message.contains("missing") && message.contains("heads.safetensors"), "{message}");
 }

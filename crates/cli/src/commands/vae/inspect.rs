@@ -1,0 +1,35 @@
+//! `interfuse vae inspect`: what a configuration makes, without training anything.
+
+use burn::tensor::Device;
+use interfuse_kernels::WeightInit;
+use interfuse_parameters::parameters;
+use interfuse_vae::Vae;
+
+use super::settings::VaeSettings;
+use crate::args::ConfigArgs;
+
+pub(crate) fn inspect(args: &ConfigArgs) -> anyhow::Result<()> {
+    let settings = VaeSettings::load(&args.config, &args.overrides)?;
+    let config = settings.networks()?;
+    let vae = Vae::new(&config, &mut WeightInit::new(0, &Device::flex()));
+    let of = |part: &str| -> usize {
+        parameters(&vae).iter().filter(|info| info.name.contains(part)).map(|info| info.count()).sum()
+    };
+    println!("parameters");
+    println!("  stored   {:>12}", of(""));
+    println!("  encoder  {:>12}", of("encoder."));
+    println!("  decoder  {:>12}", of("decoder."));
+    let network = config.network();
+    let [height, width] = settings.data.image_size;
+    let latents = [network.latent_channels, height / network.downsampling(), width / network.downsampling()];
+    let numbers = settings.data.channels * height * width;
+    println!("a picture of {} × {height} × {width}", settings.data.channels);
+    match &settings.vae.codebook {
+        None => {
+            let fewer = numbers as f64 / latents.iter().product::<usize>() as f64;
+            println!("  latents of {} × {} × {}, {fewer:.1} times fewer numbers", latents[0], latents[1], latents[2]);
+        }
+        Some(codebook) => println!("  {} × {} codes of {}", latents[1], latents[2], codebook.codes),
+    }
+    Ok(())
+}
