@@ -35,6 +35,7 @@ pub fn small_config(experts: &[&[&str]]) -> ModelConfig {
     let image = ImageTowerConfig {
         patch_size: 2,
         patch_overlap: 0,
+        unet: None,
         learned_positions: false,
         process: Default::default(),
         prediction: Default::default(),

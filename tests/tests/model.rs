@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor};
-use interfuse_image_tower::{NoiseKey, PredictionTarget, TimestepChoice, TimestepConditioning};
+use interfuse_image_tower::{NoiseKey, PredictionTarget, TimestepChoice, TimestepConditioning, UNetConfig};
 use interfuse_mot::{CacheUse, NormPlacement};
 use interfuse_parameters::{HostTensors, import_weights};
 use interfuse_sequence::{PositionScheme, Sample};
@@ -72,7 +72,13 @@ fn variants(experts: &[&[&str]]) -> Vec<(&'static str, ModelConfig)> {
             }),
         ),
         ("time added to rows", change(&|c| image_tower(c).timestep_conditioning = TimestepConditioning::Row)),
+        ("u-net", change(&|c| image_tower(c).unet = Some(small_unet()))),
     ]
+}
+
+/// One size, so that a patch is of 2 × 2 latents.
+fn small_unet() -> UNetConfig {
+    UNetConfig { widths: vec![4], blocks: 2, groups: 2 }
 }
 
 fn mixed_sequences() -> Vec<Vec<Sample>> {
@@ -235,10 +241,17 @@ fn perturbed(batch: &TrainBatch, (lane, row): (usize, usize), device: &Device) -
 #[test]
 fn gradients_reach_every_expert_with_rows_and_no_other() {
     let device = Device::flex().autodiff();
-    let config = mot_config();
-    let model = shaken(&config, 1, &device);
+    for unet in [None, Some(small_unet())] {
+        let mut config = mot_config();
+        image_tower(&mut config).unet = unet;
+        gradients_reach(&config, &device);
+    }
+}
+
+fn gradients_reach(config: &ModelConfig, device: &Device) {
+    let model = shaken(config, 1, device);
     let touched = |sequences: &[Vec<Sample>]| -> Vec<String> {
-        let gradients = loss(&model, &batch(&config, sequences, &device)).total.backward();
+        let gradients = loss(&model, &batch(config, sequences, device)).total.backward();
         let flat = interfuse_trainer::gradients::FlatGradients::of(&model, gradients, |_| None);
         let norms = flat.squared_norms().map(values).unwrap_or_default();
         flat.names().zip(norms).filter(|(_, norm)| *norm > 0.0).map(|(name, _)| name.to_string()).collect()
@@ -356,6 +369,21 @@ fn faults_of_a_configuration_are_named() {
     );
     assert!(refused(&|c| image_tower(c).patch_overlap = 2).contains("patch_overlap: expected at most half"));
     assert!(refused(&|c| image_tower(c).timesteps.shift = 0.0).contains("timesteps.shift"));
+    let with_unet = |change: &dyn Fn(&mut UNetConfig)| {
+        refused(&|c| {
+            let mut unet = small_unet();
+            change(&mut unet);
+            image_tower(c).unet = Some(unet);
+        })
+    };
+    assert!(with_unet(&|unet| unet.widths = vec![4, 4]).contains("unet.widths: expected as many widths"));
+    assert!(with_unet(&|unet| unet.widths = vec![3]).contains("multiples of unet.groups = 2, found 3"));
+    assert!(with_unet(&|unet| unet.blocks = 0).contains("unet.blocks: expected at least 1"));
+    let message = refused(&|c| {
+        image_tower(c).unet = Some(small_unet());
+        image_tower(c).patch_overlap = 1;
+    });
+    assert!(message.contains("patch_overlap: expected 0"), "{message}");
     let message = refused(&|c| {
         c.trunk.norm = NormPlacement::Post;
         image_tower(c).timestep_conditioning = TimestepConditioning::AdaLn;

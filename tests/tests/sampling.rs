@@ -5,7 +5,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_data::{Picture, Tokenizer};
-use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning};
+use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, UNetConfig};
 use interfuse_mot::CacheUse;
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_sampling::{Drawing, Piece, SamplingConfig, Session, Solver, caption, draw, write};
@@ -62,6 +62,14 @@ fn variants() -> Vec<(&'static str, Pretrained)> {
                 let tower = image_tower(config);
                 (tower.process, tower.prediction) = (NoiseProcess::Ddpm, PredictionTarget::Noise);
                 config.positions = interfuse_sequence::PositionScheme::Axial;
+            }),
+        ),
+        (
+            "u-net",
+            pretrained(&|config| {
+                let tower = image_tower(config);
+                let halvings = tower.patch_size.ilog2() as usize;
+                tower.unet = Some(UNetConfig { widths: vec![4; halvings], blocks: 1, groups: 2 });
             }),
         ),
         ("dense", pretrained(&|config| config.experts = vec![vec!["image".into(), "text".into()]])),

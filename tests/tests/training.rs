@@ -92,11 +92,10 @@ impl Run {
         let source = format!("kind = \"folder\"\npath = {:?}\nheld_out = 0.0", self.folder.path());
         let source = toml_source(&source);
         let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source };
-        let parts = DocumentParts {
-            source: interfuse_data::open(&data, Split::Train).expect("eight pictures"),
-            tokenizer: self.tokenizer.clone(),
-            latents: PictureLatents::Encoded(CodecConfig::Pixels.open(3, &device).expect("the pixel codec")),
-        };
+        let source = interfuse_data::open(&data, Split::Train).expect("eight pictures");
+        let codec = CodecConfig::Pixels.open(3, &device).expect("the pixel codec");
+        let latents = PictureLatents::encoded(codec, source.as_ref());
+        let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents };
         let lanes = DocumentLanes { text: TEXT, image: IMAGE };
         let documents = Documents::new(parts, lanes, self.documents.clone(), 0.0, 1);
         let text = documents.longest().expect("captions") * self.train.documents_per_sequence;

@@ -120,7 +120,7 @@ fn documents(
             let key = CacheKey::new(source.as_ref(), codec.as_ref(), mirrored)?;
             PictureLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key)?)
         }
-        _ => PictureLatents::Encoded(Arc::clone(codec)),
+        _ => PictureLatents::encoded(Arc::clone(codec), source.as_ref()),
     };
     let parts = DocumentParts { source, tokenizer: tokenizer.clone(), latents };
     Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))

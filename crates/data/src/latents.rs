@@ -1,6 +1,6 @@
 //! Where the latents of pictures come from: encoded whenever a picture comes up, or read from a cache.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use interfuse_vae::{Codec, Latents};
 
@@ -8,29 +8,73 @@ use crate::error::DataError;
 use crate::latent_cache::LatentCache;
 use crate::source::Source;
 
+/// The most bytes of latents that are kept in memory: 256 MiB, some 16,000 pictures of 4 × 32 × 32.
+const BUDGET: usize = 256 << 20;
+
 /// The latents of a source's pictures.
 pub enum PictureLatents {
-    /// Made by the codec when they are asked for.
-    Encoded(Arc<dyn Codec>),
+    /// Made by the codec when they are asked for, and kept as long as all fit into memory.
+    Encoded(Arc<dyn Codec>, KeptLatents),
     /// Made before.
     Cached(Arc<dyn Codec>, LatentCache),
 }
 
+/// Latents that were asked for before. An encoder costs more than a small model's whole step, and a small source is visited
+/// hundreds of times.
+#[derive(Default)]
+pub struct KeptLatents {
+    /// One slot for each picture and one for its mirror image, or none at all where the source is too large.
+    slots: Vec<OnceLock<Latents>>,
+}
+
+impl KeptLatents {
+    fn of(codec: &dyn Codec, source: &dyn Source) -> Self {
+        let shape = source.shape();
+        let numbers =
+            codec.latent_shape([shape.channels, shape.height, shape.width]).map(|shape| shape.iter().product());
+        // A mean and a deviation, of a picture and of its mirror image.
+        let bytes = source.len().saturating_mul(4 * size_of::<f32>()).saturating_mul(numbers.unwrap_or(usize::MAX));
+        // Pixels are their own latents, and the source keeps them.
+        let worth = codec.hash().is_some() && bytes <= BUDGET;
+        let slots = if worth { 2 * source.len() } else { 0 };
+        Self { slots: std::iter::repeat_with(OnceLock::new).take(slots).collect() }
+    }
+}
+
 impl PictureLatents {
+    /// Latents that the codec makes when they are asked for.
+    pub fn encoded(codec: Arc<dyn Codec>, source: &dyn Source) -> Self {
+        let kept = KeptLatents::of(codec.as_ref(), source);
+        Self::Encoded(codec, kept)
+    }
+
     /// The latents of a picture, mirrored or as it is.
     ///
     /// # Errors
     /// When the picture or its latents are bad: skip it and count it.
     pub fn of(&self, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
         match self {
-            Self::Encoded(codec) => {
-                let picture = source.picture(index)?;
-                let picture = if mirrored { picture.flipped_horizontally() } else { picture };
-                codec
-                    .encode(picture.to_unit_range())
-                    .map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
+            Self::Encoded(codec, kept) => {
+                let slot = kept.slots.get(2 * index + usize::from(mirrored));
+                if let Some(latents) = slot.and_then(OnceLock::get) {
+                    return Ok(latents.clone());
+                }
+                let latents = encode(codec.as_ref(), source, index, mirrored)?;
+                if let Some(slot) = slot {
+                    // Two threads may encode the same picture at once; the results are equal, so either may stay.
+                    let _ = slot.set(latents.clone());
+                }
+                Ok(latents)
             }
             Self::Cached(codec, cache) => Ok(codec.scaled(cache.moments(index, mirrored)?)),
         }
     }
+}
+
+fn encode(codec: &dyn Codec, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
+    let picture = source.picture(index)?;
+    let picture = if mirrored { picture.flipped_horizontally() } else { picture };
+    codec
+        .encode(picture.to_unit_range())
+        .map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
 }

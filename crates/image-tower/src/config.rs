@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::prediction::PredictionTarget;
 use crate::schedule::NoiseProcess;
 use crate::timestep::TimestepSampling;
+use crate::unet::UNetConfig;
 
 /// Settings of an image modality.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct ImageTowerConfig {
     /// added, so that their edges do not show. At most half a patch; 0 is Transfusion's linear patcher.
     #[serde(default)]
     pub patch_overlap: usize,
+    /// Convolutions that halve the latents, in place of the linear patcher; their widths make the patch size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unet: Option<UNetConfig>,
     /// Whether every patch has a learned vector of its place in the image besides its rotary position.
     #[serde(default)]
     pub learned_positions: bool,
@@ -70,6 +74,13 @@ impl ImageTowerConfig {
         if 2 * self.patch_overlap > self.patch_size {
             return Err(ImageTowerError::Overlap { found: self.patch_overlap, patch_size: self.patch_size });
         }
+        if let Some(unet) = &self.unet {
+            unet.validate(self.patch_size)?;
+            if self.patch_overlap != 0 {
+                let (key, expected) = ("patch_overlap", "0, for a U-Net joins its patches by convolutions".into());
+                return Err(ImageTowerError::UNet { key, expected, found: self.patch_overlap.to_string() });
+            }
+        }
         let natural = self.process.natural_target();
         for (key, target) in [("prediction", self.prediction), ("loss_space", self.loss_space())] {
             if target != natural && target != PredictionTarget::Clean {
@@ -100,6 +111,16 @@ pub enum ImageTowerError {
         found: usize,
         /// The patch size.
         patch_size: usize,
+    },
+    /// The U-Net does not fit the patches.
+    #[error("{key}: expected {expected}, found {found}")]
+    UNet {
+        /// The key at fault.
+        key: &'static str,
+        /// What fits.
+        expected: String,
+        /// What it says.
+        found: String,
     },
     /// The process does not define this target.
     #[error("{key}: expected {natural:?} or Clean, the targets of process {process:?}, found {found:?}")]

@@ -12,6 +12,7 @@ pub mod schedule;
 pub mod time_embedding;
 pub mod timestep;
 pub mod tower;
+pub mod unet;
 
 pub use config::{ImageTowerConfig, ImageTowerError, TimestepConditioning};
 pub use denoising::{DenoisingLoss, denoising_loss};
@@ -19,4 +20,5 @@ pub use noising::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch, standard
 pub use prediction::PredictionTarget;
 pub use schedule::{CosineSchedule, NoiseProcess};
 pub use timestep::{TimestepDistribution, TimestepSampling, shift_timestep};
-pub use tower::ImageTower;
+pub use tower::{EmbeddedImages, ImageContext, ImageTower};
+pub use unet::UNetConfig;

@@ -145,6 +145,7 @@ mod tests {
         ImageTowerConfig {
             patch_size: 2,
             patch_overlap: 0,
+            unet: None,
             learned_positions: false,
             process,
             prediction,

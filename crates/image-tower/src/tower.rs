@@ -9,8 +9,9 @@ use interfuse_kernels::{Linear, WeightInit};
 
 use crate::config::{ImageTowerConfig, TimestepConditioning};
 use crate::overlap::overlap_add;
-use crate::patchify::patchify;
+use crate::patchify::{patchify, unpatchify};
 use crate::time_embedding::TimeEmbedding;
+use crate::unet::UNetPatcher;
 
 /// Standard deviation of the learned places at the start: they must be seen beside the noise from the first step.
 const POSITION_STD: f64 = 0.5;
@@ -25,6 +26,8 @@ pub struct ImageTower {
     positions: Option<Param<Tensor<2>>>,
     /// Shift and scale of the last norm, for adaLN.
     modulation: Option<Linear>,
+    /// Convolutions around the trunk; the rows are then single places of what they put out.
+    unet: Option<UNetPatcher>,
     #[module(skip)]
     latent_shape: [usize; 3],
     #[module(skip)]
@@ -40,16 +43,35 @@ pub struct ImageTower {
 pub struct EmbeddedImages {
     /// `[B, N · P, D]`
     pub rows: Tensor<3>,
+    /// What the prediction needs besides rows.
+    pub context: ImageContext,
+}
+
+/// What goes around the trunk, from a lane's embedding to its prediction.
+#[derive(Clone, Debug, Default)]
+pub struct ImageContext {
     /// What adaLN makes its shifts, scales and gates of; absent for the other conditionings. `[B, N, D]`
     pub condition: Option<Tensor<3>>,
+    /// What the U-Net's way down leaves for the way up.
+    upward: Option<Upward>,
+}
+
+#[derive(Clone, Debug)]
+struct Upward {
+    skips: Vec<Tensor<4>>,
+    time: Tensor<2>,
 }
 
 impl ImageTower {
     /// Ends for latents of shape `[C, H, W]`.
     pub fn new(config: &ImageTowerConfig, latent_shape: [usize; 3], d_model: usize, init: &mut WeightInit) -> Self {
         let [channels, height, width] = latent_shape;
-        let d_patch = config.patch_size * config.patch_size * channels;
         let reach = config.patch_size + 2 * config.patch_overlap;
+        // Numbers of a patch on its way in and on its way out.
+        let [d_patch, d_predicted] = match &config.unet {
+            Some(unet) => [unet.widths[unet.widths.len() - 1]; 2],
+            None => [config.patch_size * config.patch_size * channels, reach * reach * channels],
+        };
         let patches = (height / config.patch_size) * (width / config.patch_size);
         let adaptive = config.timestep_conditioning == TimestepConditioning::AdaLn;
         let d_time = match config.timestep_conditioning {
@@ -58,10 +80,11 @@ impl ImageTower {
         };
         Self {
             patch_in: Linear::with_bias(d_patch, d_model, init),
-            patch_out: Linear::with_bias(d_model, reach * reach * channels, init),
+            patch_out: Linear::with_bias(d_model, d_predicted, init),
             time: TimeEmbedding::new(d_model, d_time, init),
             positions: config.learned_positions.then(|| init.normal([patches, d_model], POSITION_STD)),
             modulation: adaptive.then(|| Linear::zero_with_bias(d_model, 2 * d_model, init)),
+            unet: config.unet.as_ref().map(|unet| UNetPatcher::new(unet, channels, d_model, init)),
             latent_shape,
             patch_size: config.patch_size,
             patch_overlap: config.patch_overlap,
@@ -72,24 +95,32 @@ impl ImageTower {
     /// # Shapes
     /// - `x_t`: `[B, N, C, H, W]`, `t`: `[B, N]`
     pub fn embed(&self, x_t: Tensor<5>, t: Tensor<2>) -> EmbeddedImages {
-        let EmbeddedImages { rows, condition } = self.embed_patches(patchify(x_t, self.patch_size), t);
-        EmbeddedImages { rows: self.place(rows), condition }
+        let (patches, upward) = self.cut(x_t, t.clone());
+        let (rows, condition) = self.embed_patches(patches, t);
+        EmbeddedImages { rows: self.place(rows), context: ImageContext { condition, upward } }
     }
 
-    fn embed_patches(&self, patches: Tensor<3>, t: Tensor<2>) -> EmbeddedImages {
+    /// The latents as patches, or what the U-Net makes of them.
+    fn cut(&self, x_t: Tensor<5>, t: Tensor<2>) -> (Tensor<3>, Option<Upward>) {
+        let Some(unet) = &self.unet else { return (patchify(x_t, self.patch_size), None) };
+        let [batch, images, channels, height, width] = x_t.dims();
+        let time = unet.embed_time(t);
+        let (features, skips) = unet.down(x_t.reshape([batch * images, channels, height, width]), &time);
+        let [_, channels, height, width] = features.dims();
+        let places = patchify(features.reshape([batch, images, channels, height, width]), 1);
+        (places, Some(Upward { skips, time }))
+    }
+
+    fn embed_patches(&self, patches: Tensor<3>, t: Tensor<2>) -> (Tensor<3>, Option<Tensor<3>>) {
         let time = self.time.forward(t);
         match self.conditioning {
             TimestepConditioning::Patch => {
-                let rows = self.patch_in.forward(per_image(patches, time, |patches, time| patches + time));
-                EmbeddedImages { rows, condition: None }
+                (self.patch_in.forward(per_image(patches, time, |patches, time| patches + time)), None)
             }
             TimestepConditioning::Row => {
-                let rows = per_image(self.patch_in.forward(patches), time, |rows, time| rows + time);
-                EmbeddedImages { rows, condition: None }
+                (per_image(self.patch_in.forward(patches), time, |rows, time| rows + time), None)
             }
-            TimestepConditioning::AdaLn => {
-                EmbeddedImages { rows: self.patch_in.forward(patches), condition: Some(silu(time)) }
-            }
+            TimestepConditioning::AdaLn => (self.patch_in.forward(patches), Some(silu(time))),
         }
     }
 
@@ -105,8 +136,9 @@ impl ImageTower {
     /// The prediction, image by image.
     ///
     /// # Shapes
-    /// - `rows`: `[B, N · P, D]`, `condition`: `[B, N, D]`; returns `[B, N, C, H, W]`
-    pub fn predict(&self, rows: Tensor<3>, condition: Option<Tensor<3>>) -> Tensor<5> {
+    /// - `rows`: `[B, N · P, D]`, `context`: that of their embedding; returns `[B, N, C, H, W]`
+    pub fn predict(&self, rows: Tensor<3>, context: ImageContext) -> Tensor<5> {
+        let ImageContext { condition, upward } = context;
         let rows = match (&self.modulation, condition) {
             (Some(modulation), Some(condition)) => {
                 let mut terms = modulation.forward(condition).chunk(2, 2).into_iter();
@@ -120,7 +152,18 @@ impl ImageTower {
             }
             _ => rows,
         };
-        overlap_add(self.patch_out.forward(rows), self.patch_size, self.patch_overlap, self.latent_shape)
+        let patches = self.patch_out.forward(rows);
+        match (&self.unet, upward) {
+            (Some(unet), Some(Upward { skips, time })) => {
+                let [channels, height, width] = self.latent_shape;
+                let [_, _, d_patch] = patches.dims();
+                let places = unpatchify(patches, 1, [d_patch, height / self.patch_size, width / self.patch_size]);
+                let [batch, images, ..] = places.dims();
+                let latents = unet.up(places.flatten::<4>(0, 1), skips, &time);
+                latents.reshape([batch, images, channels, height, width])
+            }
+            _ => overlap_add(patches, self.patch_size, self.patch_overlap, self.latent_shape),
+        }
     }
 }
 

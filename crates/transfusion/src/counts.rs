@@ -89,7 +89,14 @@ impl FlopsPerToken {
             TowerConfig::NextToken(text) => 6.0 * (text.vocab_size * d) as f64,
             TowerConfig::Denoise(image) => {
                 let d_patch = image.patch_size * image.patch_size * config.latent_shape[0];
-                6.0 * (2 * d_patch * d) as f64
+                match &image.unet {
+                    None => 6.0 * (2 * d_patch * d) as f64,
+                    Some(unet) => {
+                        let width = unet.widths.last().copied().unwrap_or_default();
+                        let rows = config.sequence_format().rows_per_image().max(1);
+                        6.0 * (2 * width * d) as f64 + 3.0 * unet.flops(config.latent_shape) / rows as f64
+                    }
+                }
             }
         };
         Self {

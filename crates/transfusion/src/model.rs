@@ -7,7 +7,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_image_tower::ImageTower;
+use interfuse_image_tower::{ImageContext, ImageTower};
 use interfuse_kernels::WeightInit;
 use interfuse_mot::{CacheUse, Partition, StreamCondition, Trunk, TrunkInput};
 use interfuse_text_tower::TextTower;
@@ -55,7 +55,8 @@ pub enum LanePrediction {
 /// A lane on its way into the trunk.
 struct EmbeddedLane {
     rows: Tensor<3>,
-    condition: Option<Tensor<3>>,
+    /// What goes around the trunk; nothing for text.
+    context: ImageContext,
 }
 
 impl Transfusion {
@@ -92,26 +93,26 @@ impl Transfusion {
         let rows: Vec<usize> =
             embedded.iter().map(|lane| lane.as_ref().map_or(0, |lane| lane.rows.dims()[1])).collect();
         let lanes: Vec<Option<Tensor<3>>> = embedded.iter().map(|lane| Some(lane.as_ref()?.rows.clone())).collect();
-        let conditions: Vec<Option<Tensor<3>>> =
-            embedded.into_iter().map(|lane| lane.and_then(|lane| lane.condition)).collect();
+        let contexts: Vec<ImageContext> =
+            embedded.into_iter().map(|lane| lane.map(|lane| lane.context).unwrap_or_default()).collect();
         let geometry: Vec<_> = input.geometry.iter().map(Option::as_ref).collect();
         let trunk_input = TrunkInput {
             streams: self.partition.join(&lanes),
             geometry: self.partition.join_geometry(&geometry),
-            conditions: self.stream_conditions(&rows, &conditions),
+            conditions: self.stream_conditions(&rows, &contexts),
         };
         let streams = self.trunk.forward(trunk_input, cache);
         let lanes = self.partition.split(streams, &rows);
-        let heads = self.towers.iter().zip(lanes).zip(conditions);
-        Predictions { lanes: heads.map(|((tower, rows), condition)| Some(tower.predict(rows?, condition))).collect() }
+        let heads = self.towers.iter().zip(lanes).zip(contexts);
+        Predictions { lanes: heads.map(|((tower, rows), context)| Some(tower.predict(rows?, context))).collect() }
     }
 
-    fn stream_conditions(&self, rows: &[usize], conditions: &[Option<Tensor<3>>]) -> Vec<Option<StreamCondition>> {
+    fn stream_conditions(&self, rows: &[usize], contexts: &[ImageContext]) -> Vec<Option<StreamCondition>> {
         let of_expert = |owned: &Vec<usize>| {
             let lanes: Vec<_> = owned
                 .iter()
                 .filter(|&&lane| rows[lane] > 0)
-                .map(|&lane| (rows[lane], conditions[lane].clone()))
+                .map(|&lane| (rows[lane], contexts[lane].condition.clone()))
                 .collect();
             lanes.iter().any(|(_, condition)| condition.is_some()).then_some(StreamCondition { lanes })
         };
@@ -122,20 +123,22 @@ impl Transfusion {
 /// The tower of a lane and the lane's content agree, because both come of one configuration.
 fn embed_lane((tower, lane): (&Tower, Option<LaneInput>)) -> Option<EmbeddedLane> {
     match (tower, lane?) {
-        (Tower::Text(tower), LaneInput::Tokens(ids)) => Some(EmbeddedLane { rows: tower.embed(ids), condition: None }),
+        (Tower::Text(tower), LaneInput::Tokens(ids)) => {
+            Some(EmbeddedLane { rows: tower.embed(ids), context: ImageContext::default() })
+        }
         (Tower::Image(tower), LaneInput::Images { x_t, t }) => {
             let images = tower.embed(x_t, t);
-            Some(EmbeddedLane { rows: images.rows, condition: images.condition })
+            Some(EmbeddedLane { rows: images.rows, context: images.context })
         }
         _ => None,
     }
 }
 
 impl Tower {
-    fn predict(&self, rows: Tensor<3>, condition: Option<Tensor<3>>) -> LanePrediction {
+    fn predict(&self, rows: Tensor<3>, context: ImageContext) -> LanePrediction {
         match self {
             Self::Text(tower) => LanePrediction::Logits(tower.logits(rows)),
-            Self::Image(tower) => LanePrediction::Images(tower.predict(rows, condition)),
+            Self::Image(tower) => LanePrediction::Images(tower.predict(rows, context)),
         }
     }
 }
