@@ -60,6 +60,30 @@ pub enum EvaluationError {
         /// What is missing, too much, or misshapen.
         reason: String,
     },
+    /// A file does not hold the weights of a published network.
+    #[error("{path}: {reason}")]
+    Weights {
+        /// Which file.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A folder or tar does not hold pictures.
+    #[error("{path}: {reason}")]
+    Pictures {
+        /// Which folder or file.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A file does not hold statistics.
+    #[error("{path}: {reason}")]
+    Statistics {
+        /// Which file.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
     /// The tensors' values could not be brought back from the device.
     #[error("cannot read from the device: {0}")]
     Device(String),

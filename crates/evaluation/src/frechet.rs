@@ -98,6 +98,14 @@ impl Statistics {
         Ok(&self.scatter / (self.count - 1) as f64)
     }
 
+    /// The mean and the covariance.
+    ///
+    /// # Errors
+    /// Fewer than two vectors were seen.
+    pub fn gaussian(&self) -> Result<Gaussian, EvaluationError> {
+        Ok(Gaussian { mean: self.mean.clone(), covariance: self.covariance()? })
+    }
+
     /// Chan, Golub & LeVeque 1979, equation 1.5: exact, and without the cancellation of Σ x xᵀ − n μ μᵀ.
     fn absorb(&mut self, count: usize, mean: &Array1<f64>, scatter: &Array2<f64>) {
         if count == 0 {
@@ -114,20 +122,62 @@ impl Statistics {
     }
 }
 
+/// A mean and a covariance: all that the distance needs, and what pytorch-fid keeps in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gaussian {
+    /// `[dim]`
+    pub mean: Array1<f64>,
+    /// Unbiased (over count − 1), `[dim, dim]`.
+    pub covariance: Array2<f64>,
+}
+
 /// The squared Fréchet distance of two sets, from 0 up, in squared units of the features.
 ///
 /// # Errors
 /// The features differ in length, a set has fewer than two vectors, or no eigenvalues were found.
 pub fn frechet_distance(a: &Statistics, b: &Statistics) -> Result<f64, EvaluationError> {
+    distance_of_gaussians(&a.gaussian()?, &b.gaussian()?)
+}
+
+/// The squared Fréchet distance of two Gaussians.
+///
+/// # Errors
+/// They differ in length, or no eigenvalues were found.
+pub fn distance_of_gaussians(a: &Gaussian, b: &Gaussian) -> Result<f64, EvaluationError> {
     if a.mean.len() != b.mean.len() {
         return Err(EvaluationError::mismatch("features a vector", a.mean.len(), b.mean.len()));
     }
-    let (cov_a, cov_b) = (a.covariance()?, b.covariance()?);
     let shift = &a.mean - &b.mean;
-    let traces = cov_a.diag().sum() + cov_b.diag().sum();
-    let distance = shift.dot(&shift) + traces - 2.0 * trace_of_root(&cov_a, &cov_b)?;
+    let traces = a.covariance.diag().sum() + b.covariance.diag().sum();
+    let distance = shift.dot(&shift) + traces - 2.0 * trace_of_root(&a.covariance, &b.covariance)?;
     // It is never negative, but for rounding.
     Ok(distance.max(0.0))
+}
+
+/// The squared Fréchet distance of two sets of features `[count, dim]`, of whatever numbers.
+///
+/// With fewer vectors than features on both sides no covariance is made: where `S₁ = AᵀA` and `S₂ = BᵀB`,
+/// `Tr (S₁ S₂)^½` is the sum of the singular values of `A Bᵀ`, which is as small as the sets are.
+///
+/// # Errors
+/// The features differ in length or are not finite, a set has fewer than two vectors, or no decomposition was found.
+pub fn distance_of_features(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<f64, EvaluationError> {
+    if a.nrows().max(b.nrows()) >= a.ncols() {
+        return frechet_distance(&Statistics::of(a)?, &Statistics::of(b)?);
+    }
+    crate::kernel_distance::check(&a, &b)?;
+    let centred = |x: ArrayView2<'_, f32>| {
+        let x = x.mapv(f64::from);
+        let mean = x.mean_axis(Axis(0)).unwrap_or_default();
+        ((&x - &mean) / ((x.nrows() - 1) as f64).sqrt(), mean)
+    };
+    let ((a, mean_a), (b, mean_b)) = (centred(a), centred(b));
+    let shift = &mean_a - &mean_b;
+    let traces = a.iter().chain(&b).map(|x| x * x).sum::<f64>();
+    let product = a.dot(&b.t());
+    let product = Mat::from_fn(product.nrows(), product.ncols(), |row, column| product[[row, column]]);
+    let singular = product.singular_values().map_err(|_| EvaluationError::NoEigenvalues)?;
+    Ok((shift.dot(&shift) + traces - 2.0 * singular.iter().sum::<f64>()).max(0.0))
 }
 
 /// Tr (S₁ S₂)^½, by the eigenvalues of `Aᵀ S₂ A`, where `S₁ = A Aᵀ`.
@@ -195,6 +245,28 @@ mod tests {
             let a = statistics(&a);
             let found = frechet_distance(&a, &a).unwrap();
             assert!(found < 1e-9, "{name}: {found}");
+        }
+    }
+
+    #[test]
+    fn sets_smaller_than_their_features_need_no_covariance() {
+        let expected = crate::distribution_fixture::expected()["frechet_of_few"];
+        let features = crate::distribution_fixture::features;
+        let (a, b) = (features(12, 40, 0, 1.0), features(15, 40, 1, 1.3));
+        let found = distance_of_features(a.view(), b.view()).unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+        let by_covariances =
+            frechet_distance(&Statistics::of(a.view()).unwrap(), &Statistics::of(b.view()).unwrap()).unwrap();
+        assert!((found / by_covariances - 1.0).abs() < 1e-6, "{found} {by_covariances}");
+        let swapped = distance_of_features(b.view(), a.view()).unwrap();
+        assert!((found / swapped - 1.0).abs() < 1e-9 && distance_of_features(a.view(), a.view()).unwrap() < 1e-9);
+        for (rows, dim) in [(60, 8), (12, 40)] {
+            let whole = features(rows, dim, 0, 1.0);
+            let other = features(rows, dim, 1, 1.3);
+            let found = distance_of_features(whole.view(), other.view()).unwrap();
+            let expected =
+                frechet_distance(&Statistics::of(whole.view()).unwrap(), &Statistics::of(other.view()).unwrap());
+            assert!((found / expected.unwrap() - 1.0).abs() < 1e-6);
         }
     }
 

@@ -8,6 +8,10 @@
 //! - [`classifier`]: a small judge, trained on real pictures: does it see in a drawn one what the prompt said?
 //! - [`frechet`]: how far is the distribution of drawn pictures from that of real ones, in the features of a network?
 //! - [`similarity`]: how like is a reconstruction to its picture?
+//! - [`kernel_distance`], [`manifold`], [`inception_score`]: the same question asked in other ways, KID, CMMD, precision,
+//!   recall, density, coverage and the Inception score.
+//! - [`features`]: the published networks whose features these are taken in.
+//! - [`picture_set`], [`npz`]: pictures of a folder or a tar, statistics and features in NumPy's files.
 //! - [`proportion`]: a share with its 95 % interval.
 //!
 //! Nothing here prints, and nothing panics on what it is given: pictures and captions that do not fit are an
@@ -15,8 +19,16 @@
 
 pub mod captions;
 pub mod classifier;
+#[cfg(test)]
+mod distribution_fixture;
 mod error;
+pub mod features;
 pub mod frechet;
+pub mod inception_score;
+pub mod kernel_distance;
+pub mod manifold;
+pub mod npz;
+pub mod picture_set;
 pub mod proportion;
 pub mod retrieval;
 pub mod similarity;

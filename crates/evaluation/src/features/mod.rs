@@ -1,0 +1,40 @@
+//! Networks that turn pictures into vectors, for distances between sets of pictures.
+
+pub mod convolution;
+pub mod inception;
+pub mod resize;
+pub mod weights_file;
+
+use ndarray::{Array2, Array3};
+
+use crate::error::EvaluationError;
+
+/// A network whose features sets of pictures are compared in.
+pub trait FeatureExtractor: Send + Sync {
+    /// Its name in reports, such as `inception-2015-2048`.
+    fn name(&self) -> String;
+
+    /// Length of a vector.
+    fn dim(&self) -> usize;
+
+    /// The file that its weights came from.
+    fn weights(&self) -> &WeightsOrigin;
+
+    /// How pictures are brought to the network's size, for reports.
+    fn resize(&self) -> String;
+
+    /// The vectors of RGB pictures `[3, height, width]` of any sizes, `[count, dim]`.
+    ///
+    /// # Errors
+    /// When a picture is empty, or the numbers cannot be read from the device.
+    fn features(&self, pictures: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError>;
+}
+
+/// Where weights came from, so that two numbers can be told apart.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WeightsOrigin {
+    /// Of the file, in hexadecimal.
+    pub sha256: String,
+    /// Whether the file is the published one; if not, numbers compare with nobody else's.
+    pub published: bool,
+}

@@ -1,0 +1,107 @@
+//! Fidelity and variety apart from each other, by balls around the pictures of a set that reach to their k-th neighbours.
+//!
+//! - precision and recall (Kynkäänniemi et al., 1904.06991)
+//! - density and coverage (Naeem et al., 2002.09797), which single outliers do not upset
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::error::EvaluationError;
+use crate::kernel_distance::check;
+
+/// The four shares.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Manifold {
+    /// Share of drawn pictures within a ball around a real one.
+    pub precision: f64,
+    /// Share of real pictures within a ball around a drawn one.
+    pub recall: f64,
+    /// Balls around real pictures that a drawn one lies in, divided by k; may be above 1.
+    pub density: f64,
+    /// Share of real pictures whose ball holds a drawn one.
+    pub coverage: f64,
+    /// Neighbours that a ball reaches to.
+    pub neighbours: usize,
+}
+
+/// Neighbours that a ball reaches to, as in the paper on density and coverage.
+pub const NEIGHBOURS: usize = 5;
+
+/// The shares of drawn features among real ones, each `[count, dim]`.
+///
+/// # Errors
+/// When the features differ in length or a set has no more than `neighbours`.
+pub fn manifold(
+    real: ArrayView2<'_, f32>,
+    drawn: ArrayView2<'_, f32>,
+    neighbours: usize,
+) -> Result<Manifold, EvaluationError> {
+    check(&real, &drawn)?;
+    let found = real.nrows().min(drawn.nrows());
+    if neighbours == 0 || found <= neighbours {
+        return Err(EvaluationError::TooFew { what: "feature vectors", least: neighbours + 1, found });
+    }
+    let (real, drawn) = (real.mapv(f64::from), drawn.mapv(f64::from));
+    let (real_radii, drawn_radii) = (radii(&real, neighbours), radii(&drawn, neighbours));
+    // [real, drawn]
+    let between = distances(&real, &drawn);
+    let (rows, columns) = between.dim();
+    let in_real_ball = |row: usize, column: usize| between[[row, column]] < real_radii[row];
+    let share = |count: usize, of: usize| count as f64 / of as f64;
+    let precise = (0..columns).filter(|&column| (0..rows).any(|row| in_real_ball(row, column))).count();
+    let recalled =
+        (0..rows).filter(|&row| (0..columns).any(|column| between[[row, column]] < drawn_radii[column])).count();
+    let covered = (0..rows).filter(|&row| (0..columns).any(|column| in_real_ball(row, column))).count();
+    let hits: usize = (0..rows).map(|row| (0..columns).filter(|&column| in_real_ball(row, column)).count()).sum();
+    Ok(Manifold {
+        precision: share(precise, columns),
+        recall: share(recalled, rows),
+        density: share(hits, neighbours * columns),
+        coverage: share(covered, rows),
+        neighbours,
+    })
+}
+
+/// The squared distance of every vector to its k-th neighbour.
+fn radii(x: &Array2<f64>, neighbours: usize) -> Vec<f64> {
+    let distances = distances(x, x);
+    let radius = |row: usize| {
+        let mut others: Vec<f64> =
+            distances.row(row).iter().enumerate().filter(|&(column, _)| column != row).map(|(_, d)| *d).collect();
+        *others.select_nth_unstable_by(neighbours - 1, f64::total_cmp).1
+    };
+    (0..x.nrows()).map(radius).collect()
+}
+
+/// Squared distances, `[a, b]`.
+fn distances(a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
+    let lengths = |x: &Array2<f64>| -> Vec<f64> { x.rows().into_iter().map(|row| row.dot(&row)).collect() };
+    let (of_a, of_b) = (lengths(a), lengths(b));
+    let mut products = a.dot(&b.t());
+    for ((row, column), product) in products.indexed_iter_mut() {
+        *product = (of_a[row] + of_b[column] - 2.0 * *product).max(0.0);
+    }
+    products
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distribution_fixture::{expected, features};
+
+    #[test]
+    fn the_shares_are_those_of_the_package_prdc() {
+        let expected = expected();
+        let (real, drawn) = (features(60, 8, 0, 1.0), features(50, 8, 1, 1.3));
+        let found = manifold(real.view(), drawn.view(), NEIGHBOURS).unwrap();
+        for (name, value) in [
+            ("precision", found.precision),
+            ("recall", found.recall),
+            ("density", found.density),
+            ("coverage", found.coverage),
+        ] {
+            assert!((value - expected[name]).abs() < 1e-6, "{name}: {value} {}", expected[name]);
+        }
+        let few = manifold(features(5, 8, 0, 1.0).view(), drawn.view(), NEIGHBOURS);
+        assert!(few.unwrap_err().to_string().contains("at least 6"));
+    }
+}

@@ -1,0 +1,385 @@
+//! Pictures, and captions if there are any, from a folder or a WebDataset tar, one batch in memory at a time.
+//!
+//! Pictures are read as Pillow's `convert("RGB")` reads them, which published numbers rest on: grey becomes three equal
+//! channels, a palette its colours, and transparency is dropped, not composited. 16-bit values become 8-bit ones.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use image::{AnimationDecoder, DynamicImage, ImageFormat};
+use ndarray::Array3;
+
+use crate::error::EvaluationError;
+
+/// File extensions of pictures, in lower case.
+const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// How many bad pictures are named.
+const MOST_NAMED: usize = 8;
+
+/// One picture.
+#[derive(Debug, Clone)]
+pub struct NamedPicture {
+    /// Its path below the folder, or its name in the tar.
+    pub name: String,
+    /// `[3, height, width]`
+    pub pixels: Array3<u8>,
+    /// What stands beside it.
+    pub caption: Option<String>,
+}
+
+/// Takes a batch, and what was seen so far.
+pub type BatchWork<'a> = dyn FnMut(Vec<NamedPicture>, &SetReport) -> Result<(), EvaluationError> + 'a;
+
+/// What was seen while a set was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetReport {
+    /// Pictures that were read.
+    pub pictures: usize,
+    /// Pictures that could not be read.
+    pub bad: usize,
+    /// The first of them, with the reason.
+    pub bad_examples: Vec<String>,
+    /// Animated pictures, of which the first frame was taken.
+    pub animated: usize,
+    /// How many pictures are JPEG files.
+    pub jpeg: usize,
+    /// Sizes `(height, width)` and how many pictures have each.
+    pub sizes: BTreeMap<(usize, usize), usize>,
+}
+
+/// A folder or a tar, opened.
+#[derive(Debug, Clone)]
+pub struct PictureSet {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Pictures below the folder, in the order of their names, and captions of a `metadata.jsonl`.
+    Folder(Vec<PathBuf>, BTreeMap<PathBuf, String>),
+    Tar,
+}
+
+impl PictureSet {
+    /// Opens a folder or a file that ends in `.tar`.
+    ///
+    /// # Errors
+    /// When it is not there, or a folder holds no picture.
+    pub fn open(path: &Path) -> Result<Self, EvaluationError> {
+        let unfit = |reason: &str| EvaluationError::Pictures { path: path.to_path_buf(), reason: reason.into() };
+        let kind = if path.is_dir() {
+            let mut pictures = Vec::new();
+            walk(path, Path::new(""), &mut pictures)?;
+            if pictures.is_empty() {
+                return Err(unfit(&format!("expected pictures ({}), found none", EXTENSIONS.join(", "))));
+            }
+            pictures.sort();
+            Kind::Folder(pictures, metadata(path)?)
+        } else if path.extension().is_some_and(|extension| extension == "tar") {
+            Kind::Tar
+        } else if path.exists() {
+            return Err(unfit("expected a folder of pictures, a .tar or a .npz"));
+        } else {
+            return Err(unfit("there is no such file or folder"));
+        };
+        Ok(Self { path: path.to_path_buf(), kind })
+    }
+
+    /// How many files there are to read, bad ones included; unknown of a tar.
+    pub fn len(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Folder(pictures, _) => Some(pictures.len()),
+            Kind::Tar => None,
+        }
+    }
+
+    /// Whether nothing is to be read; a folder without pictures cannot be opened.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// Gives every batch of at most `size` pictures to `work`. Bad pictures are skipped, counted and named.
+    ///
+    /// # Errors
+    /// When no picture can be read, the tar is torn, or `work` fails.
+    pub fn for_each_batch(&self, size: usize, work: &mut BatchWork<'_>) -> Result<SetReport, EvaluationError> {
+        let mut batches = Batches { size: size.max(1), waiting: vec![], report: SetReport::default(), work };
+        match &self.kind {
+            Kind::Folder(pictures, captions) => {
+                for name in pictures {
+                    let read = std::fs::read(self.path.join(name)).map_err(|error| error.to_string());
+                    let caption = captions.get(name).cloned().or_else(|| beside(&self.path.join(name)));
+                    batches.take(name.display().to_string(), read, caption)?;
+                }
+            }
+            Kind::Tar => self.read_tar(&mut batches)?,
+        }
+        batches.hand_out()?;
+        let report = batches.report;
+        if report.pictures == 0 {
+            let first = report.bad_examples.first().map_or(String::new(), |first| format!(", such as {first}"));
+            let reason = format!("expected pictures that can be read, found {} bad ones{first}", report.bad);
+            return Err(EvaluationError::Pictures { path: self.path.clone(), reason });
+        }
+        Ok(report)
+    }
+
+    /// A WebDataset: files of one sample share the name up to the first dot and follow one another.
+    fn read_tar(&self, batches: &mut Batches<'_>) -> Result<(), EvaluationError> {
+        let fail = |source| EvaluationError::File { action: "read", path: self.path.clone(), source };
+        let mut archive = tar::Archive::new(File::open(&self.path).map_err(fail)?);
+        let mut sample = Sample::default();
+        for entry in archive.entries().map_err(fail)? {
+            let mut entry = entry.map_err(fail)?;
+            let path = entry.path().map_err(fail)?.into_owned();
+            let Some((key, extension)) = key_of(&path) else { continue };
+            if key != sample.key {
+                std::mem::replace(&mut sample, Sample { key, ..Sample::default() }).give_to(batches)?;
+            }
+            let mut bytes = Vec::new();
+            let read = entry.read_to_end(&mut bytes).map_err(|error| error.to_string());
+            if EXTENSIONS.contains(&extension.as_str()) {
+                sample.picture = Some((path.display().to_string(), read.map(|_| bytes)));
+            } else if extension == "txt" {
+                sample.caption = Some(String::from_utf8_lossy(&bytes).trim().to_string());
+            }
+        }
+        sample.give_to(batches)
+    }
+}
+
+/// Files of a tar that belong together.
+#[derive(Default)]
+struct Sample {
+    key: String,
+    picture: Option<(String, Result<Vec<u8>, String>)>,
+    caption: Option<String>,
+}
+
+impl Sample {
+    fn give_to(self, batches: &mut Batches<'_>) -> Result<(), EvaluationError> {
+        match self.picture {
+            Some((name, bytes)) => batches.take(name, bytes, self.caption),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Name up to the first dot of the last part, and the extension behind it in lower case.
+fn key_of(path: &Path) -> Option<(String, String)> {
+    let name = path.file_name()?.to_str()?;
+    let (stem, extension) = name.split_once('.').filter(|(stem, _)| !stem.is_empty())?;
+    Some((path.with_file_name(stem).display().to_string(), extension.to_lowercase()))
+}
+
+/// Collects pictures and hands them out.
+struct Batches<'a> {
+    size: usize,
+    waiting: Vec<NamedPicture>,
+    report: SetReport,
+    work: &'a mut BatchWork<'a>,
+}
+
+impl Batches<'_> {
+    fn take(
+        &mut self,
+        name: String,
+        bytes: Result<Vec<u8>, String>,
+        caption: Option<String>,
+    ) -> Result<(), EvaluationError> {
+        match bytes.and_then(|bytes| decode(&bytes)) {
+            Ok(Decoded { pixels, is_jpeg, is_animated }) => {
+                self.report.pictures += 1;
+                self.report.jpeg += usize::from(is_jpeg);
+                self.report.animated += usize::from(is_animated);
+                let (_, height, width) = pixels.dim();
+                *self.report.sizes.entry((height, width)).or_default() += 1;
+                self.waiting.push(NamedPicture { name, pixels, caption });
+            }
+            Err(reason) => {
+                self.report.bad += 1;
+                if self.report.bad_examples.len() < MOST_NAMED {
+                    self.report.bad_examples.push(format!("{name}: {reason}"));
+                }
+            }
+        }
+        if self.waiting.len() == self.size { self.hand_out() } else { Ok(()) }
+    }
+
+    fn hand_out(&mut self) -> Result<(), EvaluationError> {
+        match self.waiting.is_empty() {
+            true => Ok(()),
+            false => (self.work)(std::mem::take(&mut self.waiting), &self.report),
+        }
+    }
+}
+
+struct Decoded {
+    pixels: Array3<u8>,
+    is_jpeg: bool,
+    is_animated: bool,
+}
+
+fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+    let format = image::guess_format(bytes).map_err(|error| error.to_string())?;
+    let picture = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?;
+    Ok(Decoded { pixels: rgb(picture), is_jpeg: format == ImageFormat::Jpeg, is_animated: is_animated(bytes, format) })
+}
+
+/// `[3, height, width]`, with transparency dropped.
+fn rgb(picture: DynamicImage) -> Array3<u8> {
+    let picture = picture.into_rgb8();
+    let (width, height) = picture.dimensions();
+    let raw = picture.into_raw();
+    let (height, width) = (height as usize, width as usize);
+    Array3::from_shape_fn((3, height, width), |(channel, y, x)| raw[(y * width + x) * 3 + channel])
+}
+
+fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
+    let bytes = std::io::Cursor::new(bytes);
+    match format {
+        ImageFormat::WebP => {
+            let decoder = image::codecs::webp::WebPDecoder::new(bytes);
+            decoder.is_ok_and(|decoder| decoder.has_animation() && decoder.into_frames().nth(1).is_some())
+        }
+        ImageFormat::Png => {
+            let decoder = image::codecs::png::PngDecoder::new(bytes);
+            decoder.is_ok_and(|decoder| decoder.is_apng().unwrap_or(false))
+        }
+        _ => false,
+    }
+}
+
+/// The pictures below a folder; hidden entries are passed over.
+fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<(), EvaluationError> {
+    let folder = root.join(below);
+    let fail = |source| EvaluationError::File { action: "read", path: folder.clone(), source };
+    for entry in std::fs::read_dir(&folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = below.join(name);
+        if entry.file_type().map_err(fail)?.is_dir() {
+            walk(root, &path, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| EXTENSIONS.contains(&extension.to_string_lossy().to_lowercase().as_str()))
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The caption in `name.txt` beside `name.png`: its first line.
+fn beside(picture: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(picture.with_extension("txt")).ok()?;
+    text.lines().next().map(|line| line.trim().to_string()).filter(|line| !line.is_empty())
+}
+
+/// Captions of a `metadata.jsonl` (a Hugging Face imagefolder).
+fn metadata(folder: &Path) -> Result<BTreeMap<PathBuf, String>, EvaluationError> {
+    let path = folder.join("metadata.jsonl");
+    if !path.is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|source| EvaluationError::File {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    let mut captions = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let row: serde_json::Value = serde_json::from_str(line)
+            .map_err(|error| EvaluationError::Pictures { path: path.clone(), reason: error.to_string() })?;
+        let caption = ["text", "caption", "prompt"].iter().find_map(|key| row.get(key)?.as_str());
+        if let (Some(file), Some(caption)) = (row.get("file_name").and_then(|name| name.as_str()), caption) {
+            captions.insert(PathBuf::from(file), caption.to_string());
+        }
+    }
+    Ok(captions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn save(folder: &Path, name: &str, picture: impl Into<DynamicImage>) {
+        picture.into().save(folder.join(name)).unwrap();
+    }
+
+    fn read(path: &Path) -> (Vec<NamedPicture>, SetReport) {
+        let mut all = vec![];
+        let report = PictureSet::open(path)
+            .unwrap()
+            .for_each_batch(2, &mut |batch, _| {
+                assert!(batch.len() <= 2);
+                all.extend(batch);
+                Ok(())
+            })
+            .unwrap();
+        (all, report)
+    }
+
+    #[test]
+    fn pictures_become_rgb_as_in_pillow_and_bad_ones_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        save(root, "a.png", image::GrayImage::from_pixel(3, 2, image::Luma([7])));
+        save(root, "b.png", image::RgbaImage::from_pixel(3, 2, image::Rgba([10, 20, 30, 0])));
+        save(root, "c.jpg", image::RgbImage::from_pixel(8, 8, image::Rgb([90, 90, 90])));
+        std::fs::write(root.join("d.png"), "no picture").unwrap();
+        std::fs::write(root.join("b.txt"), "a blue square\nfr.utf8=un carré bleu\n").unwrap();
+        std::fs::write(root.join("metadata.jsonl"), "{\"file_name\": \"a.png\", \"text\": \"grey\"}\n").unwrap();
+        let (all, report) = read(root);
+        assert_eq!(all.iter().map(|picture| picture.name.as_str()).collect::<Vec<_>>(), ["a.png", "b.png", "c.jpg"]);
+        assert!(all[0].pixels.iter().all(|&value| value == 7));
+        assert_eq!(all[1].pixels.slice(ndarray::s![.., 0, 0]).to_vec(), [10, 20, 30], "transparency is dropped");
+        let captions: Vec<_> = all.iter().map(|picture| picture.caption.as_deref()).collect();
+        assert_eq!(captions, [Some("grey"), Some("a blue square"), None]);
+        assert_eq!((report.pictures, report.bad, report.jpeg), (3, 1, 1));
+        assert!(report.bad_examples[0].starts_with("d.png: "), "{report:?}");
+        assert_eq!(report.sizes[&(2, 3)], 2);
+    }
+
+    #[test]
+    fn a_tar_gives_what_the_folder_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut builder = tar::Builder::new(File::create(folder.path().join("set.tar")).unwrap());
+        for index in 0..3u8 {
+            let mut png = std::io::Cursor::new(vec![]);
+            let picture = image::RgbImage::from_pixel(4, 4, image::Rgb([index; 3]));
+            picture.write_to(&mut png, ImageFormat::Png).unwrap();
+            for (extension, bytes) in [("txt", format!("number {index}").into_bytes()), ("png", png.into_inner())] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(bytes.len() as u64);
+                header.set_mode(0o644);
+                header.set_cksum();
+                builder.append_data(&mut header, format!("0000{index}.{extension}"), bytes.as_slice()).unwrap();
+            }
+        }
+        builder.into_inner().unwrap();
+        let (all, report) = read(&folder.path().join("set.tar"));
+        assert_eq!(report.pictures, 3);
+        assert_eq!(all[2].caption.as_deref(), Some("number 2"));
+        assert!(all[2].pixels.iter().all(|&value| value == 2));
+    }
+
+    #[test]
+    fn what_holds_no_picture_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |path: &Path| PictureSet::open(path).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message(folder.path()).contains("found none"));
+        assert!(message(&folder.path().join("gone")).contains("no such file"));
+        std::fs::write(folder.path().join("x.csv"), "").unwrap();
+        assert!(message(&folder.path().join("x.csv")).contains("expected a folder"));
+        std::fs::write(folder.path().join("x.png"), "").unwrap();
+        let error = PictureSet::open(folder.path()).unwrap().for_each_batch(2, &mut |_, _| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("1 bad ones, such as x.png"), "{error}");
+    }
+}
