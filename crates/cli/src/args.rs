@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Show what a configuration makes: parameters, FLOPs per token, memory, the mask
     Inspect(ConfigArgs),
+    /// Measure how far two sets of pictures are apart
+    Fid(FidArgs),
+    /// Write the features of pictures
+    Features(FeaturesArgs),
     /// Look at data, or write it out
     #[command(subcommand)]
     Data(DataCommand),
@@ -261,6 +265,78 @@ pub(crate) struct EvaluateArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) draw: DrawArgs,
+}
+
+/// The network of 2015, and how pictures are brought to it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InceptionArgs {
+    /// Its weights, pt_inception-2015-12-05-6726825d.pth; PyTorch's cache folder and $INTERFUSE_INCEPTION are looked at
+    #[arg(long)]
+    pub(crate) weights: Option<PathBuf>,
+    /// Take any file of the same layout, and mark every number made with it
+    #[arg(long)]
+    pub(crate) allow_unknown_weights: bool,
+    /// Features: 64, 192, 768 or 2048
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) dims: usize,
+    /// How pictures are resized
+    #[arg(long, value_enum, default_value = "pytorch")]
+    pub(crate) resize: ResizeName,
+    /// Pictures that go through the network at once
+    #[arg(long, default_value_t = 16)]
+    pub(crate) batch_size: usize,
+    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ResizeName {
+    /// As pytorch-fid
+    Pytorch,
+    /// As clean-fid
+    Clean,
+    /// As torch-fidelity and the original
+    Tensorflow1,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FidArgs {
+    /// Pictures (a folder, a .tar) or statistics (.npz with mu and sigma); the real ones, where it matters
+    pub(crate) a: PathBuf,
+    /// The other set; with --save-stats, the .npz to write
+    pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) inception: InceptionArgs,
+    /// Write the statistics of A to B
+    #[arg(long)]
+    pub(crate) save_stats: bool,
+    /// Also the kernel distance
+    #[arg(long)]
+    pub(crate) kid: bool,
+    /// Also precision, recall, density and coverage
+    #[arg(long)]
+    pub(crate) prdc: bool,
+    /// Also the Inception score of B
+    #[arg(long)]
+    pub(crate) score: bool,
+    /// Of the subsets that are drawn
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write everything to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FeaturesArgs {
+    /// Pictures: a folder or a .tar
+    pub(crate) pictures: PathBuf,
+    #[command(flatten)]
+    pub(crate) inception: InceptionArgs,
+    /// The .npz to write: features [count, dim] and names
+    #[arg(long)]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         Command::Caption(args) => commands::caption::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Fid(args) => commands::fid::run(&args),
+        Command::Features(args) => commands::fid::features(&args),
         Command::Data(DataCommand::Inspect(args)) => commands::data::inspect(&args),
         Command::Data(DataCommand::Export(args)) => commands::data::export(&args),
         Command::Data(DataCommand::Encode(args)) => commands::data::encode(&args),

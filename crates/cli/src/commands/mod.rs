@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod caption;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+pub(crate) mod fid;
 pub(crate) mod inspect;
 pub(crate) mod sample;
 pub(crate) mod train;

@@ -25,5 +25,8 @@ mod full_disk;
 /// An autoencoder trained, used on files, and trained on.
 mod autoencoder;
 
+/// Distances of sets of pictures.
+mod fid;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;

@@ -1,0 +1,149 @@
+//! Distances of sets of pictures, and what may be wrong with them.
+//!
+//! The network of the FID has 96 MB of weights that do not come with the program; these tests make a file of its layout with
+//! weights by a formula, which the program takes only when it is told to.
+
+use std::fs;
+use std::path::PathBuf;
+
+use interfuse_parameters::{HostTensor, HostTensors, write_tensors};
+
+use crate::fixture::{Ended, Sandbox};
+
+/// The layout of the file: names and shapes.
+const LAYOUT: &str = include_str!("../../../evaluation/src/features/inception/fixture/names.json");
+
+fn weights(sandbox: &Sandbox) -> PathBuf {
+    let names: Vec<(String, Vec<usize>)> = serde_json::from_str(LAYOUT).expect("JSON");
+    let mut state = 1u64;
+    let mut number = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    let tensors: HostTensors = names
+        .into_iter()
+        .map(|(name, shape)| {
+            let fan_in: usize = shape.iter().skip(1).product();
+            let (scale, centre) = match shape.len() {
+                1 if name.ends_with("weight") || name.ends_with("var") => (0.1, 1.0),
+                1 => (0.1, 0.0),
+                _ => ((6.0 / fan_in as f32).sqrt(), 0.0),
+            };
+            let values = (0..shape.iter().product()).map(|_| number() * scale + centre).collect();
+            (name, HostTensor { shape, values })
+        })
+        .collect();
+    let path = sandbox.path("weights.safetensors");
+    write_tensors(&tensors, &path).expect("written");
+    path
+}
+
+/// 64 features need only the first layers, so that the tests are quick.
+fn fid(sandbox: &Sandbox, args: &[&str]) -> Ended {
+    let usual = ["fid", "--weights", "weights.safetensors", "--allow-unknown-weights", "--dims", "64"];
+    sandbox.interfuse(&[&usual[..], args].concat())
+}
+
+/// The last number that the program printed.
+fn last_number(ended: &Ended) -> f64 {
+    let last = ended.stdout.split_whitespace().last().expect("words");
+    last.parse().unwrap_or_else(|_| panic!("{last} in {}", ended.stdout))
+}
+
+/// The pictures with noise, or blurred.
+fn changed(sandbox: &Sandbox, name: &str, change: impl Fn(&image::RgbImage, usize) -> image::RgbImage) {
+    fs::create_dir(sandbox.path(name)).expect("a folder");
+    for (index, picture) in sandbox.names("pictures").iter().filter(|name| name.ends_with(".png")).enumerate() {
+        let original = image::open(sandbox.path(&format!("pictures/{picture}"))).expect("a picture").into_rgb8();
+        change(&original, index).save(sandbox.path(&format!("{name}/{picture}"))).expect("written");
+    }
+}
+
+fn noisy(original: &image::RgbImage, index: usize, strength: i32) -> image::RgbImage {
+    let mut picture = original.clone();
+    for (place, value) in picture.iter_mut().enumerate() {
+        let noise = ((place * 7919 + index * 104_729) % 201) as i32 - 100;
+        *value = (i32::from(*value) + noise * strength / 100).clamp(0, 255) as u8;
+    }
+    picture
+}
+
+#[test]
+fn the_distance_is_the_last_number_zero_to_itself_symmetric_and_grows_with_noise_and_blur() {
+    let sandbox = Sandbox::new();
+    weights(&sandbox);
+    for strength in [10, 40, 90] {
+        changed(&sandbox, &format!("noise-{strength}"), |picture, index| noisy(picture, index, strength));
+    }
+    for sigma in [1, 4] {
+        changed(&sandbox, &format!("blur-{sigma}"), |picture, _| image::imageops::blur(picture, sigma as f32));
+    }
+    let between = |a: &str, b: &str| last_number(&fid(&sandbox, &[a, b]).succeeded());
+    let scale = between("pictures", "noise-90");
+    assert!(between("pictures", "pictures").abs() < 1e-6 * scale);
+    let back = between("noise-90", "pictures");
+    assert!((scale / back - 1.0).abs() < 1e-6, "{scale} {back}");
+    let noise = [10, 40].map(|strength| between("pictures", &format!("noise-{strength}")));
+    assert!(noise[0] < noise[1] && noise[1] < scale, "{noise:?} {scale}");
+    let blur = [1, 4].map(|sigma| between("pictures", &format!("blur-{sigma}")));
+    assert!(0.0 < blur[0] && blur[0] < blur[1], "{blur:?}");
+}
+
+#[test]
+fn statistics_are_saved_and_read_and_every_number_says_how_many_pictures() {
+    let sandbox = Sandbox::new();
+    weights(&sandbox);
+    changed(&sandbox, "noisy", |picture, index| noisy(picture, index, 60));
+    fid(&sandbox, &["--save-stats", "pictures", "real.npz"]).succeeded().said(&["statistics of 8 pictures"]);
+    let direct = fid(&sandbox, &["pictures", "noisy", "--json", "fid.json"]).succeeded();
+    direct.stdout.find("FID of the 64 features-8 with unknown weights").expect("a name that says all");
+    let by_file = fid(&sandbox, &["real.npz", "noisy"]).succeeded();
+    let (direct, by_file) = (last_number(&direct), last_number(&by_file));
+    // Eight pictures leave a covariance of 64 features without full rank; both ways give the same all the same.
+    assert!((direct / by_file - 1.0).abs() < 1e-3, "{direct} {by_file}");
+    let report = sandbox.json("fid.json");
+    assert_eq!(report["a"]["pictures"], 8);
+    assert_eq!(report["weights"]["published"], false);
+    assert_eq!(report["resize"], "pytorch");
+    let ended = fid(&sandbox, &["pictures", "noisy", "--kid", "--prdc", "--resize", "clean"]).succeeded();
+    ended.said(&["KID", "1 subsets of 8", "precision", "coverage"]);
+    fid(&sandbox, &["real.npz", "noisy", "--kid"]).refused(&["real.npz", "need pictures"]);
+    let out = ["features", "pictures", "--weights", "weights.safetensors", "--allow-unknown-weights", "--dims", "64"];
+    sandbox.interfuse(&[&out[..], &["--out", "f.npz"]].concat()).succeeded().said(&["8 vectors of 64 features"]);
+}
+
+#[test]
+fn what_is_not_two_sets_of_pictures_is_refused_by_name() {
+    let sandbox = Sandbox::new();
+    weights(&sandbox);
+    fs::create_dir(sandbox.path("empty")).expect("a folder");
+    fs::create_dir(sandbox.path("one")).expect("a folder");
+    fs::copy(sandbox.path("pictures/red.png"), sandbox.path("one/red.png")).expect("copied");
+    fid(&sandbox, &["pictures", "empty"]).refused(&["empty", "found none"]);
+    fid(&sandbox, &["pictures", "one"]).refused(&["one", "at least 2 pictures"]);
+    fid(&sandbox, &["pictures", "gone"]).refused(&["gone", "no such file"]);
+    sandbox.write("bad.npz", "nothing");
+    fid(&sandbox, &["pictures", "bad.npz"]).refused(&["bad.npz", ".npz"]);
+    sandbox.interfuse(&["fid", "pictures", "pictures", "--dims", "100"]).refused(&["--dims", "64, 192, 768 or 2048"]);
+    sandbox.write("one/broken.png", "not a picture");
+    fs::copy(sandbox.path("pictures/blue.png"), sandbox.path("one/blue.png")).expect("copied");
+    let ended = fid(&sandbox, &["pictures", "one"]).succeeded();
+    ended.said(&["one: 2 pictures", "skipped 1 bad ones; first: broken.png"]);
+}
+
+#[test]
+fn other_weights_and_unlike_files_are_told() {
+    let sandbox = Sandbox::new();
+    weights(&sandbox);
+    let strict = ["fid", "pictures", "pictures", "--weights", "weights.safetensors"];
+    sandbox.interfuse(&strict).refused(&["sha256", "6726825d", "--allow-unknown-weights"]);
+    sandbox.interfuse(&["fid", "pictures", "pictures", "--weights", "gone.pth"]).refused(&["gone.pth"]);
+    fs::create_dir(sandbox.path("jpeg")).expect("a folder");
+    for name in ["red", "blue", "pink"] {
+        let picture = image::open(sandbox.path(&format!("pictures/{name}.png"))).expect("a picture");
+        let picture = picture.resize_exact(20, 20, image::imageops::FilterType::Nearest);
+        picture.save(sandbox.path(&format!("jpeg/{name}.jpg"))).expect("written");
+    }
+    let ended = fid(&sandbox, &["pictures", "jpeg"]).succeeded();
+    ended.said(&["one side is JPEG", "16 × 8 on one side and 20 × 20"]);
+}
