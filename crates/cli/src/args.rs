@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Fid(FidArgs),
     /// Write the features of pictures
     Features(FeaturesArgs),
+    /// Measure how well pictures fit their captions
+    ClipScore(ClipScoreArgs),
     /// Look at data, or write it out
     #[command(subcommand)]
     Data(DataCommand),
@@ -337,6 +339,30 @@ pub(crate) struct FeaturesArgs {
     /// The .npz to write: features [count, dim] and names
     #[arg(long)]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClipScoreArgs {
+    /// Pictures with captions: a folder with metadata.jsonl or .txt files beside pictures, or a .tar
+    pub(crate) pictures: PathBuf,
+    /// Folder of a CLIP model from Hugging Face
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) clip: PathBuf,
+    /// Put before every caption; Hessel et al. have "A photo depicts "
+    #[arg(long, default_value = "")]
+    pub(crate) prefix: String,
+    /// Pictures that go through the network at once
+    #[arg(long, default_value_t = 16)]
+    pub(crate) batch_size: usize,
+    /// Of the intervals
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// Write everything to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Caption(args) => commands::caption::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
+        Command::ClipScore(args) => commands::clip_score::run(&args),
         Command::Fid(args) => commands::fid::run(&args),
         Command::Features(args) => commands::fid::features(&args),
         Command::Data(DataCommand::Inspect(args)) => commands::data::inspect(&args),

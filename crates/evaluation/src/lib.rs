@@ -10,6 +10,8 @@
 //! - [`similarity`]: how like is a reconstruction to its picture?
 //! - [`kernel_distance`], [`manifold`], [`inception_score`]: the same question asked in other ways, KID, CMMD, precision,
 //!   recall, density, coverage and the Inception score.
+//! - [`clip_score`]: how well does a drawn picture fit its caption?
+//! - [`bootstrap`]: a mean with its 95 % interval.
 //! - [`features`]: the published networks whose features these are taken in.
 //! - [`picture_set`], [`npz`]: pictures of a folder or a tar, statistics and features in NumPy's files.
 //! - [`proportion`]: a share with its 95 % interval.
@@ -17,8 +19,10 @@
 //! Nothing here prints, and nothing panics on what it is given: pictures and captions that do not fit are an
 //! [`EvaluationError`].
 
+pub mod bootstrap;
 pub mod captions;
 pub mod classifier;
+pub mod clip_score;
 #[cfg(test)]
 mod distribution_fixture;
 mod error;

@@ -132,6 +132,25 @@ fn what_is_not_two_sets_of_pictures_is_refused_by_name() {
 }
 
 #[test]
+fn pictures_are_scored_against_their_captions() {
+    let sandbox = Sandbox::new();
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../evaluation/src/features/clip/fixture/openai");
+    let score = |args: &[&str]| sandbox.interfuse(&[&["clip-score", "--clip", clip][..], args].concat());
+    let ended = score(&["pictures", "--json", "score.json"]).succeeded();
+    ended.said(&["8 pictures with a caption", "R-precision among 8 captions", "cosine:", "N = 8"]);
+    let cosine = sandbox.json("score.json")["cosine"]["value"].as_f64().expect("a number");
+    assert!(cosine.abs() <= 1.0);
+    fs::create_dir(sandbox.path("bare")).expect("a folder");
+    fs::copy(sandbox.path("pictures/red.png"), sandbox.path("bare/red.png")).expect("copied");
+    score(&["bare"]).refused(&["bare", "expected captions", "found none for 1 pictures"]);
+    sandbox.write("bare/red.txt", "red");
+    fs::copy(sandbox.path("pictures/blue.png"), sandbox.path("bare/blue.png")).expect("copied");
+    score(&["bare"]).succeeded().said(&["1 pictures with a caption", "left out 1 without a caption, such as blue.png"]);
+    let wrong = ["clip-score", "--clip", "pictures", "pictures"];
+    sandbox.interfuse(&wrong).refused(&["pictures/config.json"]);
+}
+
+#[test]
 fn other_weights_and_unlike_files_are_told() {
     let sandbox = Sandbox::new();
     weights(&sandbox);

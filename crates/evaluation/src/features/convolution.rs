@@ -24,6 +24,14 @@ impl Convolution {
     }
 }
 
+/// A matrix that a file holds as `[d_out, d_in]`, as `[d_in, d_out]`.
+pub(crate) fn transposed(reader: &mut WeightsReader<'_>, name: &str, [d_out, d_in]: [usize; 2]) -> Tensor<2> {
+    let values = reader.take(name, &[d_out, d_in]);
+    // On the host, so that products go the fast way through a matrix in its own order.
+    let turned = (0..d_in).flat_map(|column| values.iter().skip(column).step_by(d_in).copied()).collect::<Vec<f32>>();
+    Tensor::from_data(TensorData::new(turned, [d_in, d_out]), reader.device)
+}
+
 /// Takes the tensors of a file one by one; what is missing, misshapen or left over is told at the end.
 pub struct WeightsReader<'a> {
     tensors: HostTensors,

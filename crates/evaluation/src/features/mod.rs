@@ -1,10 +1,12 @@
 //! Networks that turn pictures into vectors, for distances between sets of pictures.
 
+pub mod clip;
 pub mod convolution;
 pub mod inception;
 pub mod resize;
 pub mod weights_file;
 
+use burn::tensor::Tensor;
 use ndarray::{Array2, Array3};
 
 use crate::error::EvaluationError;
@@ -37,4 +39,12 @@ pub struct WeightsOrigin {
     pub sha256: String,
     /// Whether the file is the published one; if not, numbers compare with nobody else's.
     pub published: bool,
+}
+
+/// Brings a matrix to the host.
+pub(crate) fn to_array(x: Tensor<2>) -> Result<Array2<f32>, EvaluationError> {
+    let shape = x.dims();
+    let values = x.into_data().convert::<f32>().try_to_vec::<f32>();
+    let values = values.map_err(|error| EvaluationError::Device(format!("{error:?}")))?;
+    Array2::from_shape_vec(shape, values).map_err(|error| EvaluationError::Device(error.to_string()))
 }

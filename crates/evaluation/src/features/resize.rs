@@ -105,6 +105,51 @@ fn along_columns(x: ArrayView2<'_, f64>, taps: &[Taps]) -> Array2<f64> {
     })
 }
 
+/// Digits behind the point of Pillow's fixed-point weights.
+const PRECISION: u32 = 32 - 8 - 2;
+
+/// Pillow's `resize(…, BICUBIC)` of 8-bit pictures `[channels, height, width]`, to the very level: weights in fixed point,
+/// columns first, rounded in between.
+///
+/// # Errors
+/// When either picture has no pixels.
+pub fn pillow_bicubic(picture: &Array3<u8>, [height, width]: [usize; 2]) -> Result<Array3<u8>, EvaluationError> {
+    let (channels, old_height, old_width) = picture.dim();
+    if channels * old_height * old_width * height * width == 0 {
+        return Err(EvaluationError::TooFew { what: "pixels of a picture", least: 1, found: 0 });
+    }
+    let (rows, columns) = (fixed_taps(old_height, height), fixed_taps(old_width, width));
+    let mut out = Array3::zeros((channels, height, width));
+    for (plane, mut out) in picture.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
+        let narrow = along_fixed(plane, &columns);
+        out.assign(&along_fixed(narrow.t(), &rows).t());
+    }
+    Ok(out)
+}
+
+/// The inputs that one output is made of, in fixed point.
+struct FixedTaps {
+    first: usize,
+    weights: Vec<i64>,
+}
+
+fn fixed_taps(from: usize, to: usize) -> Vec<FixedTaps> {
+    let fixed = |Taps { first, weights }: Taps| FixedTaps {
+        first,
+        weights: weights.into_iter().map(|weight| (weight * f64::from(1u32 << PRECISION)).round() as i64).collect(),
+    };
+    Resize::Clean.taps(from, to).into_iter().map(fixed).collect()
+}
+
+fn along_fixed(x: ArrayView2<'_, u8>, taps: &[FixedTaps]) -> Array2<u8> {
+    Array2::from_shape_fn((x.nrows(), taps.len()), |(row, column)| {
+        let FixedTaps { first, weights } = &taps[column];
+        let products = weights.iter().enumerate().map(|(offset, weight)| weight * i64::from(x[[row, first + offset]]));
+        let sum = (1i64 << (PRECISION - 1)) + products.sum::<i64>();
+        (sum >> PRECISION).clamp(0, 255) as u8
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use interfuse_parameters::read_tensors;

@@ -88,6 +88,13 @@ impl PublishedFile {
     }
 }
 
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn hash(path: &Path) -> Result<String, EvaluationError> {
+    let fail = |source| EvaluationError::File { action: "read", path: path.to_path_buf(), source };
+    let bytes = std::fs::read(path).map_err(fail)?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// `hub/checkpoints` of PyTorch.
 fn cache_folders() -> Vec<PathBuf> {
     let from = |variable: &str, below: &str| std::env::var_os(variable).map(|path| PathBuf::from(path).join(below));

@@ -14,7 +14,7 @@ use self::blocks::{BlockA, BlockB, BlockC, BlockD, BlockE, Conv, LastPool};
 use super::convolution::WeightsReader;
 use super::resize::Resize;
 use super::weights_file::PublishedFile;
-use super::{FeatureExtractor, WeightsOrigin};
+use super::{FeatureExtractor, WeightsOrigin, to_array};
 use crate::error::EvaluationError;
 
 /// The file of weights.
@@ -224,14 +224,6 @@ fn halved(x: Tensor<4>) -> Tensor<4> {
 fn mean_over_places(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
-}
-
-/// Brings a matrix to the host.
-pub(crate) fn to_array(x: Tensor<2>) -> Result<Array2<f32>, EvaluationError> {
-    let shape = x.dims();
-    let values = x.into_data().convert::<f32>().try_to_vec::<f32>();
-    let values = values.map_err(|error| EvaluationError::Device(format!("{error:?}")))?;
-    Array2::from_shape_vec(shape, values).map_err(|error| EvaluationError::Device(error.to_string()))
 }
 
 #[cfg(test)]
