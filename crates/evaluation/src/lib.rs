@@ -4,7 +4,7 @@
 //! of ours and opens no run folder, so it cannot tell our pictures from anyone's.
 //!
 //! - [`retrieval`]: is a drawn picture nearest to the one that its prompt names, among all candidates?
-//! - [`captions`]: is a written caption the right one, or how near is it?
+//! - [`captions`], [`caption_metrics`]: is a written caption the right one, or how near is it?
 //! - [`classifier`]: a small judge, trained on real pictures: does it see in a drawn one what the prompt said?
 //! - [`frechet`]: how far is the distribution of drawn pictures from that of real ones, in the features of a network?
 //! - [`similarity`]: how like is a reconstruction to its picture?
@@ -20,6 +20,7 @@
 //! [`EvaluationError`].
 
 pub mod bootstrap;
+pub mod caption_metrics;
 pub mod captions;
 pub mod classifier;
 pub mod clip_score;

@@ -75,15 +75,19 @@ impl<'a> WeightsReader<'a> {
         Tensor::from_data(TensorData::new(values, shape), self.device)
     }
 
-    /// A convolution without a bias of its own, named `names[0]`, and the batch norm behind it, named `names[1]`:
-    /// `w' = w γ / √(var + ε)`, `b' = β − mean γ / √(var + ε)`.
-    pub fn folded(
+    /// A convolution without a bias of its own, named `names[0]`, and the batch norm behind it, named `names[1]`.
+    pub fn folded(&mut self, names: [&str; 2], shape: [usize; 4], steps: ConvSteps, epsilon: f32) -> Convolution {
+        let (weight, bias) = self.folded_tensors(names, shape, epsilon);
+        Convolution { weight, bias, steps }
+    }
+
+    /// Weight and bias of such a pair: `w' = w γ / √(var + ε)`, `b' = β − mean γ / √(var + ε)`.
+    pub fn folded_tensors(
         &mut self,
         [conv, norm]: [&str; 2],
         shape: [usize; 4],
-        steps: ConvSteps,
         epsilon: f32,
-    ) -> Convolution {
+    ) -> (Tensor<4>, Tensor<1>) {
         let outputs = shape[0];
         let mut weight = self.take(&format!("{conv}.weight"), &shape);
         let [gamma, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
@@ -94,11 +98,8 @@ impl<'a> WeightsReader<'a> {
         }
         let bias: Vec<f32> =
             beta.iter().zip(&mean).zip(&slopes).map(|((beta, mean), slope)| beta - mean * slope).collect();
-        Convolution {
-            weight: Tensor::from_data(TensorData::new(weight, shape), self.device),
-            bias: Tensor::from_data(TensorData::new(bias, [outputs]), self.device),
-            steps,
-        }
+        let weight = Tensor::from_data(TensorData::new(weight, shape), self.device);
+        (weight, Tensor::from_data(TensorData::new(bias, [outputs]), self.device))
     }
 
     /// The end: every tensor was there, in its shape, and none is left.

@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub mod convolution;
+pub mod efficientnet;
 pub mod inception;
 pub mod resize;
 pub mod weights_file;
