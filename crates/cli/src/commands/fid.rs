@@ -6,18 +6,20 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use interfuse_evaluation::features::FeatureExtractor;
+use interfuse_evaluation::features::clip::Clip;
+use interfuse_evaluation::features::efficientnet::EfficientNet;
 use interfuse_evaluation::features::inception::{Inception, Layer};
 use interfuse_evaluation::features::resize::Resize;
 use interfuse_evaluation::frechet::{Gaussian, Statistics, distance_of_features, distance_of_gaussians};
 use interfuse_evaluation::inception_score::{SPLITS, inception_score};
-use interfuse_evaluation::kernel_distance::kid;
+use interfuse_evaluation::kernel_distance::{cmmd, kid};
 use interfuse_evaluation::manifold::{NEIGHBOURS, manifold};
 use interfuse_evaluation::npz;
 use interfuse_evaluation::picture_set::{PictureSet, SetReport};
 use ndarray::{Array2, Axis};
 use serde_json::{Map, Value, json};
 
-use crate::args::{FeaturesArgs, FidArgs, InceptionArgs, ResizeName};
+use crate::args::{ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, ResizeName};
 use crate::atomic_file::write_whole;
 use crate::progress::counting_bar;
 
@@ -25,13 +27,13 @@ use crate::progress::counting_bar;
 const CUSTOMARY: usize = 10_000;
 
 pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
-    let needs_features = args.kid || args.prdc || args.score;
-    let network = open(&args.inception)?;
+    let needs_features = args.kid || args.cmmd || args.prdc || args.score;
+    let network = open(&args.network)?;
     if args.save_stats {
         return save_statistics(args, &network);
     }
-    let a = Side::of(&args.a, &network, args.inception.batch_size, needs_features)?;
-    let b = Side::of(&args.b, &network, args.inception.batch_size, needs_features)?;
+    let a = Side::of(&args.a, &network, args.network.batch_size, needs_features)?;
+    let b = Side::of(&args.b, &network, args.network.batch_size, needs_features)?;
     warn_of_differences(&a, &b);
     let mut report = Map::new();
     for (key, side) in [("a", &a), ("b", &b)] {
@@ -45,16 +47,7 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
     }
     let distance = distance(&a, &b)?;
     let least = [&a, &b].iter().filter_map(|side| side.pictures()).min();
-    let mut name = match network.dim() {
-        2048 => "FID".to_string(),
-        dim => format!("FID of the {dim} features"),
-    };
-    if let Some(least) = least.filter(|&least| least < CUSTOMARY) {
-        name = format!("{name}-{least}");
-    }
-    if !network.weights().published {
-        name = format!("{name} with unknown weights");
-    }
+    let name = network.distance_name(least);
     report.insert("name".into(), json!(name));
     report.insert("distance".into(), json!(distance));
     if let Some(path) = &args.json {
@@ -66,11 +59,11 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
 
 /// Writes a set's features and the names of its pictures.
 pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
-    let network = open(&args.inception)?;
+    let network = open(&args.network)?;
     let set = PictureSet::open(&args.pictures)?;
     let (mut names, mut rows) = (vec![], vec![]);
     let bar = counting_bar("pictures", set.len().unwrap_or(0));
-    let report = set.for_each_batch(args.inception.batch_size, &mut |batch, _| {
+    let report = set.for_each_batch(args.network.batch_size, &mut |batch, _| {
         bar.inc(batch.len() as u64);
         let (batch_names, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|each| (each.name, each.pixels)).unzip();
         names.extend(batch_names);
@@ -84,24 +77,71 @@ pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(args: &InceptionArgs) -> anyhow::Result<Inception> {
-    let Some(layer) = Layer::of_dim(args.dims) else {
-        bail!("--dims: expected 64, 192, 768 or 2048, found {}", args.dims);
-    };
-    ensure!(args.batch_size > 0, "--batch-size: expected at least 1, found 0");
-    let device = crate::device::open(&args.device)?;
-    let resize = match args.resize {
-        ResizeName::Pytorch => Resize::Pytorch,
-        ResizeName::Clean => Resize::Clean,
-        ResizeName::Tensorflow1 => Resize::Tensorflow1,
-    };
-    Ok(Inception::load(args.weights.as_deref(), args.allow_unknown_weights, (layer, resize), &device)?)
+/// A network, and whether the distance of its features may be called FID.
+enum Network {
+    Inception(Box<Inception>),
+    Other(Box<dyn FeatureExtractor>),
 }
 
-fn save_statistics(args: &FidArgs, network: &Inception) -> anyhow::Result<()> {
+impl std::ops::Deref for Network {
+    type Target = dyn FeatureExtractor;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Inception(network) => network.as_ref(),
+            Self::Other(network) => network.as_ref(),
+        }
+    }
+}
+
+impl Network {
+    /// FID for the network of 2015 alone; few pictures and unknown weights are part of the name.
+    fn distance_name(&self, least: Option<usize>) -> String {
+        let mut name = match (self, self.dim()) {
+            (Self::Inception(_), 2048) => "FID".to_string(),
+            (Self::Inception(_), dim) => format!("FID of the {dim} features"),
+            (Self::Other(network), _) => format!("fd_{}", network.name()),
+        };
+        if let Some(least) = least.filter(|&least| least < CUSTOMARY) {
+            name = format!("{name}-{least}");
+        }
+        if !self.weights().published {
+            name = format!("{name} with unknown weights");
+        }
+        name
+    }
+}
+
+fn open(args: &ExtractorArgs) -> anyhow::Result<Network> {
+    ensure!(args.batch_size > 0, "--batch-size: expected at least 1, found 0");
+    let device = crate::device::open(&args.device)?;
+    let (weights, allow) = (args.weights.as_deref(), args.allow_unknown_weights);
+    Ok(match args.extractor {
+        ExtractorName::Inception => {
+            let Some(layer) = Layer::of_dim(args.dims) else {
+                bail!("--dims: expected 64, 192, 768 or 2048, found {}", args.dims);
+            };
+            let resize = match args.resize {
+                ResizeName::Pytorch => Resize::Pytorch,
+                ResizeName::Clean => Resize::Clean,
+                ResizeName::Tensorflow1 => Resize::Tensorflow1,
+            };
+            Network::Inception(Box::new(Inception::load(weights, allow, (layer, resize), &device)?))
+        }
+        ExtractorName::Efflite0 => Network::Other(Box::new(EfficientNet::load(weights, allow, &device)?)),
+        ExtractorName::Clip => {
+            let Some(folder) = weights else {
+                bail!("--weights: expected the folder of a CLIP model, found none");
+            };
+            Network::Other(Box::new(Clip::open(folder, &device)?))
+        }
+    })
+}
+
+fn save_statistics(args: &FidArgs, network: &Network) -> anyhow::Result<()> {
     let is_npz = args.b.extension().is_some_and(|extension| extension == "npz");
     ensure!(is_npz, "--save-stats: expected the name of an .npz to write, found {}", args.b.display());
-    let side = Side::of(&args.a, network, args.inception.batch_size, false)?;
+    let side = Side::of(&args.a, network, args.network.batch_size, false)?;
     npz::write_statistics(&args.b, &side.gaussian()?)?;
     println!("statistics of {} pictures: {}", side.pictures().unwrap_or_default(), args.b.display());
     Ok(())
@@ -120,7 +160,7 @@ enum Side {
 impl Side {
     /// Features are kept where they are needed, or where there are fewer than a covariance has rows; memory does not grow
     /// with the set otherwise.
-    fn of(path: &Path, network: &Inception, batch_size: usize, keep: bool) -> anyhow::Result<Self> {
+    fn of(path: &Path, network: &Network, batch_size: usize, keep: bool) -> anyhow::Result<Self> {
         if path.extension().is_some_and(|extension| extension == "npz") {
             ensure!(!keep, "{}: KID, precision, recall and the score need pictures, not statistics", path.display());
             let gaussian = npz::read_statistics(path)?;
@@ -195,7 +235,7 @@ fn distance(a: &Side, b: &Side) -> anyhow::Result<f64> {
 fn companions(
     args: &FidArgs,
     (a, b): (&Side, &Side),
-    network: &Inception,
+    network: &Network,
     report: &mut Map<String, Value>,
 ) -> anyhow::Result<()> {
     let (Side::Features(real, _), Side::Features(drawn, _)) = (a, b) else {
@@ -209,6 +249,11 @@ fn companions(
         );
         report.insert("kid".into(), serde_json::to_value(found)?);
     }
+    if args.cmmd {
+        let found = cmmd(real.view(), drawn.view())?;
+        println!("CMMD on {}:  {found:.4}", network.name());
+        report.insert("cmmd".into(), json!(found));
+    }
     if args.prdc {
         let found = manifold(real.view(), drawn.view(), NEIGHBOURS)?;
         println!(
@@ -218,6 +263,9 @@ fn companions(
         report.insert("prdc".into(), serde_json::to_value(found)?);
     }
     if args.score {
+        let Network::Inception(network) = network else {
+            bail!("--score: expected the Inception network, found {}", network.name());
+        };
         let found = inception_score(network.logits(drawn)?.view(), SPLITS, Some(args.seed))?;
         println!("Inception score of B:  {:.4} ± {:.4}  ({} parts)", found.mean, found.deviation, found.splits);
         report.insert("inception_score".into(), serde_json::to_value(found)?);

@@ -146,6 +146,10 @@ fn pictures_are_scored_against_their_captions() {
     sandbox.write("bare/red.txt", "red");
     fs::copy(sandbox.path("pictures/blue.png"), sandbox.path("bare/blue.png")).expect("copied");
     score(&["bare"]).succeeded().said(&["1 pictures with a caption", "left out 1 without a caption, such as blue.png"]);
+    let by_clip = ["fid", "--extractor", "clip", "--weights", clip, "--cmmd", "pictures", "pictures"];
+    let ended = sandbox.interfuse(&by_clip).succeeded().said(&["CMMD on openai:  0.0000", "fd_openai-8:"]);
+    assert!(last_number(&ended).abs() < 1e-6);
+    sandbox.interfuse(&["fid", "--extractor", "clip", "pictures", "pictures"]).refused(&["--weights", "CLIP"]);
     let wrong = ["clip-score", "--clip", "pictures", "pictures"];
     sandbox.interfuse(&wrong).refused(&["pictures/config.json"]);
 }

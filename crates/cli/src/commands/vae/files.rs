@@ -63,9 +63,11 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     println!("{}", compare(&pictures, &reconstructions)?);
     if let Some(out) = &args.out {
         let alike = pictures.iter().take_while(|picture| picture.shape() == pictures[0].shape()).count().min(SHOWN);
-        let grid = out.join("pairs.png");
+        // Beside the folder, so that the folder holds reconstructions alone.
+        let grid = PathBuf::from(format!("{}.pairs.png", out.display().to_string().trim_end_matches('/')));
         enlarged_grid(&pairs(&pictures[..alike], reconstructions), 8)?.save_png(&grid)?;
         println!("picture and reconstruction side by side: {}", grid.display());
+        println!("their Fréchet distance: interfuse fid {} {}", shown(&args.inputs), out.display());
     }
     Ok(())
 }
