@@ -9,6 +9,7 @@
 //! source = { kind = "emoji", groups = ["food-and-drink"], skin_tones = false, held_out = 0.1 }
 //! # source = { kind = "fashion-mnist", folder = "/usr/share/datasets/fashion-mnist" }
 //! # source = { kind = "folder", path = "my-pictures", held_out = 0.05 }
+//! # source = { kind = "shapes", pictures = 8192 }
 //! # source = { kind = "noise", pictures = 256, caption_length = 16 }
 //! ```
 
@@ -53,6 +54,8 @@ pub enum SourceConfig {
     FashionMnist(FashionMnistConfig),
     /// The user's own pictures and captions.
     Folder(FolderConfig),
+    /// Coloured shapes made by the program, whose drawings and captions are scored exactly.
+    Shapes(ShapesConfig),
     /// Random pictures and captions, to measure speed.
     Noise(NoiseConfig),
 }
@@ -111,6 +114,15 @@ pub struct FolderConfig {
     pub held_out: f64,
 }
 
+/// Options of `kind = "shapes"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShapesConfig {
+    /// Training pictures, at least 1; an eighth as many are held out, of combinations that training does not see.
+    #[serde(default = "default_shapes_pictures")]
+    pub pictures: usize,
+}
+
 /// Options of `kind = "noise"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +153,10 @@ fn default_emoji_held_out() -> f64 {
 
 fn default_fashion_folder() -> PathBuf {
     PathBuf::from("/usr/share/datasets/fashion-mnist")
+}
+
+fn default_shapes_pictures() -> usize {
+    8192
 }
 
 fn default_noise_pictures() -> usize {
@@ -226,6 +242,10 @@ impl SourceConfig {
             }
             Self::FashionMnist(_) => Ok(()),
             Self::Folder(folder) => validate_share(folder.held_out),
+            Self::Shapes(shapes) => match shapes.pictures {
+                0 => Err(DataError::config("data.source.pictures", "at least 1", 0)),
+                _ => Ok(()),
+            },
             Self::Noise(noise) => {
                 let counts = [("pictures", noise.pictures), ("caption_length", noise.caption_length)];
                 match counts.into_iter().find(|&(_, count)| count == 0) {

@@ -28,6 +28,7 @@ mod order;
 mod picture;
 pub mod pictures;
 mod resize;
+pub mod shapes;
 mod source;
 mod special_tokens;
 mod tokenizer;

@@ -10,6 +10,7 @@ use crate::folder::FolderSource;
 use crate::kept::Kept;
 use crate::noise::NoiseSource;
 use crate::picture::{Picture, PictureShape};
+use crate::shapes::ShapesSource;
 
 /// Which part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,6 +93,7 @@ pub fn open(config: &DataConfig, split: Split) -> Result<Box<dyn Source>, DataEr
         SourceConfig::Emoji(emoji) => Box::new(Kept::new(EmojiSource::open(emoji, shape, split)?)),
         SourceConfig::FashionMnist(fashion) => Box::new(FashionMnistSource::open(fashion, shape, split)?),
         SourceConfig::Folder(folder) => Box::new(Kept::new(FolderSource::open(folder, shape, split)?)),
+        SourceConfig::Shapes(shapes) => Box::new(Kept::new(ShapesSource::new(shapes, shape, split))),
         SourceConfig::Noise(noise) => Box::new(Kept::new(NoiseSource::new(noise, shape))),
     })
 }

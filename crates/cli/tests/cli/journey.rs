@@ -136,3 +136,18 @@ fn data_is_looked_at_and_exported_without_loss() {
         .interfuse(&["data", "export", "tiny.toml", "exported"])
         .refused(&["exported", "a folder that is empty or does not exist"]);
 }
+
+#[test]
+fn shapes_are_scored_by_their_attributes_on_scenes_that_were_seen_and_on_others() {
+    let sandbox = Sandbox::new();
+    let shapes = ["data.source={kind=\"shapes\",pictures=16}", "data.image_size=[16, 16]", "tokenizer.vocab_size=280"];
+    sandbox.train(&shapes).succeeded();
+    let ended = sandbox.interfuse(&["evaluate", "run", "--count", "6"]).succeeded();
+    ended.said(&["seen scenes drawn right", "held-out scenes captioned right", "colour", "0.1 %"]);
+    let report = sandbox.json("run/evaluation.json");
+    assert_eq!(report["held_out_scenes"]["drawn"]["all"]["total"], 3);
+    assert_eq!(report["seen_scenes"]["captioned"]["attributes"][2][0], "colour");
+    let grey = [&shapes[..], &["data.channels=1", "run.dir=grey"]].concat();
+    sandbox.train(&grey).succeeded();
+    sandbox.interfuse(&["evaluate", "grey", "--count", "2"]).refused(&["data.channels", "told by their colours"]);
+}

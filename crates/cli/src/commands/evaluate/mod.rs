@@ -1,15 +1,17 @@
 //! `interfuse evaluate`: numbers for a trained model, on the data that it was trained on.
 //!
-//! Data without classes is measured by [`memory`], data with classes by a judge, [`classes`].
+//! Data without classes is measured by [`memory`], data with classes by a judge, [`classes`], and the procedural shapes
+//! exactly, [`scenes`].
 
 mod classes;
 mod memory;
+mod scenes;
 
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use interfuse_data::{Picture, Split};
+use interfuse_data::{Picture, SourceConfig, Split};
 use interfuse_evaluation::proportion::Proportion;
 use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, draw};
 use ndarray::{Array4, Axis};
@@ -74,7 +76,11 @@ fn measure(
     places: &Places<'_>,
 ) -> anyhow::Result<()> {
     let train = interfuse_data::open(&settings.data, Split::Train)?;
-    let drawn = if (0..train.len()).all(|index| train.label(index).is_some()) {
+    let drawn = if matches!(settings.data.source, SourceConfig::Shapes(_)) {
+        let measured = scenes::measure(pretrained, sampling, (count.unwrap_or(1000), seed))?;
+        scenes::report(&measured, pretrained, places.report)?;
+        measured.drawn
+    } else if (0..train.len()).all(|index| train.label(index).is_some()) {
         let held_out = interfuse_data::open(&settings.data, Split::HeldOut)?;
         let judge = classes::judge(train.as_ref(), held_out.as_ref(), &places.folder.join("judge.safetensors"))?;
         let sources = (train.as_ref(), held_out.as_ref());

@@ -1,0 +1,96 @@
+//! The procedural shapes are measured exactly: which attributes of the scene that a prompt names are on the drawn picture,
+//! and which does a caption name? Scenes that training has not seen are measured apart from those that it has.
+
+use std::path::Path;
+
+use anyhow::bail;
+use interfuse_data::Picture;
+use interfuse_data::shapes::{Jitter, Scene, render};
+use interfuse_evaluation::shapes::{Judged, SceneReader, SceneScore};
+use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption};
+use serde_json::json;
+
+use super::{Drawn, draw_all, row, write_report};
+use crate::progress::counting_bar;
+
+/// What was drawn, written and found.
+pub(super) struct Measured {
+    pub(super) drawn: Drawn,
+    seen: Scores,
+    held_out: Scores,
+}
+
+/// Of scenes of one kind.
+struct Scores {
+    drawn: SceneScore,
+    written: SceneScore,
+}
+
+/// Draws `count` scenes, as many of those that training saw as of those that it did not, and captions as many.
+pub(super) fn measure(
+    pretrained: &Pretrained,
+    sampling: &SamplingConfig,
+    (count, seed): (usize, u64),
+) -> anyhow::Result<Measured> {
+    let [channels, height, width] = pretrained.card.picture_shape;
+    if channels != 3 {
+        bail!("data.channels: expected 3, for shapes are told by their colours, found {channels}");
+    }
+    let half = |held_out: bool| -> Vec<Scene> {
+        let all: Vec<Scene> = Scene::all().filter(|scene| scene.is_held_out() == held_out).collect();
+        // 61 has no divisor in common with the number of scenes, so that they come well mixed.
+        (0..count.max(2) / 2).map(|index| all[(index * 61) % all.len()]).collect()
+    };
+    let wanted: Vec<Scene> = [half(false), half(true)].concat();
+    let drawings = wanted.iter().enumerate();
+    let drawings =
+        drawings.map(|(i, scene)| Drawing { prompt: scene.caption(), seed: seed.wrapping_add(i as u64) }).collect();
+    let drawn = draw_all(pretrained, drawings, sampling)?;
+
+    let reader = SceneReader::new([height, width]);
+    let on_pictures: Vec<Judged> = wanted
+        .iter()
+        .zip(&drawn.pictures)
+        .map(|(&scene, picture)| Ok(Judged::picture(scene, reader.read(picture.pixels())?)))
+        .collect::<anyhow::Result<_>>()?;
+
+    let rendered: Vec<Picture> = wanted
+        .iter()
+        .map(|&scene| Picture::new(render(scene, [height, width], Jitter::default())))
+        .collect::<Result<_, _>>()?;
+    let bar = counting_bar("pictures captioned", rendered.len());
+    let written = caption(pretrained, &rendered, sampling, &mut |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let in_captions: Vec<Judged> =
+        wanted.iter().zip(&written).map(|(&scene, text)| Judged::caption(scene, text)).collect();
+
+    let middle = wanted.len() / 2;
+    let scores = |range: std::ops::Range<usize>| Scores {
+        drawn: SceneScore::of(&on_pictures[range.clone()]),
+        written: SceneScore::of(&in_captions[range]),
+    };
+    Ok(Measured { seen: scores(0..middle), held_out: scores(middle..wanted.len()), drawn })
+}
+
+/// Prints a table and writes it to `path`.
+pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) -> anyhow::Result<()> {
+    super::heading(pretrained.card.step);
+    for (kind, scores) in [("seen", &measured.seen), ("held-out", &measured.held_out)] {
+        for (what, score) in [("drawn", &scores.drawn), ("captioned", &scores.written)] {
+            row(&format!("{kind} scenes {what} right"), &score.all, Some(100.0 * score.chance_of_all));
+            for (attribute, share, chance) in &score.attributes {
+                row(&format!("  {attribute}"), share, Some(100.0 * chance));
+            }
+        }
+    }
+    println!("{}", measured.drawn.summary());
+    let of = |scores: &Scores| json!({ "drawn": scores.drawn, "captioned": scores.written });
+    let report = json!({
+        "step": pretrained.card.step,
+        "drawn": measured.drawn.report(),
+        "seen_scenes": of(&measured.seen),
+        "held_out_scenes": of(&measured.held_out),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    write_report(&report, path)
+}
