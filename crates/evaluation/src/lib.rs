@@ -7,6 +7,7 @@
 //! - [`captions`], [`caption_metrics`]: is a written caption the right one, or how near is it?
 //! - [`classifier`]: a small judge, trained on real pictures: does it see in a drawn one what the prompt said?
 //! - [`frechet`]: how far is the distribution of drawn pictures from that of real ones, in the features of a network?
+//! - [`memorisation`]: are drawn pictures copies of training pictures?
 //! - [`shapes`]: which attributes of a scene that was asked for are on a picture, and in a caption?
 //! - [`similarity`]: how like is a reconstruction to its picture?
 //! - [`kernel_distance`], [`manifold`], [`inception_score`]: the same question asked in other ways, KID, CMMD, precision,
@@ -33,6 +34,7 @@ pub mod frechet;
 pub mod inception_score;
 pub mod kernel_distance;
 pub mod manifold;
+pub mod memorisation;
 pub mod npz;
 pub mod picture_set;
 pub mod proportion;

@@ -202,9 +202,6 @@ mod tests {
             let jitter = Jitter { shift: [share(5) / 32.0, share(11) / 32.0], levels: [8.0, -8.0, 8.0] };
             let picture = worn(&render(scene, [32, 32], jitter), index);
             let found = reader.read(picture.view()).unwrap();
-            if found != scene {
-                eprintln!("{} -> {}", scene.caption(), found.caption());
-            }
             right += usize::from(found == scene);
         }
         assert!(right as f64 >= 0.99 * 144.0, "{right} of 144");

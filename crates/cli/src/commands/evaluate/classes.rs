@@ -12,9 +12,9 @@ use interfuse_evaluation::frechet::{Statistics, frechet_distance};
 use interfuse_evaluation::proportion::Proportion;
 use interfuse_sampling::{Drawing, Pretrained, SamplingConfig};
 use ndarray::Array4;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Drawn, array, draw_all, row, write_report};
+use super::{Drawn, array, draw_all, row};
 use crate::progress::{counting_bar, duration};
 
 /// A judge and how good it is.
@@ -102,8 +102,8 @@ pub(super) fn measure(
     })
 }
 
-/// Prints a table and writes it to `path`.
-pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) -> anyhow::Result<()> {
+/// Prints a table and returns it.
+pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Result<Value> {
     super::heading(pretrained.card.step);
     let chance = 100.0 / measured.by_class.len() as f64;
     row("drawn pictures recognised as what was prompted", &measured.recognised, Some(chance));
@@ -116,7 +116,7 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) 
         measured.distance, measured.floor,
     );
     println!("{}", measured.drawn.summary());
-    let report = json!({
+    Ok(json!({
         "step": pretrained.card.step,
         "drawn": measured.drawn.report(),
         "recognised": serde_json::to_value(measured.recognised)?,
@@ -126,8 +126,7 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) 
         "judge_accuracy": serde_json::to_value(measured.judge_accuracy)?,
         "judge_fingerprint": measured.judge_fingerprint,
         "version": env!("CARGO_PKG_VERSION"),
-    });
-    write_report(&report, path)
+    }))
 }
 
 /// At most `count` pictures with their classes, spread evenly over the source.

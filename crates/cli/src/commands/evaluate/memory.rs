@@ -1,16 +1,15 @@
 //! Data without classes is measured by *retrieval* (is the training picture nearest to a drawn one the prompted one?) and by
 //! *captions* (are greedy captions of training pictures exact?). Both say how well a small set was memorised.
 
-use std::path::Path;
-
 use anyhow::bail;
 use interfuse_data::{Picture, Source};
+use interfuse_evaluation::caption_metrics::{CaptionMetrics, caption_metrics};
 use interfuse_evaluation::retrieval::Retrieval;
 use interfuse_evaluation::{captions, retrieval};
 use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption, fits};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Drawn, array, draw_all, row, write_report};
+use super::{Drawn, array, draw_all, row};
 use crate::progress::counting_bar;
 
 /// What was drawn, written and found.
@@ -18,6 +17,7 @@ pub(super) struct Measured {
     pub(super) drawn: Drawn,
     retrieval: Retrieval,
     captions: captions::Captions,
+    caption_metrics: CaptionMetrics,
     references: usize,
     /// A few pairs of caption and what the model wrote.
     examples: Vec<(String, String)>,
@@ -60,14 +60,16 @@ pub(super) fn measure(
     bar.finish_and_clear();
     let right: Vec<String> = (0..references.len()).map(caption_of).collect();
     let captions = captions::compare(&written, &right)?;
+    let all_right: Vec<Vec<String>> = readable.iter().map(|(index, _)| source.captions(*index).to_vec()).collect();
+    let caption_metrics = caption_metrics(&written, &all_right)?;
     let examples = right.iter().cloned().zip(written).step_by(references.len().div_ceil(4)).collect();
     let references = references.len();
-    Ok(Measured { drawn, retrieval, captions, references, examples })
+    Ok(Measured { drawn, retrieval, captions, caption_metrics, references, examples })
 }
 
-/// Prints a table and writes it to `path`.
-pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) -> anyhow::Result<()> {
-    let Measured { drawn, retrieval, captions, references, examples } = measured;
+/// Prints a table and returns it.
+pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Result<Value> {
+    let Measured { drawn, retrieval, captions, caption_metrics, references, examples } = measured;
     println!("captions of training pictures, and what the model writes:");
     for (right, written) in examples {
         println!("  {right:<28} {written}");
@@ -77,14 +79,18 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) 
     row("nearest training picture is the prompted one", &retrieval.top1, Some(chance));
     row("… or among the five nearest", &retrieval.top5, Some(5.0 * chance));
     row("greedy captions of training pictures are exact", &captions.exact, None);
+    println!(
+        "captions: BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
+        caption_metrics.bleu[3], caption_metrics.rouge_l, caption_metrics.cider_d
+    );
     println!("{}", drawn.summary());
-    let report = json!({
+    Ok(json!({
         "step": pretrained.card.step,
         "drawn": drawn.report(),
         "retrieval": serde_json::to_value(retrieval)?,
         "captions": serde_json::to_value(captions)?,
+        "caption_metrics": serde_json::to_value(caption_metrics)?,
         "reference_pictures": references,
         "version": env!("CARGO_PKG_VERSION"),
-    });
-    write_report(&report, path)
+    }))
 }

@@ -5,6 +5,8 @@
 
 mod classes;
 mod memory;
+mod neighbours;
+mod page;
 mod scenes;
 
 use std::path::Path;
@@ -76,23 +78,33 @@ fn measure(
     places: &Places<'_>,
 ) -> anyhow::Result<()> {
     let train = interfuse_data::open(&settings.data, Split::Train)?;
-    let drawn = if matches!(settings.data.source, SourceConfig::Shapes(_)) {
+    let (drawn, mut report) = if matches!(settings.data.source, SourceConfig::Shapes(_)) {
         let measured = scenes::measure(pretrained, sampling, (count.unwrap_or(1000), seed))?;
-        scenes::report(&measured, pretrained, places.report)?;
-        measured.drawn
+        let report = scenes::report(&measured, pretrained)?;
+        (measured.drawn, report)
     } else if (0..train.len()).all(|index| train.label(index).is_some()) {
         let held_out = interfuse_data::open(&settings.data, Split::HeldOut)?;
         let judge = classes::judge(train.as_ref(), held_out.as_ref(), &places.folder.join("judge.safetensors"))?;
         let sources = (train.as_ref(), held_out.as_ref());
         let measured = classes::measure(pretrained, &judge, sources, sampling, (count.unwrap_or(1000), seed))?;
-        classes::report(&measured, pretrained, places.report)?;
-        measured.drawn
+        let report = classes::report(&measured, pretrained)?;
+        (measured.drawn, report)
     } else {
         let count = count.unwrap_or(train.len());
         let measured = memory::measure(pretrained, train.as_ref(), sampling, count, seed)?;
-        memory::report(&measured, pretrained, places.report)?;
-        measured.drawn
+        let report = memory::report(&measured, pretrained)?;
+        (measured.drawn, report)
     };
+    let neighbours = neighbours::Neighbours::find(&drawn, train.as_ref())?;
+    if let Some(memorisation) = neighbours.memorisation(&settings.data)? {
+        println!(
+            "nearer to a training picture than a held-out one is: {:.1} % of the time (50 %: no copies, 100 %: copies)",
+            100.0 * memorisation.drawn_is_nearer
+        );
+        report["memorisation"] = serde_json::to_value(memorisation)?;
+    }
+    report["checkpoint"] = json!(places.checkpoint.display().to_string());
+    write_report(&report, places.report)?;
     let (all, count) = (drawn.drawings.len(), ON_THE_GRID.min(drawn.drawings.len()));
     let shown = || (0..count).map(|i| i * all / count);
     let drawings: Vec<Drawing> = shown().map(|i| drawn.drawings[i].clone()).collect();
@@ -100,6 +112,17 @@ fn measure(
     let origin = Origin { sampling, checkpoint: places.checkpoint, columns: 8 };
     let grid = sample_folder::write(places.samples, &drawings, &pictures, &origin)?;
     println!("a grid of prompts: {}", grid.display());
+    let page = places.folder.join("report.html");
+    let mut contents = page::Contents {
+        title: &format!("{}, step {}", places.folder.display(), pretrained.card.step),
+        report: &report,
+        metrics: std::fs::read_to_string(places.folder.join("metrics.jsonl")).ok(),
+        grid: std::fs::read(&grid).with_context(|| format!("cannot read {}", grid.display()))?,
+        prompts: drawings.into_iter().map(|drawing| drawing.prompt).collect(),
+        pairs: neighbours.pairs(&drawn, train.as_ref())?,
+    };
+    page::write(&mut contents, &page)?;
+    println!("the whole report: {}", page.display());
     Ok(())
 }
 

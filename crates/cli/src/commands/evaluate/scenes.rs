@@ -1,16 +1,14 @@
 //! The procedural shapes are measured exactly: which attributes of the scene that a prompt names are on the drawn picture,
 //! and which does a caption name? Scenes that training has not seen are measured apart from those that it has.
 
-use std::path::Path;
-
 use anyhow::bail;
 use interfuse_data::Picture;
 use interfuse_data::shapes::{Jitter, Scene, render};
 use interfuse_evaluation::shapes::{Judged, SceneReader, SceneScore};
 use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Drawn, draw_all, row, write_report};
+use super::{Drawn, draw_all, row};
 use crate::progress::counting_bar;
 
 /// What was drawn, written and found.
@@ -72,8 +70,8 @@ pub(super) fn measure(
     Ok(Measured { seen: scores(0..middle), held_out: scores(middle..wanted.len()), drawn })
 }
 
-/// Prints a table and writes it to `path`.
-pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) -> anyhow::Result<()> {
+/// Prints a table and returns it.
+pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Result<Value> {
     super::heading(pretrained.card.step);
     for (kind, scores) in [("seen", &measured.seen), ("held-out", &measured.held_out)] {
         for (what, score) in [("drawn", &scores.drawn), ("captioned", &scores.written)] {
@@ -85,12 +83,11 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained, path: &Path) 
     }
     println!("{}", measured.drawn.summary());
     let of = |scores: &Scores| json!({ "drawn": scores.drawn, "captioned": scores.written });
-    let report = json!({
+    Ok(json!({
         "step": pretrained.card.step,
         "drawn": measured.drawn.report(),
         "seen_scenes": of(&measured.seen),
         "held_out_scenes": of(&measured.held_out),
         "version": env!("CARGO_PKG_VERSION"),
-    });
-    write_report(&report, path)
+    }))
 }

@@ -1,0 +1,216 @@
+//! `report.html`: one page that needs nothing else. The curves, every number with its meaning, the drawn pictures, and those
+//! that lie nearest to and farthest from a training picture.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use interfuse_data::Picture;
+use serde_json::Value;
+
+/// Pairs that are shown of either end.
+const SHOWN: usize = 8;
+/// Points of a curve.
+const POINTS: usize = 300;
+/// Width of a curve's picture.
+const WIDTH: f64 = 420.0;
+/// Height of a curve's picture.
+const HEIGHT: f64 = 140.0;
+
+/// A drawn picture and the training picture nearest to it.
+pub(super) struct Pair {
+    pub(super) prompt: String,
+    pub(super) drawn: Picture,
+    pub(super) nearest: Picture,
+    pub(super) nearest_caption: String,
+    /// Root mean square of the difference, values in [-1, 1].
+    pub(super) distance: f64,
+}
+
+/// What the page is made of.
+pub(super) struct Contents<'a> {
+    pub(super) title: &'a str,
+    pub(super) report: &'a Value,
+    /// `metrics.jsonl`, if there is one.
+    pub(super) metrics: Option<String>,
+    pub(super) grid: Vec<u8>,
+    pub(super) prompts: Vec<String>,
+    pub(super) pairs: Vec<Pair>,
+}
+
+/// Writes the page.
+pub(super) fn write(contents: &mut Contents<'_>, path: &Path) -> anyhow::Result<()> {
+    let mut page = String::new();
+    let title = escaped(contents.title);
+    write!(page, "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>")?;
+    write!(page, "<h1>{title}</h1>")?;
+    numbers(&mut page, contents.report)?;
+    write!(page, "<h2>Drawn pictures</h2><img alt='a grid of drawn pictures' src='{}'>", inline(&contents.grid))?;
+    let prompts: Vec<String> = contents.prompts.iter().map(|prompt| escaped(prompt)).collect();
+    write!(page, "<p class=small>Row by row: {}</p>", prompts.join(" · "))?;
+    contents.pairs.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+    let (best, worst) = (contents.pairs.iter().take(SHOWN), contents.pairs.iter().rev().take(SHOWN));
+    pairs(&mut page, "Nearest to a training picture", best)?;
+    pairs(&mut page, "Farthest from any training picture", worst)?;
+    if let Some(metrics) = &contents.metrics {
+        curves(&mut page, metrics)?;
+    }
+    crate::atomic_file::write_whole(path, page.as_bytes())
+}
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
+    h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse}td{padding:.15em 1em .15em 0;\
+    vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}.small{font-size:.85em;color:#666}\
+    img{image-rendering:pixelated;max-width:100%}figure{display:inline-block;margin:.4em;width:150px;vertical-align:top}\
+    figure img{width:70px}figcaption{font-size:.8em}svg{background:#f7f7f7;margin:.4em}";
+
+/// All numbers of the report, one a row.
+fn numbers(page: &mut String, report: &Value) -> anyhow::Result<()> {
+    write!(page, "<h2>Numbers</h2><table>")?;
+    let mut rows = vec![];
+    flatten(report, "", &mut rows);
+    for (key, value) in rows {
+        let meaning = meaning(&key);
+        write!(page, "<tr><td>{}<td class=n>{}<td class=small>{meaning}", escaped(&key), escaped(&value))?;
+    }
+    write!(page, "</table>")?;
+    Ok(())
+}
+
+fn flatten(value: &Value, key: &str, rows: &mut Vec<(String, String)>) {
+    let joined = |part: &str| if key.is_empty() { part.to_string() } else { format!("{key}.{part}") };
+    match value {
+        // A share is told in one row, with its interval.
+        Value::Object(map) if map.contains_key("hits") => {
+            let number = |key: &str| 100.0 * map.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+            let text = format!(
+                "{:.1} % ({:.1} – {:.1}), N = {}",
+                number("share"),
+                number("low"),
+                number("high"),
+                map["total"]
+            );
+            rows.push((key.to_string(), text));
+        }
+        Value::Object(map) => map.iter().for_each(|(part, value)| flatten(value, &joined(part), rows)),
+        Value::Array(list) => match list.as_slice() {
+            // An attribute: its name, how often it is right, and chance.
+            [Value::String(name), share @ Value::Object(_), chance] => {
+                flatten(share, &joined(name), rows);
+                rows.push((joined(&format!("{name}.chance")), chance.to_string()));
+            }
+            _ => list.iter().enumerate().for_each(|(index, value)| flatten(value, &joined(&index.to_string()), rows)),
+        },
+        Value::String(text) => rows.push((key.to_string(), text.clone())),
+        Value::Number(number) => {
+            let text = number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |x| format!("{x:.4}"));
+            rows.push((key.to_string(), text));
+        }
+        other => rows.push((key.to_string(), other.to_string())),
+    }
+}
+
+/// What a number says, by its key.
+fn meaning(key: &str) -> &'static str {
+    let known = [
+        ("retrieval.top1", "share of drawn pictures whose nearest training picture is the prompted one, 95 % interval"),
+        ("retrieval.top5", "… or among the five nearest"),
+        ("chance", "what guessing would get"),
+        ("captions.exact", "share of greedy captions that are the training caption, letter by letter"),
+        ("captions.similarity", "words in place, from 0 to 1"),
+        (
+            "caption_metrics",
+            "BLEU, ROUGE-L and CIDEr-D of captions of training pictures; see the captioning literature",
+        ),
+        ("recognised_by_class", "the same by class"),
+        ("recognised", "share of drawn pictures that the judge sees the prompted class in"),
+        ("fd_cnn_v1_of_real", "the same distance of as many real training pictures: the floor"),
+        ("fd_cnn_v1", "Fréchet distance in the judge's features; lower is better; no FID"),
+        ("judge_accuracy", "share of held-out real pictures that the judge classifies right"),
+        ("memorisation.drawn_is_nearer", "½: as far from training pictures as held-out ones; 1: copies"),
+        ("memorisation", "distance to the nearest training picture, values in [-1, 1]"),
+        ("seen_scenes", "scenes of combinations that training saw"),
+        ("held_out_scenes", "scenes of combinations that training did not see"),
+        ("drawn.guidance", "scale of classifier-free guidance"),
+        ("drawn.steps", "denoise steps"),
+    ];
+    known.iter().find(|(part, _)| key.contains(part)).map_or("", |(_, meaning)| meaning)
+}
+
+fn pairs<'a>(page: &mut String, title: &str, pairs: impl Iterator<Item = &'a Pair>) -> anyhow::Result<()> {
+    write!(page, "<h2>{title}</h2><p class=small>Drawn on the left, the nearest training picture on the right.</p>")?;
+    for Pair { prompt, drawn, nearest, nearest_caption, distance } in pairs {
+        let (drawn, nearest) = (inline(&drawn.to_png()?), inline(&nearest.to_png()?));
+        write!(page, "<figure><img alt='drawn' src='{drawn}'> <img alt='nearest' src='{nearest}'>")?;
+        let [prompt, caption] = [prompt, nearest_caption].map(|text| escaped(text));
+        write!(
+            page,
+            "<figcaption>{prompt}<br><span class=small>{caption}, {distance:.3}</span></figcaption></figure>"
+        )?;
+    }
+    Ok(())
+}
+
+/// Every series of the metrics as a line.
+fn curves(page: &mut String, metrics: &str) -> anyhow::Result<()> {
+    let mut series: Vec<(String, Vec<[f64; 2]>)> = vec![];
+    // A line may be half written.
+    for record in metrics.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let (Some(step), Some(map)) = (record.get("step").and_then(Value::as_f64), record.as_object()) else {
+            continue;
+        };
+        for (name, value) in map.iter().filter(|(name, _)| *name != "step" && !name.ends_with("_count")) {
+            let Some(value) = value.as_f64().filter(|value| value.is_finite()) else { continue };
+            match series.iter_mut().find(|(known, _)| known == name) {
+                Some((_, points)) => points.push([step, value]),
+                None => series.push((name.clone(), vec![[step, value]])),
+            }
+        }
+    }
+    write!(page, "<h2>Curves</h2>")?;
+    for (name, points) in series.iter().filter(|(_, points)| points.len() > 1) {
+        curve(page, name, points)?;
+    }
+    Ok(())
+}
+
+fn curve(page: &mut String, name: &str, points: &[[f64; 2]]) -> anyhow::Result<()> {
+    // Means of equal stretches, so that a line of a million steps stays light.
+    let means: Vec<[f64; 2]> = points
+        .chunks(points.len().div_ceil(POINTS))
+        .map(|chunk| {
+            let mean = |axis: usize| chunk.iter().map(|point| point[axis]).sum::<f64>() / chunk.len() as f64;
+            [mean(0), mean(1)]
+        })
+        .collect();
+    let bounds = |axis: usize| {
+        let values = means.iter().map(|point| point[axis]);
+        values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)])
+    };
+    let ([left, right], [low, high]) = (bounds(0), bounds(1));
+    let place = |x: f64, [low, high]: [f64; 2], length: f64| (x - low) / (high - low).max(1e-12) * length;
+    let path: Vec<String> = means
+        .iter()
+        .map(|[x, y]| {
+            let x = 10.0 + place(*x, [left, right], WIDTH - 20.0);
+            format!("{x:.1},{:.1}", HEIGHT - 15.0 - place(*y, [low, high], HEIGHT - 45.0))
+        })
+        .collect();
+    let [name, low, high] = [escaped(name), format!("{low:.4}"), format!("{high:.4}")];
+    write!(
+        page,
+        "<svg width={WIDTH} height={HEIGHT}><text x=10 y=16 font-size=12>{name}: {low} to {high}, steps {left:.0} to \
+         {right:.0}</text><polyline fill=none stroke=#36c stroke-width=1.3 points='{}'/></svg>",
+        path.join(" ")
+    )?;
+    Ok(())
+}
+
+fn inline(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(png))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;")
+}
