@@ -241,6 +241,9 @@ pub(crate) struct SampleArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) draw: DrawArgs,
+    /// Draw the prompts of a JSON lines file into the folders that GenEval's scorer reads, instead of PROMPTS
+    #[arg(long, value_name = "FILE", conflicts_with = "prompts")]
+    pub(crate) geneval: Option<PathBuf>,
     /// Folder to write to; samples/ of the run folder if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,

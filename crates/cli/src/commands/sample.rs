@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use interfuse_sampling::{Drawing, Piece, SamplingConfig, draw, write};
+use serde_json::Value;
 
 use crate::args::SampleArgs;
+use crate::atomic_file::write_whole;
 use crate::commands::loaded_run::LoadedRun;
 use crate::progress::counting_bar;
 use crate::recorder::sampling_of;
@@ -16,6 +18,9 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     let loaded = LoadedRun::open(&args.model)?;
     let sampling = sampling_of(&loaded.sampling(), &args.draw)?;
     let folder = args.out.clone().unwrap_or_else(|| loaded.folder().join("samples"));
+    if let Some(prompts) = &args.geneval {
+        return draw_geneval(&loaded, args, &sampling, (prompts, &folder));
+    }
     if args.prompts.is_empty() {
         return write_freely(&loaded, args, &sampling, &folder);
     }
@@ -32,6 +37,45 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns };
     let grid = sample_folder::write(&folder, &drawings, &pictures, &origin)?;
     println!("{} pictures in {}, all of them in {}", pictures.len(), folder.display(), grid.display());
+    Ok(())
+}
+
+/// Draws the prompts of a JSON lines file into the folders that GenEval's scorer (2310.11513) reads:
+///
+/// ```text
+/// 00000/metadata.jsonl         the prompt's own line
+/// 00000/samples/0000.png …
+/// ```
+fn draw_geneval(
+    loaded: &LoadedRun,
+    args: &SampleArgs,
+    sampling: &SamplingConfig,
+    (path, folder): (&Path, &Path),
+) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    ensure!(!lines.is_empty(), "{}: expected a JSON object with a `prompt` a line, found no line", path.display());
+    let seeds = seeds(args);
+    let mut drawings = vec![];
+    for (index, line) in lines.iter().enumerate() {
+        let at = || format!("{}, line {}", path.display(), index + 1);
+        let value: Value = serde_json::from_str(line).with_context(at)?;
+        let prompt = value.get("prompt").and_then(Value::as_str);
+        let prompt = prompt.with_context(|| format!("{}: expected a text `prompt`, found none", at()))?;
+        drawings.extend(seeds.iter().map(|&seed| Drawing { prompt: prompt.into(), seed }));
+    }
+    let bar = counting_bar("pictures", drawings.len());
+    let pictures = draw(&loaded.pretrained, &drawings, sampling, &mut |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    for (index, (line, pictures)) in lines.iter().zip(pictures.chunks(seeds.len())).enumerate() {
+        let samples = folder.join(format!("{index:05}")).join("samples");
+        std::fs::create_dir_all(&samples).with_context(|| format!("cannot create {}", samples.display()))?;
+        write_whole(&samples.with_file_name("metadata.jsonl"), format!("{line}\n").as_bytes())?;
+        for (number, picture) in pictures.iter().enumerate() {
+            picture.save_png(&samples.join(format!("{number:04}.png")))?;
+        }
+    }
+    println!("{} pictures of {} prompts in {}", pictures.len(), lines.len(), folder.display());
     Ok(())
 }
 

@@ -151,3 +151,28 @@ fn shapes_are_scored_by_their_attributes_on_scenes_that_were_seen_and_on_others(
     sandbox.train(&grey).succeeded();
     sandbox.interfuse(&["evaluate", "grey", "--count", "2"]).refused(&["data.channels", "told by their colours"]);
 }
+
+#[test]
+fn prompts_of_a_file_are_drawn_into_the_folders_of_geneval() {
+    let sandbox = Sandbox::trained();
+    sandbox.write("prompts.jsonl", "{\"tag\": \"colors\", \"prompt\": \"red\"}\n{\"prompt\": \"blue\"}\n");
+    let args = ["sample", "run", "--geneval", "prompts.jsonl", "--count", "2", "--out", "geneval"];
+    sandbox.interfuse(&args).succeeded().said(&["4 pictures of 2 prompts"]);
+    assert_eq!(sandbox.names("geneval/00001/samples"), ["0000.png", "0001.png"]);
+    assert_eq!(sandbox.json("geneval/00000/metadata.jsonl")["tag"], "colors");
+    sandbox.write("prompts.jsonl", "{\"text\": \"red\"}\n");
+    sandbox.interfuse(&args).refused(&["prompts.jsonl, line 1", "`prompt`"]);
+}
+
+#[test]
+fn an_evaluation_leaves_a_page_that_needs_nothing_else() {
+    let sandbox = Sandbox::trained();
+    sandbox.interfuse(&["evaluate", "run", "--count", "4"]).succeeded().said(&["report.html", "BLEU-4"]);
+    let page = String::from_utf8(sandbox.bytes("run/report.html")).expect("UTF-8");
+    for part in ["<svg", "polyline", "data:image/png;base64,", "retrieval.top1", "Nearest to a training picture"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("http") && !page.contains("<script"), "the page asks for something");
+    let report = sandbox.json("run/evaluation.json");
+    assert!(report["caption_metrics"]["cider_d"].is_number() && report["checkpoint"].is_string());
+}
