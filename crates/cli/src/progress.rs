@@ -75,6 +75,11 @@ impl TrainProgress {
         }
     }
 
+    /// Clears the bar for what is printed next; the next step draws it again.
+    pub(crate) fn pause(&self) {
+        self.bar.suspend(|| {});
+    }
+
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -10,6 +10,7 @@ use interfuse_sequence::Objective;
 use interfuse_trainer::{Due, HeldOut, HeldOutReport, Observer, StepReport, TrainError, Trainer, checkpoint};
 
 use crate::assembly::Plan;
+use crate::commands::evaluate;
 use crate::curves::Curves;
 use crate::progress::{Pace, TrainProgress};
 use crate::run_folder::RunFolder;
@@ -69,8 +70,12 @@ impl<'a> Recorder<'a> {
 
     fn record_held_out(&mut self, report: &HeldOutReport) -> anyhow::Result<()> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
-        let mut numbers =
-            vec![(format!("{split}/text_loss"), report.text), (format!("{split}/image_loss"), report.image_mean())];
+        let mut numbers = vec![
+            (format!("{split}/text_loss"), report.text),
+            (format!("{split}/text_perplexity"), report.text.exp()),
+            (format!("{split}/text_bits_per_byte"), report.bits_per_byte),
+            (format!("{split}/image_loss"), report.image_mean()),
+        ];
         numbers.extend(report.image.iter().map(|(level, loss)| (format!("{split}/image_loss.t={level}"), *loss)));
         let levels: Vec<String> = report.image.iter().map(|(t, loss)| format!("t={t}: {loss:.4}")).collect();
         let name = if report.is_train { "training pictures, fixed noise" } else { "held out" };
@@ -91,6 +96,16 @@ impl<'a> Recorder<'a> {
         self.curves.picture("preview", trainer.step, &grid)?;
         self.progress.line(&format!("step {}  preview: {}", trainer.step, path.display()));
         Ok(())
+    }
+
+    /// Measures as `interfuse evaluate` does. Pictures are drawn from seeds of their own, so that training goes on as if
+    /// nothing had been measured.
+    fn measure(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
+        let model = pretrained(self.plan, trainer)?;
+        self.progress.pause();
+        let report = evaluate::measure_in_training(&self.plan.settings, &model, self.folder)?;
+        let numbers = evaluate::shares(&report);
+        self.curves.record(trainer.step, "evaluation/", &numbers, &[])
     }
 
     fn save(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
@@ -130,6 +145,7 @@ impl Observer<Trainer> for Recorder<'_> {
             Due::Preview if self.prompts.is_empty() => Ok(()),
             Due::Preview => self.preview(trainer),
             Due::Checkpoint => self.save(trainer),
+            Due::Measure => self.measure(trainer),
         };
         done.map_err(observer_error)
     }

@@ -91,11 +91,13 @@ pub struct IntervalConfig {
     pub preview: u64,
     /// Steps between checkpoints.
     pub checkpoint: u64,
+    /// Steps between evaluations of the moving average, as `interfuse evaluate` makes them; 0, the usual, is never.
+    pub measure: u64,
 }
 
 impl Default for IntervalConfig {
     fn default() -> Self {
-        Self { held_out: 500, preview: 500, checkpoint: 500 }
+        Self { held_out: 500, preview: 500, checkpoint: 500, measure: 0 }
     }
 }
 

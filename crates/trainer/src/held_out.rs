@@ -18,6 +18,8 @@ const HELD_OUT_STEP: u64 = u64::MAX - 2;
 #[derive(Debug)]
 pub struct HeldOut {
     layouts: Vec<SequenceLayout>,
+    /// Of all captions, in UTF-8.
+    caption_bytes: usize,
     config: HeldOutConfig,
     /// Whether these are training pictures, because nothing could be held out.
     is_train: bool,
@@ -28,8 +30,11 @@ pub struct HeldOut {
 pub struct HeldOutReport {
     /// Step of the model.
     pub step: u64,
-    /// Mean next-token loss, in nats.
+    /// Mean next-token loss, in nats; its exponential is the perplexity.
     pub text: f64,
+    /// Bits that the captions' documents take, markers included, a byte of the captions: what models with different tokenizers
+    /// can be compared by.
+    pub bits_per_byte: f64,
     /// Time t of each level, and the mean denoising loss there.
     pub image: Vec<(f32, f64)>,
     /// Whether these are training pictures under fixed noise.
@@ -48,6 +53,7 @@ impl HeldOut {
     pub fn new(documents: &Documents, config: &HeldOutConfig, model: &ModelConfig, shape: &RowShape) -> Self {
         let format = model.sequence_format();
         let mut layouts = Vec::new();
+        let mut caption_bytes = 0;
         for index in 0..documents.source().len() {
             if layouts.len() == config.pictures {
                 break;
@@ -57,9 +63,10 @@ impl HeldOut {
                 documents.plain_document(index).is_ok_and(|sample| builder.push_sample(&sample, shape).is_ok());
             if laid_out {
                 layouts.push(builder.finish(shape));
+                caption_bytes += documents.source().captions(index)[0].len();
             }
         }
-        Self { layouts, config: config.clone(), is_train: documents.source().held_out_is_train() }
+        Self { layouts, caption_bytes, config: config.clone(), is_train: documents.source().held_out_is_train() }
     }
 
     /// Whether there is anything to measure.
@@ -99,6 +106,10 @@ impl HeldOut {
             }
             image.push((level, at_level.0 / at_level.1.max(1) as f64));
         }
-        Ok(HeldOutReport { step, text: text.0 / text.1.max(1) as f64, image, is_train: self.is_train })
+        // The text is measured anew at every noise level.
+        let bytes = (self.caption_bytes * self.config.levels.len()).max(1) as f64;
+        let bits_per_byte = text.0 / std::f64::consts::LN_2 / bytes;
+        let text = text.0 / text.1.max(1) as f64;
+        Ok(HeldOutReport { step, text, bits_per_byte, image, is_train: self.is_train })
     }
 }

@@ -14,6 +14,8 @@ pub enum Due {
     Preview,
     /// A checkpoint.
     Checkpoint,
+    /// An evaluation of what the model draws and writes, which takes longer than the others.
+    Measure,
 }
 
 /// Something that is trained step by step: a hybrid model, an autoencoder.
@@ -77,7 +79,7 @@ pub fn run<L: Learner>(
         let finished = step >= learner.steps();
         let stopped = stop.load(Ordering::Relaxed);
         if step > started_at {
-            for what in [Due::HeldOut, Due::Preview, Due::Checkpoint] {
+            for what in [Due::HeldOut, Due::Preview, Due::Checkpoint, Due::Measure] {
                 // Weights that give no numbers must not push a good checkpoint out of those that are kept.
                 let spoilt = learner.is_spoilt() && !finished && !stopped;
                 if what == Due::Checkpoint && spoilt {
@@ -105,10 +107,12 @@ fn is_due(what: Due, step: u64, intervals: &IntervalConfig, finished: bool, stop
         Due::HeldOut => intervals.held_out,
         Due::Preview => intervals.preview,
         Due::Checkpoint => intervals.checkpoint,
+        Due::Measure => intervals.measure,
     };
     let on_time = every > 0 && step.is_multiple_of(every);
     match (finished, stopped) {
-        (true, _) => true,
+        // Unasked, nobody should wait for an evaluation.
+        (true, _) => what != Due::Measure || every > 0,
         (false, true) => what == Due::Checkpoint,
         (false, false) => on_time,
     }
@@ -120,10 +124,11 @@ mod tests {
 
     #[test]
     fn all_is_due_at_the_end_and_only_the_checkpoint_when_asked_to_stop() {
-        let intervals = IntervalConfig { held_out: 10, preview: 0, checkpoint: 7 };
+        let intervals = IntervalConfig { held_out: 10, preview: 0, checkpoint: 7, measure: 0 };
         let due = |what, step, finished, stopped| is_due(what, step, &intervals, finished, stopped);
         assert!(due(Due::HeldOut, 20, false, false) && !due(Due::HeldOut, 21, false, false));
         assert!(!due(Due::Preview, 20, false, false) && due(Due::Preview, 20, true, false));
+        assert!(!due(Due::Measure, 20, true, false));
         assert!(due(Due::Checkpoint, 3, false, true) && !due(Due::HeldOut, 10, false, true));
     }
 }

@@ -39,9 +39,10 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
             println!("trained {} steps in {}", trainer.step, duration(started.elapsed().as_secs_f64()))
         }
     }
-    if plan.settings.run.measure {
+    // Where evaluations are due in between, the last step had one.
+    if plan.settings.run.measure && plan.settings.every.measure == 0 {
         let model = pretrained(&plan, &trainer)?;
-        evaluate::measure_after_training(&plan.settings, &model, &folder)?;
+        evaluate::measure_in_training(&plan.settings, &model, &folder)?;
     }
     println!("run folder: {}", folder.path().display());
     Ok(())

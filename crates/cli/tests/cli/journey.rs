@@ -176,3 +176,21 @@ fn an_evaluation_leaves_a_page_that_needs_nothing_else() {
     let report = sandbox.json("run/evaluation.json");
     assert!(report["caption_metrics"]["cider_d"].is_number() && report["checkpoint"].is_string());
 }
+
+#[test]
+fn an_evaluation_in_between_does_not_disturb_training() {
+    let sandbox = Sandbox::trained();
+    sandbox
+        .train(&["run.dir=measured", "every.measure=2"])
+        .succeeded()
+        .said(&["measured at step 2", "measured at step 6"]);
+    let weights = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));
+    assert!(weights("run") == weights("measured"), "other weights");
+    let lines = sandbox.json_lines("measured/metrics.jsonl");
+    assert_eq!(lines.iter().filter(|line| line["retrieval"].is_number()).count(), 3);
+    let held_out = lines.iter().find(|line| line["train_fixed_noise/text_bits_per_byte"].is_number());
+    let held_out = held_out.expect("held-out losses");
+    let (loss, perplexity) = (&held_out["train_fixed_noise/text_loss"], &held_out["train_fixed_noise/text_perplexity"]);
+    let (loss, perplexity) = (loss.as_f64().expect("a number"), perplexity.as_f64().expect("a number"));
+    assert!((loss.exp() / perplexity - 1.0).abs() < 1e-9);
+}

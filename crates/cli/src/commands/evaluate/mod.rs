@@ -44,15 +44,16 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         checkpoint: &loaded.checkpoint,
         report: &loaded.folder().join("evaluation.json"),
     };
-    measure(settings, &loaded.pretrained, &sampling, (Some(args.count), args.seed), &places)
+    measure(settings, &loaded.pretrained, &sampling, (Some(args.count), args.seed), &places).map(|_| ())
 }
 
-/// Measures a model that has just been trained, and leaves a grid of its pictures in the run folder.
-pub(crate) fn measure_after_training(
+/// Measures a model that is being trained or has just been, leaves a grid of its pictures in the run folder, and returns the
+/// report.
+pub(crate) fn measure_in_training(
     settings: &Settings,
     pretrained: &Pretrained,
     folder: &RunFolder,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Value> {
     let places = Places {
         folder: folder.path(),
         samples: &folder.samples(),
@@ -76,7 +77,7 @@ fn measure(
     sampling: &SamplingConfig,
     (count, seed): (Option<usize>, u64),
     places: &Places<'_>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Value> {
     let train = interfuse_data::open(&settings.data, Split::Train)?;
     let (drawn, mut report) = if matches!(settings.data.source, SourceConfig::Shapes(_)) {
         let measured = scenes::measure(pretrained, sampling, (count.unwrap_or(1000), seed))?;
@@ -123,7 +124,26 @@ fn measure(
     };
     page::write(&mut contents, &page)?;
     println!("the whole report: {}", page.display());
-    Ok(())
+    Ok(report)
+}
+
+/// The shares and distances of a report by name, for curves.
+pub(crate) fn shares(report: &Value) -> Vec<(String, f64)> {
+    let mut numbers = vec![];
+    let paths = [
+        ("retrieval", "/retrieval/top1/share"),
+        ("captions_exact", "/captions/exact/share"),
+        ("cider_d", "/caption_metrics/cider_d"),
+        ("recognised", "/recognised/share"),
+        ("fd_cnn_v1", "/fd_cnn_v1"),
+        ("seen_scenes_drawn", "/seen_scenes/drawn/all/share"),
+        ("held_out_scenes_drawn", "/held_out_scenes/drawn/all/share"),
+        ("drawn_is_nearer", "/memorisation/drawn_is_nearer"),
+    ];
+    for (name, path) in paths {
+        numbers.extend(report.pointer(path).and_then(Value::as_f64).map(|value| (name.to_string(), value)));
+    }
+    numbers
 }
 
 /// Pictures, and what it took to draw them.

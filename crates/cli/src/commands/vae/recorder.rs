@@ -135,6 +135,8 @@ impl Observer<AutoencoderTrainer> for VaeRecorder<'_> {
             Due::Preview if self.shown.is_empty() => Ok(()),
             Due::Preview => self.preview(trainer),
             Due::Checkpoint => self.save(trainer),
+            // Quality on held-out pictures is all there is to measure.
+            Due::Measure => Ok(()),
         };
         done.map_err(observer_error)
     }
