@@ -34,7 +34,15 @@ pub(super) struct Measured {
     floor: f64,
     judge_accuracy: Proportion,
     judge_fingerprint: String,
+    /// The classification accuracy score (Ravuri and Vinyals, 1905.10887): how well a network that learned from drawn pictures
+    /// alone tells real ones apart.
+    score: Proportion,
+    /// The same of as many real training pictures.
+    score_of_real: Proportion,
 }
+
+/// Passes over the pictures of the classification accuracy score, which are few.
+const PASSES: usize = 20;
 
 /// The judge of a data set: from `path` if it is there, else trained and saved there.
 pub(super) fn judge(train: &dyn Source, held_out: &dyn Source, path: &Path) -> anyhow::Result<Judge> {
@@ -89,8 +97,15 @@ pub(super) fn measure(
     let statistics = |pictures: &Array4<f32>| -> anyhow::Result<Statistics> {
         Ok(Statistics::of(judge.network.features(pictures.view())?.view())?)
     };
-    let real = statistics(&labelled(held_out, usize::MAX)?.0)?;
-    let as_many = statistics(&labelled(train, drawn.pictures.len())?.0)?;
+    let (held_out_pictures, held_out_labels) = labelled(held_out, usize::MAX)?;
+    let (training_pictures, training_labels) = labelled(train, drawn.pictures.len())?;
+    let real = statistics(&held_out_pictures)?;
+    let as_many = statistics(&training_pictures)?;
+    let score = |pictures: &Array4<f32>, labels: &[usize]| -> anyhow::Result<Proportion> {
+        let config = ClassifierConfig { epochs: PASSES, batch_size: 32, ..ClassifierConfig::cnn_v1(classes.max(2)) };
+        let student = Classifier::train(pictures.view(), labels, &config, 0, &mut |_| {})?;
+        Ok(student.accuracy(held_out_pictures.view(), &held_out_labels)?)
+    };
     Ok(Measured {
         recognised: Proportion::of(wanted.iter().zip(&seen).map(|(wanted, seen)| wanted == seen)),
         by_class: (0..classes).map(of_class).collect(),
@@ -98,6 +113,8 @@ pub(super) fn measure(
         floor: frechet_distance(&as_many, &real)?,
         judge_accuracy: judge.accuracy,
         judge_fingerprint: judge.network.fingerprint()?,
+        score: score(&pictures, &wanted)?,
+        score_of_real: score(&training_pictures, &training_labels)?,
         drawn,
     })
 }
@@ -111,6 +128,8 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Re
     let shares: Vec<String> = shares.map(|(class, share)| format!("{class}: {:.0} %", 100.0 * share.share)).collect();
     println!("  by class  {}", shares.join("  "));
     row("the judge on held-out real pictures", &measured.judge_accuracy, Some(chance));
+    row("real ones told apart by a network that saw drawn ones", &measured.score, Some(chance));
+    row("… and by one that saw as many real ones", &measured.score_of_real, Some(chance));
     println!(
         "Fréchet distance on the judge's features (fd_cnn_v1): {:.1}; {:.1} for as many real training pictures",
         measured.distance, measured.floor,
@@ -125,6 +144,8 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Re
         "fd_cnn_v1_of_real_training_pictures": measured.floor,
         "judge_accuracy": serde_json::to_value(measured.judge_accuracy)?,
         "judge_fingerprint": measured.judge_fingerprint,
+        "classification_accuracy_score": serde_json::to_value(measured.score)?,
+        "classification_accuracy_score_of_real_pictures": serde_json::to_value(measured.score_of_real)?,
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }

@@ -127,6 +127,11 @@ fn meaning(key: &str) -> &'static str {
         ("recognised", "share of drawn pictures that the judge sees the prompted class in"),
         ("fd_cnn_v1_of_real", "the same distance of as many real training pictures: the floor"),
         ("fd_cnn_v1", "Fréchet distance in the judge's features; lower is better; no FID"),
+        ("score_of_real", "the same by one that learned from as many real training pictures"),
+        (
+            "classification_accuracy_score",
+            "share of real held-out pictures that a network tells apart which saw drawn ones alone",
+        ),
         ("judge_accuracy", "share of held-out real pictures that the judge classifies right"),
         ("memorisation.drawn_is_nearer", "½: as far from training pictures as held-out ones; 1: copies"),
         ("memorisation", "distance to the nearest training picture, values in [-1, 1]"),
