@@ -24,6 +24,12 @@ use crate::picture::PictureShape;
 /// The largest height or width in pixels: beyond it, a typing error is likelier than a wish.
 const LARGEST_SIDE: usize = 4096;
 
+/// The most pictures of a source that makes them itself; their captions lie in memory.
+const MOST_PICTURES: usize = 10_000_000;
+
+/// The most letters of a caption of noise.
+const MOST_LETTERS: usize = 100_000;
+
 /// Where samples come from and what their pictures look like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,6 +235,9 @@ impl DataConfig {
             let expected = "a probability from 0 to 1";
             return Err(DataError::config("data.horizontal_flip", expected, self.horizontal_flip));
         }
+        if matches!(self.source, SourceConfig::Shapes(_)) && self.channels != 3 {
+            return Err(DataError::config("data.channels", "3, for shapes are told by their colours", self.channels));
+        }
         self.source.validate()
     }
 }
@@ -242,18 +251,26 @@ impl SourceConfig {
             }
             Self::FashionMnist(_) => Ok(()),
             Self::Folder(folder) => validate_share(folder.held_out),
-            Self::Shapes(shapes) => match shapes.pictures {
-                0 => Err(DataError::config("data.source.pictures", "at least 1", 0)),
-                _ => Ok(()),
-            },
+            Self::Shapes(shapes) => validate_pictures(shapes.pictures),
             Self::Noise(noise) => {
-                let counts = [("pictures", noise.pictures), ("caption_length", noise.caption_length)];
-                match counts.into_iter().find(|&(_, count)| count == 0) {
-                    Some((key, _)) => Err(DataError::config(&format!("data.source.{key}"), "at least 1", 0)),
-                    None => Ok(()),
+                validate_pictures(noise.pictures)?;
+                match noise.caption_length {
+                    1..=MOST_LETTERS => Ok(()),
+                    found => {
+                        let expected = format!("1 to {MOST_LETTERS}");
+                        Err(DataError::config("data.source.caption_length", expected, found))
+                    }
                 }
             }
         }
+    }
+}
+
+/// Of pictures that are made when they are asked for.
+fn validate_pictures(pictures: usize) -> Result<(), DataError> {
+    match pictures {
+        1..=MOST_PICTURES => Ok(()),
+        found => Err(DataError::config("data.source.pictures", format!("1 to {MOST_PICTURES}"), found)),
     }
 }
 

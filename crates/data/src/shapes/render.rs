@@ -3,6 +3,7 @@
 use ndarray::Array3;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::scene::{Colour, Count, Place, Scene, Shape, Size};
 
@@ -21,6 +22,11 @@ pub struct Jitter {
 }
 
 impl Jitter {
+    /// The jitter of a number, the same each time.
+    pub fn of(number: u64) -> Self {
+        Self::draw(&mut ChaCha8Rng::seed_from_u64(number))
+    }
+
     /// Up to a thirty-second of the picture, and up to 12 levels.
     pub(super) fn draw(rng: &mut ChaCha8Rng) -> Self {
         let mut number = || (rng.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0;

@@ -111,7 +111,13 @@ impl Scene {
 
     /// The attributes that a caption names, each by the last mention of any of its values; `None` where it names none.
     pub fn attributes_of(caption: &str) -> Named {
-        let caption = format!(" {} ", caption.to_lowercase());
+        // Punctuation parts words as spaces do.
+        let words: Vec<String> = caption
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        let caption = format!(" {} ", words.join(" "));
         Named {
             count: named(&caption),
             size: named(&caption),
@@ -141,7 +147,7 @@ fn named<A: Attribute>(caption: &str) -> Option<A> {
     let found = A::ALL.iter().filter_map(|&value| {
         let words = value.words();
         // A shape may be in the plural.
-        let at = caption.rfind(&format!(" {words} ")).or_else(|| caption.rfind(&format!(" {words}s ")))?;
+        let at = [format!(" {words} "), format!(" {words}s ")].iter().filter_map(|words| caption.rfind(words)).max()?;
         Some((at, value))
     });
     found.max_by_key(|(at, _)| *at).map(|(_, value)| value)
@@ -165,6 +171,8 @@ mod tests {
         }
         assert_eq!(captions.len(), 720);
         assert_eq!(Scene::all().filter(|scene| scene.is_held_out()).count(), 90);
+        let stopped = Scene::attributes_of("A circle; no: two small red circles, at the top left.");
+        assert_eq!((stopped.shape, stopped.place), (Some(Shape::Circle), Some(Place::TopLeft)));
         let half = Scene::attributes_of("Two red things");
         assert_eq!((half.count, half.colour, half.shape), (Some(Count::Two), Some(Colour::Red), None));
     }

@@ -97,14 +97,20 @@ fn measure(
         (measured.drawn, report)
     };
     let neighbours = neighbours::Neighbours::find(&drawn, train.as_ref())?;
-    if let Some(memorisation) = neighbours.memorisation(&settings.data)? {
+    // Held-out shapes are other scenes, and so farther from training pictures whatever a model does.
+    let comparable = !matches!(settings.data.source, SourceConfig::Shapes(_));
+    if let Some(memorisation) = comparable.then(|| neighbours.memorisation(&settings.data)).transpose()?.flatten() {
         println!(
             "nearer to a training picture than a held-out one is: {:.1} % of the time (50 %: no copies, 100 %: copies)",
             100.0 * memorisation.drawn_is_nearer
         );
         report["memorisation"] = serde_json::to_value(memorisation)?;
     }
-    report["checkpoint"] = json!(places.checkpoint.display().to_string());
+    // While a model is trained, not every step that is measured is kept.
+    if let Ok(sha256) = interfuse_vae::folder::hash_file(&places.checkpoint.join("ema.safetensors")) {
+        report["checkpoint"] = json!(places.checkpoint.display().to_string());
+        report["ema_sha256"] = json!(sha256);
+    }
     write_report(&report, places.report)?;
     let (all, count) = (drawn.drawings.len(), ON_THE_GRID.min(drawn.drawings.len()));
     let shown = || (0..count).map(|i| i * all / count);
@@ -179,6 +185,7 @@ impl Drawn {
             "pictures": self.pictures.len(),
             "guidance": self.sampling.guidance,
             "steps": self.sampling.steps,
+            "shift": self.sampling.shift,
             "first_seed": self.drawings.first().map(|drawing| drawing.seed),
             "seconds": self.seconds,
         })

@@ -1,7 +1,6 @@
 //! The procedural shapes are measured exactly: which attributes of the scene that a prompt names are on the drawn picture,
 //! and which does a caption name? Scenes that training has not seen are measured apart from those that it has.
 
-use anyhow::bail;
 use interfuse_data::Picture;
 use interfuse_data::shapes::{Jitter, Scene, render};
 use interfuse_evaluation::shapes::{Judged, SceneReader, SceneScore};
@@ -30,10 +29,7 @@ pub(super) fn measure(
     sampling: &SamplingConfig,
     (count, seed): (usize, u64),
 ) -> anyhow::Result<Measured> {
-    let [channels, height, width] = pretrained.card.picture_shape;
-    if channels != 3 {
-        bail!("data.channels: expected 3, for shapes are told by their colours, found {channels}");
-    }
+    let [_, height, width] = pretrained.card.picture_shape;
     let half = |held_out: bool| -> Vec<Scene> {
         let all: Vec<Scene> = Scene::all().filter(|scene| scene.is_held_out() == held_out).collect();
         // 61 has no divisor in common with the number of scenes, so that they come well mixed.
@@ -54,7 +50,8 @@ pub(super) fn measure(
 
     let rendered: Vec<Picture> = wanted
         .iter()
-        .map(|&scene| Picture::new(render(scene, [height, width], Jitter::default())))
+        .enumerate()
+        .map(|(i, &scene)| Picture::new(render(scene, [height, width], Jitter::of(seed.wrapping_add(i as u64)))))
         .collect::<Result<_, _>>()?;
     let bar = counting_bar("pictures captioned", rendered.len());
     let written = caption(pretrained, &rendered, sampling, &mut |done| bar.set_position(done as u64))?;
