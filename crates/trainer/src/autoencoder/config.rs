@@ -125,6 +125,9 @@ pub struct DiscriminatorConfig {
     pub halvings: usize,
 }
 
+/// The most pictures of a batch, and batches of a step: beyond it, a typing error is likelier than a wish.
+const MOST_PICTURES: usize = 65_536;
+
 /// How much is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -269,8 +272,14 @@ impl AutoencoderTrainConfig {
             ("train.accumulation", self.accumulation),
             ("train.most_bad_steps", self.most_bad_steps as usize),
         ];
-        match counts.iter().find(|(_, count)| *count == 0) {
-            Some((key, _)) => Err(TrainError::setting(key, "at least 1", 0)),
+        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(TrainError::setting(key, "at least 1", 0));
+        }
+        match [("train.pictures", self.pictures), ("train.accumulation", self.accumulation)]
+            .into_iter()
+            .find(|(_, count)| *count > MOST_PICTURES)
+        {
+            Some((key, count)) => Err(TrainError::setting(key, format!("at most {MOST_PICTURES}"), count)),
             None => Ok(()),
         }
     }
