@@ -3,6 +3,8 @@
 pub mod clip;
 pub mod convolution;
 pub mod efficientnet;
+#[cfg(test)]
+mod formula_fixture;
 pub mod inception;
 pub mod resize;
 pub mod weights_file;

