@@ -45,10 +45,10 @@ pub(super) fn write(contents: &mut Contents<'_>, path: &Path) -> anyhow::Result<
     let title = escaped(contents.title);
     write!(page, "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>")?;
     write!(page, "<h1>{title}</h1>")?;
-    numbers(&mut page, contents.report)?;
     write!(page, "<h2>Drawn pictures</h2><img alt='a grid of drawn pictures' src='{}'>", inline(&contents.grid))?;
     let prompts: Vec<String> = contents.prompts.iter().map(|prompt| escaped(prompt)).collect();
     write!(page, "<p class=small>Row by row: {}</p>", prompts.join(" · "))?;
+    numbers(&mut page, contents.report)?;
     contents.pairs.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     let (best, worst) = (contents.pairs.iter().take(SHOWN), contents.pairs.iter().rev().take(SHOWN));
     pairs(&mut page, "Nearest to a training picture", best)?;
@@ -60,8 +60,8 @@ pub(super) fn write(contents: &mut Contents<'_>, path: &Path) -> anyhow::Result<
 }
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
-    h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse}td{padding:.15em 1em .15em 0;\
-    vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}.small{font-size:.85em;color:#666}\
+    h1{font-size:1.4em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse;width:100%}tr{border-bottom:1px solid #eee}td{padding:.15em 1em .15em 0;\
+    vertical-align:top}td.n{font-variant-numeric:tabular-nums;max-width:22em;overflow-wrap:anywhere}.small{font-size:.85em;color:#666}\
     img{image-rendering:pixelated;max-width:100%}figure{display:inline-block;margin:.4em;width:150px;vertical-align:top}\
     figure img{width:70px}figcaption{font-size:.8em}svg{background:#f7f7f7;margin:.4em}";
 
@@ -80,35 +80,40 @@ fn numbers(page: &mut String, report: &Value) -> anyhow::Result<()> {
 
 fn flatten(value: &Value, key: &str, rows: &mut Vec<(String, String)>) {
     let joined = |part: &str| if key.is_empty() { part.to_string() } else { format!("{key}.{part}") };
+    if let Some(share) = share(value) {
+        return rows.push((key.to_string(), share));
+    }
     match value {
-        // A share is told in one row, with its interval.
-        Value::Object(map) if map.contains_key("hits") => {
-            let number = |key: &str| 100.0 * map.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-            let text = format!(
-                "{:.1} % ({:.1} – {:.1}), N = {}",
-                number("share"),
-                number("low"),
-                number("high"),
-                map["total"]
-            );
-            rows.push((key.to_string(), text));
-        }
         Value::Object(map) => map.iter().for_each(|(part, value)| flatten(value, &joined(part), rows)),
-        Value::Array(list) => match list.as_slice() {
-            // An attribute: its name, how often it is right, and chance.
-            [Value::String(name), share @ Value::Object(_), chance] => {
-                flatten(share, &joined(name), rows);
-                rows.push((joined(&format!("{name}.chance")), chance.to_string()));
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                // An attribute: its name, how often it is right, and chance.
+                match value.as_array().map(Vec::as_slice) {
+                    Some([Value::String(name), attribute, chance]) => {
+                        let chance = 100.0 * chance.as_f64().unwrap_or(f64::NAN);
+                        let text = format!("{}, chance {chance:.1} %", share(attribute).unwrap_or_default());
+                        rows.push((format!("{key}.{name}").replace(".attributes", ""), text));
+                    }
+                    _ => flatten(value, &joined(&index.to_string()), rows),
+                }
             }
-            _ => list.iter().enumerate().for_each(|(index, value)| flatten(value, &joined(&index.to_string()), rows)),
-        },
+        }
         Value::String(text) => rows.push((key.to_string(), text.clone())),
         Value::Number(number) => {
             let text = number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |x| format!("{x:.4}"));
             rows.push((key.to_string(), text));
         }
-        other => rows.push((key.to_string(), other.to_string())),
+        Value::Null => {}
+        Value::Bool(flag) => rows.push((key.to_string(), flag.to_string())),
     }
+}
+
+/// A share in one row, with its interval.
+fn share(value: &Value) -> Option<String> {
+    let map = value.as_object().filter(|map| map.contains_key("hits"))?;
+    let number = |key: &str| 100.0 * map.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let total = map.get("total").and_then(Value::as_u64).unwrap_or(0);
+    Some(format!("{:.1} % ({:.1} – {:.1}), N = {total}", number("share"), number("low"), number("high")))
 }
 
 /// What a number says, by its key.
@@ -137,6 +142,8 @@ fn meaning(key: &str) -> &'static str {
         ("memorisation", "distance to the nearest training picture, values in [-1, 1]"),
         ("seen_scenes", "scenes of combinations that training saw"),
         ("held_out_scenes", "scenes of combinations that training did not see"),
+        ("ema_sha256", "hash of the weights that were measured"),
+        ("drawn.seconds", "how long drawing took"),
         ("drawn.guidance", "scale of classifier-free guidance"),
         ("drawn.steps", "denoise steps"),
     ];
