@@ -53,7 +53,7 @@ pub(crate) enum ResizeName {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FidArgs {
-    /// Pictures (a folder, a .tar) or statistics (.npz with mu and sigma); the real ones, where it matters
+    /// Pictures (a folder and all below it, a .tar) or statistics (.npz with mu and sigma); the real ones, where it matters
     pub(crate) a: PathBuf,
     /// The other set; with --save-stats, the .npz to write
     pub(crate) b: PathBuf,
