@@ -3,11 +3,17 @@
 //! Three numbers of one mean: the cosine itself, `100 · max(0, cos)` (torchmetrics), and `2.5 · max(0, cos)` (Hessel et al.,
 //! 2104.08718, equation 1, who put "A photo depicts" before every caption).
 
-use ndarray::ArrayView2;
+use std::collections::HashMap;
+
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
 
 use crate::bootstrap::Mean;
 use crate::error::EvaluationError;
 use crate::proportion::Proportion;
+
+/// Pictures that are compared with all candidates at once.
+const BLOCK: usize = 256;
 
 /// The scores of a set.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -18,7 +24,7 @@ pub struct ClipScore {
     pub score_100: Mean,
     /// The mean of `2.5 · max(0, cos)`.
     pub hessel: Mean,
-    /// Pictures whose own caption is the nearest of all distinct captions.
+    /// Pictures whose own caption is nearer than any other of the distinct captions.
     pub r_precision: Proportion,
     /// Distinct captions; chance is one in so many.
     pub candidates: usize,
@@ -27,7 +33,7 @@ pub struct ClipScore {
 /// Compares pictures with their captions, row by row; vectors are of unit length, `[count, dim]`.
 ///
 /// # Errors
-/// When the two differ in number or length, or there are none.
+/// When the two differ in number or length, there are none, or a value is NaN or infinite.
 pub fn clip_score(
     pictures: ArrayView2<'_, f32>,
     texts: ArrayView2<'_, f32>,
@@ -40,34 +46,65 @@ pub fn clip_score(
     if captions.is_empty() {
         return Err(EvaluationError::TooFew { what: "pictures with a caption", least: 1, found: 0 });
     }
-    let cosine = |picture: usize, text: usize| -> f64 {
-        let pair = pictures.row(picture).into_iter().zip(texts.row(text));
-        pair.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    let cosines: Vec<f64> = (0..captions.len()).map(|row| cosine(row, row)).collect();
-    let positive: Vec<f64> = cosines.iter().map(|cosine| cosine.max(0.0)).collect();
-    let mut distinct: Vec<usize> = vec![];
-    for row in 0..captions.len() {
-        if distinct.iter().all(|&other| captions[other] != captions[row]) {
-            distinct.push(row);
-        }
+    if pictures.iter().chain(texts).any(|value| !value.is_finite()) {
+        return Err(EvaluationError::NotFinite("the vectors of pictures and captions"));
     }
-    let nearest = |row: usize| {
-        let own = cosines[row];
-        distinct.iter().all(|&text| captions[text] == captions[row] || cosine(row, text) < own)
+    let cosine = |(picture, text): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)| -> f64 {
+        picture.iter().zip(text).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
+    let cosines: Vec<f64> = pictures.rows().into_iter().zip(texts.rows()).map(cosine).collect();
+    let positive: Vec<f64> = cosines.iter().map(|cosine| cosine.max(0.0)).collect();
+    let Candidates { rows, own } = candidates(captions);
+    let found = own_is_nearest(pictures, texts.select(Axis(0), &rows).view(), &own);
     Ok(ClipScore {
         cosine: Mean::of(&cosines, seed),
         score_100: Mean::of(&positive, seed).scaled(100.0),
         hessel: Mean::of(&positive, seed).scaled(2.5),
-        r_precision: Proportion::of((0..captions.len()).map(nearest)),
-        candidates: distinct.len(),
+        r_precision: Proportion::of(found),
+        candidates: rows.len(),
     })
+}
+
+/// The distinct captions.
+struct Candidates {
+    /// Where each stands first.
+    rows: Vec<usize>,
+    /// For each picture, which of them is its own.
+    own: Vec<usize>,
+}
+
+fn candidates(captions: &[String]) -> Candidates {
+    let (mut rows, mut places) = (vec![], HashMap::new());
+    let mut place = |(row, caption): (usize, &String)| {
+        *places.entry(caption.clone()).or_insert_with(|| {
+            rows.push(row);
+            rows.len() - 1
+        })
+    };
+    let own = captions.iter().enumerate().map(&mut place).collect();
+    Candidates { rows, own }
+}
+
+/// For each picture, whether every other candidate is further away than its own; one equally near is enough for a miss.
+///
+/// # Shapes
+/// - `pictures`: `[count, dim]`, `candidates`: `[candidates, dim]`
+fn own_is_nearest(pictures: ArrayView2<'_, f32>, candidates: ArrayView2<'_, f32>, own: &[usize]) -> Vec<bool> {
+    let blocks: Vec<_> = pictures.axis_chunks_iter(Axis(0), BLOCK).zip(own.chunks(BLOCK)).collect();
+    let in_block = |(pictures, own): (ArrayView2<'_, f32>, &[usize])| -> Vec<bool> {
+        // A product of matrices, because thirty thousand pictures have a billion pairs.
+        let cosines = pictures.dot(&candidates.t());
+        let nearest = |(row, &own): (ArrayView1<'_, f32>, &usize)| {
+            row.iter().enumerate().all(|(other, &cosine)| other == own || cosine < row[own])
+        };
+        cosines.rows().into_iter().zip(own).map(nearest).collect()
+    };
+    blocks.into_par_iter().map(in_block).flatten_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     use super::*;
 
@@ -83,5 +120,29 @@ mod tests {
         // The third lies nearer to b than to its own.
         assert_eq!((found.r_precision.hits, found.candidates), (2, 2));
         assert!(clip_score(pictures.view(), texts.view(), &captions[..2], 0).is_err());
+    }
+
+    #[test]
+    fn blocks_do_not_change_who_is_nearest_and_a_tie_is_a_miss() {
+        let count = 2 * BLOCK + 7;
+        let captions: Vec<String> = (0..count).map(|row| format!("caption {}", row / 2)).collect();
+        // Two pictures to each caption, and captions side by side on a circle.
+        let at = |turn: f32| {
+            Array2::from_shape_fn((count, 2), |(row, axis)| {
+                let angle = (row / 2) as f32 * 0.01 + turn;
+                if axis == 0 { angle.cos() } else { angle.sin() }
+            })
+        };
+        let found = clip_score(at(0.001).view(), at(0.0).view(), &captions, 0).unwrap();
+        assert_eq!((found.r_precision.hits, found.candidates), (count, count.div_ceil(2)));
+        let turned = clip_score(at(0.006).view(), at(0.0).view(), &captions, 0).unwrap();
+        // Every picture is nearer to the next caption, but for the last, which has none.
+        assert_eq!(turned.r_precision.hits, 1);
+        let same = Array2::from_elem((2, 2), 0.5f32.sqrt());
+        let tied = clip_score(same.view(), same.view(), &captions[1..3], 0).unwrap();
+        assert_eq!((tied.r_precision.hits, tied.candidates), (0, 2));
+        let nan = array![[f32::NAN, 0.0]];
+        let refused = clip_score(nan.view(), nan.view(), &captions[..1], 0);
+        assert!(matches!(refused, Err(EvaluationError::NotFinite(_))));
     }
 }
