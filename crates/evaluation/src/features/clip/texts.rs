@@ -8,13 +8,36 @@ use tokenizers::{Tokenizer, TruncationParams};
 use super::config::TextConfig;
 use crate::error::EvaluationError;
 
-/// The end of a text in every CLIP vocabulary.
-const END: &str = "<|endoftext|>";
+/// Which row of a text speaks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pooling {
+    /// The first of the highest id. OpenAI's configurations say `eos_token_id: 2`, which no text ends with; transformers takes
+    /// that number for this rule, because the end of a text is the last id of their vocabulary.
+    HighestId,
+    /// The first of this id; the first row where there is none, as in transformers.
+    FirstOf(u32),
+}
+
+impl Pooling {
+    /// The rule of a configuration.
+    fn of(eos_token_id: u32) -> Self {
+        if eos_token_id == 2 { Self::HighestId } else { Self::FirstOf(eos_token_id) }
+    }
+
+    /// The row of a text.
+    fn row(self, ids: &[u32]) -> usize {
+        let sought = match self {
+            Self::HighestId => ids.iter().copied().max().unwrap_or_default(),
+            Self::FirstOf(id) => id,
+        };
+        ids.iter().position(|&id| id == sought).unwrap_or_default()
+    }
+}
 
 /// A tokenizer that cuts texts to what the tower takes.
 pub(super) struct Texts {
     tokenizer: Tokenizer,
-    end: u32,
+    pooling: Pooling,
 }
 
 impl Texts {
@@ -37,12 +60,12 @@ impl Texts {
         let truncation = TruncationParams { max_length, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| unfit(error.to_string()))?;
         tokenizer.with_padding(None);
-        // Old configurations say 2 where they mean the last id of the vocabulary.
-        let end = tokenizer.token_to_id(END).unwrap_or(config.eos_token_id);
-        Ok(Self { tokenizer, end })
+        Ok(Self { tokenizer, pooling: Pooling::of(config.eos_token_id) })
     }
 
-    /// Ids `[count, longest]`, padded with ends, and the place of each text's end.
+    /// Ids `[count, longest]`, and the row of each text that speaks for it.
+    ///
+    /// Texts are padded with the first id: what lies behind the row that speaks is not seen by it.
     ///
     /// # Errors
     /// When a text cannot be encoded.
@@ -55,12 +78,23 @@ impl Texts {
             .map_err(fail)?;
         let longest = encoded.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let ids = Array2::from_shape_fn((encoded.len(), longest), |(row, column)| {
-            encoded[row].get(column).copied().unwrap_or(self.end)
+            encoded[row].get(column).copied().unwrap_or_default()
         });
-        let ends = encoded
-            .iter()
-            .map(|ids| ids.iter().position(|&id| id == self.end).unwrap_or(ids.len().saturating_sub(1)))
-            .collect();
-        Ok((ids, ends))
+        let rows = encoded.iter().map(|ids| self.pooling.row(ids)).collect();
+        Ok((ids, rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `modeling_clip.py` of transformers: `ids.argmax()` for 2, `(ids == eos).int().argmax()` for anything else.
+    #[test]
+    fn the_row_that_speaks_is_found_as_in_transformers() {
+        assert_eq!(Pooling::of(2).row(&[7, 3, 9, 9, 9]), 2);
+        assert_eq!(Pooling::of(2).row(&[7, 9, 8, 2]), 1);
+        assert_eq!(Pooling::of(8).row(&[7, 9, 8, 8]), 2);
+        assert_eq!(Pooling::of(8).row(&[7, 9]), 0);
     }
 }
