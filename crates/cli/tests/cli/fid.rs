@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use interfuse_parameters::{HostTensor, HostTensors, write_tensors};
+use interfuse_parameters::{HostTensor, HostTensors, read_tensors, write_tensors};
 
 use crate::fixture::{Ended, Sandbox};
 
@@ -152,6 +152,34 @@ fn pictures_are_scored_against_their_captions() {
     sandbox.interfuse(&["fid", "--extractor", "clip", "pictures", "pictures"]).refused(&["--weights", "CLIP"]);
     let wrong = ["clip-score", "--clip", "pictures", "pictures"];
     sandbox.interfuse(&wrong).refused(&["pictures/config.json"]);
+}
+
+#[test]
+fn a_folder_that_is_no_whole_clip_model_is_refused_by_what_is_wrong() {
+    let sandbox = Sandbox::new();
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../evaluation/src/features/clip/fixture/openai");
+    fs::create_dir(sandbox.path("clip")).expect("a folder");
+    let copy = |name: &str| fs::copy(model.join(name), sandbox.path("clip").join(name)).expect("copied");
+    let score = || sandbox.interfuse(&["clip-score", "--clip", "clip", "pictures"]);
+    copy("config.json");
+    score().refused(&["clip/tokenizer.json", "found no such file"]);
+    copy("tokenizer.json");
+    score().refused(&["model.safetensors or pytorch_model.bin", "found neither"]);
+
+    let path = sandbox.path("clip/model.safetensors");
+    let whole = read_tensors(&model.join("model.safetensors")).expect("weights");
+    let mut other = whole.clone();
+    other.remove("visual_projection.weight").expect("a projection");
+    other.insert("vision_model.head.weight".into(), HostTensor { shape: vec![1], values: vec![0.0] });
+    write_tensors(&other, &path).expect("written");
+    score().refused(&["missing visual_projection.weight [12, 16]", "spare vision_model.head.weight"]);
+
+    write_tensors(&whole, &path).expect("written");
+    sandbox.write("clip/preprocessor_config.json", r#"{"size": {"height": 32, "width": 32}}"#);
+    score().refused(&["clip/preprocessor_config.json", "size: expected a shortest_edge"]);
+    fs::remove_file(sandbox.path("clip/preprocessor_config.json")).expect("removed");
+    sandbox.write("pictures/red.png", "not a picture");
+    score().succeeded().said(&["7 pictures with a caption", "skipped 1 bad ones; first: red.png", "N = 7"]);
 }
 
 #[test]

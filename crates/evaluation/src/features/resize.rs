@@ -108,18 +108,27 @@ fn along_columns(x: ArrayView2<'_, f64>, taps: &[Taps]) -> Array2<f64> {
 /// Digits behind the point of Pillow's fixed-point weights.
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// Pillow's `resize(…, BICUBIC)` of 8-bit pictures `[channels, height, width]`, to the very level: weights in fixed point,
-/// columns first, rounded in between.
+/// The centre `[side, side]` of Pillow's `resize(size, BICUBIC)` of 8-bit pictures `[channels, height, width]`, to the very
+/// level: weights in fixed point, columns first, rounded in between.
+///
+/// Only what is kept is computed, so that a long strip costs no more than its pixels.
 ///
 /// # Errors
-/// When either picture has no pixels.
-pub fn pillow_bicubic(picture: &Array3<u8>, [height, width]: [usize; 2]) -> Result<Array3<u8>, EvaluationError> {
+/// When the picture has no pixels, or `size` is smaller than the centre.
+pub fn pillow_bicubic_centre(
+    picture: &Array3<u8>,
+    size: [usize; 2],
+    side: usize,
+) -> Result<Array3<u8>, EvaluationError> {
     let (channels, old_height, old_width) = picture.dim();
-    if channels * old_height * old_width * height * width == 0 {
+    if channels * old_height * old_width == 0 {
         return Err(EvaluationError::TooFew { what: "pixels of a picture", least: 1, found: 0 });
     }
-    let (rows, columns) = (fixed_taps(old_height, height), fixed_taps(old_width, width));
-    let mut out = Array3::zeros((channels, height, width));
+    if side == 0 || size.iter().any(|&length| length < side) {
+        return Err(EvaluationError::mismatch("a picture and its centre", size, [side, side]));
+    }
+    let [rows, columns] = [(old_height, size[0]), (old_width, size[1])].map(|(from, to)| fixed_taps(from, to, side));
+    let mut out = Array3::zeros((channels, side, side));
     for (plane, mut out) in picture.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
         let narrow = along_fixed(plane, &columns);
         out.assign(&along_fixed(narrow.t(), &rows).t());
@@ -133,21 +142,27 @@ struct FixedTaps {
     weights: Vec<i64>,
 }
 
-fn fixed_taps(from: usize, to: usize) -> Vec<FixedTaps> {
-    let fixed = |Taps { first, weights }: Taps| FixedTaps {
-        first,
-        weights: weights.into_iter().map(|weight| (weight * f64::from(1u32 << PRECISION)).round() as i64).collect(),
-    };
-    Resize::Clean.taps(from, to).into_iter().map(fixed).collect()
+/// Those of the `kept` outputs in the middle of `to`; what does not halve lies behind them.
+fn fixed_taps(from: usize, to: usize, kept: usize) -> Vec<FixedTaps> {
+    let scale = from as f64 / to as f64;
+    let first = (to - kept) / 2;
+    let fixed = |weight: f64| (weight * f64::from(1u32 << PRECISION)).round() as i64;
+    let taps = (first..first + kept).map(|place| cubic_taps((place as f64 + 0.5) * scale, scale, from));
+    taps.map(|Taps { first, weights }| FixedTaps { first, weights: weights.into_iter().map(fixed).collect() }).collect()
 }
 
 fn along_fixed(x: ArrayView2<'_, u8>, taps: &[FixedTaps]) -> Array2<u8> {
-    Array2::from_shape_fn((x.nrows(), taps.len()), |(row, column)| {
-        let FixedTaps { first, weights } = &taps[column];
-        let products = weights.iter().enumerate().map(|(offset, weight)| weight * i64::from(x[[row, first + offset]]));
-        let sum = (1i64 << (PRECISION - 1)) + products.sum::<i64>();
-        (sum >> PRECISION).clamp(0, 255) as u8
-    })
+    let mut out = Array2::zeros((x.nrows(), taps.len()));
+    for (line, mut out) in x.rows().into_iter().zip(out.rows_mut()) {
+        // A line of a transposed picture lies scattered.
+        let line = line.to_vec();
+        for (FixedTaps { first, weights }, out) in taps.iter().zip(&mut out) {
+            let products = weights.iter().zip(&line[*first..]).map(|(weight, &level)| weight * i64::from(level));
+            let sum = (1i64 << (PRECISION - 1)) + products.sum::<i64>();
+            *out = (sum >> PRECISION).clamp(0, 255) as u8;
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -176,5 +191,15 @@ mod tests {
             }
         }
         assert!(Resize::Clean.apply(&Array3::zeros((3, 0, 4)), [2, 2]).is_err());
+    }
+
+    #[test]
+    fn a_long_strip_costs_no_more_than_its_centre() {
+        // Whole, the resized strip would have 45 million columns.
+        let strip = Array3::from_elem((3, 1, 200_000), 9);
+        let centre = pillow_bicubic_centre(&strip, [224, 224 * 200_000], 224).unwrap();
+        assert!(centre.dim() == (3, 224, 224) && centre.iter().all(|&level| level == 9));
+        assert!(pillow_bicubic_centre(&strip, [223, 224], 224).is_err());
+        assert!(pillow_bicubic_centre(&Array3::zeros((3, 4, 0)), [224, 224], 224).is_err());
     }
 }

@@ -8,10 +8,10 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_kernels::ConvSteps;
 use interfuse_parameters::HostTensors;
-use ndarray::{Array2, Array3, s};
+use ndarray::{Array2, Array3};
 
 use super::convolution::{Convolution, WeightsReader, transposed};
-use super::resize::pillow_bicubic;
+use super::resize::pillow_bicubic_centre;
 use super::weights_file::PublishedFile;
 use super::{FeatureExtractor, WeightsOrigin, to_array};
 use crate::error::EvaluationError;
@@ -162,9 +162,7 @@ fn prepared(picture: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
     let (_, height, width) = picture.dim();
     let shorter = height.min(width).max(1);
     let size = [height, width].map(|side| (side * SHORTER / shorter).max(SHORTER));
-    let resized = pillow_bicubic(picture, size)?;
-    let [top, left] = size.map(|side| (side - SIDE) / 2);
-    let centre = resized.slice(s![.., top..top + SIDE, left..left + SIDE]);
+    let centre = pillow_bicubic_centre(picture, size, SIDE)?;
     Ok(centre.mapv(|level| (f32::from(level) - 127.0) / 128.0))
 }
 
