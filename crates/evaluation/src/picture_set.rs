@@ -1,7 +1,8 @@
 //! Pictures, and captions if there are any, from a folder or a WebDataset tar, one batch in memory at a time.
 //!
 //! Pictures are read as Pillow's `convert("RGB")` reads them, which published numbers rest on: grey becomes three equal
-//! channels, a palette its colours, and transparency is dropped, not composited. 16-bit values become 8-bit ones.
+//! channels, a palette its colours, and transparency is dropped, not composited. 16-bit values are scaled to 8 bits; Pillow
+//! clips those of grey pictures at 255 instead, which leaves nothing to measure.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -345,6 +346,19 @@ mod tests {
         assert_eq!((report.pictures, report.bad, report.jpeg), (3, 1, 1));
         assert!(report.bad_examples[0].starts_with("d.png: "), "{report:?}");
         assert_eq!(report.sizes[&(2, 3)], 2);
+    }
+
+    #[test]
+    fn every_kind_of_pixel_is_read_as_by_pillow() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture_set_fixture");
+        let expected = interfuse_parameters::read_tensors(&fixture.join("expected.safetensors")).unwrap();
+        let (all, report) = read(&fixture);
+        assert_eq!((all.len(), report.bad), (expected.len(), 0));
+        for NamedPicture { name, pixels, .. } in all {
+            let expected = &expected[name.trim_end_matches(".png")];
+            assert_eq!(pixels.shape(), expected.shape, "{name}");
+            assert!(pixels.iter().zip(&expected.values).all(|(&level, &value)| f32::from(level) == value), "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use interfuse_parameters::read_tensors;
 
 use super::*;
 use crate::features::formula_fixture::{formula_picture, formula_weights, relative_gap};
+use crate::picture_set::{NamedPicture, PictureSet, SetReport};
 
 /// The layout of the file: names and shapes.
 const LAYOUT: &str = include_str!("fixture/names.json");
@@ -31,4 +32,24 @@ fn features_of_the_published_weights_are_those_of_the_package() {
         network.classes(&[formula_picture([300, 260])]).unwrap(),
         [expected()["published_class"].values[0] as usize]
     );
+}
+
+/// By what is on them rather than by another program: the wrong order of channels, say, would pass every test of parity.
+#[test]
+#[ignore = "needs efficientnet-lite0-57934424.pth, named by INTERFUSE_EFFICIENTNET or in PyTorch's cache"]
+fn photographs_are_of_what_they_show() {
+    let network = EfficientNet::load(None, false, &Device::flex()).unwrap();
+    let photographs = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/features/efficientnet/fixture/photographs");
+    let mut seen = vec![];
+    let mut classify = |batch: Vec<NamedPicture>, _: &SetReport| {
+        let (names, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|picture| (picture.name, picture.pixels)).unzip();
+        seen.extend(names.into_iter().zip(network.classes(&pixels)?));
+        Ok(())
+    };
+    PictureSet::open(&photographs).unwrap().for_each_batch(8, &mut classify).unwrap();
+    let class_of = |name: &str| seen.iter().find(|(seen, _)| seen == name).map(|(_, class)| *class);
+    // One of ImageNet's five kinds of house cat: which of the striped ones it is, the network hardly knows.
+    assert!(class_of("cat.jpg").is_some_and(|class| (281..=285).contains(&class)), "{seen:?}");
+    // "espresso"
+    assert_eq!(class_of("coffee.jpg"), Some(967));
 }
