@@ -12,6 +12,8 @@ mod commands;
 mod config;
 mod curves;
 mod device;
+mod distances;
+mod extractors;
 mod interruption;
 mod metrics;
 mod progress;

@@ -60,6 +60,9 @@ pub fn caption_metrics(written: &[String], references: &[Vec<String>]) -> Result
 }
 
 /// Words in lower case; what is neither letter, digit nor apostrophe parts them.
+///
+/// This rule is our own: published numbers are of the Penn Treebank's tokeniser, a Java program, which differs where a caption
+/// has hyphens, abbreviations or an apostrophe (`owl's` is two words there).
 pub fn words(caption: &str) -> Vec<String> {
     let parted = caption.split(|c: char| !(c.is_alphanumeric() || c == '\''));
     parted.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()

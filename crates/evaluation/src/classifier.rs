@@ -14,7 +14,10 @@ mod storage;
 
 use std::path::Path;
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use burn::tensor::{
+    Device, Int, Tensor, TensorData,
+    activation::{log_softmax, softmax},
+};
 use ndarray::{Array2, ArrayView4, Axis};
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -137,6 +140,20 @@ impl Classifier {
         let best =
             |row: &[f32]| row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(class, _)| class);
         Ok(logits.chunks(self.network.shape.classes).map(best).collect())
+    }
+
+    /// The probability of every class in each picture, `[count, classes]`; each row adds up to 1.
+    ///
+    /// # Shapes
+    /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
+    ///
+    /// # Errors
+    /// The pictures are not of the shape that it was trained on.
+    pub fn probabilities(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, EvaluationError> {
+        let values = self.judge(images, |judgement| softmax(judgement.logits, 1))?;
+        let classes = self.network.shape.classes;
+        Array2::from_shape_vec((values.len() / classes, classes), values)
+            .map_err(|error| EvaluationError::Device(error.to_string()))
     }
 
     /// The share of pictures in which the judge sees what `labels` says.

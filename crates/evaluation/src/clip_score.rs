@@ -49,10 +49,7 @@ pub fn clip_score(
     if pictures.iter().chain(texts).any(|value| !value.is_finite()) {
         return Err(EvaluationError::NotFinite("the vectors of pictures and captions"));
     }
-    let cosine = |(picture, text): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)| -> f64 {
-        picture.iter().zip(text).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    let cosines: Vec<f64> = pictures.rows().into_iter().zip(texts.rows()).map(cosine).collect();
+    let cosines = cosines(pictures, texts);
     let positive: Vec<f64> = cosines.iter().map(|cosine| cosine.max(0.0)).collect();
     let Candidates { rows, own } = candidates(captions);
     let found = own_is_nearest(pictures, texts.select(Axis(0), &rows).view(), &own);
@@ -63,6 +60,14 @@ pub fn clip_score(
         r_precision: Proportion::of(found),
         candidates: rows.len(),
     })
+}
+
+/// The cosine of each picture and its caption, row by row; vectors are of unit length, `[count, dim]`.
+pub fn cosines(pictures: ArrayView2<'_, f32>, texts: ArrayView2<'_, f32>) -> Vec<f64> {
+    let cosine = |(picture, text): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)| -> f64 {
+        picture.iter().zip(text).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    pictures.rows().into_iter().zip(texts.rows()).map(cosine).collect()
 }
 
 /// The distinct captions.

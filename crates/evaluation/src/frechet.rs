@@ -239,6 +239,37 @@ mod tests {
         }
     }
 
+    /// Statistics as they stand in a file.
+    #[derive(Deserialize)]
+    struct Pair {
+        name: String,
+        a: Moments,
+        b: Moments,
+        distance: f64,
+    }
+
+    #[derive(Deserialize)]
+    struct Moments {
+        mean: Vec<f64>,
+        covariance: Vec<Vec<f64>>,
+    }
+
+    #[test]
+    fn covariances_of_a_bad_condition_keep_their_digits() {
+        let pairs: Vec<Pair> = serde_json::from_str(include_str!("frechet_fixture/gaussians.json")).unwrap();
+        for Pair { name, a, b, distance } in pairs {
+            let [a, b] = [a, b].map(|Moments { mean, covariance }| Gaussian {
+                covariance: Array2::from_shape_fn((mean.len(), mean.len()), |(row, column)| covariance[row][column]),
+                mean: mean.into(),
+            });
+            for (a, b) in [(&a, &b), (&b, &a)] {
+                let found = distance_of_gaussians(a, b).unwrap();
+                assert!((found / distance - 1.0).abs() < 1e-6, "{name}: {found} for {distance}");
+            }
+            assert!(distance_of_gaussians(&a, &a).unwrap() < 1e-7 * a.covariance.diag().sum(), "{name}");
+        }
+    }
+
     #[test]
     fn a_set_is_at_no_distance_from_itself() {
         for Case { name, a, .. } in cases() {

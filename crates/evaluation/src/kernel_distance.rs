@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 
 use crate::error::EvaluationError;
 
@@ -43,16 +44,14 @@ pub fn kid(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, seed: u64) -> Result<
     let subset_size = SUBSET_SIZE.min(a.nrows()).min(b.nrows());
     let subsets = if subset_size == a.nrows() && subset_size == b.nrows() { 1 } else { SUBSETS };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut distances = Vec::with_capacity(subsets);
-    for _ in 0..subsets {
-        let mut draw = |x: &ArrayView2<'_, f32>| -> Array2<f64> {
-            let mut order: Vec<usize> = (0..x.nrows()).collect();
-            let (drawn, _) = order.partial_shuffle(&mut rng, subset_size);
-            x.select(Axis(0), drawn).mapv(f64::from)
-        };
-        let (x, y) = (draw(&a), draw(&b));
-        distances.push(unbiased_discrepancy(&x, &y));
-    }
+    let mut draw = |x: &ArrayView2<'_, f32>| -> Vec<usize> {
+        let mut order: Vec<usize> = (0..x.nrows()).collect();
+        order.partial_shuffle(&mut rng, subset_size).0.to_vec()
+    };
+    let drawn: Vec<[Vec<usize>; 2]> = (0..subsets).map(|_| [draw(&a), draw(&b)]).collect();
+    let rows = |x: &ArrayView2<'_, f32>, rows: &[usize]| x.select(Axis(0), rows).mapv(f64::from);
+    let distances: Vec<f64> =
+        drawn.par_iter().map(|[of_a, of_b]| unbiased_discrepancy(&rows(&a, of_a), &rows(&b, of_b))).collect();
     let mean = distances.iter().sum::<f64>() / subsets as f64;
     let variance = distances.iter().map(|distance| (distance - mean).powi(2)).sum::<f64>() / subsets as f64;
     Ok(KernelDistance { mean, deviation: variance.sqrt(), subsets, subset_size })

@@ -4,14 +4,17 @@
 //! channels, a palette its colours, and transparency is dropped, not composited. 16-bit values are scaled to 8 bits; Pillow
 //! clips those of grey pictures at 255 instead, which leaves nothing to measure.
 
+mod decode;
+mod folder;
+mod tar_file;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use image::{AnimationDecoder, DynamicImage, ImageFormat};
 use ndarray::Array3;
 
+use self::decode::{Decoded, decode};
+use self::folder::{beside, metadata, walk};
 use crate::error::EvaluationError;
 
 /// File extensions of pictures, in lower case.
@@ -55,6 +58,8 @@ pub struct SetReport {
 pub struct PictureSet {
     path: PathBuf,
     kind: Kind,
+    /// How many pictures are read, spread evenly; all of them if absent.
+    most: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,13 +91,18 @@ impl PictureSet {
         } else {
             return Err(unfit("there is no such file or folder"));
         };
-        Ok(Self { path: path.to_path_buf(), kind })
+        Ok(Self { path: path.to_path_buf(), kind, most: None })
+    }
+
+    /// Reads no more than `most` pictures, spread evenly over all of them, for folders are often sorted by what is on them.
+    pub fn at_most(self, most: usize) -> Self {
+        Self { most: Some(most), ..self }
     }
 
     /// How many files there are to read, bad ones included; unknown of a tar.
     pub fn len(&self) -> Option<usize> {
         match &self.kind {
-            Kind::Folder(pictures, _) => Some(pictures.len()),
+            Kind::Folder(pictures, _) => Some(pictures.len().min(self.most.unwrap_or(usize::MAX))),
             Kind::Tar => None,
         }
     }
@@ -110,13 +120,15 @@ impl PictureSet {
         let mut batches = Batches { size: size.max(1), waiting: vec![], report: SetReport::default(), work };
         match &self.kind {
             Kind::Folder(pictures, captions) => {
-                for name in pictures {
+                let spread = Spread::new(self.most, || Ok(pictures.len()))?;
+                for name in pictures.iter().enumerate().filter(|(index, _)| spread.keeps(*index)).map(|(_, name)| name)
+                {
                     let read = std::fs::read(self.path.join(name)).map_err(|error| error.to_string());
                     let caption = captions.get(name).cloned().or_else(|| beside(&self.path.join(name)));
                     batches.take(name.display().to_string(), read, caption)?;
                 }
             }
-            Kind::Tar => self.read_tar(&mut batches)?,
+            Kind::Tar => tar_file::read(&self.path, self.most, &mut batches)?,
         }
         batches.hand_out()?;
         let report = batches.report;
@@ -127,53 +139,27 @@ impl PictureSet {
         }
         Ok(report)
     }
+}
 
-    /// A WebDataset: files of one sample share the name up to the first dot and follow one another.
-    fn read_tar(&self, batches: &mut Batches<'_>) -> Result<(), EvaluationError> {
-        let fail = |source| EvaluationError::File { action: "read", path: self.path.clone(), source };
-        let mut archive = tar::Archive::new(File::open(&self.path).map_err(fail)?);
-        let mut sample = Sample::default();
-        for entry in archive.entries().map_err(fail)? {
-            let mut entry = entry.map_err(fail)?;
-            let path = entry.path().map_err(fail)?.into_owned();
-            let Some((key, extension)) = key_of(&path) else { continue };
-            if key != sample.key {
-                std::mem::replace(&mut sample, Sample { key, ..Sample::default() }).give_to(batches)?;
-            }
-            let mut bytes = Vec::new();
-            let read = entry.read_to_end(&mut bytes).map_err(|error| error.to_string());
-            if EXTENSIONS.contains(&extension.as_str()) {
-                sample.picture = Some((path.display().to_string(), read.map(|_| bytes)));
-            } else if extension == "txt" {
-                sample.caption = Some(String::from_utf8_lossy(&bytes).trim().to_string());
-            }
-        }
-        sample.give_to(batches)
+/// So many of all, spread evenly.
+struct Spread {
+    kept: usize,
+    of: usize,
+}
+
+impl Spread {
+    fn new(
+        most: Option<usize>,
+        count: impl FnOnce() -> Result<usize, EvaluationError>,
+    ) -> Result<Self, EvaluationError> {
+        let Some(most) = most else { return Ok(Self { kept: 1, of: 1 }) };
+        let of = count()?.max(1);
+        Ok(Self { kept: most.min(of), of })
     }
-}
 
-/// Files of a tar that belong together.
-#[derive(Default)]
-struct Sample {
-    key: String,
-    picture: Option<(String, Result<Vec<u8>, String>)>,
-    caption: Option<String>,
-}
-
-impl Sample {
-    fn give_to(self, batches: &mut Batches<'_>) -> Result<(), EvaluationError> {
-        match self.picture {
-            Some((name, bytes)) => batches.take(name, bytes, self.caption),
-            None => Ok(()),
-        }
+    fn keeps(&self, index: usize) -> bool {
+        (index + 1) * self.kept / self.of > index * self.kept / self.of
     }
-}
-
-/// Name up to the first dot of the last part, and the extension behind it in lower case.
-fn key_of(path: &Path) -> Option<(String, String)> {
-    let name = path.file_name()?.to_str()?;
-    let (stem, extension) = name.split_once('.').filter(|(stem, _)| !stem.is_empty())?;
-    Some((path.with_file_name(stem).display().to_string(), extension.to_lowercase()))
 }
 
 /// Collects pictures and hands them out.
@@ -218,96 +204,12 @@ impl Batches<'_> {
     }
 }
 
-struct Decoded {
-    pixels: Array3<u8>,
-    is_jpeg: bool,
-    is_animated: bool,
-}
-
-fn decode(bytes: &[u8]) -> Result<Decoded, String> {
-    let format = image::guess_format(bytes).map_err(|error| error.to_string())?;
-    let picture = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?;
-    Ok(Decoded { pixels: rgb(picture), is_jpeg: format == ImageFormat::Jpeg, is_animated: is_animated(bytes, format) })
-}
-
-/// `[3, height, width]`, with transparency dropped.
-fn rgb(picture: DynamicImage) -> Array3<u8> {
-    let picture = picture.into_rgb8();
-    let (width, height) = picture.dimensions();
-    let raw = picture.into_raw();
-    let (height, width) = (height as usize, width as usize);
-    Array3::from_shape_fn((3, height, width), |(channel, y, x)| raw[(y * width + x) * 3 + channel])
-}
-
-fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
-    let bytes = std::io::Cursor::new(bytes);
-    match format {
-        ImageFormat::WebP => {
-            let decoder = image::codecs::webp::WebPDecoder::new(bytes);
-            decoder.is_ok_and(|decoder| decoder.has_animation() && decoder.into_frames().nth(1).is_some())
-        }
-        ImageFormat::Png => {
-            let decoder = image::codecs::png::PngDecoder::new(bytes);
-            decoder.is_ok_and(|decoder| decoder.is_apng().unwrap_or(false))
-        }
-        _ => false,
-    }
-}
-
-/// The pictures below a folder; hidden entries are passed over.
-fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<(), EvaluationError> {
-    let folder = root.join(below);
-    let fail = |source| EvaluationError::File { action: "read", path: folder.clone(), source };
-    for entry in std::fs::read_dir(&folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = below.join(name);
-        if entry.file_type().map_err(fail)?.is_dir() {
-            walk(root, &path, found)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| EXTENSIONS.contains(&extension.to_string_lossy().to_lowercase().as_str()))
-        {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// The caption in `name.txt` beside `name.png`: its first line.
-fn beside(picture: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(picture.with_extension("txt")).ok()?;
-    text.lines().next().map(|line| line.trim().to_string()).filter(|line| !line.is_empty())
-}
-
-/// Captions of a `metadata.jsonl` (a Hugging Face imagefolder).
-fn metadata(folder: &Path) -> Result<BTreeMap<PathBuf, String>, EvaluationError> {
-    let path = folder.join("metadata.jsonl");
-    if !path.is_file() {
-        return Ok(BTreeMap::new());
-    }
-    let text = std::fs::read_to_string(&path).map_err(|source| EvaluationError::File {
-        action: "read",
-        path: path.clone(),
-        source,
-    })?;
-    let mut captions = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let row: serde_json::Value = serde_json::from_str(line)
-            .map_err(|error| EvaluationError::Pictures { path: path.clone(), reason: error.to_string() })?;
-        let caption = ["text", "caption", "prompt"].iter().find_map(|key| row.get(key)?.as_str());
-        if let (Some(file), Some(caption)) = (row.get("file_name").and_then(|name| name.as_str()), caption) {
-            captions.insert(PathBuf::from(file), caption.to_string());
-        }
-    }
-    Ok(captions)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use image::{DynamicImage, ImageFormat};
+
     use super::*;
 
     fn save(folder: &Path, name: &str, picture: impl Into<DynamicImage>) {
@@ -350,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_pixel_is_read_as_by_pillow() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture_set_fixture");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture_set/fixture");
         let expected = interfuse_parameters::read_tensors(&fixture.join("expected.safetensors")).unwrap();
         let (all, report) = read(&fixture);
         assert_eq!((all.len(), report.bad), (expected.len(), 0));
@@ -382,6 +284,29 @@ mod tests {
         assert_eq!(report.pictures, 3);
         assert_eq!(all[2].caption.as_deref(), Some("number 2"));
         assert!(all[2].pixels.iter().all(|&value| value == 2));
+        let some = |most| {
+            let mut names = vec![];
+            let mut work = |batch: Vec<NamedPicture>, _: &SetReport| {
+                names.extend(batch.into_iter().map(|picture| picture.name));
+                Ok(())
+            };
+            let set = PictureSet::open(&folder.path().join("set.tar")).unwrap().at_most(most);
+            set.for_each_batch(2, &mut work).unwrap();
+            names
+        };
+        let names: Vec<String> = all.iter().map(|picture| picture.name.clone()).collect();
+        assert_eq!((some(1), some(2), some(9)), (names[2..].to_vec(), names[1..].to_vec(), names.clone()));
+    }
+
+    #[test]
+    fn some_of_all_are_spread_evenly() {
+        for (kept, of) in [(3, 10), (10, 10), (1, 7), (99, 100)] {
+            let spread = Spread::new(Some(kept), || Ok(of)).unwrap();
+            let places: Vec<usize> = (0..of).filter(|&index| spread.keeps(index)).collect();
+            assert_eq!(places.len(), kept);
+            assert!(places.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(of / kept) <= 1), "{places:?}");
+        }
+        assert!(Spread::new(None, || unreachable!()).unwrap().keeps(3));
     }
 
     #[test]

@@ -162,6 +162,11 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// How many of the five attributes are right.
+    pub fn count_right(self) -> usize {
+        self.right.into_iter().filter(|&right| right).count()
+    }
+
     /// A scene that was read from a picture; nothing is right where there is none.
     pub fn picture(wanted: Scene, found: Option<Scene>) -> Self {
         let Some(found) = found else { return Self { right: [false; 5] } };
@@ -245,6 +250,33 @@ mod tests {
         }
         assert_eq!(reader.read(Array3::from_elem((3, 32, 32), 250).view()).unwrap(), None);
         assert!(reader.read(Array3::zeros((3, 16, 32)).view()).is_err());
+    }
+
+    /// A picture as it comes back from a JPEG file.
+    fn through_jpeg(picture: &Array3<u8>, quality: u8) -> Array3<u8> {
+        let (_, height, width) = picture.dim();
+        let pixels = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            image::Rgb([0, 1, 2].map(|channel| picture[[channel, y as usize, x as usize]]))
+        });
+        let mut file = vec![];
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, quality).encode_image(&pixels).unwrap();
+        let back = image::load_from_memory(&file).unwrap().into_rgb8();
+        Array3::from_shape_fn(picture.dim(), |(channel, y, x)| back.get_pixel(x as u32, y as u32).0[channel])
+    }
+
+    #[test]
+    fn pictures_that_were_jpeg_files_are_read_right() {
+        let size = [32, 32];
+        let reader = SceneReader::new(size);
+        for quality in [95, 75] {
+            let scenes: Vec<(usize, Scene)> = Scene::all().enumerate().step_by(11).collect();
+            let right = scenes.par_iter().filter(|(index, scene)| {
+                let picture = through_jpeg(&render(*scene, size, Jitter::of(*index as u64)), quality);
+                reader.read(picture.view()).unwrap() == Some(*scene)
+            });
+            let (right, of) = (right.count(), scenes.len());
+            assert!(right as f64 >= 0.98 * of as f64, "{right} of {of} at quality {quality}");
+        }
     }
 
     #[test]

@@ -24,6 +24,6 @@ pub use caption::caption;
 pub use config::{SamplingConfig, Solver};
 pub use draw::{Drawing, draw, fits, prompt_ids};
 pub use error::SamplingError;
-pub use pretrained::{ModelCard, Pretrained};
+pub use pretrained::{ModelCard, Pretrained, weights_file};
 pub use session::Session;
 pub use write::{Piece, write};

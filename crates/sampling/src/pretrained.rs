@@ -8,7 +8,7 @@
 //! vae/                the autoencoder, where the model works on latents and carries it
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -73,11 +73,16 @@ impl Pretrained {
         let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"))?;
         check_tokenizer(&card, &tokenizer, folder)?;
         let codec = open_codec(&card, folder, device)?;
-        let ema = folder.join("ema.safetensors");
-        let weights = if prefer_ema && ema.exists() { ema } else { folder.join("model.safetensors") };
+        let weights = weights_file(folder, prefer_ema);
         let blank = Transfusion::new(&card.model, &mut WeightInit::new(0, device))?;
         Ok(Self { model: load_weights(blank, &weights)?, codec, tokenizer, card, device: device.clone() })
     }
+}
+
+/// The file of a checkpoint's weights: their moving average if it is there and wanted.
+pub fn weights_file(folder: &Path, prefer_ema: bool) -> PathBuf {
+    let ema = folder.join("ema.safetensors");
+    if prefer_ema && ema.exists() { ema } else { folder.join("model.safetensors") }
 }
 
 /// Reads `config.json`.

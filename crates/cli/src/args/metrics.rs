@@ -1,4 +1,4 @@
-//! What the user types after `interfuse fid`, `features` and `clip-score`.
+//! What the user types of published networks: after `interfuse fid`, `features`, `clip-score` and `evaluate`.
 
 use std::path::PathBuf;
 
@@ -74,7 +74,14 @@ pub(crate) struct FidArgs {
     /// Also the Inception score of B
     #[arg(long)]
     pub(crate) score: bool,
-    /// Of the subsets that are drawn
+    /// Real pictures that the model was trained on: as many of them as B has, against A, are the floor of every distance
+    #[arg(long, value_name = "SET")]
+    pub(crate) train: Option<PathBuf>,
+    /// How often the pictures are drawn anew for a 95 % interval; 0 for none. Each time costs as much as the distance alone,
+    /// some seconds with 2048 features
+    #[arg(long, default_value_t = 0)]
+    pub(crate) resamples: usize,
+    /// Of the subsets of KID and of the pictures that are drawn anew
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Write everything to a file as well
@@ -115,4 +122,24 @@ pub(crate) struct ClipScoreArgs {
     /// Write everything to a file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Published networks that drawn pictures are also measured by, where their weights are at hand.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PublishedArgs {
+    /// Also the FID, KID, precision and recall against real pictures; =FILE where PyTorch's cache folder lacks the weights
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) fid: Option<Option<PathBuf>>,
+    /// Also the same in the features of EfficientNet-Lite0
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) efflite0: Option<Option<PathBuf>>,
+    /// Also the CLIP score and CMMD, by the CLIP model in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) clip: Option<PathBuf>,
+    /// Take any file of the same layout, and mark every number made with it
+    #[arg(long)]
+    pub(crate) allow_unknown_weights: bool,
+    /// How often the pictures are drawn anew for the 95 % interval of a distance; 0 for none
+    #[arg(long, default_value_t = 20)]
+    pub(crate) resamples: usize,
 }

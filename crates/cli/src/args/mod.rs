@@ -10,7 +10,9 @@ use interfuse_data::Split;
 use interfuse_parameters::Precision;
 use interfuse_sampling::Solver;
 
-pub(crate) use self::metrics::{ClipScoreArgs, ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, ResizeName};
+pub(crate) use self::metrics::{
+    ClipScoreArgs, ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, PublishedArgs, ResizeName,
+};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.
@@ -207,6 +209,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) draw: DrawArgs,
+    #[command(flatten)]
+    pub(crate) networks: PublishedArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use interfuse_sampling::{Pretrained, SamplingConfig};
+use interfuse_sampling::{Pretrained, SamplingConfig, weights_file};
 
 use crate::args::ModelArgs;
 use crate::run_folder::resolve_checkpoint;
@@ -13,6 +13,8 @@ pub(crate) struct LoadedRun {
     pub(crate) pretrained: Pretrained,
     /// The checkpoint folder.
     pub(crate) checkpoint: PathBuf,
+    /// The file in it that the weights are of: themselves, or their moving average.
+    pub(crate) weights: PathBuf,
     /// The run folder, where the checkpoint lies in one.
     pub(crate) run: Option<PathBuf>,
     /// `config.toml` of the run folder, where there is one.
@@ -25,12 +27,13 @@ impl LoadedRun {
         let checkpoint = resolve_checkpoint(&args.run)?;
         let device = crate::device::open(&args.device)?;
         let pretrained = Pretrained::open(&checkpoint, !args.raw_weights, &device)?;
+        let weights = weights_file(&checkpoint, !args.raw_weights);
         let run = run_of(&checkpoint);
         let settings = match run.as_ref().map(|run| run.join("config.toml")) {
             Some(path) if path.exists() => Some(crate::config::load(&path, &[])?),
             _ => None,
         };
-        Ok(Self { pretrained, checkpoint, run, settings })
+        Ok(Self { pretrained, checkpoint, weights, run, settings })
     }
 
     /// How the run draws unless it is told otherwise.

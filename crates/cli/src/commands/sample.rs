@@ -53,11 +53,11 @@ fn draw_geneval(
     (path, folder): (&Path, &Path),
 ) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
     ensure!(!lines.is_empty(), "{}: expected a JSON object with a `prompt` a line, found no line", path.display());
     let seeds = seeds(args);
     let mut drawings = vec![];
-    for (index, line) in lines.iter().enumerate() {
+    for (index, line) in &lines {
         let at = || format!("{}, line {}", path.display(), index + 1);
         let value: Value = serde_json::from_str(line).with_context(at)?;
         let prompt = value.get("prompt").and_then(Value::as_str);
@@ -67,7 +67,7 @@ fn draw_geneval(
     let bar = counting_bar("pictures", drawings.len());
     let pictures = draw(&loaded.pretrained, &drawings, sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    for (index, (line, pictures)) in lines.iter().zip(pictures.chunks(seeds.len())).enumerate() {
+    for (index, ((_, line), pictures)) in lines.iter().zip(pictures.chunks(seeds.len())).enumerate() {
         let samples = folder.join(format!("{index:05}")).join("samples");
         std::fs::create_dir_all(&samples).with_context(|| format!("cannot create {}", samples.display()))?;
         write_whole(&samples.with_file_name("metadata.jsonl"), format!("{line}\n").as_bytes())?;

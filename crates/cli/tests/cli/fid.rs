@@ -113,6 +113,58 @@ fn statistics_are_saved_and_read_and_every_number_says_how_many_pictures() {
 }
 
 #[test]
+fn intervals_and_floors_stand_beside_a_distance() {
+    let sandbox = Sandbox::new();
+    weights(&sandbox);
+    changed(&sandbox, "noisy", |picture, index| noisy(picture, index, 60));
+    changed(&sandbox, "train", |picture, index| noisy(picture, index, 5));
+    fs::remove_file(sandbox.path("noisy/red.png")).expect("removed");
+    let all = ["pictures", "noisy", "--train", "train", "--resamples", "12", "--kid", "--json", "fid.json"];
+    let ended = fid(&sandbox, &all).succeeded();
+    // The training set is cut to as many pictures as were drawn, and the distance itself is still the last number.
+    let ended = ended.said(&["95 % interval:", "12 times drawn anew", "KID, floor:", "7 training pictures against"]);
+    let report = sandbox.json("fid.json");
+    let number = |pointer: &str| report.pointer(pointer).and_then(serde_json::Value::as_f64).expect("a number");
+    assert!((last_number(&ended) / number("/distance") - 1.0).abs() < 1e-12);
+    assert!(number("/interval/low") < number("/distance") && number("/distance") < number("/interval/high"));
+    assert!(number("/floor/value") < number("/distance") && number("/kid_floor/value") < number("/kid/mean"));
+    assert_eq!((&report["train"]["pictures"], &report["floor"]["pictures"]), (&7.into(), &7.into()));
+
+    fid(&sandbox, &["--save-stats", "pictures", "real.npz"]).succeeded();
+    fid(&sandbox, &["real.npz", "noisy", "--resamples", "3"]).succeeded().said(&["3 times drawn anew"]);
+    fid(&sandbox, &["real.npz", "real.npz", "--resamples", "3"]).refused(&["--resamples", "statistics on both"]);
+    fid(&sandbox, &["pictures", "noisy", "--resamples", "1"]).refused(&["--resamples", "at least 2"]);
+}
+
+#[test]
+fn a_run_is_measured_by_the_networks_that_are_at_hand() {
+    let sandbox = Sandbox::trained();
+    let inception = format!("--fid={}", weights(&sandbox).display());
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../evaluation/src/features/clip/fixture/openai");
+    let evaluate = |more: &[&str]| sandbox.interfuse(&[&["evaluate", "run", "--count", "8"], more].concat());
+    evaluate(&[&inception]).refused(&["weights.safetensors", "--allow-unknown-weights"]);
+    evaluate(&["--fid=gone.pth"]).refused(&["gone.pth"]);
+    evaluate(&["--clip", "pictures"]).refused(&["pictures/config.json"]);
+
+    let all = [&*inception, "--allow-unknown-weights", "--clip", clip, "--resamples", "3"];
+    let ended = evaluate(&all).succeeded();
+    ended.said(&["FID-8 with unknown weights:", "precision", "CMMD on openai:", "CLIP score, 100 · max(0, cos):"]);
+    let report = sandbox.json("run/evaluation.json");
+    assert_eq!(report["distances"][0]["drawn"], 8);
+    assert_eq!(report["distances"][0]["resize"], "pytorch");
+    assert_eq!(report["distances"][0]["weights"]["published"], false);
+    // Nothing of eight pictures is held out, so that there is no floor.
+    assert_eq!(report["distances"][0]["real_is_training"], true);
+    assert!(report["distances"][1]["distance"]["interval"]["high"].as_f64().is_some());
+    assert_eq!(report["clip_score"]["cosine"]["count"], 8);
+    assert_eq!(report["weights"], "ema.safetensors");
+    let page = fs::read_to_string(sandbox.path("run/report.html")).expect("a page");
+    assert!(page.contains("Best prompts, by cosine of picture and prompt") && page.contains("Worst prompts"));
+    evaluate(&["--raw-weights"]).succeeded();
+    assert_eq!(sandbox.json("run/evaluation.json")["weights"], "model.safetensors");
+}
+
+#[test]
 fn what_is_not_two_sets_of_pictures_is_refused_by_name() {
     let sandbox = Sandbox::new();
     weights(&sandbox);

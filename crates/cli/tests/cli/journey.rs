@@ -163,6 +163,12 @@ fn prompts_of_a_file_are_drawn_into_the_folders_of_geneval() {
     assert_eq!(sandbox.json("geneval/00000/metadata.jsonl")["tag"], "colors");
     sandbox.write("prompts.jsonl", "{\"text\": \"red\"}\n");
     sandbox.interfuse(&args).refused(&["prompts.jsonl, line 1", "`prompt`"]);
+    sandbox.write("prompts.jsonl", "{\"prompt\": \"red\"}\n\nred\n");
+    sandbox.interfuse(&args).refused(&["prompts.jsonl, line 3"]);
+    sandbox.write("prompts.jsonl", "\n");
+    sandbox.interfuse(&args).refused(&["prompts.jsonl", "found no line"]);
+    std::fs::remove_file(sandbox.path("prompts.jsonl")).expect("removed");
+    sandbox.interfuse(&args).refused(&["cannot read prompts.jsonl"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 """Caption metrics of a small corpus by pycocoevalcap 1.2: python generate.py.
 
-Texts are already split, so that its Java tokeniser is not needed.
+Words are split by the rule of `words` in ../caption_metrics.rs instead of by its Java tokeniser.
 """
 
 import json
+import re
 from pathlib import Path
 
 from pycocoevalcap.bleu.bleu import Bleu
@@ -16,6 +17,11 @@ references = [
     ["three green triangles", "three triangles which are green"],
     ["a man riding a horse on the beach", "someone rides a horse along the sea"],
     ["an owl's eggs in a nest"],
+    # Upper case and punctuation, a reference that is shorter by as much as the other is longer, and few words.
+    ["Two SMALL circles, top-left!", "Look: two small circles at the top (left)."],
+    ["one two three four five six", "one two three four five six seven eight nine ten"],
+    ["apple", "an apple"],
+    ["a caption that nothing was written for"],
 ]
 written = [
     "two small red circles in the top corner",
@@ -23,9 +29,19 @@ written = [
     "three green squares",
     "a man riding a horse riding a horse",
     "an owl in a nest",
+    "two small CIRCLES; top left",
+    "one two three four six seven eight nine",
+    "apple",
+    "",
 ]
-gts = {index: texts for index, texts in enumerate(references)}
-res = {index: [text] for index, text in enumerate(written)}
+
+
+def words(text):
+    return " ".join(re.findall(r"(?:[^\W_]|')+", text.lower()))
+
+
+gts = {index: [words(text) for text in texts] for index, texts in enumerate(references)}
+res = {index: [words(text)] for index, text in enumerate(written)}
 out = {
     "written": written,
     "references": references,

@@ -1,6 +1,6 @@
-"""Writes cases.json: pairs of feature sets and their Fréchet distances, from numpy and scipy.
+"""Writes cases.json, pairs of feature sets and their Fréchet distances, and gaussians.json, pairs of statistics.
 
-    pip install numpy scipy
+    pip install numpy scipy mpmath
     python generate.py
 
 Written with numpy 2.4.6 and scipy 1.17.1. The features are multiples of 1/64, so that f32 holds them exactly.
@@ -57,3 +57,37 @@ for name, (a, b, distance) in cases.items():
     written.append({"name": name, "a": a.tolist(), "b": b.tolist(), "distance": value})
 
 pathlib.Path(__file__).with_name("cases.json").write_text(json.dumps(written) + "\n")
+
+
+def ill_conditioned(dim, decades, seed):
+    """A mean and a covariance whose eigenvalues reach over `decades`, in directions of chance."""
+    rng = np.random.default_rng(seed)
+    vectors, _ = np.linalg.qr(rng.normal(size=(dim, dim)))
+    covariance = (vectors * np.logspace(0, -decades, dim)) @ vectors.T
+    return rng.normal(size=dim), (covariance + covariance.T) / 2
+
+
+def by_exact_numbers(a, b):
+    """In 60 digits, where rounding has no say; the general square root of scipy has few digits left here."""
+    import mpmath
+
+    mpmath.mp.dps = 60
+    first, second = mpmath.matrix(a.tolist()), mpmath.matrix(b.tolist())
+    values, vectors = mpmath.eigsy(first)
+    root = vectors * mpmath.diag([mpmath.sqrt(value) for value in values])
+    product = root.T * second * root
+    return float(sum(mpmath.sqrt(value) for value in mpmath.eigsy((product + product.T) / 2, eigvals_only=True)))
+
+
+written = []
+for name, decades in [("a condition of 1e4", 4), ("a condition of 1e8", 8)]:
+    (mean_a, cov_a), (mean_b, cov_b) = ill_conditioned(8, decades, 1), ill_conditioned(8, decades, 2)
+    root = by_exact_numbers(cov_a, cov_b)
+    general = np.trace(sqrtm(cov_a @ cov_b)).real
+    assert abs(general / root - 1) < 1e-6, (name, general, root)
+    distance = float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * root)
+    case = {"name": name, "distance": distance}
+    for side, mean, covariance in [("a", mean_a, cov_a), ("b", mean_b, cov_b)]:
+        case[side] = {"mean": mean.tolist(), "covariance": covariance.tolist()}
+    written.append(case)
+pathlib.Path(__file__).with_name("gaussians.json").write_text(json.dumps(written) + "\n")

@@ -14,7 +14,8 @@ use interfuse_sampling::{Drawing, Pretrained, SamplingConfig};
 use ndarray::Array4;
 use serde_json::{Value, json};
 
-use super::{Drawn, array, draw_all, row};
+use super::drawn::{Drawn, PromptScores, array, draw_all};
+use super::row;
 use crate::progress::{counting_bar, duration};
 
 /// A judge and how good it is.
@@ -87,9 +88,12 @@ pub(super) fn measure(
         drawings.push(Drawing { prompt, seed: seed.wrapping_add(i as u64) });
         wanted.push(class);
     }
-    let drawn = draw_all(pretrained, drawings, sampling)?;
+    let mut drawn = draw_all(pretrained, drawings, sampling)?;
     let pictures = array(&drawn.pictures)?;
     let seen = judge.network.predict(pictures.view())?;
+    let probabilities = judge.network.probabilities(pictures.view())?;
+    let values = probabilities.rows().into_iter().zip(&wanted).map(|(row, &class)| f64::from(row[class])).collect();
+    drawn.scores = Some(PromptScores { what: "probability of the prompted class, by the judge", values });
     let of_class = |class: usize| {
         let pairs = wanted.iter().zip(&seen).filter(move |(wanted, _)| **wanted == class);
         Proportion::of(pairs.map(|(wanted, seen)| wanted == seen))

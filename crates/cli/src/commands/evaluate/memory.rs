@@ -1,15 +1,18 @@
 //! Data without classes is measured by *retrieval* (is the training picture nearest to a drawn one the prompted one?) and by
 //! *captions* (are greedy captions of training pictures exact?). Both say how well a small set was memorised.
 
+use std::collections::HashMap;
+
 use anyhow::bail;
 use interfuse_data::{Picture, Source};
 use interfuse_evaluation::caption_metrics::{CaptionMetrics, caption_metrics};
 use interfuse_evaluation::retrieval::Retrieval;
-use interfuse_evaluation::{captions, retrieval};
+use interfuse_evaluation::{captions, retrieval, similarity};
 use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption, fits};
 use serde_json::{Value, json};
 
-use super::{Drawn, array, draw_all, row};
+use super::drawn::{Drawn, PromptScores, array, draw_all};
+use super::row;
 use crate::progress::counting_bar;
 
 /// What was drawn, written and found.
@@ -18,6 +21,8 @@ pub(super) struct Measured {
     retrieval: Retrieval,
     captions: captions::Captions,
     caption_metrics: CaptionMetrics,
+    /// How often a model would be right that always wrote the commonest caption.
+    chance_of_caption: f64,
     references: usize,
     /// A few pairs of caption and what the model wrote.
     examples: Vec<(String, String)>,
@@ -52,24 +57,41 @@ pub(super) fn measure(
         .map(|(i, &reference)| Drawing { prompt: caption_of(reference), seed: seed.wrapping_add(i as u64) })
         .collect();
 
-    let drawn = draw_all(pretrained, drawings, sampling)?;
+    let mut drawn = draw_all(pretrained, drawings, sampling)?;
     let retrieval = retrieval::retrieval(array(&drawn.pictures)?.view(), array(&references)?.view(), &wanted)?;
+    let likeness = drawn
+        .pictures
+        .iter()
+        .zip(&wanted)
+        .map(|(picture, &reference)| similarity::psnr(picture.pixels(), references[reference].pixels()));
+    let values = likeness.collect::<Result<_, _>>()?;
+    drawn.scores = Some(PromptScores { what: "PSNR to the prompted training picture", values });
 
     let bar = counting_bar("pictures captioned", references.len());
     let written = caption(pretrained, &references, sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let right: Vec<String> = (0..references.len()).map(caption_of).collect();
     let captions = captions::compare(&written, &right)?;
+    let chance_of_caption = share_of_the_commonest(&right);
     let all_right: Vec<Vec<String>> = readable.iter().map(|(index, _)| source.captions(*index).to_vec()).collect();
     let caption_metrics = caption_metrics(&written, &all_right)?;
     let examples = right.iter().cloned().zip(written).step_by(references.len().div_ceil(4)).collect();
     let references = references.len();
-    Ok(Measured { drawn, retrieval, captions, caption_metrics, references, examples })
+    Ok(Measured { drawn, retrieval, captions, caption_metrics, chance_of_caption, references, examples })
+}
+
+/// How often a model would be right that always wrote the same caption.
+fn share_of_the_commonest(captions: &[String]) -> f64 {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for caption in captions {
+        *counts.entry(caption).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or(0) as f64 / captions.len().max(1) as f64
 }
 
 /// Prints a table and returns it.
 pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Result<Value> {
-    let Measured { drawn, retrieval, captions, caption_metrics, references, examples } = measured;
+    let Measured { drawn, retrieval, captions, caption_metrics, chance_of_caption, references, examples } = measured;
     println!("captions of training pictures, and what the model writes:");
     for (right, written) in examples {
         println!("  {right:<28} {written}");
@@ -78,7 +100,7 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Re
     let chance = 100.0 / *references as f64;
     row("nearest training picture is the prompted one", &retrieval.top1, Some(chance));
     row("… or among the five nearest", &retrieval.top5, Some(5.0 * chance));
-    row("greedy captions of training pictures are exact", &captions.exact, None);
+    row("greedy captions of training pictures are exact", &captions.exact, Some(100.0 * chance_of_caption));
     println!(
         "captions: BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
         caption_metrics.bleu[3], caption_metrics.rouge_l, caption_metrics.cider_d
@@ -89,6 +111,7 @@ pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Re
         "drawn": drawn.report(),
         "retrieval": serde_json::to_value(retrieval)?,
         "captions": serde_json::to_value(captions)?,
+        "captions_chance": chance_of_caption,
         "caption_metrics": serde_json::to_value(caption_metrics)?,
         "reference_pictures": references,
         "version": env!("CARGO_PKG_VERSION"),

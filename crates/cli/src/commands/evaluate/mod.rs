@@ -1,28 +1,30 @@
 //! `interfuse evaluate`: numbers for a trained model, on the data that it was trained on.
 //!
 //! Data without classes is measured by [`memory`], data with classes by a judge, [`classes`], and the procedural shapes
-//! exactly, [`scenes`].
+//! exactly, [`scenes`]. Where the user has the weights of published networks, those say more: [`published`].
 
 mod classes;
+mod drawn;
 mod memory;
 mod neighbours;
 mod page;
+mod published;
 mod scenes;
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, bail};
-use interfuse_data::{Picture, SourceConfig, Split};
+use interfuse_data::{Picture, Source, SourceConfig, Split};
+use interfuse_evaluation::bootstrap::Mean;
 use interfuse_evaluation::proportion::Proportion;
-use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, draw};
-use ndarray::{Array4, Axis};
+use interfuse_sampling::{Drawing, Pretrained, SamplingConfig};
 use serde_json::{Value, json};
 
+use self::drawn::Drawn;
+use self::published::Published;
 use crate::args::EvaluateArgs;
 use crate::atomic_file::write_whole;
 use crate::commands::loaded_run::LoadedRun;
-use crate::progress::{counting_bar, duration};
 use crate::recorder::sampling_of;
 use crate::run_folder::RunFolder;
 use crate::sample_folder::{self, Origin};
@@ -32,19 +34,28 @@ use crate::settings::Settings;
 const ON_THE_GRID: usize = 48;
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    // Weights that are not there are told before anything is drawn.
+    let published = Published::open(&args.networks, &crate::device::open(&args.model.device)?)?;
     let loaded = LoadedRun::open(&args.model)?;
     let Some(settings) = &loaded.settings else {
         let found = args.model.run.display();
         bail!("{found}: expected a run folder with config.toml, which names the data to measure on");
     };
-    let sampling = sampling_of(&loaded.sampling(), &args.draw)?;
     let places = Places {
         folder: loaded.folder(),
         samples: &loaded.folder().join("samples"),
         checkpoint: &loaded.checkpoint,
+        weights: &loaded.weights,
         report: &loaded.folder().join("evaluation.json"),
     };
-    measure(settings, &loaded.pretrained, &sampling, (Some(args.count), args.seed), &places).map(|_| ())
+    let subject = Subject {
+        settings,
+        pretrained: &loaded.pretrained,
+        sampling: &sampling_of(&loaded.sampling(), &args.draw)?,
+        count: Some(args.count),
+        seed: args.seed,
+    };
+    measure(&subject, &published, &places).map(|_| ())
 }
 
 /// Measures a model that is being trained or has just been, leaves a grid of its pictures in the run folder, and returns the
@@ -54,13 +65,16 @@ pub(crate) fn measure_in_training(
     pretrained: &Pretrained,
     folder: &RunFolder,
 ) -> anyhow::Result<Value> {
+    let checkpoint = folder.checkpoint(pretrained.card.step);
     let places = Places {
         folder: folder.path(),
         samples: &folder.samples(),
-        checkpoint: &folder.checkpoint(pretrained.card.step),
+        checkpoint: &checkpoint,
+        weights: &checkpoint.join("ema.safetensors"),
         report: &folder.evaluation(),
     };
-    measure(settings, pretrained, &settings.sampling, (None, 0), &places)
+    let subject = Subject { settings, pretrained, sampling: &settings.sampling, count: None, seed: 0 };
+    measure(&subject, &Published::default(), &places)
 }
 
 /// Where things lie and go.
@@ -68,69 +82,106 @@ struct Places<'a> {
     folder: &'a Path,
     samples: &'a Path,
     checkpoint: &'a Path,
+    weights: &'a Path,
     report: &'a Path,
 }
 
-fn measure(
-    settings: &Settings,
-    pretrained: &Pretrained,
-    sampling: &SamplingConfig,
-    (count, seed): (Option<usize>, u64),
-    places: &Places<'_>,
-) -> anyhow::Result<Value> {
-    let train = interfuse_data::open(&settings.data, Split::Train)?;
-    let (drawn, mut report) = if matches!(settings.data.source, SourceConfig::Shapes(_)) {
-        let measured = scenes::measure(pretrained, sampling, (count.unwrap_or(1000), seed))?;
-        let report = scenes::report(&measured, pretrained)?;
-        (measured.drawn, report)
-    } else if (0..train.len()).all(|index| train.label(index).is_some()) {
-        let held_out = interfuse_data::open(&settings.data, Split::HeldOut)?;
-        let judge = classes::judge(train.as_ref(), held_out.as_ref(), &places.folder.join("judge.safetensors"))?;
-        let sources = (train.as_ref(), held_out.as_ref());
-        let measured = classes::measure(pretrained, &judge, sources, sampling, (count.unwrap_or(1000), seed))?;
-        let report = classes::report(&measured, pretrained)?;
-        (measured.drawn, report)
-    } else {
-        let count = count.unwrap_or(train.len());
-        let measured = memory::measure(pretrained, train.as_ref(), sampling, count, seed)?;
-        let report = memory::report(&measured, pretrained)?;
-        (measured.drawn, report)
-    };
+/// What is measured.
+struct Subject<'a> {
+    settings: &'a Settings,
+    pretrained: &'a Pretrained,
+    sampling: &'a SamplingConfig,
+    /// Pictures to draw; as many as the data asks for if absent.
+    count: Option<usize>,
+    /// Of the first picture.
+    seed: u64,
+}
+
+fn measure(subject: &Subject<'_>, published: &Published, places: &Places<'_>) -> anyhow::Result<Value> {
+    let data = &subject.settings.data;
+    let train = interfuse_data::open(data, Split::Train)?;
+    let held_out = interfuse_data::open(data, Split::HeldOut)?;
+    let sources = (train.as_ref(), held_out.as_ref());
+    let (mut drawn, mut report) = by_the_data(subject, sources, places)?;
     let neighbours = neighbours::Neighbours::find(&drawn, train.as_ref())?;
     // Held-out shapes are other scenes, and so farther from training pictures whatever a model does.
-    let comparable = !matches!(settings.data.source, SourceConfig::Shapes(_));
-    if let Some(memorisation) = comparable.then(|| neighbours.memorisation(&settings.data)).transpose()?.flatten() {
+    let comparable = !matches!(data.source, SourceConfig::Shapes(_));
+    if let Some(memorisation) = comparable.then(|| neighbours.memorisation(held_out.as_ref())).transpose()?.flatten() {
         println!(
             "nearer to a training picture than a held-out one is: {:.1} % of the time (50 %: no copies, 100 %: copies)",
             100.0 * memorisation.drawn_is_nearer
         );
         report["memorisation"] = serde_json::to_value(memorisation)?;
     }
+    published.measure(&mut drawn, sources, subject.seed, &mut report)?;
+    if let Some(scores) = &drawn.scores {
+        let mean = Mean::of(&scores.values, subject.seed);
+        println!("{}:  {mean}", scores.what);
+        report["prompt_score"] = json!({ "what": scores.what, "mean": mean });
+    }
     // While a model is trained, not every step that is measured is kept.
-    if let Ok(sha256) = interfuse_vae::folder::hash_file(&places.checkpoint.join("ema.safetensors")) {
+    if let Ok(sha256) = interfuse_vae::folder::hash_file(places.weights) {
         report["checkpoint"] = json!(places.checkpoint.display().to_string());
-        report["ema_sha256"] = json!(sha256);
+        report["weights"] = json!(places.weights.file_name().map(|name| name.to_string_lossy()));
+        report["weights_sha256"] = json!(sha256);
     }
     write_report(&report, places.report)?;
+    write_page(subject, &drawn, &report, (&neighbours, train.as_ref()), places)?;
+    Ok(report)
+}
+
+/// What the data itself knows.
+fn by_the_data(
+    subject: &Subject<'_>,
+    (train, held_out): (&dyn Source, &dyn Source),
+    places: &Places<'_>,
+) -> anyhow::Result<(Drawn, Value)> {
+    let Subject { settings, pretrained, sampling, count, seed } = *subject;
+    if matches!(settings.data.source, SourceConfig::Shapes(_)) {
+        let measured = scenes::measure(pretrained, sampling, (count.unwrap_or(1000), seed))?;
+        let report = scenes::report(&measured, pretrained)?;
+        return Ok((measured.drawn, report));
+    }
+    if (0..train.len()).all(|index| train.label(index).is_some()) {
+        let judge = classes::judge(train, held_out, &places.folder.join("judge.safetensors"))?;
+        let count = count.unwrap_or(1000);
+        let measured = classes::measure(pretrained, &judge, (train, held_out), sampling, (count, seed))?;
+        let report = classes::report(&measured, pretrained)?;
+        return Ok((measured.drawn, report));
+    }
+    let measured = memory::measure(pretrained, train, sampling, count.unwrap_or(train.len()), seed)?;
+    let report = memory::report(&measured, pretrained)?;
+    Ok((measured.drawn, report))
+}
+
+/// Leaves a grid of drawn pictures and `report.html`.
+fn write_page(
+    subject: &Subject<'_>,
+    drawn: &Drawn,
+    report: &Value,
+    (neighbours, train): (&neighbours::Neighbours, &dyn Source),
+    places: &Places<'_>,
+) -> anyhow::Result<()> {
     let (all, count) = (drawn.drawings.len(), ON_THE_GRID.min(drawn.drawings.len()));
     let shown = || (0..count).map(|i| i * all / count);
     let drawings: Vec<Drawing> = shown().map(|i| drawn.drawings[i].clone()).collect();
     let pictures: Vec<Picture> = shown().map(|i| drawn.pictures[i].clone()).collect();
-    let origin = Origin { sampling, checkpoint: places.checkpoint, columns: 8 };
+    let origin = Origin { sampling: subject.sampling, checkpoint: places.checkpoint, columns: 8 };
     let grid = sample_folder::write(places.samples, &drawings, &pictures, &origin)?;
     println!("a grid of prompts: {}", grid.display());
     let page = places.folder.join("report.html");
-    let mut contents = page::Contents {
-        title: &format!("{}, step {}", places.folder.display(), pretrained.card.step),
-        report: &report,
+    let contents = page::Contents {
+        title: &format!("{}, step {}", places.folder.display(), subject.pretrained.card.step),
+        report,
         metrics: std::fs::read_to_string(places.folder.join("metrics.jsonl")).ok(),
         grid: std::fs::read(&grid).with_context(|| format!("cannot read {}", grid.display()))?,
         prompts: drawings.into_iter().map(|drawing| drawing.prompt).collect(),
-        pairs: neighbours.pairs(&drawn, train.as_ref())?,
+        pairs: neighbours.pairs(drawn, train)?,
+        score: drawn.scores.as_ref().map(|scores| scores.what),
     };
-    page::write(&mut contents, &page)?;
+    page::write(&contents, &page)?;
     println!("the whole report: {}", page.display());
-    Ok(report)
+    Ok(())
 }
 
 /// The shares and distances of a report by name, for curves.
@@ -152,46 +203,6 @@ pub(crate) fn shares(report: &Value) -> Vec<(String, f64)> {
     numbers
 }
 
-/// Pictures, and what it took to draw them.
-struct Drawn {
-    drawings: Vec<Drawing>,
-    pictures: Vec<Picture>,
-    sampling: SamplingConfig,
-    seconds: f64,
-}
-
-fn draw_all(pretrained: &Pretrained, drawings: Vec<Drawing>, sampling: &SamplingConfig) -> anyhow::Result<Drawn> {
-    let started = Instant::now();
-    let bar = counting_bar("pictures drawn", drawings.len());
-    let pictures = draw(pretrained, &drawings, sampling, &mut |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
-    Ok(Drawn { drawings, pictures, sampling: sampling.clone(), seconds: started.elapsed().as_secs_f64() })
-}
-
-impl Drawn {
-    fn summary(&self) -> String {
-        format!(
-            "{} pictures with guidance {} and {} steps in {} ({:.1} pictures/s)",
-            self.pictures.len(),
-            self.sampling.guidance,
-            self.sampling.steps,
-            duration(self.seconds),
-            self.pictures.len() as f64 / self.seconds.max(1e-9),
-        )
-    }
-
-    fn report(&self) -> Value {
-        json!({
-            "pictures": self.pictures.len(),
-            "guidance": self.sampling.guidance,
-            "steps": self.sampling.steps,
-            "shift": self.sampling.shift,
-            "first_seed": self.drawings.first().map(|drawing| drawing.seed),
-            "seconds": self.seconds,
-        })
-    }
-}
-
 fn heading(step: u64) {
     let what = format!("measured at step {step}");
     println!("{what:<52} {:>8} {:>16} {:>7}", "share", "95 % interval", "chance");
@@ -207,11 +218,4 @@ fn write_report(report: &Value, path: &Path) -> anyhow::Result<()> {
     write_whole(path, serde_json::to_string_pretty(report)?.as_bytes())?;
     println!("written to {}", path.display());
     Ok(())
-}
-
-/// Pictures of one shape in [-1, 1]. `[n, channels, height, width]`
-fn array(pictures: &[Picture]) -> anyhow::Result<Array4<f32>> {
-    let planes: Vec<_> = pictures.iter().map(Picture::to_unit_range).collect();
-    let views: Vec<_> = planes.iter().map(|plane| plane.view()).collect();
-    ndarray::stack(Axis(0), &views).context("pictures of one shape")
 }

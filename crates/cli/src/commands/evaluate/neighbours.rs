@@ -1,12 +1,12 @@
 //! The training pictures that lie nearest to drawn ones, and whether they lie suspiciously near.
 
-use interfuse_data::{DataConfig, Picture, Source, Split};
+use interfuse_data::{Picture, Source};
 use interfuse_evaluation::memorisation::{Memorisation, memorisation};
 use interfuse_evaluation::retrieval::{Nearest, nearest};
 use ndarray::Array4;
 
+use super::drawn::{Drawn, array};
 use super::page::Pair;
-use super::{Drawn, array};
 
 /// Training pictures that are looked through, spread evenly.
 const MOST_TRAINING: usize = 20_000;
@@ -31,12 +31,11 @@ impl Neighbours {
     }
 
     /// How near drawn pictures lie, against held-out ones; nothing where nothing is held out.
-    pub(super) fn memorisation(&self, data: &DataConfig) -> anyhow::Result<Option<Memorisation>> {
-        let held_out = interfuse_data::open(data, Split::HeldOut)?;
+    pub(super) fn memorisation(&self, held_out: &dyn Source) -> anyhow::Result<Option<Memorisation>> {
         if held_out.held_out_is_train() {
             return Ok(None);
         }
-        let (_, pictures) = spread(held_out.as_ref(), MOST_HELD_OUT);
+        let (_, pictures) = spread(held_out, MOST_HELD_OUT);
         let of_held_out = nearest(array(&pictures)?.view(), self.training.view())?;
         Ok(Some(memorisation(&self.of_drawn, &of_held_out, self.values())?))
     }
@@ -44,17 +43,19 @@ impl Neighbours {
     /// Every drawn picture with its nearest training picture.
     pub(super) fn pairs(&self, drawn: &Drawn, train: &dyn Source) -> anyhow::Result<Vec<Pair>> {
         let all = drawn.drawings.iter().zip(&drawn.pictures).zip(&self.of_drawn);
-        all.map(|((drawing, picture), nearest)| {
-            let index = self.looked_at[nearest.index];
-            Ok(Pair {
-                prompt: drawing.prompt.clone(),
-                drawn: picture.clone(),
-                nearest: train.picture(index)?,
-                nearest_caption: train.captions(index)[0].clone(),
-                distance: (f64::from(nearest.squared_distance) / self.values() as f64).sqrt(),
+        all.enumerate()
+            .map(|(place, ((drawing, picture), nearest))| {
+                let index = self.looked_at[nearest.index];
+                Ok(Pair {
+                    prompt: drawing.prompt.clone(),
+                    score: drawn.scores.as_ref().map(|scores| scores.values[place]),
+                    drawn: picture.clone(),
+                    nearest: train.picture(index)?,
+                    nearest_caption: train.captions(index)[0].clone(),
+                    distance: (f64::from(nearest.squared_distance) / self.values() as f64).sqrt(),
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 
     /// Numbers of a picture.
@@ -64,7 +65,7 @@ impl Neighbours {
 }
 
 /// At most `most` pictures of a source with their numbers, spread evenly; bad ones are left out.
-fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Picture>) {
+pub(super) fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Picture>) {
     let count = most.min(source.len());
     let indices = (0..count).map(|place| place * source.len() / count);
     indices.filter_map(|index| Some((index, source.picture(index).ok()?))).unzip()

@@ -21,6 +21,8 @@ const HEIGHT: f64 = 140.0;
 /// A drawn picture and the training picture nearest to it.
 pub(super) struct Pair {
     pub(super) prompt: String,
+    /// How well the picture fits its prompt, where that is known; more is better.
+    pub(super) score: Option<f64>,
     pub(super) drawn: Picture,
     pub(super) nearest: Picture,
     pub(super) nearest_caption: String,
@@ -37,10 +39,12 @@ pub(super) struct Contents<'a> {
     pub(super) grid: Vec<u8>,
     pub(super) prompts: Vec<String>,
     pub(super) pairs: Vec<Pair>,
+    /// What the pairs' score is.
+    pub(super) score: Option<&'static str>,
 }
 
 /// Writes the page.
-pub(super) fn write(contents: &mut Contents<'_>, path: &Path) -> anyhow::Result<()> {
+pub(super) fn write(contents: &Contents<'_>, path: &Path) -> anyhow::Result<()> {
     let mut page = String::new();
     let title = escaped(contents.title);
     write!(page, "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>")?;
@@ -49,14 +53,25 @@ pub(super) fn write(contents: &mut Contents<'_>, path: &Path) -> anyhow::Result<
     let prompts: Vec<String> = contents.prompts.iter().map(|prompt| escaped(prompt)).collect();
     write!(page, "<p class=small>Row by row: {}</p>", prompts.join(" · "))?;
     numbers(&mut page, contents.report)?;
-    contents.pairs.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-    let (best, worst) = (contents.pairs.iter().take(SHOWN), contents.pairs.iter().rev().take(SHOWN));
-    pairs(&mut page, "Nearest to a training picture", best)?;
-    pairs(&mut page, "Farthest from any training picture", worst)?;
+    if let Some(score) = contents.score {
+        let by_score = sorted(&contents.pairs, |pair| pair.score.unwrap_or(f64::NAN));
+        pairs(&mut page, &format!("Worst prompts, by {score}"), by_score.iter().copied())?;
+        pairs(&mut page, &format!("Best prompts, by {score}"), by_score.iter().rev().copied())?;
+    }
+    let by_distance = sorted(&contents.pairs, |pair| pair.distance);
+    pairs(&mut page, "Nearest to a training picture", by_distance.iter().copied())?;
+    pairs(&mut page, "Farthest from any training picture", by_distance.iter().rev().copied())?;
     if let Some(metrics) = &contents.metrics {
         curves(&mut page, metrics)?;
     }
     crate::atomic_file::write_whole(path, page.as_bytes())
+}
+
+/// From the least to the most.
+fn sorted(pairs: &[Pair], by: impl Fn(&Pair) -> f64) -> Vec<&Pair> {
+    let mut sorted: Vec<&Pair> = pairs.iter().collect();
+    sorted.sort_by(|a, b| by(a).total_cmp(&by(b)));
+    sorted
 }
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
@@ -142,7 +157,14 @@ fn meaning(key: &str) -> &'static str {
         ("memorisation", "distance to the nearest training picture, values in [-1, 1]"),
         ("seen_scenes", "scenes of combinations that training saw"),
         ("held_out_scenes", "scenes of combinations that training did not see"),
-        ("ema_sha256", "hash of the weights that were measured"),
+        ("weights_sha256", "hash of the weights that were measured"),
+        (
+            "distances",
+            "how far drawn pictures are from real ones in the features of a published network; the floor is what \
+          as many training pictures have",
+        ),
+        ("prompt_score", "how well pictures fit their prompts, each by itself; the pictures below are sorted by it"),
+        ("clip_score", "how well pictures fit their prompts by CLIP"),
         ("drawn.seconds", "how long drawing took"),
         ("drawn.guidance", "scale of classifier-free guidance"),
         ("drawn.steps", "denoise steps"),
@@ -150,15 +172,18 @@ fn meaning(key: &str) -> &'static str {
     known.iter().find(|(part, _)| key.contains(part)).map_or("", |(_, meaning)| meaning)
 }
 
+/// The first few pairs.
 fn pairs<'a>(page: &mut String, title: &str, pairs: impl Iterator<Item = &'a Pair>) -> anyhow::Result<()> {
+    let title = escaped(title);
     write!(page, "<h2>{title}</h2><p class=small>Drawn on the left, the nearest training picture on the right.</p>")?;
-    for Pair { prompt, drawn, nearest, nearest_caption, distance } in pairs {
+    for Pair { prompt, score, drawn, nearest, nearest_caption, distance } in pairs.take(SHOWN) {
         let (drawn, nearest) = (inline(&drawn.to_png()?), inline(&nearest.to_png()?));
         write!(page, "<figure><img alt='drawn' src='{drawn}'> <img alt='nearest' src='{nearest}'>")?;
         let [prompt, caption] = [prompt, nearest_caption].map(|text| escaped(text));
+        let score = score.map(|score| format!(", {score:.3}")).unwrap_or_default();
         write!(
             page,
-            "<figcaption>{prompt}<br><span class=small>{caption}, {distance:.3}</span></figcaption></figure>"
+            "<figcaption>{prompt}{score}<br><span class=small>{caption}, at {distance:.3}</span></figcaption></figure>"
         )?;
     }
     Ok(())

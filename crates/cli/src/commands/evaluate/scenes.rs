@@ -7,7 +7,8 @@ use interfuse_evaluation::shapes::{Judged, SceneReader, SceneScore};
 use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption};
 use serde_json::{Value, json};
 
-use super::{Drawn, draw_all, row};
+use super::drawn::{Drawn, PromptScores, draw_all};
+use super::row;
 use crate::progress::counting_bar;
 
 /// What was drawn, written and found.
@@ -39,7 +40,7 @@ pub(super) fn measure(
     let drawings = wanted.iter().enumerate();
     let drawings =
         drawings.map(|(i, scene)| Drawing { prompt: scene.caption(), seed: seed.wrapping_add(i as u64) }).collect();
-    let drawn = draw_all(pretrained, drawings, sampling)?;
+    let mut drawn = draw_all(pretrained, drawings, sampling)?;
 
     let reader = SceneReader::new([height, width]);
     let on_pictures: Vec<Judged> = wanted
@@ -58,6 +59,9 @@ pub(super) fn measure(
     bar.finish_and_clear();
     let in_captions: Vec<Judged> =
         wanted.iter().zip(&written).map(|(&scene, text)| Judged::caption(scene, text)).collect();
+
+    let right = on_pictures.iter().map(|judged| judged.count_right() as f64).collect();
+    drawn.scores = Some(PromptScores { what: "attributes that are right, of five", values: right });
 
     let middle = wanted.len() / 2;
     let scores = |range: std::ops::Range<usize>| Scores {

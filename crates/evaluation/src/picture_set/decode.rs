@@ -1,0 +1,43 @@
+//! One file of a picture.
+
+use image::{AnimationDecoder, DynamicImage, ImageFormat};
+use ndarray::Array3;
+
+/// A picture and what kind of file it was.
+pub(super) struct Decoded {
+    /// `[3, height, width]`
+    pub(super) pixels: Array3<u8>,
+    pub(super) is_jpeg: bool,
+    pub(super) is_animated: bool,
+}
+
+/// A whole file in memory to a picture, or the reason why not.
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+    let format = image::guess_format(bytes).map_err(|error| error.to_string())?;
+    let picture = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?;
+    Ok(Decoded { pixels: rgb(picture), is_jpeg: format == ImageFormat::Jpeg, is_animated: is_animated(bytes, format) })
+}
+
+/// `[3, height, width]`, with transparency dropped.
+fn rgb(picture: DynamicImage) -> Array3<u8> {
+    let picture = picture.into_rgb8();
+    let (width, height) = picture.dimensions();
+    let raw = picture.into_raw();
+    let (height, width) = (height as usize, width as usize);
+    Array3::from_shape_fn((3, height, width), |(channel, y, x)| raw[(y * width + x) * 3 + channel])
+}
+
+fn is_animated(bytes: &[u8], format: ImageFormat) -> bool {
+    let bytes = std::io::Cursor::new(bytes);
+    match format {
+        ImageFormat::WebP => {
+            let decoder = image::codecs::webp::WebPDecoder::new(bytes);
+            decoder.is_ok_and(|decoder| decoder.has_animation() && decoder.into_frames().nth(1).is_some())
+        }
+        ImageFormat::Png => {
+            let decoder = image::codecs::png::PngDecoder::new(bytes);
+            decoder.is_ok_and(|decoder| decoder.is_apng().unwrap_or(false))
+        }
+        _ => false,
+    }
+}
