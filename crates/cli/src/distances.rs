@@ -17,6 +17,9 @@ use serde::Serialize;
 
 use crate::progress::counting_bar;
 
+/// Pictures in memory that go through a network at once.
+const BATCH: usize = 16;
+
 /// One set, as features.
 pub(crate) struct Side {
     /// What the user calls it.
@@ -46,9 +49,6 @@ pub(crate) struct Reading {
 
 impl Side {
     /// Reads statistics, a folder or a tar.
-    ///
-    /// Features are kept where they are needed, or where there are fewer than a covariance has rows; memory does not grow
-    /// with the set otherwise.
     pub(crate) fn read(path: &Path, network: &dyn FeatureExtractor, reading: Reading) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         if path.extension().is_some_and(|extension| extension == "npz") {
@@ -62,32 +62,18 @@ impl Side {
             set = set.at_most(most);
         }
         let bar = counting_bar("pictures", set.len().unwrap_or(0));
-        let mut statistics = Statistics::new(network.dim());
-        let mut kept = Some(vec![]);
+        let mut gathered = Gathering::new(network, reading.keep);
         let started = Instant::now();
-        let report = set.for_each_batch(reading.batch_size, &mut |batch, seen| {
+        let report = set.for_each_batch(reading.batch_size, &mut |batch, _| {
             bar.inc(batch.len() as u64);
             let pixels: Vec<_> = batch.into_iter().map(|each| each.pixels).collect();
-            let features = network.features(&pixels)?;
-            statistics.add(features.view())?;
-            if !reading.keep && seen.pictures >= network.dim() {
-                kept = None;
-            }
-            if let Some(kept) = &mut kept {
-                kept.push(features);
-            }
-            Ok(())
+            gathered.take(&pixels)
         })?;
         bar.finish_and_clear();
         print_set(&name, &report);
         let rate = report.pictures as f64 / started.elapsed().as_secs_f64().max(1e-9);
         println!("  {rate:.1} pictures/s");
-        ensure!(report.pictures > 1, "{name}: expected at least 2 pictures, found 1");
-        let features = match kept {
-            Some(kept) => Features::Kept(joined(&kept)?),
-            None => Features::Streamed(statistics),
-        };
-        Ok(Self { name, features, report: Some(report) })
+        Ok(Self { report: Some(report), ..gathered.finish(&name)? })
     }
 
     /// Of pictures `[3, height, width]` that are in memory.
@@ -96,15 +82,14 @@ impl Side {
         pictures: &[Array3<u8>],
         network: &dyn FeatureExtractor,
     ) -> anyhow::Result<Self> {
-        const BATCH: usize = 16;
         let bar = counting_bar("pictures compared", pictures.len());
-        let mut kept = vec![];
+        let mut gathered = Gathering::new(network, true);
         for batch in pictures.chunks(BATCH) {
-            kept.push(network.features(batch)?);
+            gathered.take(batch)?;
             bar.inc(batch.len() as u64);
         }
         bar.finish_and_clear();
-        Ok(Self { name: name.into(), features: Features::Kept(joined(&kept)?), report: None })
+        gathered.finish(name)
     }
 
     /// What was seen while the pictures were read, if they were.
@@ -132,6 +117,61 @@ impl Side {
             Features::Kept(features) => Ok(features),
             _ => bail!("{}: expected pictures, found statistics, which have only the Fréchet distance", self.name),
         }
+    }
+}
+
+/// Pictures of a set as they come.
+///
+/// Features are kept where they are needed one by one, or where there are fewer than a covariance has rows; memory does not
+/// grow with the set otherwise.
+pub(crate) struct Gathering<'a> {
+    network: &'a dyn FeatureExtractor,
+    keep: bool,
+    statistics: Statistics,
+    kept: Option<Vec<Array2<f32>>>,
+    /// Pictures that came one by one and wait for a batch to be full.
+    waiting: Vec<Array3<u8>>,
+}
+
+impl<'a> Gathering<'a> {
+    pub(crate) fn new(network: &'a dyn FeatureExtractor, keep: bool) -> Self {
+        Self { network, keep, statistics: Statistics::new(network.dim()), kept: Some(vec![]), waiting: vec![] }
+    }
+
+    /// Takes pictures `[3, height, width]` in.
+    pub(crate) fn take(&mut self, pictures: &[Array3<u8>]) -> Result<(), EvaluationError> {
+        let features = self.network.features(pictures)?;
+        self.statistics.add(features.view())?;
+        if !self.keep && self.statistics.count() >= self.network.dim() {
+            self.kept = None;
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push(features);
+        }
+        Ok(())
+    }
+
+    /// Takes one picture in.
+    pub(crate) fn push(&mut self, picture: Array3<u8>) -> Result<(), EvaluationError> {
+        self.waiting.push(picture);
+        if self.waiting.len() == BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), EvaluationError> {
+        let batch = std::mem::take(&mut self.waiting);
+        if batch.is_empty() { Ok(()) } else { self.take(&batch) }
+    }
+
+    /// The set, once all is taken in.
+    pub(crate) fn finish(mut self, name: &str) -> anyhow::Result<Side> {
+        self.flush()?;
+        let found = self.statistics.count();
+        ensure!(found > 1, "{name}: expected at least 2 pictures, found {found}");
+        let features = match self.kept {
+            Some(kept) => Features::Kept(joined(&kept)?),
+            None => Features::Streamed(self.statistics),
+        };
+        Ok(Side { name: name.into(), features, report: None })
     }
 }
 

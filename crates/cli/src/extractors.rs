@@ -1,7 +1,5 @@
 //! The published networks that sets of pictures are compared in.
 
-use std::path::Path;
-
 use anyhow::{bail, ensure};
 use burn::tensor::Device;
 use interfuse_evaluation::features::FeatureExtractor;
@@ -10,7 +8,7 @@ use interfuse_evaluation::features::efficientnet::EfficientNet;
 use interfuse_evaluation::features::inception::{Inception, Layer};
 use interfuse_evaluation::features::resize::Resize;
 
-use crate::args::{ExtractorArgs, ExtractorName, ResizeName};
+use crate::args::{DistanceArgs, ExtractorArgs, ExtractorName, ResizeName};
 
 /// Below this many pictures the distance carries their number in its name, for it falls as the number grows.
 const CUSTOMARY: usize = 10_000;
@@ -50,7 +48,7 @@ impl Network {
                 };
                 Self::Inception(Box::new(Inception::load(weights, allow, (layer, resize), &device)?))
             }
-            ExtractorName::Efflite0 => Self::efficientnet(weights, allow, &device)?,
+            ExtractorName::Efflite0 => Self::Other(Box::new(EfficientNet::load(weights, allow, &device)?)),
             ExtractorName::Clip => {
                 let Some(folder) = weights else {
                     bail!("--weights: expected the folder of a CLIP model, found none");
@@ -60,15 +58,18 @@ impl Network {
         })
     }
 
-    /// The network of the FID as pytorch-fid has it.
-    pub(crate) fn inception(weights: Option<&Path>, allow: bool, device: &Device) -> anyhow::Result<Self> {
-        let usual = (Layer::D2048, Resize::Pytorch);
-        Ok(Self::Inception(Box::new(Inception::load(weights, allow, usual, device)?)))
-    }
-
-    /// EfficientNet-Lite0.
-    pub(crate) fn efficientnet(weights: Option<&Path>, allow: bool, device: &Device) -> anyhow::Result<Self> {
-        Ok(Self::Other(Box::new(EfficientNet::load(weights, allow, device)?)))
+    /// The networks that the user has weights of, Inception as pytorch-fid has it.
+    pub(crate) fn at_hand(args: &DistanceArgs, device: &Device) -> anyhow::Result<Vec<Self>> {
+        let allow = args.allow_unknown_weights;
+        let mut networks = vec![];
+        if let Some(path) = &args.fid {
+            let usual = (Layer::D2048, Resize::Pytorch);
+            networks.push(Self::Inception(Box::new(Inception::load(path.as_deref(), allow, usual, device)?)));
+        }
+        if let Some(path) = &args.efflite0 {
+            networks.push(Self::Other(Box::new(EfficientNet::load(path.as_deref(), allow, device)?)));
+        }
+        Ok(networks)
     }
 
     /// FID for the network of 2015 alone; few pictures and unknown weights are part of the name.

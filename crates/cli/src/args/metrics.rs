@@ -124,21 +124,28 @@ pub(crate) struct ClipScoreArgs {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Published networks that drawn pictures are also measured by, where their weights are at hand.
+/// Published networks that pictures are also measured by, where their weights are at hand.
 #[derive(Debug, clap::Args)]
-pub(crate) struct PublishedArgs {
-    /// Also the FID, KID, precision and recall against real pictures; =FILE where PyTorch's cache folder lacks the weights
+pub(crate) struct DistanceArgs {
+    /// Also the FID, KID, precision and recall; =FILE where PyTorch's cache folder lacks the weights
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) fid: Option<Option<PathBuf>>,
     /// Also the same in the features of EfficientNet-Lite0
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) efflite0: Option<Option<PathBuf>>,
-    /// Also the CLIP score and CMMD, by the CLIP model in this folder
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) clip: Option<PathBuf>,
     /// Take any file of the same layout, and mark every number made with it
     #[arg(long)]
     pub(crate) allow_unknown_weights: bool,
+}
+
+/// The same for drawn pictures, which have prompts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PublishedArgs {
+    #[command(flatten)]
+    pub(crate) distances: DistanceArgs,
+    /// Also the CLIP score and CMMD, by the CLIP model in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) clip: Option<PathBuf>,
     /// How often the pictures are drawn anew for the 95 % interval of a distance; 0 for none
     #[arg(long, default_value_t = 20)]
     pub(crate) resamples: usize,

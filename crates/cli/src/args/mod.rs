@@ -11,7 +11,7 @@ use interfuse_parameters::Precision;
 use interfuse_sampling::Solver;
 
 pub(crate) use self::metrics::{
-    ClipScoreArgs, ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, PublishedArgs, ResizeName,
+    ClipScoreArgs, DistanceArgs, ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, PublishedArgs, ResizeName,
 };
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 

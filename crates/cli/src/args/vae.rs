@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{ConfigArgs, TrainArgs};
+use super::{ConfigArgs, DistanceArgs, TrainArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaeCommand {
@@ -58,6 +58,8 @@ pub(crate) struct VaeReconstructArgs {
     /// Folder to write the reconstructions to; nothing is written if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) networks: DistanceArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -88,6 +88,12 @@ fn pictures_become_latents_and_pictures_again() {
     let ended = vae(&sandbox, "reconstruct", &[&to[..], &["there", "pictures"]].concat()).succeeded();
     ended.said(&["PSNR", "8 pictures", "pairs.png"]);
     assert!(sandbox.bytes("back/red.png") == sandbox.bytes("there/red.png"), "decode and reconstruct differ");
+
+    let inception = format!("--fid={}", crate::fid::weights(&sandbox).display());
+    let measured = ["--vae", "vae-run/vae", "pictures", &inception];
+    vae(&sandbox, "reconstruct", &measured).refused(&["weights.safetensors", "--allow-unknown-weights"]);
+    let ended = vae(&sandbox, "reconstruct", &[&measured[..], &["--allow-unknown-weights"]].concat()).succeeded();
+    ended.said(&["reconstruction FID-8 with unknown weights:"]);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::fixture::{Ended, Sandbox};
 /// The layout of the file: names and shapes.
 const LAYOUT: &str = include_str!("../../../evaluation/src/features/inception/fixture/names.json");
 
-fn weights(sandbox: &Sandbox) -> PathBuf {
+/// Writes `weights.safetensors`.
+pub(crate) fn weights(sandbox: &Sandbox) -> PathBuf {
     let names: Vec<(String, Vec<usize>)> = serde_json::from_str(LAYOUT).expect("JSON");
     let mut state = 1u64;
     let mut number = move || {

@@ -45,14 +45,7 @@ impl Published {
     /// Opens what the user names.
     pub(super) fn open(args: &PublishedArgs, device: &Device) -> anyhow::Result<Self> {
         ensure!(args.resamples != 1, "--resamples: expected 0 or at least 2, found 1");
-        let allow = args.allow_unknown_weights;
-        let mut networks = vec![];
-        if let Some(path) = &args.fid {
-            networks.push(Network::inception(path.as_deref(), allow, device)?);
-        }
-        if let Some(path) = &args.efflite0 {
-            networks.push(Network::efficientnet(path.as_deref(), allow, device)?);
-        }
+        let networks = Network::at_hand(&args.distances, device)?;
         let clip = args.clip.as_deref().map(|folder: &Path| Clip::open(folder, device)).transpose()?;
         Ok(Self { networks, clip, resamples: args.resamples })
     }

@@ -8,9 +8,11 @@ use interfuse_data::{Picture, pictures_below};
 use interfuse_vae::{Codec, LatentFile, Vae, VaeCodec, VaeConfig, VqCodec, folder};
 use ndarray::Array3;
 
-use super::quality::{compare, reconstruct as come_back};
+use super::quality::{Likeness, Quality, reconstruct as come_back};
 use super::recorder::pairs;
 use crate::args::{VaeArgs, VaeFilesArgs, VaeReconstructArgs};
+use crate::distances::{Comparison, Distance, Gathering};
+use crate::extractors::Network;
 use crate::progress::counting_bar;
 use crate::sample_folder::enlarged_grid;
 
@@ -45,31 +47,67 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     let opened = folder::open(&args.vae.vae, &device)?;
     let network = opened.config.network().clone();
     let inputs = Input::gather(&args.inputs, pictures_below)?;
-    let (mut pictures, mut reconstructions) = (vec![], vec![]);
+    let networks = Network::at_hand(&args.networks, &device)?;
+    let mut distances: Vec<Reconstructed<'_>> = networks.iter().map(Reconstructed::new).collect();
+    let (mut likenesses, mut shown) = (vec![], vec![]);
     run(&inputs, "reconstructed", |input| {
         let picture = open(&input.path, network.in_channels, args.vae.size)?;
         let shape = picture.shape();
         network.check_shape([shape.channels, shape.height, shape.width])?;
-        let back = come_back(&opened.vae, std::slice::from_ref(&picture), &device)?;
-        if let Some(out) = &args.out {
-            for back in &back {
+        for back in come_back(&opened.vae, std::slice::from_ref(&picture), &device)? {
+            if let Some(out) = &args.out {
                 back.save_png(&input.output(out, "png")?)?;
             }
+            likenesses.push(Likeness::of(&picture, &back)?);
+            for distance in &mut distances {
+                distance.take(&picture, &back)?;
+            }
+            if shown.len() < SHOWN && shown.first().is_none_or(|(first, _): &(Picture, _)| first.shape() == shape) {
+                shown.push((picture.clone(), back));
+            }
         }
-        pictures.push(picture);
-        reconstructions.extend(back);
         Ok(())
     })?;
-    println!("{}", compare(&pictures, &reconstructions)?);
+    println!("{}", Quality::of(&likenesses));
+    for distance in distances {
+        distance.print()?;
+    }
     if let Some(out) = &args.out {
-        let alike = pictures.iter().take_while(|picture| picture.shape() == pictures[0].shape()).count().min(SHOWN);
         // Beside the folder, so that the folder holds reconstructions alone.
         let grid = PathBuf::from(format!("{}.pairs.png", out.display().to_string().trim_end_matches('/')));
-        enlarged_grid(&pairs(&pictures[..alike], reconstructions), 8)?.save_png(&grid)?;
+        let (pictures, reconstructions): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
+        enlarged_grid(&pairs(&pictures, reconstructions), 8)?.save_png(&grid)?;
         println!("picture and reconstruction side by side: {}", grid.display());
-        println!("their Fréchet distance: interfuse fid {} {}", shown(&args.inputs), out.display());
     }
     Ok(())
+}
+
+/// Pictures and their reconstructions in the features of a network.
+struct Reconstructed<'a> {
+    network: &'a Network,
+    pictures: Gathering<'a>,
+    reconstructions: Gathering<'a>,
+}
+
+impl<'a> Reconstructed<'a> {
+    fn new(network: &'a Network) -> Self {
+        let [pictures, reconstructions] = [(); 2].map(|()| Gathering::new(&**network, false));
+        Self { network, pictures, reconstructions }
+    }
+
+    fn take(&mut self, picture: &Picture, reconstruction: &Picture) -> anyhow::Result<()> {
+        let rgb = |picture: &Picture| anyhow::Ok(picture.with_channels(3)?.pixels().to_owned());
+        self.pictures.push(rgb(picture)?)?;
+        Ok(self.reconstructions.push(rgb(reconstruction)?)?)
+    }
+
+    fn print(self) -> anyhow::Result<()> {
+        let (real, drawn) = (self.pictures.finish("pictures")?, self.reconstructions.finish("reconstructions")?);
+        let name = format!("reconstruction {}", self.network.distance_name(real.pictures()));
+        let sets = Comparison { real: &real, drawn: &drawn, train: None, resamples: (0, 0) };
+        println!("{name}:  {:.4}", sets.measure(Distance::Frechet)?.value);
+        Ok(())
+    }
 }
 
 /// Either kind of autoencoder, used on one picture.
@@ -139,7 +177,7 @@ impl Input {
                 inputs.push(Self { path: path.clone(), name });
             }
         }
-        ensure!(!inputs.is_empty(), "found no file to work on in {}", shown(named));
+        ensure!(!inputs.is_empty(), "found no file to work on in {}", listed(named));
         Ok(inputs)
     }
 
@@ -153,7 +191,8 @@ impl Input {
     }
 }
 
-fn shown(paths: &[PathBuf]) -> String {
+/// Several paths in a message.
+fn listed(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 

@@ -47,19 +47,37 @@ pub(super) fn reconstruct(vae: &Vae, pictures: &[Picture], device: &Device) -> a
 
 /// Compares pictures with their reconstructions.
 pub(super) fn compare(pictures: &[Picture], reconstructions: &[Picture]) -> anyhow::Result<Quality> {
-    let mut peaks = Vec::with_capacity(pictures.len());
-    let mut similarities = Vec::with_capacity(pictures.len());
-    for (picture, reconstruction) in pictures.iter().zip(reconstructions) {
-        peaks.push(psnr(picture.pixels(), reconstruction.pixels())?);
+    let each = pictures.iter().zip(reconstructions).map(|(picture, back)| Likeness::of(picture, back));
+    Ok(Quality::of(&each.collect::<anyhow::Result<Vec<_>>>()?))
+}
+
+/// How like one picture is to its reconstruction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Likeness {
+    psnr: f64,
+    /// None where the picture is smaller than its window.
+    ssim: Option<f64>,
+}
+
+impl Likeness {
+    pub(super) fn of(picture: &Picture, reconstruction: &Picture) -> anyhow::Result<Self> {
+        let (picture, back) = (picture.pixels(), reconstruction.pixels());
         // Only a picture that is too small has no similarity.
-        similarities.extend(ssim(picture.pixels(), reconstruction.pixels()).ok());
+        Ok(Self { psnr: psnr(picture, back)?, ssim: ssim(picture, back).ok() })
     }
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    Ok(Quality {
-        pictures: peaks.len(),
-        psnr: mean(&peaks),
-        ssim: (!similarities.is_empty() && similarities.len() == peaks.len()).then(|| mean(&similarities)),
-    })
+}
+
+impl Quality {
+    /// The means.
+    pub(super) fn of(each: &[Likeness]) -> Self {
+        let mean = |sum: f64| sum / each.len() as f64;
+        let similarities: Option<Vec<f64>> = each.iter().map(|likeness| likeness.ssim).collect();
+        Self {
+            pictures: each.len(),
+            psnr: mean(each.iter().map(|likeness| likeness.psnr).sum()),
+            ssim: similarities.filter(|all| !all.is_empty()).map(|all| mean(all.iter().sum())),
+        }
+    }
 }
 
 impl std::fmt::Display for Quality {
