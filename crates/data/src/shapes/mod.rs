@@ -19,7 +19,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-pub use render::{Jitter, render};
+pub use render::{BACKGROUND, Jitter, coverage, render};
 pub use scene::{Attribute, Colour, Count, Place, Scene, Shape, Size};
 
 use crate::config::ShapesConfig;

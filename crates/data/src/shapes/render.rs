@@ -1,6 +1,6 @@
 //! A scene as a picture, with smooth edges.
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -9,8 +9,8 @@ use super::scene::{Colour, Count, Place, Scene, Shape, Size};
 
 /// Samples of a pixel along one axis.
 const SAMPLES: usize = 4;
-/// Level of the background.
-const BACKGROUND: f32 = 255.0;
+/// Level of the background, in all channels.
+pub const BACKGROUND: f32 = 255.0;
 
 /// What differs between two pictures of one scene.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -36,9 +36,29 @@ impl Jitter {
 
 /// The picture of a scene, `[3, height, width]`.
 pub fn render(scene: Scene, [height, width]: [usize; 2], jitter: Jitter) -> Array3<u8> {
-    let centres = centres(scene, jitter);
-    let colour = levels(scene.colour);
-    let covered = |y: usize, x: usize| {
+    let share = coverage(scene, [height, width], jitter.shift);
+    let colour = scene.colour.levels();
+    Array3::from_shape_fn((3, height, width), |(channel, y, x)| {
+        let level = (colour[channel] + jitter.levels[channel]).clamp(0.0, 255.0);
+        (BACKGROUND + (level - BACKGROUND) * share[[y, x]]).round() as u8
+    })
+}
+
+/// What share of every pixel the shapes cover, from 0 to 1, `[height, width]`; `shift` as in [`Jitter`].
+pub fn coverage(scene: Scene, [height, width]: [usize; 2], shift: [f32; 2]) -> Array2<f32> {
+    let centres = centres(scene, shift);
+    // No shape reaches further than this from its centre, along either axis.
+    let reach = 1.1 * radius(scene.size);
+    let near = |point: f32, side: usize, axis: usize| {
+        centres.iter().any(|centre| (point - centre[axis]).abs() < reach + 1.0 / side as f32)
+    };
+    let [in_row, in_column] = [(height, 0), (width, 1)].map(|(side, axis)| -> Vec<bool> {
+        (0..side).map(|place| near((place as f32 + 0.5) / side as f32, side, axis)).collect()
+    });
+    Array2::from_shape_fn((height, width), |(y, x)| {
+        if !in_row[y] || !in_column[x] {
+            return 0.0;
+        }
         let mut inside = 0;
         for i in 0..SAMPLES * SAMPLES {
             let [dy, dx] = [i / SAMPLES, i % SAMPLES].map(|k| (k as f32 + 0.5) / SAMPLES as f32);
@@ -46,56 +66,46 @@ pub fn render(scene: Scene, [height, width]: [usize; 2], jitter: Jitter) -> Arra
             inside += usize::from(centres.iter().any(|&centre| is_inside(scene, point, centre)));
         }
         inside as f32 / (SAMPLES * SAMPLES) as f32
-    };
-    let mut pixels = Array3::zeros((3, height, width));
-    for y in 0..height {
-        for x in 0..width {
-            let share = covered(y, x);
-            for channel in 0..3 {
-                let level = (colour[channel] + jitter.levels[channel]).clamp(0.0, 255.0);
-                pixels[[channel, y, x]] = (BACKGROUND + (level - BACKGROUND) * share).round() as u8;
-            }
-        }
-    }
-    pixels
+    })
 }
 
-/// Red, green and blue.
-fn levels(colour: Colour) -> [f32; 3] {
-    match colour {
-        Colour::Red => [215.0, 40.0, 40.0],
-        Colour::Green => [40.0, 160.0, 60.0],
-        Colour::Blue => [45.0, 75.0, 215.0],
-        Colour::Yellow => [235.0, 205.0, 40.0],
-        Colour::Purple => [150.0, 55.0, 175.0],
-        Colour::Black => [30.0, 30.0, 30.0],
+impl Colour {
+    /// Red, green and blue, from 0 to 255.
+    pub fn levels(self) -> [f32; 3] {
+        match self {
+            Self::Red => [215.0, 40.0, 40.0],
+            Self::Green => [40.0, 160.0, 60.0],
+            Self::Blue => [45.0, 75.0, 215.0],
+            Self::Yellow => [235.0, 205.0, 40.0],
+            Self::Purple => [150.0, 55.0, 175.0],
+            Self::Black => [30.0, 30.0, 30.0],
+        }
     }
 }
 
 /// Half the height of a shape, in shares of the picture.
 fn radius(size: Size) -> f32 {
     match size {
-        Size::Small => 0.075,
-        Size::Large => 0.12,
+        Size::Small => 0.09,
+        Size::Large => 0.13,
     }
 }
 
 /// The shapes' centres, in shares of the picture.
-fn centres(scene: Scene, jitter: Jitter) -> Vec<[f32; 2]> {
+fn centres(scene: Scene, [down, right]: [f32; 2]) -> Vec<[f32; 2]> {
     let [y, x] = match scene.place {
         Place::Middle => [0.5, 0.5],
-        Place::TopLeft => [0.27, 0.27],
-        Place::TopRight => [0.27, 0.73],
-        Place::BottomLeft => [0.73, 0.27],
-        Place::BottomRight => [0.73, 0.73],
+        Place::TopLeft => [0.3, 0.3],
+        Place::TopRight => [0.3, 0.7],
+        Place::BottomLeft => [0.7, 0.3],
+        Place::BottomRight => [0.7, 0.7],
     };
-    const APART: f32 = 0.125;
+    const APART: f32 = 0.138;
     let offsets: &[[f32; 2]] = match scene.count {
         Count::One => &[[0.0, 0.0]],
         Count::Two => &[[0.0, -APART], [0.0, APART]],
         Count::Three => &[[-APART, -APART], [-APART, APART], [APART, 0.0]],
     };
-    let [down, right] = jitter.shift;
     offsets.iter().map(|[dy, dx]| [y + dy + down, x + dx + right]).collect()
 }
 
