@@ -12,8 +12,8 @@ use interfuse_data::{
     Tokenizer,
 };
 use interfuse_kernels::WeightInit;
-use interfuse_sampling::ModelCard;
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE};
+use interfuse_sampling::{ModelCard, Pretrained};
 use interfuse_sequence::{Objective, RowShape};
 use interfuse_trainer::{HeldOut, Setup, Trainer};
 use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
@@ -46,13 +46,7 @@ impl Plan {
         let device = crate::device::open(&settings.run.device)?;
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(picture_shape)?)?;
-        let lane = |objective, name| {
-            model.lane_of(objective).with_context(|| format!("model.modalities: expected one with objective `{name}`"))
-        };
-        let lanes = DocumentLanes {
-            text: lane(Objective::NextToken, "next_token")?,
-            image: lane(Objective::Denoise, "denoise")?,
-        };
+        let lanes = lanes_of(&model)?;
         let documents = documents(&settings, (source, Split::Train), &tokenizer, &codec, lanes)?;
         let shape = row_shape(&settings, &model, &documents, lanes)?;
         let card = ModelCard {
@@ -103,6 +97,25 @@ impl Plan {
         };
         Ok(Trainer::new(setup, model, self.loader(cursor)?))
     }
+}
+
+/// The held-out pictures of a trained model, for losses under fixed noise.
+pub(crate) fn held_out_of(settings: &Settings, pretrained: &Pretrained) -> anyhow::Result<HeldOut> {
+    let Pretrained { card, tokenizer, codec, .. } = pretrained;
+    let lanes = lanes_of(&card.model)?;
+    let source = interfuse_data::open(&settings.data, Split::HeldOut)?;
+    let documents = documents(settings, (source, Split::HeldOut), tokenizer, codec, lanes)?;
+    let mut capacity = vec![0; card.model.modalities.len()];
+    capacity[lanes.text] = card.max_text_rows;
+    capacity[lanes.image] = card.model.sequence_format().rows_per_image();
+    Ok(HeldOut::new(&documents, &settings.held_out, &card.model, &RowShape { capacity }))
+}
+
+fn lanes_of(model: &ModelConfig) -> anyhow::Result<DocumentLanes> {
+    let lane = |objective, name| {
+        model.lane_of(objective).with_context(|| format!("model.modalities: expected one with objective `{name}`"))
+    };
+    Ok(DocumentLanes { text: lane(Objective::NextToken, "next_token")?, image: lane(Objective::Denoise, "denoise")? })
 }
 
 fn documents(

@@ -102,7 +102,18 @@ fn pictures_get_captions() {
 #[test]
 fn a_run_or_one_of_its_checkpoints_is_measured() {
     let sandbox = Sandbox::trained();
-    sandbox.interfuse(&["evaluate", "run", "--count", "8"]).succeeded().said(&["step 6"]);
+    let ended = sandbox.interfuse(&["evaluate", "run", "--count", "8"]).succeeded();
+    ended.said(&["step 6", "losses on training pictures: text", "perplexity", "bits per byte"]);
+    // The last step of training measured the same.
+    let records = sandbox.json_lines("run/metrics.jsonl");
+    let last = records.iter().rfind(|line| line.get("train_fixed_noise/text_loss").is_some()).expect("a record");
+    let near = |loss: &str, key: &str| {
+        let found = sandbox.json("run/evaluation.json").pointer(loss).and_then(|value| value.as_f64()).expect("a loss");
+        assert!((found / last[key].as_f64().expect("a loss") - 1.0).abs() < 1e-5, "{loss}: {found} {}", last[key]);
+    };
+    near("/losses/text", "train_fixed_noise/text_loss");
+    near("/losses/image", "train_fixed_noise/image_loss");
+    near("/losses/text_bits_per_byte", "train_fixed_noise/text_bits_per_byte");
     assert_eq!(sandbox.json("run/evaluation.json")["step"], 6);
     sandbox.interfuse(&["evaluate", "run/checkpoints/step-000003", "--count", "8"]).succeeded().said(&["step 3"]);
 }

@@ -5,8 +5,10 @@
 
 mod classes;
 mod drawn;
+mod losses;
 mod memory;
 mod neighbours;
+mod numbers;
 mod page;
 mod published;
 mod scenes;
@@ -112,6 +114,9 @@ fn measure(subject: &Subject<'_>, published: &Published, places: &Places<'_>) ->
             100.0 * memorisation.drawn_is_nearer
         );
         report["memorisation"] = serde_json::to_value(memorisation)?;
+    }
+    if let Some(losses) = losses::measure(subject.settings, subject.pretrained)? {
+        report["losses"] = losses;
     }
     published.measure(&mut drawn, sources, subject.seed, &mut report)?;
     if let Some(scores) = &drawn.scores {

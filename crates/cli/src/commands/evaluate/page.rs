@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use interfuse_data::Picture;
 use serde_json::Value;
 
+use super::numbers::{self, Row};
+
 /// Pairs that are shown of either end.
 const SHOWN: usize = 8;
 /// Points of a curve.
@@ -52,7 +54,11 @@ pub(super) fn write(contents: &Contents<'_>, path: &Path) -> anyhow::Result<()> 
     write!(page, "<h2>Drawn pictures</h2><img alt='a grid of drawn pictures' src='{}'>", inline(&contents.grid))?;
     let prompts: Vec<String> = contents.prompts.iter().map(|prompt| escaped(prompt)).collect();
     write!(page, "<p class=small>Row by row: {}</p>", prompts.join(" · "))?;
-    numbers(&mut page, contents.report)?;
+    write!(page, "<h2>Numbers</h2><table>")?;
+    for Row { key, value, meaning } in numbers::rows(contents.report) {
+        write!(page, "<tr><td>{}<td class=n>{}<td class=small>{meaning}", escaped(&key), escaped(&value))?;
+    }
+    write!(page, "</table>")?;
     if let Some(score) = contents.score {
         let by_score = sorted(&contents.pairs, |pair| pair.score.unwrap_or(f64::NAN));
         pairs(&mut page, &format!("Worst prompts, by {score}"), by_score.iter().copied())?;
@@ -79,98 +85,6 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;marg
     vertical-align:top}td.n{font-variant-numeric:tabular-nums;max-width:22em;overflow-wrap:anywhere}.small{font-size:.85em;color:#666}\
     img{image-rendering:pixelated;max-width:100%}figure{display:inline-block;margin:.4em;width:150px;vertical-align:top}\
     figure img{width:70px}figcaption{font-size:.8em}svg{background:#f7f7f7;margin:.4em}";
-
-/// All numbers of the report, one a row.
-fn numbers(page: &mut String, report: &Value) -> anyhow::Result<()> {
-    write!(page, "<h2>Numbers</h2><table>")?;
-    let mut rows = vec![];
-    flatten(report, "", &mut rows);
-    for (key, value) in rows {
-        let meaning = meaning(&key);
-        write!(page, "<tr><td>{}<td class=n>{}<td class=small>{meaning}", escaped(&key), escaped(&value))?;
-    }
-    write!(page, "</table>")?;
-    Ok(())
-}
-
-fn flatten(value: &Value, key: &str, rows: &mut Vec<(String, String)>) {
-    let joined = |part: &str| if key.is_empty() { part.to_string() } else { format!("{key}.{part}") };
-    if let Some(share) = share(value) {
-        return rows.push((key.to_string(), share));
-    }
-    match value {
-        Value::Object(map) => map.iter().for_each(|(part, value)| flatten(value, &joined(part), rows)),
-        Value::Array(list) => {
-            for (index, value) in list.iter().enumerate() {
-                // An attribute: its name, how often it is right, and chance.
-                match value.as_array().map(Vec::as_slice) {
-                    Some([Value::String(name), attribute, chance]) => {
-                        let chance = 100.0 * chance.as_f64().unwrap_or(f64::NAN);
-                        let text = format!("{}, chance {chance:.1} %", share(attribute).unwrap_or_default());
-                        rows.push((format!("{key}.{name}").replace(".attributes", ""), text));
-                    }
-                    _ => flatten(value, &joined(&index.to_string()), rows),
-                }
-            }
-        }
-        Value::String(text) => rows.push((key.to_string(), text.clone())),
-        Value::Number(number) => {
-            let text = number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |x| format!("{x:.4}"));
-            rows.push((key.to_string(), text));
-        }
-        Value::Null => {}
-        Value::Bool(flag) => rows.push((key.to_string(), flag.to_string())),
-    }
-}
-
-/// A share in one row, with its interval.
-fn share(value: &Value) -> Option<String> {
-    let map = value.as_object().filter(|map| map.contains_key("hits"))?;
-    let number = |key: &str| 100.0 * map.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-    let total = map.get("total").and_then(Value::as_u64).unwrap_or(0);
-    Some(format!("{:.1} % ({:.1} – {:.1}), N = {total}", number("share"), number("low"), number("high")))
-}
-
-/// What a number says, by its key.
-fn meaning(key: &str) -> &'static str {
-    let known = [
-        ("retrieval.top1", "share of drawn pictures whose nearest training picture is the prompted one, 95 % interval"),
-        ("retrieval.top5", "… or among the five nearest"),
-        ("chance", "what guessing would get"),
-        ("captions.exact", "share of greedy captions that are the training caption, letter by letter"),
-        ("captions.similarity", "words in place, from 0 to 1"),
-        (
-            "caption_metrics",
-            "BLEU, ROUGE-L and CIDEr-D of captions of training pictures; see the captioning literature",
-        ),
-        ("recognised_by_class", "the same by class"),
-        ("recognised", "share of drawn pictures that the judge sees the prompted class in"),
-        ("fd_cnn_v1_of_real", "the same distance of as many real training pictures: the floor"),
-        ("fd_cnn_v1", "Fréchet distance in the judge's features; lower is better; no FID"),
-        ("score_of_real", "the same by one that learned from as many real training pictures"),
-        (
-            "classification_accuracy_score",
-            "share of real held-out pictures that a network tells apart which saw drawn ones alone",
-        ),
-        ("judge_accuracy", "share of held-out real pictures that the judge classifies right"),
-        ("memorisation.drawn_is_nearer", "½: as far from training pictures as held-out ones; 1: copies"),
-        ("memorisation", "distance to the nearest training picture, values in [-1, 1]"),
-        ("seen_scenes", "scenes of combinations that training saw"),
-        ("held_out_scenes", "scenes of combinations that training did not see"),
-        ("weights_sha256", "hash of the weights that were measured"),
-        (
-            "distances",
-            "how far drawn pictures are from real ones in the features of a published network; the floor is what \
-          as many training pictures have",
-        ),
-        ("prompt_score", "how well pictures fit their prompts, each by itself; the pictures below are sorted by it"),
-        ("clip_score", "how well pictures fit their prompts by CLIP"),
-        ("drawn.seconds", "how long drawing took"),
-        ("drawn.guidance", "scale of classifier-free guidance"),
-        ("drawn.steps", "denoise steps"),
-    ];
-    known.iter().find(|(part, _)| key.contains(part)).map_or("", |(_, meaning)| meaning)
-}
 
 /// The first few pairs.
 fn pairs<'a>(page: &mut String, title: &str, pairs: impl Iterator<Item = &'a Pair>) -> anyhow::Result<()> {
