@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_pixel_is_read_as_by_pillow() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture_set/fixture");
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture_set/fixture/kinds");
         let expected = interfuse_parameters::read_tensors(&fixture.join("expected.safetensors")).unwrap();
         let (all, report) = read(&fixture);
         assert_eq!((all.len(), report.bad), (expected.len(), 0));
@@ -260,6 +260,17 @@ mod tests {
             let expected = &expected[name.trim_end_matches(".png")];
             assert_eq!(pixels.shape(), expected.shape, "{name}");
             assert!(pixels.iter().zip(&expected.values).all(|(&level, &value)| f32::from(level) == value), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_frame_of_an_animated_picture_is_taken_and_counted() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture_set/fixture/animated");
+        let (all, report) = read(&fixture);
+        assert_eq!((all.len(), report.bad, report.animated), (3, 0, 2));
+        for NamedPicture { name, pixels, .. } in all {
+            let is_red = |channel: usize| if channel == 0 { 255 } else { 0 };
+            assert!(pixels.indexed_iter().all(|((channel, ..), &level)| level == is_red(channel)), "{name}");
         }
     }
 

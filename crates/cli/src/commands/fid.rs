@@ -1,6 +1,8 @@
 //! `interfuse fid A B`: how far two sets of pictures are apart. A drop-in for `python -m pytorch_fid A B`: the distance is
 //! the last number that it prints.
 
+use std::time::Instant;
+
 use anyhow::{bail, ensure};
 use interfuse_evaluation::inception_score::{SPLITS, inception_score};
 use interfuse_evaluation::kernel_distance::kid;
@@ -84,6 +86,7 @@ pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
     let set = PictureSet::open(&args.pictures)?;
     let (mut names, mut rows) = (vec![], vec![]);
     let bar = counting_bar("pictures", set.len().unwrap_or(0));
+    let started = Instant::now();
     let report = set.for_each_batch(args.network.batch_size, &mut |batch, _| {
         bar.inc(batch.len() as u64);
         let (batch_names, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|each| (each.name, each.pixels)).unzip();
@@ -92,8 +95,10 @@ pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
         Ok(())
     })?;
     bar.finish_and_clear();
+    let rate = names.len() as f64 / started.elapsed().as_secs_f64().max(1e-9);
     print_set(&args.pictures.display().to_string(), &report);
     npz::write_features(&args.out, &names, &joined(&rows)?)?;
+    println!("  {rate:.2} pictures/s");
     println!("{} vectors of {} features: {}", names.len(), network.dim(), args.out.display());
     Ok(())
 }

@@ -53,9 +53,18 @@ fn last_number(ended: &Ended) -> f64 {
 
 /// The pictures with noise, or blurred.
 fn changed(sandbox: &Sandbox, name: &str, change: impl Fn(&image::RgbImage, usize) -> image::RgbImage) {
+    changed_from(sandbox, "pictures", name, change);
+}
+
+fn changed_from(
+    sandbox: &Sandbox,
+    from: &str,
+    name: &str,
+    change: impl Fn(&image::RgbImage, usize) -> image::RgbImage,
+) {
     fs::create_dir(sandbox.path(name)).expect("a folder");
-    for (index, picture) in sandbox.names("pictures").iter().filter(|name| name.ends_with(".png")).enumerate() {
-        let original = image::open(sandbox.path(&format!("pictures/{picture}"))).expect("a picture").into_rgb8();
+    for (index, picture) in sandbox.names(from).iter().filter(|name| name.ends_with(".png")).enumerate() {
+        let original = image::open(sandbox.path(&format!("{from}/{picture}"))).expect("a picture").into_rgb8();
         change(&original, index).save(sandbox.path(&format!("{name}/{picture}"))).expect("written");
     }
 }
@@ -73,21 +82,40 @@ fn noisy(original: &image::RgbImage, index: usize, strength: i32) -> image::RgbI
 fn the_distance_is_the_last_number_zero_to_itself_symmetric_and_grows_with_noise_and_blur() {
     let sandbox = Sandbox::new();
     weights(&sandbox);
+    photographs(&sandbox);
     for strength in [10, 40, 90] {
-        changed(&sandbox, &format!("noise-{strength}"), |picture, index| noisy(picture, index, strength));
+        let name = format!("noise-{strength}");
+        changed_from(&sandbox, "photographs", &name, |picture, index| noisy(picture, index, strength));
     }
-    for sigma in [1, 4] {
-        changed(&sandbox, &format!("blur-{sigma}"), |picture, _| image::imageops::blur(picture, sigma as f32));
+    for sigma in [1, 2, 4] {
+        let blur = |picture: &image::RgbImage, _| image::imageops::blur(picture, sigma as f32);
+        changed_from(&sandbox, "photographs", &format!("blur-{sigma}"), blur);
     }
     let between = |a: &str, b: &str| last_number(&fid(&sandbox, &[a, b]).succeeded());
-    let scale = between("pictures", "noise-90");
-    assert!(between("pictures", "pictures").abs() < 1e-6 * scale);
-    let back = between("noise-90", "pictures");
+    let scale = between("photographs", "noise-90");
+    assert!(between("photographs", "photographs").abs() < 1e-6 * scale);
+    let back = between("noise-90", "photographs");
     assert!((scale / back - 1.0).abs() < 1e-6, "{scale} {back}");
-    let noise = [10, 40].map(|strength| between("pictures", &format!("noise-{strength}")));
-    assert!(noise[0] < noise[1] && noise[1] < scale, "{noise:?} {scale}");
-    let blur = [1, 4].map(|sigma| between("pictures", &format!("blur-{sigma}")));
-    assert!(0.0 < blur[0] && blur[0] < blur[1], "{blur:?}");
+    let noise = [10, 40].map(|strength| between("photographs", &format!("noise-{strength}")));
+    assert!(0.0 < noise[0] && noise[0] < noise[1] && noise[1] < scale, "{noise:?} {scale}");
+    let blur = [1, 2, 4].map(|sigma| between("photographs", &format!("blur-{sigma}")));
+    assert!(0.0 < blur[0] && blur[0] < blur[1] && blur[1] < blur[2], "{blur:?}");
+}
+
+/// Pieces of two photographs.
+fn photographs(sandbox: &Sandbox) {
+    const SIDE: u32 = 96;
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../evaluation/src/features/efficientnet/fixture/photographs");
+    fs::create_dir(sandbox.path("photographs")).expect("a folder");
+    for name in ["cat", "coffee"] {
+        let whole = image::open(folder.join(format!("{name}.jpg"))).expect("a photograph").into_rgb8();
+        for piece in 0..6 {
+            let [left, top] = [piece % 3 * SIDE, piece / 3 * SIDE];
+            let piece_of = image::imageops::crop_imm(&whole, left, top, SIDE, SIDE).to_image();
+            piece_of.save(sandbox.path(&format!("photographs/{name}-{piece}.png"))).expect("written");
+        }
+    }
 }
 
 #[test]
