@@ -127,10 +127,10 @@ pub(crate) struct ClipScoreArgs {
 /// Published networks that pictures are also measured by, where their weights are at hand.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DistanceArgs {
-    /// Also the FID, KID, precision and recall; =FILE where PyTorch's cache folder lacks the weights
+    /// Also by the Inception of the FID; =FILE where PyTorch's cache folder lacks its weights
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) fid: Option<Option<PathBuf>>,
-    /// Also the same in the features of EfficientNet-Lite0
+    /// Also by EfficientNet-Lite0; =FILE where PyTorch's cache folder lacks its weights
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) efflite0: Option<Option<PathBuf>>,
     /// Take any file of the same layout, and mark every number made with it
@@ -143,7 +143,7 @@ pub(crate) struct DistanceArgs {
 pub(crate) struct PublishedArgs {
     #[command(flatten)]
     pub(crate) distances: DistanceArgs,
-    /// Also the CLIP score and CMMD, by the CLIP model in this folder
+    /// Also the CLIP score and CMMD, by the CLIP model in this folder from Hugging Face
     #[arg(long, value_name = "FOLDER")]
     pub(crate) clip: Option<PathBuf>,
     /// How often the pictures are drawn anew for the 95 % interval of a distance; 0 for none

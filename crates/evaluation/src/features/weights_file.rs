@@ -42,7 +42,7 @@ impl PublishedFile {
             None => Err(EvaluationError::Weights {
                 path: places.first().cloned().unwrap_or_default(),
                 reason: format!(
-                    "there is no such file; {} is {}; name it by --weights or by the variable {}",
+                    "there is no such file; {} is {}; give its path, or set the variable {}",
                     self.what, self.source, self.variable
                 ),
             }),
