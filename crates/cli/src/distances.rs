@@ -300,7 +300,8 @@ impl Measured {
 impl std::fmt::Display for Floor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let count = self.pictures.map(|count| format!("{count} ")).unwrap_or_default();
-        write!(f, "{:.6}  ({count}training pictures against the same real ones)", self.value)
+        let digits = f.precision().unwrap_or(4);
+        write!(f, "{:.digits$}  ({count}training pictures against the same real ones)", self.value)
     }
 }
 

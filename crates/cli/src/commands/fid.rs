@@ -129,7 +129,7 @@ fn companions(
         );
         report.insert("kid".into(), serde_json::to_value(found)?);
         if let Some(floor) = sets.floor(Distance::Kid)? {
-            println!("KID, floor:  {floor}");
+            println!("KID, floor:  {floor:.6}");
             report.insert("kid_floor".into(), json!(floor));
         }
     }

@@ -116,8 +116,12 @@ impl Published {
         });
         if distance == Distance::Frechet {
             let kernel = kid(real.vectors()?.view(), drawn.vectors()?.view(), seed)?;
-            println!("  KID {:.6} ± {:.6} ({} subsets)", kernel.mean, kernel.deviation, kernel.subsets);
-            report["kid"] = json!({ "found": kernel, "floor": compared.floor(Distance::Kid)? });
+            println!("  KID {:.6} ± {:.6}  ({} subsets)", kernel.mean, kernel.deviation, kernel.subsets);
+            let floor = compared.floor(Distance::Kid)?;
+            if let Some(floor) = floor {
+                println!("  KID, floor {floor:.6}");
+            }
+            report["kid"] = json!({ "found": kernel, "floor": floor });
             // Balls reach to the fifth neighbour, so a handful of pictures has none.
             if sets.drawn.len().min(sets.real.len()) > NEIGHBOURS {
                 let shares = manifold(real.vectors()?.view(), drawn.vectors()?.view(), NEIGHBOURS)?;
