@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
+use rayon::prelude::*;
 
 use self::decode::{Decoded, decode};
 use self::folder::{beside, metadata, walk};
@@ -126,7 +127,7 @@ impl PictureSet {
                 {
                     let read = std::fs::read(self.path.join(name)).map_err(|error| error.to_string());
                     let caption = captions.get(name).cloned().or_else(|| beside(&self.path.join(name)));
-                    batches.take(name.display().to_string(), read, caption)?;
+                    batches.take(Encoded { name: name.display().to_string(), bytes: read, caption })?;
                 }
             }
             Kind::Tar => tar_file::read(&self.path, self.most, &mut batches)?,
@@ -163,44 +164,59 @@ impl Spread {
     }
 }
 
-/// Collects pictures and hands them out.
+/// Collects files, and hands the pictures in them out.
 struct Batches<'a> {
     size: usize,
-    waiting: Vec<NamedPicture>,
+    waiting: Vec<Encoded>,
     report: SetReport,
     work: &'a mut BatchWork<'a>,
 }
 
+/// A picture's file, or why it could not be read.
+struct Encoded {
+    name: String,
+    bytes: Result<Vec<u8>, String>,
+    caption: Option<String>,
+}
+
 impl Batches<'_> {
-    fn take(
-        &mut self,
-        name: String,
-        bytes: Result<Vec<u8>, String>,
-        caption: Option<String>,
-    ) -> Result<(), EvaluationError> {
-        match bytes.and_then(|bytes| decode(&bytes)) {
-            Ok(Decoded { pixels, is_jpeg, is_animated }) => {
-                self.report.pictures += 1;
-                self.report.jpeg += usize::from(is_jpeg);
-                self.report.animated += usize::from(is_animated);
-                let (_, height, width) = pixels.dim();
-                *self.report.sizes.entry((height, width)).or_default() += 1;
-                self.waiting.push(NamedPicture { name, pixels, caption });
-            }
-            Err(reason) => {
-                self.report.bad += 1;
-                if self.report.bad_examples.len() < MOST_NAMED {
-                    self.report.bad_examples.push(format!("{name}: {reason}"));
-                }
-            }
-        }
+    fn take(&mut self, file: Encoded) -> Result<(), EvaluationError> {
+        self.waiting.push(file);
         if self.waiting.len() == self.size { self.hand_out() } else { Ok(()) }
     }
 
+    /// Decodes what waits, on all cores, and hands out what is good.
     fn hand_out(&mut self) -> Result<(), EvaluationError> {
-        match self.waiting.is_empty() {
-            true => Ok(()),
-            false => (self.work)(std::mem::take(&mut self.waiting), &self.report),
+        let decoded = std::mem::take(&mut self.waiting).into_par_iter().map(|Encoded { name, bytes, caption }| {
+            let picture = bytes.and_then(|bytes| decode(&bytes));
+            (name, caption, picture)
+        });
+        let mut pictures = vec![];
+        for (name, caption, picture) in decoded.collect::<Vec<_>>() {
+            match picture {
+                Ok(picture) => pictures.push(self.report.count(name, caption, picture)),
+                Err(reason) => self.report.count_bad(&name, &reason),
+            }
+        }
+        if pictures.is_empty() { Ok(()) } else { (self.work)(pictures, &self.report) }
+    }
+}
+
+impl SetReport {
+    fn count(&mut self, name: String, caption: Option<String>, picture: Decoded) -> NamedPicture {
+        let Decoded { pixels, is_jpeg, is_animated } = picture;
+        self.pictures += 1;
+        self.jpeg += usize::from(is_jpeg);
+        self.animated += usize::from(is_animated);
+        let (_, height, width) = pixels.dim();
+        *self.sizes.entry((height, width)).or_default() += 1;
+        NamedPicture { name, pixels, caption }
+    }
+
+    fn count_bad(&mut self, name: &str, reason: &str) {
+        self.bad += 1;
+        if self.bad_examples.len() < MOST_NAMED {
+            self.bad_examples.push(format!("{name}: {reason}"));
         }
     }
 }

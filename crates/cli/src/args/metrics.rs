@@ -29,6 +29,9 @@ pub(crate) struct ExtractorArgs {
     /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+    /// Taken for the sake of pytorch-fid's command lines; pictures are decoded on all cores
+    #[arg(long, hide = true)]
+    pub(crate) num_workers: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Batches, EXTENSIONS, Spread};
+use super::{Batches, EXTENSIONS, Encoded, Spread};
 use crate::error::EvaluationError;
 
 /// Hands every sample that has a picture to `batches`, at most so many, spread evenly.
@@ -16,7 +16,8 @@ pub(super) fn read(path: &Path, most: Option<usize>, batches: &mut Batches<'_>) 
     let mut give = |sample: Sample| -> Result<(), EvaluationError> {
         let Some((name, bytes)) = sample.picture else { return Ok(()) };
         seen += 1;
-        if spread.keeps(seen - 1) { batches.take(name, bytes, sample.caption) } else { Ok(()) }
+        let file = Encoded { name, bytes, caption: sample.caption };
+        if spread.keeps(seen - 1) { batches.take(file) } else { Ok(()) }
     };
     let mut sample = Sample::default();
     for entry in archive.entries().map_err(fail)? {
