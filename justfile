@@ -27,7 +27,8 @@ quickstart *changes:
 # Time the training step and every kernel
 bench:
     cargo run --release -- bench step
-    cargo bench -p interfuse-kernels
+    cargo bench --workspace --bench kernels
+    cargo bench --workspace --bench convolutions
 
 # Build the documentation of all crates, private items too
 docs:

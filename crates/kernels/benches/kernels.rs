@@ -1,7 +1,7 @@
 //! Forward and backward of every fused operation against its plain definition, at the sizes of the yardstick step
 //! (d_model 256, 4 heads of 64, SwiGLU 684, 8 sequences of 320 rows).
 //!
-//!   cargo bench -p interfuse-kernels
+//!   cargo bench --workspace --bench kernels
 
 // A benchmark that cannot run has nothing better to do than to stop.
 #![allow(missing_docs, clippy::unwrap_used)]
