@@ -1,10 +1,12 @@
 //! How far two sets of pictures are apart in the features of a network: each distance with its interval, and with its floor,
 //! what as many real training pictures have.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
+use interfuse_data::Picture;
 use interfuse_evaluation::EvaluationError;
 use interfuse_evaluation::bootstrap::{Interval, interval_of_sets};
 use interfuse_evaluation::features::FeatureExtractor;
@@ -18,7 +20,7 @@ use serde::Serialize;
 use crate::progress::counting_bar;
 
 /// Pictures in memory that go through a network at once.
-const BATCH: usize = 16;
+pub(crate) const BATCH: usize = 16;
 
 /// One set, as features.
 pub(crate) struct Side {
@@ -28,6 +30,7 @@ pub(crate) struct Side {
     report: Option<SetReport>,
 }
 
+#[derive(Clone)]
 enum Features {
     /// Statistics of a file, of unknown many pictures.
     File(Gaussian),
@@ -51,7 +54,7 @@ impl Side {
     /// Reads statistics, a folder or a tar.
     pub(crate) fn read(path: &Path, network: &dyn FeatureExtractor, reading: Reading) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        if path.extension().is_some_and(|extension| extension == "npz") {
+        if is_npz(path) {
             let gaussian = npz::read_statistics(path)?;
             let (found, expected) = (gaussian.mean.len(), network.dim());
             ensure!(found == expected, "{name}: expected {expected} features, found {found}");
@@ -190,11 +193,10 @@ impl Features {
     }
 
     /// Some of them, with repetitions; statistics stay as they are.
-    fn redrawn(&self, rows: &[usize]) -> Self {
+    fn redrawn(&self, rows: &[usize]) -> Cow<'_, Self> {
         match self {
-            Self::File(gaussian) => Self::File(gaussian.clone()),
-            Self::Kept(features) => Self::Kept(features.select(Axis(0), rows)),
-            Self::Streamed(statistics) => Self::Streamed(statistics.clone()),
+            Self::Kept(features) => Cow::Owned(Self::Kept(features.select(Axis(0), rows))),
+            _ => Cow::Borrowed(self),
         }
     }
 }
@@ -303,6 +305,22 @@ impl std::fmt::Display for Floor {
         let digits = f.precision().unwrap_or(4);
         write!(f, "{:.digits$}  ({count}training pictures against the same real ones)", self.value)
     }
+}
+
+/// Whether a path names statistics instead of pictures.
+pub(crate) fn is_npz(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "npz")
+}
+
+/// A deviation needs two.
+pub(crate) fn check_resamples(count: usize) -> anyhow::Result<()> {
+    ensure!(count != 1, "--resamples: expected 0 or at least 2, found 1");
+    Ok(())
+}
+
+/// What the networks take, `[3, height, width]`.
+pub(crate) fn rgb(picture: &Picture) -> anyhow::Result<Array3<u8>> {
+    Ok(picture.with_channels(3)?.pixels().to_owned())
 }
 
 pub(crate) fn print_set(name: &str, report: &SetReport) {

@@ -72,18 +72,17 @@ impl<'a> Recorder<'a> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
         let mut numbers = vec![
             (format!("{split}/text_loss"), report.text),
-            (format!("{split}/text_perplexity"), report.text.exp()),
+            (format!("{split}/text_perplexity"), report.text_perplexity()),
             (format!("{split}/text_bits_per_byte"), report.bits_per_byte),
             (format!("{split}/image_loss"), report.image_mean()),
         ];
         numbers.extend(report.image.iter().map(|(level, loss)| (format!("{split}/image_loss.t={level}"), *loss)));
-        let levels: Vec<String> = report.image.iter().map(|(t, loss)| format!("t={t}: {loss:.4}")).collect();
         let name = if report.is_train { "training pictures, fixed noise" } else { "held out" };
         self.progress.line(&format!(
             "step {}  {name}: text {:.3}  image {}",
             report.step,
             report.text,
-            levels.join("  ")
+            report.image_by_level()
         ));
         self.curves.record(report.step, "", &numbers, &[])
     }

@@ -5,9 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::EvaluationError;
-
-/// The 97.5 % point of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+use crate::proportion::Z;
 
 /// Sets that are drawn.
 const RESAMPLES: usize = 1000;

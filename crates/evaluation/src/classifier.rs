@@ -14,11 +14,8 @@ mod storage;
 
 use std::path::Path;
 
-use burn::tensor::{
-    Device, Int, Tensor, TensorData,
-    activation::{log_softmax, softmax},
-};
-use ndarray::{Array2, ArrayView4, Axis};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
 use rand::{SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -136,24 +133,22 @@ impl Classifier {
     /// # Errors
     /// The pictures are not of the shape that it was trained on.
     pub fn predict(&self, images: ArrayView4<'_, f32>) -> Result<Vec<usize>, EvaluationError> {
-        let logits = self.judge(images, |judgement| judgement.logits)?;
-        let best =
-            |row: &[f32]| row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(class, _)| class);
-        Ok(logits.chunks(self.network.shape.classes).map(best).collect())
+        Ok(self.verdicts(images)?.classes())
     }
 
-    /// The probability of every class in each picture, `[count, classes]`; each row adds up to 1.
+    /// All that the judge says of each picture.
     ///
     /// # Shapes
     /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
     ///
     /// # Errors
     /// The pictures are not of the shape that it was trained on.
-    pub fn probabilities(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, EvaluationError> {
-        let values = self.judge(images, |judgement| softmax(judgement.logits, 1))?;
+    pub fn verdicts(&self, images: ArrayView4<'_, f32>) -> Result<Verdicts, EvaluationError> {
+        let logits = self.judge(images, |judgement| judgement.logits)?;
         let classes = self.network.shape.classes;
-        Array2::from_shape_vec((values.len() / classes, classes), values)
-            .map_err(|error| EvaluationError::Device(error.to_string()))
+        let logits = Array2::from_shape_vec((logits.len() / classes, classes), logits)
+            .map_err(|error| EvaluationError::Device(error.to_string()))?;
+        Ok(Verdicts { logits })
     }
 
     /// The share of pictures in which the judge sees what `labels` says.
@@ -229,6 +224,36 @@ impl Classifier {
             all.extend(values(part(judgement))?);
         }
         Ok(all)
+    }
+}
+
+/// What a judge says of pictures.
+#[derive(Debug, Clone)]
+pub struct Verdicts {
+    /// `[count, classes]`
+    logits: Array2<f32>,
+}
+
+impl Verdicts {
+    /// The class that it sees in each picture.
+    pub fn classes(&self) -> Vec<usize> {
+        let best = |row: ArrayView1<'_, f32>| {
+            row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(class, _)| class)
+        };
+        self.logits.rows().into_iter().map(best).collect()
+    }
+
+    /// The probability that it gives to one class of each picture, from 0 to 1.
+    ///
+    /// # Panics
+    /// When a class is not one of the judge's.
+    pub fn probabilities_of(&self, classes: &[usize]) -> Vec<f64> {
+        let probability = |(row, &class): (ArrayView1<'_, f32>, &usize)| {
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let weight = |logit: f32| f64::from(logit - most).exp();
+            weight(row[class]) / row.iter().map(|&logit| weight(logit)).sum::<f64>()
+        };
+        self.logits.rows().into_iter().zip(classes).map(probability).collect()
     }
 }
 

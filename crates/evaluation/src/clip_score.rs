@@ -28,6 +28,9 @@ pub struct ClipScore {
     pub r_precision: Proportion,
     /// Distinct captions; chance is one in so many.
     pub candidates: usize,
+    /// The cosine of each picture and its caption.
+    #[serde(skip)]
+    pub cosines: Vec<f64>,
 }
 
 /// Compares pictures with their captions, row by row; vectors are of unit length, `[count, dim]`.
@@ -59,11 +62,12 @@ pub fn clip_score(
         hessel: Mean::of(&positive, seed).scaled(2.5),
         r_precision: Proportion::of(found),
         candidates: rows.len(),
+        cosines,
     })
 }
 
 /// The cosine of each picture and its caption, row by row; vectors are of unit length, `[count, dim]`.
-pub fn cosines(pictures: ArrayView2<'_, f32>, texts: ArrayView2<'_, f32>) -> Vec<f64> {
+fn cosines(pictures: ArrayView2<'_, f32>, texts: ArrayView2<'_, f32>) -> Vec<f64> {
     let cosine = |(picture, text): (ArrayView1<'_, f32>, ArrayView1<'_, f32>)| -> f64 {
         picture.iter().zip(text).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };

@@ -26,6 +26,13 @@ pub struct KernelDistance {
     pub subset_size: usize,
 }
 
+impl std::fmt::Display for KernelDistance {
+    /// `0.067835 ± 0.001749`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.6} ± {:.6}", self.mean, self.deviation)
+    }
+}
+
 /// Subsets of KID.
 pub const SUBSETS: usize = 100;
 /// Pictures of a subset.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The 97.5 % point of the normal distribution, for a two-sided interval of 95 %.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// So many hits of so many tries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 //! nothing.
 
 use interfuse_data::shapes::{Attribute, BACKGROUND, Colour, Scene, coverage};
-use ndarray::{Array2, ArrayView3, Axis};
+use ndarray::{Array1, Array2, ArrayView3, Axis};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ struct Candidate {
 
 /// How much of each pixel a scene covers, `[height, width]` row by row.
 struct Covered {
-    shares: Vec<f32>,
+    shares: Array1<f32>,
     /// The sum of their squares.
     squares: f32,
 }
@@ -47,8 +47,8 @@ struct Covered {
 impl Covered {
     fn new(scene: Scene, shift: [f32; 2], size: [usize; 2], blur: &Blur) -> Self {
         let part = [shift[0] / size[0] as f32, shift[1] / size[1] as f32];
-        let shares = blur.apply(coverage(scene, size, part)).into_raw_vec_and_offset().0;
-        Self { squares: dot(&shares, &shares), shares }
+        let shares: Array1<f32> = blur.apply(coverage(scene, size, part)).into_iter().collect();
+        Self { squares: shares.dot(&shares), shares }
     }
 }
 
@@ -58,7 +58,7 @@ impl Covered {
 /// that three channels cost no more than one.
 struct Seen {
     /// For each colour, `c·v` of every pixel.
-    along: Vec<Vec<f32>>,
+    along: Vec<Array1<f32>>,
     /// `Σ v²`: the distance of an empty picture.
     of_nothing: f32,
 }
@@ -66,7 +66,7 @@ struct Seen {
 impl Seen {
     fn new(picture: ArrayView3<'_, u8>) -> Self {
         let values = picture.mapv(|level| f32::from(level) - BACKGROUND);
-        let along = |colour: &Colour| -> Vec<f32> {
+        let along = |colour: &Colour| -> Array1<f32> {
             let colour = above_background(*colour);
             let pixels = values.lanes(Axis(0)).into_iter();
             pixels.map(|pixel| pixel.iter().zip(colour).map(|(value, c)| value * c).sum()).collect()
@@ -77,24 +77,12 @@ impl Seen {
     /// The squared distance of a scene, over values from 0 to 255.
     fn distance(&self, covered: &Covered, colour: Colour) -> f32 {
         let length: f32 = above_background(colour).iter().map(|c| c * c).sum();
-        length * covered.squares - 2.0 * dot(&covered.shares, &self.along[colour.number()]) + self.of_nothing
+        length * covered.squares - 2.0 * covered.shares.dot(&self.along[colour.number()]) + self.of_nothing
     }
 }
 
 fn above_background(colour: Colour) -> [f32; 3] {
     colour.levels().map(|level| level - BACKGROUND)
-}
-
-/// In lanes, because the compiler may not reorder a single sum into vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut lanes = [0.0; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += a * b;
-        }
-    }
-    lanes.iter().sum()
 }
 
 /// A Gaussian blur of a plane, edges repeated.
@@ -116,11 +104,7 @@ impl Blur {
     fn apply(&self, plane: Array2<f32>) -> Array2<f32> {
         match self.weights.len() {
             1 => plane,
-            _ => self
-                .along_rows(&self.along_rows(&plane).reversed_axes())
-                .reversed_axes()
-                .as_standard_layout()
-                .into_owned(),
+            _ => self.along_rows(&self.along_rows(&plane).reversed_axes()).reversed_axes(),
         }
     }
 

@@ -46,6 +46,16 @@ impl HeldOutReport {
     pub fn image_mean(&self) -> f64 {
         self.image.iter().map(|(_, loss)| loss).sum::<f64>() / self.image.len().max(1) as f64
     }
+
+    /// The image losses in a line: `t=0.1: 0.0024  t=0.3: 0.0043`.
+    pub fn image_by_level(&self) -> String {
+        self.image.iter().map(|(t, loss)| format!("t={t}: {loss:.4}")).collect::<Vec<_>>().join("  ")
+    }
+
+    /// How many tokens the model wavers between, on average.
+    pub fn text_perplexity(&self) -> f64 {
+        self.text.exp()
+    }
 }
 
 impl HeldOut {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{FeaturesArgs, FidArgs};
 use crate::atomic_file::write_whole;
-use crate::distances::{Comparison, Distance, Reading, Side, joined, print_set};
+use crate::distances::{Comparison, Distance, Reading, Side, check_resamples, is_npz, joined, print_set};
 use crate::extractors::Network;
 use crate::progress::counting_bar;
 
@@ -59,18 +59,15 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
 
 /// Refuses what statistics cannot tell before anything is computed.
 fn check_statistics(args: &FidArgs, needs_features: bool) -> anyhow::Result<()> {
-    let statistics = |path: &&std::path::PathBuf| path.extension().is_some_and(|extension| extension == "npz");
     let sides = [Some(&args.a), Some(&args.b), args.train.as_ref()];
-    if let Some(path) = sides.into_iter().flatten().find(statistics).filter(|_| needs_features) {
+    if let Some(path) = sides.into_iter().flatten().find(|path| is_npz(path)).filter(|_| needs_features) {
         bail!("{}: KID, CMMD, precision, recall and the score need pictures, not statistics", path.display());
     }
-    let both = statistics(&&args.a) && statistics(&&args.b);
     ensure!(
-        !both || args.resamples == 0,
+        args.resamples == 0 || !is_npz(&args.a) || !is_npz(&args.b),
         "--resamples: expected pictures on one side at least, found statistics on both"
     );
-    ensure!(args.resamples != 1, "--resamples: expected 0 or at least 2, found 1");
-    Ok(())
+    check_resamples(args.resamples)
 }
 
 fn describe(side: &Side) -> Value {
@@ -104,8 +101,7 @@ pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
 }
 
 fn save_statistics(args: &FidArgs, network: &Network) -> anyhow::Result<()> {
-    let is_npz = args.b.extension().is_some_and(|extension| extension == "npz");
-    ensure!(is_npz, "--save-stats: expected the name of an .npz to write, found {}", args.b.display());
+    ensure!(is_npz(&args.b), "--save-stats: expected the name of an .npz to write, found {}", args.b.display());
     let reading = Reading { batch_size: args.network.batch_size, keep: false, most: None };
     let side = Side::read(&args.a, &**network, reading)?;
     npz::write_statistics(&args.b, &side.gaussian()?)?;
@@ -123,10 +119,7 @@ fn companions(
     let (real, drawn) = (sets.real.vectors()?, sets.drawn.vectors()?);
     if args.kid {
         let found = kid(real.view(), drawn.view(), args.seed)?;
-        println!(
-            "KID ± deviation:  {:.6} ± {:.6}  ({} subsets of {})",
-            found.mean, found.deviation, found.subsets, found.subset_size
-        );
+        println!("KID ± deviation:  {found}  ({} subsets of {})", found.subsets, found.subset_size);
         report.insert("kid".into(), serde_json::to_value(found)?);
         if let Some(floor) = sets.floor(Distance::Kid)? {
             println!("KID, floor:  {floor:.6}");
@@ -142,10 +135,7 @@ fn companions(
     }
     if args.prdc {
         let found = manifold(real.view(), drawn.view(), NEIGHBOURS)?;
-        println!(
-            "precision {:.4}  recall {:.4}  density {:.4}  coverage {:.4}  ({} neighbours; A is taken as real)",
-            found.precision, found.recall, found.density, found.coverage, found.neighbours
-        );
+        println!("{found}  ({} neighbours; A is taken as real)", found.neighbours);
         report.insert("prdc".into(), serde_json::to_value(found)?);
     }
     if args.score {

@@ -90,9 +90,8 @@ pub(super) fn measure(
     }
     let mut drawn = draw_all(pretrained, drawings, sampling)?;
     let pictures = array(&drawn.pictures)?;
-    let seen = judge.network.predict(pictures.view())?;
-    let probabilities = judge.network.probabilities(pictures.view())?;
-    let values = probabilities.rows().into_iter().zip(&wanted).map(|(row, &class)| f64::from(row[class])).collect();
+    let verdicts = judge.network.verdicts(pictures.view())?;
+    let (seen, values) = (verdicts.classes(), verdicts.probabilities_of(&wanted));
     drawn.scores = Some(PromptScores { what: "probability of the prompted class, by the judge", values });
     let of_class = |class: usize| {
         let pairs = wanted.iter().zip(&seen).filter(move |(wanted, _)| **wanted == class);

@@ -18,20 +18,19 @@ pub(super) fn measure(settings: &Settings, pretrained: &Pretrained) -> anyhow::R
     let sequences = settings.train.sequences;
     let found = held_out.measure(&pretrained.model, &card.model, run, sequences, &pretrained.device)?;
     let on = if found.is_train { "training pictures" } else { "held-out pictures" };
-    let by_level: Vec<String> = found.image.iter().map(|(level, loss)| format!("t={level}: {loss:.4}")).collect();
     println!(
         "losses on {on}: text {:.4} (perplexity {:.3}, {:.3} bits per byte)  image {}",
         found.text,
-        found.text.exp(),
+        found.text_perplexity(),
         found.bits_per_byte,
-        by_level.join("  ")
+        found.image_by_level()
     );
     let by_level: serde_json::Map<String, Value> =
         found.image.iter().map(|(level, loss)| (format!("t={level}"), json!(loss))).collect();
     Ok(Some(json!({
         "on": on,
         "text": found.text,
-        "text_perplexity": found.text.exp(),
+        "text_perplexity": found.text_perplexity(),
         "text_bits_per_byte": found.bits_per_byte,
         "image": found.image_mean(),
         "image_by_noise": by_level,

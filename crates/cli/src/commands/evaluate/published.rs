@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::ensure;
 use burn::tensor::Device;
 use interfuse_data::{Picture, Source};
-use interfuse_evaluation::clip_score::{clip_score, cosines};
+use interfuse_evaluation::clip_score::clip_score;
 use interfuse_evaluation::features::FeatureExtractor;
 use interfuse_evaluation::features::clip::Clip;
 use interfuse_evaluation::kernel_distance::kid;
@@ -17,12 +17,9 @@ use serde_json::{Value, json};
 use super::drawn::{Drawn, PromptScores};
 use super::neighbours::spread;
 use crate::args::PublishedArgs;
-use crate::distances::{Comparison, Distance, Side, joined};
+use crate::distances::{BATCH, Comparison, Distance, Side, check_resamples, joined, rgb};
 use crate::extractors::Network;
 use crate::progress::counting_bar;
-
-/// Texts that go through the network at once.
-const BATCH: usize = 16;
 
 /// The networks that are at hand.
 #[derive(Default)]
@@ -44,7 +41,7 @@ struct Sets {
 impl Published {
     /// Opens what the user names.
     pub(super) fn open(args: &PublishedArgs, device: &Device) -> anyhow::Result<Self> {
-        ensure!(args.resamples != 1, "--resamples: expected 0 or at least 2, found 1");
+        check_resamples(args.resamples)?;
         let networks = Network::at_hand(&args.distances, device)?;
         let clip = args.clip.as_deref().map(|folder: &Path| Clip::open(folder, device)).transpose()?;
         Ok(Self { networks, clip, resamples: args.resamples })
@@ -61,9 +58,9 @@ impl Published {
         if self.networks.is_empty() && self.clip.is_none() {
             return Ok(());
         }
-        let of_source = |source: &dyn Source, most: usize| rgb(&spread(source, most).1);
+        let of_source = |source: &dyn Source, most: usize| all_rgb(&spread(source, most).1);
         let sets = Sets {
-            drawn: rgb(&drawn.pictures)?,
+            drawn: all_rgb(&drawn.pictures)?,
             real: of_source(held_out, usize::MAX)?,
             train: match held_out.held_out_is_train() {
                 true => None,
@@ -116,7 +113,7 @@ impl Published {
         });
         if distance == Distance::Frechet {
             let kernel = kid(real.vectors()?.view(), drawn.vectors()?.view(), seed)?;
-            println!("  KID {:.6} ± {:.6}  ({} subsets)", kernel.mean, kernel.deviation, kernel.subsets);
+            println!("  KID {kernel}  ({} subsets)", kernel.subsets);
             let floor = compared.floor(Distance::Kid)?;
             if let Some(floor) = floor {
                 println!("  KID, floor {floor:.6}");
@@ -125,10 +122,7 @@ impl Published {
             // Balls reach to the fifth neighbour, so a handful of pictures has none.
             if sets.drawn.len().min(sets.real.len()) > NEIGHBOURS {
                 let shares = manifold(real.vectors()?.view(), drawn.vectors()?.view(), NEIGHBOURS)?;
-                println!(
-                    "  precision {:.4}  recall {:.4}  density {:.4}  coverage {:.4}",
-                    shares.precision, shares.recall, shares.density, shares.coverage
-                );
+                println!("  {shares}");
                 report["prdc"] = json!(shares);
             }
         }
@@ -154,16 +148,13 @@ fn score(clip: &Clip, drawn: &mut Drawn, pictures: &[Array3<u8>], seed: u64) -> 
         "  cosine {:.4}  R-precision among {} prompts {}",
         found.cosine.value, found.candidates, found.r_precision
     );
-    drawn.scores = Some(PromptScores {
-        what: "cosine of picture and prompt, by CLIP",
-        values: cosines(images.view(), texts.view()),
-    });
     let mut report = serde_json::to_value(&found)?;
+    drawn.scores = Some(PromptScores { what: "cosine of picture and prompt, by CLIP", values: found.cosines });
     report["model"] = json!(clip.name());
     report["weights_sha256"] = json!(clip.sha256());
     Ok(report)
 }
 
-fn rgb(pictures: &[Picture]) -> anyhow::Result<Vec<Array3<u8>>> {
-    pictures.iter().map(|picture| Ok(picture.with_channels(3)?.pixels().to_owned())).collect()
+fn all_rgb(pictures: &[Picture]) -> anyhow::Result<Vec<Array3<u8>>> {
+    pictures.iter().map(rgb).collect()
 }

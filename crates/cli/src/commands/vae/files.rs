@@ -11,7 +11,7 @@ use ndarray::Array3;
 use super::quality::{Likeness, Quality, reconstruct as come_back};
 use super::recorder::pairs;
 use crate::args::{VaeArgs, VaeFilesArgs, VaeReconstructArgs};
-use crate::distances::{Comparison, Distance, Gathering};
+use crate::distances::{Comparison, Distance, Gathering, rgb};
 use crate::extractors::Network;
 use crate::progress::counting_bar;
 use crate::sample_folder::enlarged_grid;
@@ -96,7 +96,6 @@ impl<'a> Reconstructed<'a> {
     }
 
     fn take(&mut self, picture: &Picture, reconstruction: &Picture) -> anyhow::Result<()> {
-        let rgb = |picture: &Picture| anyhow::Ok(picture.with_channels(3)?.pixels().to_owned());
         self.pictures.push(rgb(picture)?)?;
         Ok(self.reconstructions.push(rgb(reconstruction)?)?)
     }
