@@ -43,7 +43,7 @@ pub use latents::PictureLatents;
 pub use loader::{Loader, LoaderCursor};
 pub use picture::{Picture, PictureShape};
 pub use pictures::{PictureCursor, PictureStream};
-pub use source::{Source, Split, open};
+pub use source::{Source, Split, open, spread};
 pub use special_tokens::SpecialTokens;
 pub use tokenizer::Tokenizer;
 pub use walk::pictures_below;

@@ -80,6 +80,13 @@ pub trait Source: Send + Sync {
     }
 }
 
+/// At most `most` pictures of a source with their numbers, spread evenly; bad ones are left out.
+pub fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Picture>) {
+    let count = most.min(source.len());
+    let indices = (0..count).map(|place| place * source.len() / count);
+    indices.filter_map(|index| Some((index, source.picture(index).ok()?))).unzip()
+}
+
 /// Opens the data set that a configuration describes.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The training pictures that lie nearest to drawn ones, and whether they lie suspiciously near.
 
-use interfuse_data::{Picture, Source};
+use interfuse_data::{Source, spread};
 use interfuse_evaluation::memorisation::{Memorisation, memorisation};
 use interfuse_evaluation::retrieval::{Nearest, nearest};
 use ndarray::Array4;
@@ -62,11 +62,4 @@ impl Neighbours {
     fn values(&self) -> usize {
         self.training.shape()[1..].iter().product()
     }
-}
-
-/// At most `most` pictures of a source with their numbers, spread evenly; bad ones are left out.
-pub(super) fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Picture>) {
-    let count = most.min(source.len());
-    let indices = (0..count).map(|place| place * source.len() / count);
-    indices.filter_map(|index| Some((index, source.picture(index).ok()?))).unzip()
 }

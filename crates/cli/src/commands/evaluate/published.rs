@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::ensure;
 use burn::tensor::Device;
-use interfuse_data::{Picture, Source};
+use interfuse_data::{Picture, Source, spread};
 use interfuse_evaluation::clip_score::clip_score;
 use interfuse_evaluation::features::FeatureExtractor;
 use interfuse_evaluation::features::clip::Clip;
@@ -15,7 +15,6 @@ use ndarray::{Array2, Array3};
 use serde_json::{Value, json};
 
 use super::drawn::{Drawn, PromptScores};
-use super::neighbours::spread;
 use crate::args::PublishedArgs;
 use crate::distances::{BATCH, Comparison, Distance, Side, check_resamples, joined, rgb};
 use crate::extractors::Network;

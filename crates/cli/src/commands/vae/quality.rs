@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_data::{Picture, Source};
+use interfuse_data::Picture;
 use interfuse_evaluation::similarity::{psnr, ssim};
 use interfuse_vae::Vae;
 use ndarray::{ArrayView4, Axis};
@@ -18,12 +18,6 @@ pub(super) struct Quality {
     pub(super) psnr: f64,
     /// The mean of the pictures' similarities; none where pictures are smaller than its window.
     pub(super) ssim: Option<f64>,
-}
-
-/// Pictures of a source, spread evenly; bad ones are left out.
-pub(super) fn spread(source: &dyn Source, count: usize) -> Vec<Picture> {
-    let count = count.min(source.len());
-    (0..count).filter_map(|place| source.picture(place * source.len() / count).ok()).collect()
 }
 
 /// Pictures of one shape as they come back, rounded to 8 bits as they would be saved.

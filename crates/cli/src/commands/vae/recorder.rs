@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use interfuse_data::{Picture, Split};
+use interfuse_data::{Picture, Split, spread};
 use interfuse_trainer::autoencoder::{AutoencoderReport, AutoencoderTrainer, checkpoint};
 use interfuse_trainer::{Due, Observer, TrainError};
 
-use super::quality::{Quality, compare, reconstruct, spread};
+use super::quality::{Quality, compare, reconstruct};
 use super::settings::VaeSettings;
 use crate::curves::Curves;
 use crate::progress::{Pace, TrainProgress};
@@ -36,9 +36,9 @@ impl<'a> VaeRecorder<'a> {
         Ok(Self {
             curves: Curves::new(folder, step, settings)?,
             progress: TrainProgress::new(step, settings.train.steps),
-            held_out: spread(held_out.as_ref(), settings.held_out.pictures),
+            held_out: spread(held_out.as_ref(), settings.held_out.pictures).1,
             held_out_is_train: held_out.held_out_is_train(),
-            shown: spread(held_out.as_ref(), settings.held_out.shown),
+            shown: spread(held_out.as_ref(), settings.held_out.shown).1,
             started: Instant::now(),
             quality: None,
             settings,
