@@ -74,6 +74,7 @@ impl Run {
             accumulation: 1,
             documents_per_sequence: 1,
             row_shape: None,
+            precision: Default::default(),
             most_bad_steps: 3,
         };
         let optimizer = OptimizerConfig {

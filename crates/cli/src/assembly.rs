@@ -44,6 +44,12 @@ impl Plan {
         let [height, width] = settings.data.image_size;
         let picture_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
+        if !settings.train.precision.kernels().runs_on(&device) {
+            let (found, name) = (&settings.train.precision, &settings.run.device);
+            anyhow::bail!(
+                "train.precision: expected f32, since the device `{name}` has no tensor cores for bf16, found {found:?}"
+            );
+        }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(picture_shape)?)?;
         let lanes = lanes_of(&model)?;

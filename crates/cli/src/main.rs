@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Vae(VaeCommand::Import(args)) => commands::vae::import(&args),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),
         Command::Bench(BenchCommand::Denoise(args)) => commands::bench::denoise(&args),
+        Command::Bench(BenchCommand::Device(args)) => commands::bench::device(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

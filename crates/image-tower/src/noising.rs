@@ -15,6 +15,7 @@ use interfuse_sequence::{LatentRows, Span};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 
 use crate::config::ImageTowerConfig;
 
@@ -75,11 +76,8 @@ pub fn noise_batch(
     let slots = rows.spans.first().map_or(0, Vec::len);
     let size: usize = latent_shape.iter().product();
     let mut noised = HostImages::zeros(batch * slots, size);
-    for (index, span) in rows.spans.iter().flatten().enumerate() {
-        if let Some(span) = span {
-            noised.fill(index, span, config, key, choice);
-        }
-    }
+    let spans: Vec<Option<&Span>> = rows.spans.iter().flatten().map(Option::as_ref).collect();
+    noised.fill(&spans, config, key, choice);
     let [channels, height, width] = latent_shape;
     let images = |values| Tensor::from_data(TensorData::new(values, [batch, slots, channels, height, width]), device);
     let scalars = |values| Tensor::from_data(TensorData::new(values, [batch, slots]), device);
@@ -111,24 +109,40 @@ impl HostImages {
         Self { size, x_t: zeros(images * size), target: zeros(images * size), t: zeros(images), weight: zeros(images) }
     }
 
-    fn fill(&mut self, index: usize, span: &Span, config: &ImageTowerConfig, key: NoiseKey, choice: TimestepChoice) {
-        let mut rng = key.generator(span.sample, span.image_index as u64);
-        let t = match choice {
-            TimestepChoice::Drawn => config.timesteps.draw(config.process, span.precedes_caption, &mut rng),
-            TimestepChoice::At(t) => config.process.nearest_time(t),
-        };
-        let (alpha, sigma) = config.process.coefficients(t);
-        let (a, b) = config.prediction.coefficients();
-        let place = index * self.size..(index + 1) * self.size;
-        let outputs = self.x_t[place.clone()].iter_mut().zip(&mut self.target[place]);
-        for ((x_t, target), &x_0) in outputs.zip(span.x_0.iter()) {
-            let noise: f32 = StandardNormal.sample(&mut rng);
-            *x_t = alpha * x_0 + sigma * noise;
-            *target = a * x_0 + b * noise;
-        }
-        self.t[index] = t;
-        self.weight[index] = config.prediction.loss_weight(config.loss_space(), (alpha, sigma));
+    /// Fills every slot that has an image, the images side by side on all cores.
+    fn fill(&mut self, spans: &[Option<&Span>], config: &ImageTowerConfig, key: NoiseKey, choice: TimestepChoice) {
+        let pixels = self.x_t.par_chunks_mut(self.size.max(1)).zip(self.target.par_chunks_mut(self.size.max(1)));
+        let scalars = self.t.par_iter_mut().zip(&mut self.weight);
+        pixels.zip(scalars).zip(spans).for_each(|(((x_t, target), (t, weight)), span)| {
+            if let Some(span) = span {
+                (*t, *weight) = noise_image(x_t, target, span, config, key, choice);
+            }
+        });
     }
+}
+
+/// Writes the noisy image and its target; returns its time and the weight of its error.
+fn noise_image(
+    x_t: &mut [f32],
+    target: &mut [f32],
+    span: &Span,
+    config: &ImageTowerConfig,
+    key: NoiseKey,
+    choice: TimestepChoice,
+) -> (f32, f32) {
+    let mut rng = key.generator(span.sample, span.image_index as u64);
+    let t = match choice {
+        TimestepChoice::Drawn => config.timesteps.draw(config.process, span.precedes_caption, &mut rng),
+        TimestepChoice::At(t) => config.process.nearest_time(t),
+    };
+    let (alpha, sigma) = config.process.coefficients(t);
+    let (a, b) = config.prediction.coefficients();
+    for ((x_t, target), &x_0) in x_t.iter_mut().zip(target).zip(span.x_0.iter()) {
+        let noise: f32 = StandardNormal.sample(&mut rng);
+        *x_t = alpha * x_0 + sigma * noise;
+        *target = a * x_0 + b * noise;
+    }
+    (t, config.prediction.loss_weight(config.loss_space(), (alpha, sigma)))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! Dimensions: `B` sequences, `N` images, `P` patches of an image, `D` width of the model, `C × H × W` latents.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
+use burn::tensor::{DType, Tensor};
 use interfuse_kernels::{Linear, WeightInit};
 
 use crate::config::{ImageTowerConfig, TimestepConditioning};
@@ -139,6 +139,8 @@ impl ImageTower {
     /// - `rows`: `[B, N · P, D]`, `context`: that of their embedding; returns `[B, N, C, H, W]`
     pub fn predict(&self, rows: Tensor<3>, context: ImageContext) -> Tensor<5> {
         let ImageContext { condition, upward } = context;
+        // The last norm may have left them in fewer bits; what is subtracted from a target is not.
+        let rows = rows.cast(DType::F32);
         let rows = match (&self.modulation, condition) {
             (Some(modulation), Some(condition)) => {
                 let mut terms = modulation.forward(condition).chunk(2, 2).into_iter();

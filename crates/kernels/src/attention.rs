@@ -19,7 +19,8 @@ use burn::tensor::{Int, Tensor};
 
 use crate::chunked::ChunkedAttention;
 use crate::cpu::spans::Spans;
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 
 /// What is added to the score of a hidden key: so far below any score that its weight is exactly zero in `f32`, and
 /// still finite in `bf16`.
@@ -36,6 +37,9 @@ pub struct VisibleRanges {
     visible_until: Tensor<2, Int>,
     /// The comparison of the three arrays, made at most once for all layers.
     comparison: Arc<OnceLock<Comparison>>,
+    /// The same ranges in one buffer, for tensor cores, with the rows of a tile; made at most once as well.
+    #[cfg(feature = "gpu")]
+    packed: Arc<OnceLock<(usize, Tensor<1, Int>)>>,
     /// The same ranges as intervals of key rows, for the CPU; made at most once as well.
     spans: Arc<OnceLock<Arc<Spans>>>,
 }
@@ -54,7 +58,28 @@ impl VisibleRanges {
     /// - `key_order`: `[B, Sk]`
     /// - `visible_from`, `visible_until`: `[B, Sq]`
     pub fn new(key_order: Tensor<2, Int>, visible_from: Tensor<2, Int>, visible_until: Tensor<2, Int>) -> Self {
-        Self { key_order, visible_from, visible_until, comparison: Arc::default(), spans: Arc::default() }
+        Self {
+            key_order,
+            visible_from,
+            visible_until,
+            comparison: Arc::default(),
+            #[cfg(feature = "gpu")]
+            packed: Arc::default(),
+            spans: Arc::default(),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn packed(&self, tile_rows: usize) -> Tensor<1, Int> {
+        let make = || {
+            let parts = [&self.key_order, &self.visible_from, &self.visible_until];
+            let [order, from, until] = parts.map(|part| part.clone().into_dispatch());
+            Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::ranges_gpu(order, from, until, tile_rows))
+        };
+        match self.packed.get_or_init(|| (tile_rows, make())) {
+            (rows, packed) if *rows == tile_rows => packed.clone(),
+            _ => make(),
+        }
     }
 
     fn spans(&self) -> Arc<Spans> {
@@ -90,14 +115,29 @@ impl VisibleRanges {
 ///
 /// Memory grows with the rows, not with their square. On the CPU nothing outside the ranges is computed.
 pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
-    if !runs_here(&q) {
+    #[cfg(feature = "gpu")]
+    if place_of(&q) == Place::Gpu {
+        return match crate::gpu::flash_plan(&q, &k) {
+            Some(plan) => in_tiles(q, k, v, visible, plan),
+            None => in_chunks(q, k, v, visible, MOST_SCORES),
+        };
+    }
+    if place_of(&q) != Place::Cpu {
         return in_chunks(q, k, v, visible, MOST_SCORES);
     }
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
     Tensor::from_dispatch(<Dispatch as CpuKernels>::attention(q, k, v, visible.spans()))
 }
 
-/// [`ranged_attention`] as it is computed on a GPU: as many query rows at a time as have `most_scores` scores, and again in
+/// [`ranged_attention`] on tensor cores.
+#[cfg(feature = "gpu")]
+fn in_tiles(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges, plan: crate::gpu::FlashPlan) -> Tensor<4> {
+    let ranges = visible.packed(plan.tile_rows()).into_dispatch();
+    let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::attention_gpu(q, k, v, ranges, plan))
+}
+
+/// [`ranged_attention`] as it is computed on a GPU without tensor cores for its type: as many query rows at a time as have `most_scores` scores, and again in
 /// the backward pass.
 pub fn in_chunks(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges, most_scores: usize) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as ChunkedAttention>::chunked_attention(

@@ -7,7 +7,8 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::ops::{ConvOptions, PadMode};
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 use crate::init::WeightInit;
 
 /// How the kernel moves over the picture.
@@ -71,7 +72,7 @@ impl Conv2d {
 /// # Panics
 /// When the kernel is larger than the padded picture, or the channels do not fit.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
-    if !runs_here(&x) {
+    if place_of(&x) != Place::Cpu {
         return definition(x, weight, bias, steps);
     }
     let [_, inputs, height, width] = x.dims();

@@ -3,7 +3,8 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 
 /// Sums over the scored rows; dividing by their number is the caller's business, since only the caller knows how many
 /// rows a whole optimiser step scores.
@@ -21,17 +22,22 @@ pub struct CrossEntropy {
 /// # Shapes
 /// - `logits`: `[N, V]`, `targets`: `[N]` in `0..V`, `weights`: `[N]`
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
-    if !runs_here(&logits) {
+    let place = place_of(&logits);
+    if place == Place::Reference {
         return definition(logits, targets, weights);
     }
-    let (logits, weights) = (logits.into_dispatch(), weights.into_dispatch());
-    let sums =
-        Tensor::<1>::from_dispatch(<Dispatch as CpuKernels>::cross_entropy(logits, targets.into_dispatch(), weights));
+    let (logits, targets, weights) = (logits.into_dispatch(), targets.into_dispatch(), weights.into_dispatch());
+    let sums = Tensor::<1>::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::cross_entropy_gpu(logits, targets, weights),
+        _ => <Dispatch as CpuKernels>::cross_entropy(logits, targets, weights),
+    });
     CrossEntropy { next_token: sums.clone().narrow(0, 0, 1), z: sums.narrow(0, 1, 1) }
 }
 
 /// [`cross_entropy`] in Burn primitives.
 pub fn definition(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
+    let logits = logits.cast(weights.dtype());
     // Subtracting a row's maximum changes nothing but the range, so it needs no gradient.
     let peak = logits.clone().detach().max_dim(1);
     let shifted = logits - peak.clone();

@@ -6,7 +6,8 @@ use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 use crate::init::WeightInit;
 
 /// How a group norm is taken.
@@ -55,7 +56,7 @@ impl GroupNorm {
 pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: GroupNormSteps) -> Tensor<4> {
     let [_, channels, _, _] = x.dims();
     assert!(channels.is_multiple_of(steps.groups), "{channels} channels in {} groups", steps.groups);
-    if !runs_here(&x) {
+    if place_of(&x) != Place::Cpu {
         return definition(x, weight, bias, steps);
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());

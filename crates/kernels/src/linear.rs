@@ -4,8 +4,9 @@ use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
 use crate::init::WeightInit;
+use crate::place::{Place, place_of};
 
 /// `y = x W (+ b)`. In a checkpoint the weight is stored as PyTorch stores it, `[d_out, d_in]`.
 #[derive(Module, Debug)]
@@ -48,7 +49,10 @@ impl Linear {
         // One product over all rows: a batched product would read the weight once for each element of the batch.
         let y = product(x.reshape([rows, d_in]), self.weight.val());
         let y = match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze::<2>(),
+            Some(bias) => {
+                let bias = bias.val().unsqueeze::<2>().cast(y.dtype());
+                y + bias
+            }
             None => y,
         };
         shape[R - 1] = d_out;
@@ -56,13 +60,42 @@ impl Linear {
     }
 }
 
-/// `x W`
+/// `x W`, the factors in the precision of the step ([`crate::with_precision`]), the result in the type of `x`.
 ///
 /// # Shapes
 /// - `x`: `[N, d_in]`, `weight`: `[d_in, d_out]`; returns `[N, d_out]`
 pub fn product(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    if !runs_here(&x) {
-        return x.matmul(weight);
+    match place_of(&x) {
+        Place::Reference => plain(x, weight),
+        #[cfg(feature = "gpu")]
+        Place::Gpu => on_gpu(x, weight),
+        Place::Cpu => {
+            Tensor::from_dispatch(<Dispatch as CpuKernels>::linear(x.into_dispatch(), weight.into_dispatch()))
+        }
     }
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::linear(x.into_dispatch(), weight.into_dispatch()))
+}
+
+/// `x Tᵀ`: [`product`] with a table that is kept row by row, such as an embedding that serves as head as well.
+///
+/// # Shapes
+/// - `x`: `[N, D]`, `table`: `[V, D]`; returns `[N, V]`
+pub fn product_with_rows(x: Tensor<2>, table: Tensor<2>) -> Tensor<2> {
+    match place_of(&x) {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => on_gpu(x, table.transpose()),
+        _ => plain(x, table.transpose()),
+    }
+}
+
+/// The product of Burn's primitives. It reads its right factor in the type of the left one, so both are made alike.
+fn plain(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let weight = weight.cast(x.dtype());
+    x.matmul(weight)
+}
+
+#[cfg(feature = "gpu")]
+fn on_gpu(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let compute = crate::precision::factor_type();
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::linear_gpu(x, weight, compute))
 }

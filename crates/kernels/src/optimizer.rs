@@ -6,8 +6,8 @@
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::cpu::update::Factors;
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 
 /// A weight and its moments, flattened.
 #[derive(Clone, Debug)]
@@ -37,6 +37,19 @@ pub struct AdamWStep {
     pub number: u64,
 }
 
+/// The numbers of a step of AdamW as factors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factors {
+    pub(crate) gradient_scale: f32,
+    pub(crate) beta_1: f32,
+    pub(crate) beta_2: f32,
+    pub(crate) first_correction: f32,
+    pub(crate) second_correction: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) kept: f32,
+    pub(crate) learning_rate: f32,
+}
+
 impl AdamWStep {
     fn factors(&self) -> Factors {
         let correction = |beta: f64| 1.0 - beta.powf(self.number as f64);
@@ -60,17 +73,17 @@ impl AdamWStep {
 /// # Shapes
 /// - `gradient`: `[n]`, as everything in `state`
 pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
-    if !runs_here(&gradient) {
+    let place = place_of(&gradient);
+    if place == Place::Reference {
         return adamw_definition(state, gradient, step.factors());
     }
-    let AdamWState { weight, first, second } = state;
-    let (weight, first, second) = <Dispatch as CpuKernels>::adamw(
-        weight.into_dispatch(),
-        first.into_dispatch(),
-        second.into_dispatch(),
-        gradient.into_dispatch(),
-        step.factors(),
-    );
+    let [weight, first, second] = [state.weight, state.first, state.second].map(Tensor::into_dispatch);
+    let (gradient, factors) = (gradient.into_dispatch(), step.factors());
+    let (weight, first, second) = match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_adamw(weight, first, second, gradient, factors),
+        _ => <Dispatch as CpuKernels>::adamw(weight, first, second, gradient, factors),
+    };
     let [weight, first, second] = [weight, first, second].map(Tensor::from_dispatch);
     AdamWState { weight, first, second }
 }
@@ -96,17 +109,29 @@ pub fn accumulate(sum: Tensor<1>, part: Tensor<1>) -> Tensor<1> {
 /// # Shapes
 /// - `x`: `[n]`
 pub fn squared_norm(x: &Tensor<1>) -> Tensor<1> {
-    if !runs_here(x) {
+    let place = place_of(x);
+    if place == Place::Reference {
         return x.clone().square().sum();
     }
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::squared_norm(x.clone().into_dispatch()))
+    let x = x.clone().into_dispatch();
+    Tensor::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_squared_norm(x),
+        _ => <Dispatch as CpuKernels>::squared_norm(x),
+    })
 }
 
 fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
-    if !runs_here(&x) {
+    let place = place_of(&x);
+    if place == Place::Reference {
         return x.mul_scalar(kept) + y.mul_scalar(new);
     }
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::combine(x.into_dispatch(), y.into_dispatch(), kept, new))
+    let (x, y) = (x.into_dispatch(), y.into_dispatch());
+    Tensor::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_combine(x, y, kept, new),
+        _ => <Dispatch as CpuKernels>::combine(x, y, kept, new),
+    })
 }
 
 /// The definition.

@@ -3,17 +3,30 @@
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
+use crate::precision::row_type;
 
 /// `x / √(mean(x²) + epsilon) · weight` over the last axis.
 ///
 /// # Shapes
 /// - `x`: `[…, D]`, `weight`: `[D]`; returns the shape of `x`
+///
+/// On a GPU the rows come out in the precision of the step's matrix products, which are what reads them.
 pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
-    if !runs_here(&x) {
-        return definition(x, weight, epsilon);
+    let place = place_of(&x);
+    if place == Place::Reference {
+        let rows = row_type(&x);
+        return definition(x, weight, epsilon).cast(rows);
     }
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
+    #[cfg(feature = "gpu")]
+    let rows = row_type(&x);
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::rms_norm_gpu(x, weight, epsilon, rows),
+        _ => <Dispatch as CpuKernels>::rms_norm(x, weight, epsilon),
+    })
 }
 
 /// [`rms_norm`] in Burn primitives.

@@ -9,7 +9,8 @@
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 use crate::rms_norm;
 
 /// Which axis of a row's position each of the `Dh/2` frequencies turns by.
@@ -17,7 +18,6 @@ use crate::rms_norm;
 pub struct RopeFrequencies {
     /// For each frequency the axis and its angular speed.
     speeds: Vec<(usize, f32)>,
-    axes: usize,
 }
 
 impl RopeFrequencies {
@@ -36,16 +36,19 @@ impl RopeFrequencies {
         let speeds = (0..head_dim / 2)
             .map(|c| (axes[c % axes.len()], theta.powf(-2.0 * c as f64 / head_dim as f64) as f32))
             .collect();
-        Self { speeds, axes: 3 }
+        Self { speeds }
     }
 
-    /// A matrix `[3, Dh/2]` that takes the positions of a row to its angles.
-    fn matrix(&self, device: &Device, dtype: DType) -> Tensor<2> {
-        let mut values = vec![0.0; self.axes * self.speeds.len()];
-        for (column, &(axis, speed)) in self.speeds.iter().enumerate() {
-            values[axis * self.speeds.len() + column] = speed;
-        }
-        Tensor::from_data(TensorData::new(values, [self.axes, self.speeds.len()]), (device, dtype))
+    /// For each axis the angular speed of every frequency, 0 for those of other axes. `[Dh/2]` each.
+    fn speeds(&self, device: &Device, dtype: DType) -> Vec<Tensor<1>> {
+        let of_axis = |wanted: usize| {
+            let speeds = self.speeds.iter().map(|&(axis, speed)| if axis == wanted { speed } else { 0.0 });
+            let speeds: Vec<f32> = speeds.collect();
+            let count = speeds.len();
+            Tensor::from_data(TensorData::new(speeds, [count]), (device, dtype))
+        };
+        let used = self.speeds.iter().map(|&(axis, _)| axis + 1).max().unwrap_or(0);
+        (0..used).map(of_axis).collect()
     }
 }
 
@@ -62,12 +65,17 @@ impl RopeTable {
     /// # Shapes
     /// - `positions`: `[B, S, 3]`, the place in the sequence and the row and column of the patch
     pub fn new(positions: Tensor<3>, frequencies: &RopeFrequencies) -> Self {
-        let [batch, rows, axes] = positions.dims();
         let device = positions.device();
-        let matrix = frequencies.matrix(&device, positions.dtype());
-        let angles = positions.reshape([batch * rows, axes]).matmul(matrix);
-        let [_, half] = angles.dims();
-        let angles = angles.reshape([batch, rows, 1, half]);
+        let positions = positions.cast(DType::F32);
+        // Axis by axis rather than as a matrix product: on tensor cores that would round positions to 10 bits.
+        let axes = frequencies.speeds(&device, DType::F32).into_iter();
+        let [batch, rows, _] = positions.dims();
+        let angles = axes.enumerate().map(|(axis, speeds)| {
+            let place = positions.clone().narrow(2, axis, 1).unsqueeze_dim::<4>(2);
+            place * speeds.unsqueeze::<4>()
+        });
+        let angles = angles.reduce(|sum, angles| sum + angles);
+        let angles = angles.unwrap_or_else(|| Tensor::zeros([batch, rows, 1, 0], &device));
         Self { cos: angles.clone().cos(), sin: angles.sin() }
     }
 }
@@ -77,11 +85,16 @@ impl RopeTable {
 /// # Shapes
 /// - `x`: `[B, S, H, Dh]`; returns the same
 pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
-    if !runs_here(&x) {
+    let place = place_of(&x);
+    if place == Place::Reference {
         return definition(x, table);
     }
-    let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::rotate(x.into_dispatch(), cos, sin))
+    let (x, cos, sin) = (x.into_dispatch(), table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
+    Tensor::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::rotate_gpu(x, cos, sin),
+        _ => <Dispatch as CpuKernels>::rotate(x, cos, sin),
+    })
 }
 
 /// Norms every head by its root mean square, as [`crate::rms_norm()`] does, and turns it: what becomes of queries and keys
@@ -90,12 +103,17 @@ pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
 /// # Shapes
 /// - `x`: `[B, S, H, Dh]`, `weight`: `[Dh]`; returns the shape of `x`
 pub fn norm_rotate(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
-    if !runs_here(&x) {
+    let place = place_of(&x);
+    if place == Place::Reference {
         return norm_definition(x, weight, epsilon, table);
     }
     let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::norm_rotate(x, weight, cos, sin, epsilon))
+    Tensor::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::norm_rotate_gpu(x, weight, cos, sin, epsilon),
+        _ => <Dispatch as CpuKernels>::norm_rotate(x, weight, cos, sin, epsilon),
+    })
 }
 
 /// [`norm_rotate`] in Burn primitives.

@@ -4,14 +4,21 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 
-use crate::cpu::{CpuKernels, runs_here};
+use crate::cpu::CpuKernels;
+use crate::place::{Place, place_of};
 
 /// `silu(gate) · up`, element by element; all three have one shape.
 pub fn swiglu<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
-    if !runs_here(&gate) {
+    let place = place_of(&gate);
+    if place == Place::Reference {
         return definition(gate, up);
     }
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::swiglu(gate.into_dispatch(), up.into_dispatch()))
+    let (gate, up) = (gate.into_dispatch(), up.into_dispatch());
+    Tensor::from_dispatch(match place {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::swiglu_gpu(gate, up),
+        _ => <Dispatch as CpuKernels>::swiglu(gate, up),
+    })
 }
 
 /// [`swiglu`] in Burn primitives.

@@ -63,12 +63,18 @@ impl Modulation {
 impl Terms {
     /// `x · (1 + scale) + shift`. `[B, S, D]`
     pub fn modulate(&self, x: Tensor<3>) -> Tensor<3> {
-        self.by_lane(x, |x, terms| x * terms.scale.clone() + terms.shift.clone())
+        self.by_lane(x, |x, terms| {
+            let [scale, shift] = [&terms.scale, &terms.shift].map(|term| term.clone().cast(x.dtype()));
+            x * scale + shift
+        })
     }
 
     /// `x · gate`. `[B, S, D]`
     pub fn gate(&self, x: Tensor<3>) -> Tensor<3> {
-        self.by_lane(x, |x, terms| x * terms.gate.clone())
+        self.by_lane(x, |x, terms| {
+            let gate = terms.gate.clone().cast(x.dtype());
+            x * gate
+        })
     }
 
     fn by_lane(&self, x: Tensor<3>, f: impl Fn(Tensor<4>, &LaneTerms) -> Tensor<4>) -> Tensor<3> {

@@ -5,7 +5,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_kernels::{Linear, RopeTable, WeightInit, rotate, swiglu};
+use interfuse_kernels::{Linear, RopeTable, WeightInit, add_rows, rotate, swiglu};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
 use crate::config::{NormPlacement, TrunkConfig};
@@ -114,11 +114,11 @@ impl ExpertLayer {
     pub fn finish(&self, x: Tensor<3>, attended: Tensor<4>, terms: Option<&[Terms; 2]>) -> Tensor<3> {
         let [batch, rows, heads, head_dim] = attended.dims();
         let attended = self.output.forward(attended.reshape([batch, rows, heads * head_dim]));
-        let x = x + self.leave(attended, &self.attention_norm, terms.map(|terms| &terms[0]));
+        let x = add_rows(x, self.leave(attended, &self.attention_norm, terms.map(|terms| &terms[0])));
         let terms = terms.map(|terms| &terms[1]);
         let hidden = self.enter(x.clone(), &self.feed_forward_norm, terms);
         let hidden = swiglu(self.gate.forward(hidden.clone()), self.up.forward(hidden));
-        x + self.leave(self.down.forward(hidden), &self.feed_forward_norm, terms)
+        add_rows(x, self.leave(self.down.forward(hidden), &self.feed_forward_norm, terms))
     }
 
     /// What a sub-layer reads of the stream.

@@ -4,6 +4,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
+use interfuse_kernels::linear::product_with_rows;
 use interfuse_kernels::{Linear, WeightInit};
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,7 @@ impl TextTower {
             None => {
                 let [batch, rows, d_model] = x.dims();
                 let [vocab, _] = self.embedding.dims();
-                let logits = x.reshape([batch * rows, d_model]).matmul(self.embedding.val().transpose());
+                let logits = product_with_rows(x.reshape([batch * rows, d_model]), self.embedding.val());
                 logits.reshape([batch, rows, vocab])
             }
         }

@@ -1,5 +1,6 @@
 //! Settings of training.
 
+use interfuse_kernels::Precision;
 use interfuse_sequence::RowShape;
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +23,34 @@ pub struct TrainConfig {
     /// Rows of each lane of a sequence, by lane; enough for the longest documents if absent.
     #[serde(default)]
     pub row_shape: Option<RowShape>,
+    /// What the matrix products of a step are computed in.
+    #[serde(default)]
+    pub precision: TrainPrecision,
     /// Steps in a row with a loss or gradient that is not finite after which training stops.
     #[serde(default = "ten")]
     pub most_bad_steps: u64,
+}
+
+/// What the matrix products of a step, and the rows between them, are in. Weights, moments, their average, losses and
+/// checkpoints are `f32` in every case, so a run can go on in another precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainPrecision {
+    /// 32 bits; on tensor cores the device rounds factors to TF32.
+    #[default]
+    F32,
+    /// 16 bits of `bf16`, on GPUs with tensor cores for it.
+    Bf16,
+}
+
+impl TrainPrecision {
+    /// The setting as the kernels take it.
+    pub fn kernels(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
 }
 
 /// AdamW, its learning rate and the moving average.

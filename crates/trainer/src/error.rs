@@ -33,6 +33,12 @@ pub enum TrainError {
         /// Bad steps in a row.
         in_a_row: u64,
     },
+    /// The device could not do a step.
+    #[error(
+        "the device failed: {0}; if its memory ran out, lower train.sequences and raise train.accumulation \
+         as much, which gives the same steps"
+    )]
+    Device(String),
     /// A file of a checkpoint cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {

@@ -27,7 +27,7 @@ pub mod skipped_steps;
 mod tape;
 pub mod trainer;
 
-pub use config::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig};
+pub use config::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig, TrainPrecision};
 pub use error::TrainError;
 pub use held_out::{HeldOut, HeldOutReport};
 pub use schedule::{Due, Learner, Observer, Outcome, run};

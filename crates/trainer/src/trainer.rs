@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
-use interfuse_kernels::Workers;
+use interfuse_kernels::{Workers, with_precision};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::Objective;
 use interfuse_transfusion::ownership::expert_of;
@@ -142,12 +142,15 @@ impl Trainer {
             if !last {
                 scope.spawn(|| loader.prepare(train.sequences, train.accumulation));
             }
-            compute(model, workers, &setup.objective, batches)
+            compute(model, workers, setup, batches)
         })
     }
 
     /// Reads all numbers of the step from the device at once.
-    fn measure(&self, computed: &Computed, learning_rate: f64) -> StepReport {
+    ///
+    /// # Errors
+    /// When the device failed: what was launched in the step is noticed here.
+    fn measure(&self, computed: &Computed, learning_rate: f64) -> Result<StepReport, TrainError> {
         let lanes = self.setup.model.modalities.len();
         let mut numbers: Vec<Tensor<1>> = Vec::new();
         for loss in &computed.losses {
@@ -155,7 +158,8 @@ impl Trainer {
             numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
         }
         numbers.extend(computed.gradients.squared_norms());
-        let numbers = Tensor::cat(numbers, 0).into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+        let numbers = Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
+        let numbers = numbers.convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
 
         let mut read = numbers.iter().copied();
         let mut next = || f64::from(read.next().unwrap_or(f32::NAN));
@@ -173,7 +177,7 @@ impl Trainer {
         let (norms, gradient_norm) = computed.gradients.norms(&squared, experts.len());
         let capacity = &self.loader.shape().capacity;
         let sequences = self.setup.train.sequences * computed.losses.len();
-        StepReport {
+        Ok(StepReport {
             step: self.step,
             total,
             modalities: self.modality_reports(&sums),
@@ -186,7 +190,7 @@ impl Trainer {
             skipped: computed.gradients.is_empty().then(|| {
                 format!("the batch ({} tokens and {} images)", computed.normaliser.tokens, computed.normaliser.images)
             }),
-        }
+        })
     }
 
     fn modality_reports(&self, sums: &[(f64, usize)]) -> Vec<ModalityReport> {
@@ -243,7 +247,7 @@ impl Learner for Trainer {
         let batches = self.next_batches()?;
         let computed = self.compute_and_prepare(&batches);
         let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
-        let mut report = self.measure(&computed, rate);
+        let mut report = self.measure(&computed, rate)?;
         report.skipped = culprit(&report);
         if report.skipped.is_none() {
             self.update(computed.gradients, rate, report.gradient_norm);
@@ -256,9 +260,12 @@ impl Learner for Trainer {
     }
 }
 
-fn compute(model: &Transfusion, workers: &Workers, objective: &ObjectiveConfig, batches: &[TrainBatch]) -> Computed {
+fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[TrainBatch]) -> Computed {
     let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
-    let pass = |batch: &TrainBatch| forward_backward(model, batch, objective, normaliser);
+    let precision = setup.train.precision.kernels();
+    let pass = |batch: &TrainBatch| {
+        with_precision(precision, || forward_backward(model, batch, &setup.objective, normaliser))
+    };
     let mut gradients = FlatGradients::default();
     let mut losses = Vec::new();
     for (part, loss) in workers.map(batches, pass) {

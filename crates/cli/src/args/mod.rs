@@ -67,6 +67,15 @@ pub(crate) enum BenchCommand {
     Step(BenchArgs),
     /// Time denoise steps against a cached prompt, and the forward pass that they replace
     Denoise(BenchArgs),
+    /// Hold a device against the CPU: losses and gradients of a small model, and the speed of its matrix products, as JSON
+    Device(DeviceArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeviceArgs {
+    /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -21,10 +21,10 @@ use super::ops::{
 };
 use super::product::{product, view};
 use super::spans::Spans;
-use super::update::Factors;
 use super::{convolution, gated, norm, scores, turn};
 use crate::conv2d::ConvSteps;
 use crate::group_norm::GroupNormSteps;
+use crate::optimizer::Factors;
 
 /// The value of a node of the forward pass.
 fn recall(checkpointer: &mut Checkpointer, id: NodeId) -> FlexTensor {

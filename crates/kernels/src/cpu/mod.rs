@@ -19,31 +19,4 @@ mod turn;
 pub(crate) mod update;
 mod vector;
 
-use std::cell::Cell;
-
-use burn::tensor::{DType, Device, Tensor};
-
 pub(crate) use ops::CpuKernels;
-
-thread_local! {
-    static PLAIN: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f` on this thread with the plain definitions in place of the fused operations: what the fused ones, and whole models
-/// made of them, are compared with.
-pub fn with_definitions<T>(f: impl FnOnce() -> T) -> T {
-    /// Puts things back even when `f` panics.
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            PLAIN.set(self.0);
-        }
-    }
-    let _restore = Restore(PLAIN.replace(true));
-    f()
-}
-
-/// Whether the fused operations take this tensor.
-pub(crate) fn runs_here<const R: usize>(x: &Tensor<R>) -> bool {
-    x.dtype() == DType::F32 && x.device().without_autodiff() == Device::flex() && !PLAIN.get()
-}

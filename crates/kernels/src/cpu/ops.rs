@@ -1,6 +1,6 @@
 //! The fused operations as an extension of Burn's CPU backend.
 //!
-//! Every tensor is `f32`; [`super::runs_here`] sees to it before an operation is called.
+//! Every tensor is `f32`; [`crate::place`] sees to it before an operation is called.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use burn::tensor::DType;
 
 use crate::conv2d::ConvSteps;
 use crate::group_norm::GroupNormSteps;
+use crate::optimizer::Factors;
 
 use super::array::{dense, shape, tensor, values, values_mut, whole};
 use super::attention::{self, Dimensions, Inputs};
@@ -19,7 +20,7 @@ use super::groups::{self, Groups, Moments};
 use super::product::{product, view};
 use super::spans::Spans;
 use super::turn::{self, Angles, HeadNorm};
-use super::update::{self, Factors};
+use super::update;
 use super::{gated, norm, scores};
 
 /// What the CPU computes in fewer passes than Burn's primitives would.

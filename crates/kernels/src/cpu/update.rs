@@ -4,19 +4,7 @@ use rayon::prelude::*;
 
 use super::array::CHUNK;
 use super::vector::{dot, vectorised};
-
-/// The numbers of a step of AdamW as factors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Factors {
-    pub(crate) gradient_scale: f32,
-    pub(crate) beta_1: f32,
-    pub(crate) beta_2: f32,
-    pub(crate) first_correction: f32,
-    pub(crate) second_correction: f32,
-    pub(crate) epsilon: f32,
-    pub(crate) kept: f32,
-    pub(crate) learning_rate: f32,
-}
+use crate::optimizer::Factors;
 
 /// One step on a weight and its moments.
 pub(crate) fn adamw([weight, first, second]: [&mut [f32]; 3], gradient: &[f32], f: Factors) {

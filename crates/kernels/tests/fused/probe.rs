@@ -26,9 +26,14 @@ pub(crate) struct Found {
     pub(crate) gradients: Vec<Vec<f64>>,
 }
 
-/// Runs an operation forward and backward.
+/// Runs an operation forward and backward on the CPU.
 pub(crate) fn run(operation: &Operation<'_>, inputs: &[Vec<f64>], dtype: DType) -> Found {
-    let device = Device::flex().autodiff();
+    run_on(operation, inputs, dtype, &Device::flex())
+}
+
+/// Runs an operation forward and backward.
+pub(crate) fn run_on(operation: &Operation<'_>, inputs: &[Vec<f64>], dtype: DType, device: &Device) -> Found {
+    let device = device.clone().autodiff();
     let tensors: Vec<Tensor<1>> = inputs.iter().map(|input| tensor(input, dtype, &device).require_grad()).collect();
     let out = operation(tensors.clone());
     let weights = tensor(&noise(out.dims()[0], 99), dtype, &device);

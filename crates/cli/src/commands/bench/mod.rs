@@ -1,5 +1,7 @@
 //! `interfuse bench`: how fast this machine trains and draws.
 
+mod device;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,7 +20,9 @@ use crate::recorder::pretrained;
 use crate::settings::Settings;
 
 /// The configuration that is measured unless another is named, and where it lies.
-const YARDSTICK: (&str, &str) = ("configs/yardstick.toml", include_str!("../../../../configs/yardstick.toml"));
+const YARDSTICK: (&str, &str) = ("configs/yardstick.toml", include_str!("../../../../../configs/yardstick.toml"));
+
+pub(crate) use self::device::check as device;
 
 /// What `bench denoise` changes in the yardstick: 256 rows of text before 256 of image.
 const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.caption_length=252"];
@@ -42,7 +46,10 @@ pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
         reports[0].flops / times.median() / 1e9,
     );
     if let Some(peak) = peak_memory() {
-        println!("peak memory {:.0} MiB", peak as f64 / (1024.0 * 1024.0));
+        println!("peak memory {:.0} MiB", peak as f64 / MEBIBYTE);
+    }
+    if let Some(reserved) = device_memory(&plan.device) {
+        println!("device memory {:.0} MiB", reserved as f64 / MEBIBYTE);
     }
     Ok(())
 }
@@ -146,6 +153,13 @@ impl Times {
     fn slowest(&self) -> f64 {
         self.0[self.0.len() - 1]
     }
+}
+
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+/// The bytes that a GPU has set aside for this process, which do not shrink while it trains.
+fn device_memory(device: &burn::tensor::Device) -> Option<u64> {
+    if *device == burn::tensor::Device::flex() { None } else { Some(device.memory_pool_usage()?.bytes_reserved) }
 }
 
 /// The most bytes that this process has held at once, where the system tells.

@@ -1,0 +1,351 @@
+//! The backward pass: gradients of the queries by cubes that own queries, those of keys and values by cubes that own keys.
+//!
+//! ```text
+//! p_ij = e^(s_ij − L_i)      δ_i = out_i · d_out_i      ds_ij = p_ij (d_out_i · v_j − δ_i) / √Dh
+//! dq_i = Σ_j ds_ij k_j       dk_j = Σ_i ds_ij q_i       dv_j = Σ_i p_ij d_out_i
+//! ```
+
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::forward::{Inputs, load_order};
+use super::plan::{FlashPlan, VECTOR};
+use super::ranges::Places;
+use super::tile::{HeadRows, accumulate, accumulators, lefts, load, score_column, score_row, scores_of, write};
+use crate::gpu::launch::{dense, dims, elem, grid, output};
+
+/// `L` and `δ` of every row and head side by side, `[2, B, H, Sq]`: one buffer, because WebGPU binds eight.
+#[cube(launch)]
+fn deltas<F: Float, N: Size>(
+    out: &[Vector<F, N>],
+    d_out: &[Vector<F, N>],
+    log_sums: &[f32],
+    stats: &mut [f32],
+    query_count: u32,
+    #[comptime] plan: FlashPlan,
+    #[define(F)] _dtype: ElemType,
+) {
+    let count = log_sums.len();
+    let at = ABSOLUTE_POS;
+    if at < count {
+        let (queries, heads) = (query_count as usize, comptime!(plan.heads));
+        // Rows in the order of `out`, so that neighbours read side by side.
+        let (head, row) = (at % heads, at / heads % queries);
+        let batch = at / heads / queries;
+        let width = comptime!(plan.head_dim / VECTOR);
+        let mut sum = 0f32;
+        for column in 0..width {
+            let a = Vector::<f32, N>::cast_from(out[at * width + column]);
+            let b = Vector::<f32, N>::cast_from(d_out[at * width + column]);
+            sum += (a * b).vector_sum();
+        }
+        let place = (batch * heads + head) * queries + row;
+        stats[place] = log_sums[place];
+        stats[count + place] = sum;
+    }
+}
+
+#[cube(launch)]
+fn query_gradients<F: Float, N: Size>(
+    q: &[Vector<F, N>],
+    k: &[Vector<F, N>],
+    v: &[Vector<F, N>],
+    d_out: &[Vector<F, N>],
+    ranges: &[i32],
+    stats: &[f32],
+    dq: &mut [Vector<F, N>],
+    query_count: u32,
+    key_count: u32,
+    scale: f32,
+    #[comptime] plan: FlashPlan,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let queries =
+        HeadRows { start: batch * places.queries, rows: places.queries, heads: comptime!(plan.heads).runtime(), head };
+    let keys = HeadRows {
+        start: batch * places.keys,
+        rows: places.keys,
+        heads: comptime!(plan.heads / plan.group).runtime(),
+        head: head / comptime!(plan.group),
+    };
+    let stride = comptime!(plan.head_stride());
+    let mut key_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
+    let mut value_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
+    let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
+    let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
+    let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+
+    load(q, &queries, tile, &mut bounce, stride, plan);
+    sync_cube();
+    let query = lefts(&bounce, stride, plan);
+    sync_cube();
+    load(d_out, &queries, tile, &mut bounce, stride, plan);
+    sync_cube();
+    let pull = lefts(&bounce, stride, plan);
+
+    let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
+    let gradient = accumulators(plan);
+    let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
+    for other in 0..places.key_tiles {
+        if places.meet(ranges, batch, tile, other) {
+            sync_cube();
+            load(k, &keys, other, &mut key_tile, stride, plan);
+            load(v, &keys, other, &mut value_tile, stride, plan);
+            load_order(ranges, &places, batch, other, &mut order, plan);
+            sync_cube();
+            scores_of(&query, &key_tile, &mut scores, plan);
+            sync_cube();
+            #[unroll]
+            for index in 0..comptime!(plan.rows_per_unit()) {
+                let row = score_row(index, plan);
+                let global = tile * comptime!(plan.rows) + row;
+                let (from, until) = (places.from(ranges, batch, global), places.until(ranges, batch, global));
+                let log_sum = stat(stats, heads_before, global, places.queries);
+                #[unroll]
+                for part in 0..comptime!(plan.vectors_per_unit()) {
+                    let column = score_column(part, plan);
+                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
+                    let mut weight = Vector::<f32, N>::new(0f32);
+                    #[unroll]
+                    for lane in 0..comptime!(VECTOR) {
+                        let place = order[column * comptime!(VECTOR) + lane];
+                        if from <= place && place < until {
+                            weight.insert(lane, (value.extract(lane) - log_sum).exp());
+                        }
+                    }
+                    weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
+                }
+            }
+            sync_cube();
+            scores_of(&pull, &value_tile, &mut scores, plan);
+            sync_cube();
+            #[unroll]
+            for index in 0..comptime!(plan.rows_per_unit()) {
+                let row = score_row(index, plan);
+                let global = tile * comptime!(plan.rows) + row;
+                let delta = stat(stats, heads_before + stats.len() / 2, global, places.queries);
+                #[unroll]
+                for part in 0..comptime!(plan.vectors_per_unit()) {
+                    let column = score_column(part, plan);
+                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column];
+                    let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
+                    let push = weight * (value - Vector::new(delta)) * Vector::new(scale);
+                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
+                }
+            }
+            sync_cube();
+            accumulate(&gradient, &bounce, &key_tile, plan);
+        }
+    }
+    write(&gradient, &mut scores, dq, &queries, tile, plan);
+}
+
+/// A number of a row; 0 beyond the last row.
+#[cube]
+fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 {
+    let mut value = 0f32;
+    if row < rows {
+        value = stats[start + row];
+    }
+    value
+}
+
+#[cube(launch)]
+fn key_gradients<F: Float, N: Size>(
+    q: &[Vector<F, N>],
+    k: &[Vector<F, N>],
+    v: &[Vector<F, N>],
+    d_out: &[Vector<F, N>],
+    ranges: &[i32],
+    stats: &[f32],
+    dk: &mut [Vector<F, N>],
+    dv: &mut [Vector<F, N>],
+    query_count: u32,
+    key_count: u32,
+    scale: f32,
+    #[comptime] plan: FlashPlan,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (tile, kv_head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let keys = HeadRows {
+        start: batch * places.keys,
+        rows: places.keys,
+        heads: comptime!(plan.heads / plan.group).runtime(),
+        head: kv_head,
+    };
+    let stride = comptime!(plan.head_stride());
+    let mut query_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
+    let mut pull_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
+    let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
+    let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
+    let mut from = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut until = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut log_sums = Shared::<[f32]>::new_slice(comptime!(plan.rows));
+    let mut delta = Shared::<[f32]>::new_slice(comptime!(plan.rows));
+
+    load(k, &keys, tile, &mut bounce, stride, plan);
+    sync_cube();
+    let key = lefts(&bounce, stride, plan);
+    sync_cube();
+    load(v, &keys, tile, &mut bounce, stride, plan);
+    sync_cube();
+    let value = lefts(&bounce, stride, plan);
+
+    let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
+    let key_gradient = accumulators(plan);
+    let value_gradient = accumulators(plan);
+    // The queries of all heads that share this key head.
+    for step in 0..places.query_tiles * comptime!(plan.group) {
+        let other = step / comptime!(plan.group);
+        let head = kv_head * comptime!(plan.group) + step % comptime!(plan.group);
+        if places.meet(ranges, batch, other, tile) {
+            let queries = HeadRows {
+                start: batch * places.queries,
+                rows: places.queries,
+                heads: comptime!(plan.heads).runtime(),
+                head,
+            };
+            sync_cube();
+            load(q, &queries, other, &mut query_tile, stride, plan);
+            load(d_out, &queries, other, &mut pull_tile, stride, plan);
+            let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
+            let mut at = UNIT_POS as usize;
+            while at < comptime!(plan.rows) {
+                let global = other * comptime!(plan.rows) + at;
+                from[at] = places.from(ranges, batch, global);
+                until[at] = places.until(ranges, batch, global);
+                log_sums[at] = stat(stats, heads_before, global, places.queries);
+                delta[at] = stat(stats, heads_before + stats.len() / 2, global, places.queries);
+                at += comptime!(plan.units);
+            }
+            sync_cube();
+            scores_of(&key, &query_tile, &mut scores, plan);
+            sync_cube();
+            #[unroll]
+            for index in 0..comptime!(plan.rows_per_unit()) {
+                let row = score_row(index, plan);
+                let place = places.order(ranges, batch, tile * comptime!(plan.rows) + row);
+                #[unroll]
+                for part in 0..comptime!(plan.vectors_per_unit()) {
+                    let column = score_column(part, plan);
+                    let score = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
+                    let mut weight = Vector::<f32, N>::new(0f32);
+                    #[unroll]
+                    for lane in 0..comptime!(VECTOR) {
+                        let query = column * comptime!(VECTOR) + lane;
+                        if from[query] <= place && place < until[query] {
+                            weight.insert(lane, (score.extract(lane) - log_sums[query]).exp());
+                        }
+                    }
+                    weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
+                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
+                }
+            }
+            sync_cube();
+            accumulate(&value_gradient, &bounce, &pull_tile, plan);
+            scores_of(&value, &pull_tile, &mut scores, plan);
+            sync_cube();
+            #[unroll]
+            for index in 0..comptime!(plan.rows_per_unit()) {
+                let row = score_row(index, plan);
+                #[unroll]
+                for part in 0..comptime!(plan.vectors_per_unit()) {
+                    let column = score_column(part, plan);
+                    let score = scores[row * comptime!(plan.wide_stride() / VECTOR) + column];
+                    let mut less = Vector::<f32, N>::new(0f32);
+                    #[unroll]
+                    for lane in 0..comptime!(VECTOR) {
+                        less.insert(lane, delta[column * comptime!(VECTOR) + lane]);
+                    }
+                    let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
+                    let push = weight * (score - less) * Vector::new(scale);
+                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
+                }
+            }
+            sync_cube();
+            accumulate(&key_gradient, &bounce, &query_tile, plan);
+        }
+    }
+    write(&key_gradient, &mut scores, dk, &keys, tile, plan);
+    write(&value_gradient, &mut scores, dv, &keys, tile, plan);
+}
+
+/// What the backward pass has besides the inputs; shapes as the forward pass gives them.
+pub(crate) struct Outcome {
+    pub(crate) out: CubeTensor,
+    pub(crate) log_sums: CubeTensor,
+    pub(crate) d_out: CubeTensor,
+}
+
+/// Gradients of queries, keys and values.
+pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [CubeTensor; 3] {
+    let Inputs { q, k, v, ranges } = inputs.dense();
+    let [out, log_sums, d_out] = [outcome.out, outcome.log_sums, outcome.d_out].map(dense);
+    let (q_shape, k_shape) = (dims(&q), dims(&k));
+    let (batch, queries, keys) = (q_shape[0], q_shape[1], k_shape[1]);
+    let client = q.client.clone();
+    let (scale, dtype) = (1.0 / (plan.head_dim as f32).sqrt(), elem(q.dtype));
+
+    let stats = output(&q, [2, batch, plan.heads, queries], DType::F32);
+    let (cubes, dim) = grid(&q, batch * plan.heads * queries);
+    deltas::launch(
+        &client,
+        cubes,
+        dim,
+        VECTOR,
+        out.into_buffer_arg(),
+        d_out.clone().into_buffer_arg(),
+        log_sums.into_buffer_arg(),
+        stats.clone().into_buffer_arg(),
+        queries as u32,
+        plan,
+        dtype,
+    );
+
+    let dq = output(&q, q_shape, q.dtype);
+    query_gradients::launch(
+        &client,
+        CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
+        plan.cube_dim(),
+        VECTOR,
+        q.clone().into_buffer_arg(),
+        k.clone().into_buffer_arg(),
+        v.clone().into_buffer_arg(),
+        d_out.clone().into_buffer_arg(),
+        ranges.clone().into_buffer_arg(),
+        stats.clone().into_buffer_arg(),
+        dq.clone().into_buffer_arg(),
+        queries as u32,
+        keys as u32,
+        scale,
+        plan,
+        dtype,
+    );
+
+    let [dk, dv] = [(); 2].map(|()| output(&k, k_shape.clone(), k.dtype));
+    key_gradients::launch(
+        &client,
+        CubeCount::Static(plan.tiles(keys) as u32, (plan.heads / plan.group) as u32, batch as u32),
+        plan.cube_dim(),
+        VECTOR,
+        q.into_buffer_arg(),
+        k.into_buffer_arg(),
+        v.into_buffer_arg(),
+        d_out.into_buffer_arg(),
+        ranges.into_buffer_arg(),
+        stats.into_buffer_arg(),
+        dk.clone().into_buffer_arg(),
+        dv.clone().into_buffer_arg(),
+        queries as u32,
+        keys as u32,
+        scale,
+        plan,
+        dtype,
+    );
+    [dq, dk, dv]
+}

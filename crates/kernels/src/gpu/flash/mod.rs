@@ -1,0 +1,22 @@
+//! Ranged attention in tiles on tensor cores: no score leaves a cube, and tiles in which nobody sees anybody are skipped.
+//!
+//! Dimensions: `B` batch, `Sq` query rows, `Sk` key rows, `H` query heads, `G` key/value heads, `Dh` width of a head, `T` rows
+//! of a tile.
+//!
+//! A cube owns the rows of one tile and streams the tiles of the other side past them. Scores pass through shared memory,
+//! where each unit masks and weighs its part of a row; fragments of the tensor cores are never taken apart, so every device
+//! with cooperative matrices serves. Because such a fragment cannot be rescaled row by row, the forward pass goes over the
+//! keys twice: once for the logarithm of each row's sum of weights, once with the final weights.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`plan`] | tile and fragment sizes on a device |
+//! | [`ranges`] | the three integers of each row, and the bounds of each tile |
+//! | [`tile`] | loading, multiplying and storing tiles |
+//! | [`forward`], [`backward`] | the passes |
+
+pub(super) mod backward;
+pub(super) mod forward;
+pub(super) mod plan;
+pub(super) mod ranges;
+mod tile;

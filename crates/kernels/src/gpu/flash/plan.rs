@@ -1,0 +1,118 @@
+//! Tile and fragment sizes of attention on a device.
+
+use burn::tensor::DType;
+use burn_cubecl::CubeDevice;
+use cubecl::prelude::*;
+
+use crate::gpu::launch::elem;
+
+/// Elements of a vector in shared memory.
+pub(super) const VECTOR: usize = 4;
+
+/// What a row of a tile is longer than its elements, so that the units of a plane meet different banks.
+const PADDING: usize = 8;
+
+/// Everything that a kernel of attention is compiled for.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(crate) struct FlashPlan {
+    /// Rows of a tile.
+    pub(super) rows: usize,
+    /// Width of a head.
+    pub(super) head_dim: usize,
+    /// Query heads.
+    pub(super) heads: usize,
+    /// Query heads that share a key head.
+    pub(super) group: usize,
+    /// A product of fragments is `[m, k] · [k, n]`.
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    /// Planes of a cube; each has as many blocks of `m` rows.
+    pub(super) planes: usize,
+    /// Units of a cube.
+    pub(super) units: usize,
+}
+
+impl FlashPlan {
+    /// `None` where the device has no tensor cores that fit queries `[B, Sq, H, Dh]` and keys `[B, Sk, G, Dh]`.
+    pub(crate) fn new(device: &CubeDevice, dtype: DType, q: [usize; 4], k: [usize; 4]) -> Option<Self> {
+        let [_, _, heads, head_dim] = q;
+        let group = heads / k[2].max(1);
+        let client = device.client();
+        let properties = client.properties();
+        let (element, total) = (elem(dtype), f32::elem_type_native());
+        let plane = properties.hardware.plane_size_max as usize;
+        let fragments = properties.features.matmul.cmma.iter();
+        let fitting = fragments.filter(|f| f.a_type == element && f.b_type == element && f.cd_type == total);
+        let sizes: Vec<[usize; 3]> = fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]).collect();
+        let plan = |rows: usize, [m, n, k]: [usize; 3]| {
+            let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
+                && [n, k].iter().all(|size| head_dim.is_multiple_of(*size));
+            let planes = (rows / m.max(1)).min(4);
+            let plan = Self { rows, head_dim, heads, group, m, n, k, planes, units: planes * plane };
+            (fits && plan.shared_bytes() <= properties.hardware.max_shared_memory_size).then_some(plan)
+        };
+        // The largest tiles, and of these the fragments that every tensor core is best at.
+        let plans = [64, 32, 16].into_iter().flat_map(|rows| sizes.iter().map(move |size| (rows, *size)));
+        plans.filter_map(|(rows, size)| plan(rows, size)).max_by_key(|plan| (plan.rows, [plan.m, plan.n, plan.k] == [16; 3]))
+    }
+
+    /// The most that a kernel of this plan takes: three tiles of 16-bit rows, one of scores, and what belongs to its rows.
+    fn shared_bytes(&self) -> usize {
+        self.rows * (3 * 2 * self.wide_stride() + 4 * self.wide_stride() + 4 * 4)
+    }
+
+    /// Rows of a tile.
+    pub(crate) fn tile_rows(&self) -> usize {
+        self.rows
+    }
+
+    /// From row to row of a tile of heads.
+    pub(super) fn head_stride(&self) -> usize {
+        self.head_dim + PADDING
+    }
+
+    /// From row to row of a tile of weights.
+    pub(super) fn weight_stride(&self) -> usize {
+        self.rows + PADDING
+    }
+
+    /// From row to row of a tile that serves for both in turn.
+    pub(super) fn wide_stride(&self) -> usize {
+        self.head_stride().max(self.weight_stride())
+    }
+
+    /// Blocks of `m` rows of each plane.
+    pub(super) fn blocks(&self) -> usize {
+        self.rows / self.m / self.planes
+    }
+
+    /// Units that share a row of scores.
+    pub(super) fn units_per_row(&self) -> usize {
+        (self.units / self.rows).max(1)
+    }
+
+    /// Rows of scores of each unit.
+    pub(super) fn rows_per_unit(&self) -> usize {
+        (self.rows / self.units).max(1)
+    }
+
+    /// Vectors of a row of scores of each unit.
+    pub(super) fn vectors_per_unit(&self) -> usize {
+        self.rows / VECTOR / self.units_per_row()
+    }
+
+    /// Scores that a unit holds.
+    pub(super) fn scores_per_unit(&self) -> usize {
+        self.rows_per_unit() * self.vectors_per_unit()
+    }
+
+    /// Tiles of `rows` rows.
+    pub(super) fn tiles(&self, rows: usize) -> usize {
+        rows.div_ceil(self.rows)
+    }
+
+    pub(super) fn cube_dim(&self) -> CubeDim {
+        CubeDim::new_1d(self.units as u32)
+    }
+}

@@ -1,0 +1,22 @@
+//! Matrix products in the precision of the step.
+//!
+//! `compute` is the type that the factors are cast to before they meet: the framework's product reads its right operand in the
+//! type of the left one and does not check, so here, and nowhere else, both are made alike. Sums are `f32` in every case.
+
+use burn::backend::ops::FloatTensorOps;
+use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::cast;
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
+use burn_cubecl::tensor::CubeTensor;
+
+/// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
+pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
+    let (a, b) = (cast(a, compute), cast(b, compute));
+    matmul(a, b, None, MatmulStrategy::default(), out).expect("a product of matrices that fit")
+}
+
+/// `[M, N]` as `[N, M]`, without a copy.
+pub(super) fn transposed(x: CubeTensor) -> CubeTensor {
+    CubeBackend::float_swap_dims(x, 0, 1)
+}

@@ -1,0 +1,55 @@
+//! The operations of this crate as kernels for GPUs, written once in CubeCL for CUDA, Vulkan, Metal and WebGPU.
+//!
+//! Each has a reference implementation beside its public function, which it must equal. Rows of activations may be `f32` or
+//! 16-bit; whatever is summed, exponentiated or compared is so in `f32`. `ops.rs` is the list of them, `tape.rs` their nodes
+//! on the gradient tape, and every other file one operation: its kernels, and the functions that launch them.
+
+mod entropy;
+pub(crate) mod flash;
+mod launch;
+mod linear;
+mod norm;
+mod ops;
+mod reduce;
+mod rotary;
+mod swiglu;
+mod tape;
+mod update;
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{Device, Tensor};
+use cubecl::features::MmaConfig;
+use cubecl::prelude::*;
+
+pub(crate) use flash::plan::FlashPlan;
+pub(crate) use ops::GpuOps;
+pub(crate) use tape::GpuKernels;
+
+/// The tiles of attention on the device of these queries and keys, where it has tensor cores for them.
+pub(crate) fn flash_plan(q: &Tensor<4>, k: &Tensor<4>) -> Option<FlashPlan> {
+    match q.device().without_autodiff().as_dispatch() {
+        DispatchDevice::Cube(device) => FlashPlan::new(device, q.dtype(), q.dims(), k.dims()),
+        _ => None,
+    }
+}
+
+/// Whether a device has tensor cores for `bf16`.
+pub(crate) fn has_bf16(device: &Device) -> bool {
+    let bf16 = half::bf16::elem_type_native();
+    fragments(device).iter().any(|fragment| fragment.a_type == bf16)
+}
+
+/// See [`crate::precision::tensor_cores`].
+pub(crate) fn tensor_cores(device: &Device) -> Vec<String> {
+    let names = fragments(device).into_iter().map(|f| {
+        format!("{:?} x {:?}, {} x {} x {}", f.a_type, f.cd_type, f.m, f.n, f.k)
+    });
+    names.collect()
+}
+
+fn fragments(device: &Device) -> Vec<MmaConfig> {
+    match device.clone().without_autodiff().as_dispatch() {
+        DispatchDevice::Cube(device) => device.client().properties().features.matmul.cmma.iter().copied().collect(),
+        _ => vec![],
+    }
+}

@@ -1,0 +1,407 @@
+//! The kernels on the gradient tape: what each keeps from its forward pass, and which gradients it gives.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Cube, backend_extension};
+use burn::tensor::DType;
+
+use super::flash::plan::FlashPlan;
+use super::ops::GpuOps;
+
+/// The differentiable operations of a GPU.
+#[backend_extension(Autodiff, Cube)]
+pub(crate) trait GpuKernels: Backend {
+    /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
+    fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
+    /// See [`crate::rms_norm()`]; the rows come out as `dtype`.
+    fn rms_norm_gpu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        dtype: DType,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::swiglu()`].
+    fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
+    fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// See [`crate::norm_rotate`].
+    fn norm_rotate_gpu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::cross_entropy()`]; the two sums as `[2]`.
+    fn cross_entropy_gpu(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    /// See [`super::flash::ranges`]; no gradient passes through whole numbers.
+    fn ranges_gpu(
+        order: IntTensor<Self>,
+        from: IntTensor<Self>,
+        until: IntTensor<Self>,
+        rows: usize,
+    ) -> IntTensor<Self>;
+    /// See [`crate::ranged_attention`]; `ranges` as [`super::flash::ranges`] has them.
+    fn attention_gpu(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        ranges: IntTensor<Self>,
+        plan: FlashPlan,
+    ) -> FloatTensor<Self>;
+}
+
+impl GpuKernels for Cube {
+    fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
+        Self::gpu_product(x, weight, compute)
+    }
+
+    fn rms_norm_gpu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        dtype: DType,
+    ) -> FloatTensor<Self> {
+        Self::gpu_norm(x, weight, epsilon, dtype).0
+    }
+
+    fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::gpu_swiglu(gate, up)
+    }
+
+    fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::gpu_rotate(x, cos, sin, 1.0)
+    }
+
+    fn norm_rotate_gpu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        Self::gpu_norm_rotate(x, weight, cos, sin, epsilon)
+    }
+
+    fn cross_entropy_gpu(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::gpu_cross_entropy(logits, targets, weights).0
+    }
+
+    fn ranges_gpu(
+        order: IntTensor<Self>,
+        from: IntTensor<Self>,
+        until: IntTensor<Self>,
+        rows: usize,
+    ) -> IntTensor<Self> {
+        Self::gpu_ranges(order, from, until, rows)
+    }
+
+    fn attention_gpu(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        ranges: IntTensor<Self>,
+        plan: FlashPlan,
+    ) -> FloatTensor<Self> {
+        Self::gpu_attention(q, k, v, ranges, plan).0
+    }
+}
+
+/// Registers the gradient of a parent that asks for one.
+fn register<B: Backend>(grads: &mut Gradients, node: Option<NodeId>, gradient: FloatTensor<B>) {
+    if let Some(id) = node {
+        grads.register::<B>(id, gradient);
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<B: GpuOps> Backward<B, 2> for LinearBackward {
+    /// `x` if the weight needs a gradient, the weight if `x` does, and the type of the factors.
+    type State = (Option<NodeId>, Option<NodeId>, DType);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, compute) = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        if let (Some(node), Some(weight)) = (x_node, weight) {
+            let weight = checkpointer.retrieve_node_output(weight);
+            grads.register::<B>(node, B::gpu_product_dx(dy.clone(), weight, compute));
+        }
+        if let (Some(node), Some(x)) = (weight_node, x) {
+            let x = checkpointer.retrieve_node_output(x);
+            grads.register::<B>(node, B::gpu_product_dw(x, dy, compute));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NormBackward;
+
+impl<B: GpuOps> Backward<B, 2> for NormBackward {
+    /// `x`, the weight, and each row's scale.
+    type State = (NodeId, FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, scales) = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        let x = checkpointer.retrieve_node_output(x);
+        let (dx, d_weight) = B::gpu_norm_backward(x, weight, scales, dy);
+        register::<B>(grads, x_node, dx);
+        register::<B>(grads, weight_node, d_weight);
+    }
+}
+
+#[derive(Debug)]
+struct SwigluBackward;
+
+impl<B: GpuOps> Backward<B, 2> for SwigluBackward {
+    /// Gate and up.
+    type State = (NodeId, NodeId);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [gate_node, up_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (gate, up) = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        let [gate, up] = [gate, up].map(|id| checkpointer.retrieve_node_output(id));
+        let (d_gate, d_up) = B::gpu_swiglu_backward(gate, up, dy);
+        register::<B>(grads, gate_node, d_gate);
+        register::<B>(grads, up_node, d_up);
+    }
+}
+
+#[derive(Debug)]
+struct RotateBackward;
+
+impl<B: GpuOps> Backward<B, 1> for RotateBackward {
+    /// Cosines and sines.
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (cos, sin) = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        register::<B>(grads, node, B::gpu_rotate(dy, cos, sin, -1.0));
+    }
+}
+
+#[derive(Debug)]
+struct NormRotateBackward;
+
+/// What a normed rotation keeps.
+#[derive(Clone, Debug)]
+struct NormRotateState<B: Backend> {
+    x: NodeId,
+    weight: FloatTensor<B>,
+    cos: FloatTensor<B>,
+    sin: FloatTensor<B>,
+    epsilon: f64,
+}
+
+impl<B: GpuOps> Backward<B, 2> for NormRotateBackward {
+    type State = NormRotateState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let NormRotateState { x, weight, cos, sin, epsilon } = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        let x = checkpointer.retrieve_node_output(x);
+        let (dx, d_weight) = B::gpu_norm_rotate_backward(x, weight, cos, sin, dy, epsilon);
+        register::<B>(grads, x_node, dx);
+        register::<B>(grads, weight_node, d_weight);
+    }
+}
+
+#[derive(Debug)]
+struct CrossEntropyBackward;
+
+/// What cross-entropy keeps. The logits are held here alone, so that their gradient can take their place.
+#[derive(Clone, Debug)]
+struct CrossEntropyState<B: Backend> {
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+    weights: FloatTensor<B>,
+    log_z: FloatTensor<B>,
+}
+
+impl<B: GpuOps> Backward<B, 1> for CrossEntropyBackward {
+    type State = CrossEntropyState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let CrossEntropyState { logits, targets, weights, log_z } = ops.state;
+        let d_sums = grads.consume::<B>(&ops.node);
+        register::<B>(grads, node, B::gpu_cross_entropy_backward(logits, targets, weights, log_z, d_sums));
+    }
+}
+
+#[derive(Debug)]
+struct AttentionBackward;
+
+/// What attention keeps: linear in the rows.
+#[derive(Clone, Debug)]
+struct AttentionState<B: Backend> {
+    q: NodeId,
+    k: NodeId,
+    v: NodeId,
+    ranges: IntTensor<B>,
+    out: FloatTensor<B>,
+    log_sums: FloatTensor<B>,
+    plan: FlashPlan,
+}
+
+impl<B: GpuOps> Backward<B, 3> for AttentionBackward {
+    type State = AttentionState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [q_node, k_node, v_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let AttentionState { q, k, v, ranges, out, log_sums, plan } = ops.state;
+        let d_out = grads.consume::<B>(&ops.node);
+        let [q, k, v] = [q, k, v].map(|id| checkpointer.retrieve_node_output(id));
+        let (dq, dk, dv) = B::gpu_attention_backward(q, k, v, ranges, out, log_sums, d_out, plan);
+        register::<B>(grads, q_node, dq);
+        register::<B>(grads, k_node, dk);
+        register::<B>(grads, v_node, dv);
+    }
+}
+
+impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C> {
+    fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
+        let (x_tracked, weight_tracked) = (x.is_tracked(), weight.is_tracked());
+        match LinearBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept_x = weight_tracked.then(|| prep.checkpoint(&x));
+                let kept_weight = x_tracked.then(|| prep.checkpoint(&weight));
+                let y = B::gpu_product(x.into_primitive(), weight.into_primitive(), compute);
+                prep.finish((kept_x, kept_weight, compute), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::gpu_product(x.into_primitive(), weight.into_primitive(), compute))
+            }
+        }
+    }
+
+    fn rms_norm_gpu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        dtype: DType,
+    ) -> FloatTensor<Self> {
+        match NormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let weight = weight.into_primitive();
+                let (y, scales) = B::gpu_norm(x.into_primitive(), weight.clone(), epsilon, dtype);
+                prep.finish((kept, weight, scales), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::gpu_norm(x.into_primitive(), weight.into_primitive(), epsilon, dtype).0)
+            }
+        }
+    }
+
+    fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        match SwigluBackward.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = (prep.checkpoint(&gate), prep.checkpoint(&up));
+                prep.finish(kept, B::gpu_swiglu(gate.into_primitive(), up.into_primitive()))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::gpu_swiglu(gate.into_primitive(), up.into_primitive())),
+        }
+    }
+
+    fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
+        match RotateBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = B::gpu_rotate(x.into_primitive(), cos.clone(), sin.clone(), 1.0);
+                prep.finish((cos, sin), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::gpu_rotate(x.into_primitive(), cos, sin, 1.0)),
+        }
+    }
+
+    fn norm_rotate_gpu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let [cos, sin] = [cos, sin].map(|x| x.into_primitive());
+        match NormRotateBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let weight = weight.into_primitive();
+                let y = B::gpu_norm_rotate(x.into_primitive(), weight.clone(), cos.clone(), sin.clone(), epsilon);
+                prep.finish(NormRotateState::<B> { x: kept, weight, cos, sin, epsilon }, y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::gpu_norm_rotate(x.into_primitive(), weight.into_primitive(), cos, sin, epsilon))
+            }
+        }
+    }
+
+    fn cross_entropy_gpu(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let weights = weights.into_primitive();
+        match CrossEntropyBackward.prepare::<C>([logits.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let logits = logits.into_primitive();
+                let (sums, log_z) = B::gpu_cross_entropy(logits.clone(), targets.clone(), weights.clone());
+                prep.finish(CrossEntropyState { logits, targets, weights, log_z }, sums)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::gpu_cross_entropy(logits.into_primitive(), targets, weights).0)
+            }
+        }
+    }
+
+    fn ranges_gpu(
+        order: IntTensor<Self>,
+        from: IntTensor<Self>,
+        until: IntTensor<Self>,
+        rows: usize,
+    ) -> IntTensor<Self> {
+        B::gpu_ranges(order, from, until, rows)
+    }
+
+    fn attention_gpu(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        ranges: IntTensor<Self>,
+        plan: FlashPlan,
+    ) -> FloatTensor<Self> {
+        match AttentionBackward.prepare::<C>([q.node(), k.node(), v.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let [q_id, k_id, v_id] = [&q, &k, &v].map(|x| prep.checkpoint(x));
+                let [q, k, v] = [q, k, v].map(|x| x.into_primitive());
+                let (out, log_sums) = B::gpu_attention(q, k, v, ranges.clone(), plan);
+                let state = AttentionState { q: q_id, k: k_id, v: v_id, ranges, out: out.clone(), log_sums, plan };
+                prep.finish(state, out)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [q, k, v] = [q, k, v].map(|x| x.into_primitive());
+                prep.finish(B::gpu_attention(q, k, v, ranges, plan).0)
+            }
+        }
+    }
+}

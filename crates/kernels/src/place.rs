@@ -1,0 +1,50 @@
+//! Which implementation of an operation a tensor gets.
+
+use std::cell::Cell;
+
+use burn::tensor::{DType, Device, Tensor};
+
+thread_local! {
+    static PLAIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Where an operation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the fused kernels of [`crate::cpu`].
+    Cpu,
+    /// In the kernels of [`crate::gpu`].
+    #[cfg(feature = "gpu")]
+    Gpu,
+    /// In its reference implementation.
+    Reference,
+}
+
+/// Runs `f` on this thread with the plain definitions in place of the fused operations: what the fused ones, and whole models
+/// made of them, are compared with.
+pub fn with_definitions<T>(f: impl FnOnce() -> T) -> T {
+    /// Puts things back even when `f` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            PLAIN.set(self.0);
+        }
+    }
+    let _restore = Restore(PLAIN.replace(true));
+    f()
+}
+
+/// Where an operation on this tensor runs.
+pub(crate) fn place_of<const R: usize>(x: &Tensor<R>) -> Place {
+    if PLAIN.get() {
+        return Place::Reference;
+    }
+    match x.device().without_autodiff() == Device::flex() {
+        true if x.dtype() == DType::F32 => Place::Cpu,
+        true => Place::Reference,
+        #[cfg(feature = "gpu")]
+        false => Place::Gpu,
+        #[cfg(not(feature = "gpu"))]
+        false => Place::Reference,
+    }
+}

@@ -1,0 +1,81 @@
+//! In which type the matrix products of a step are computed.
+
+use std::cell::Cell;
+
+use burn::tensor::{DType, Device, Tensor};
+
+/// The type of the factors of matrix products, and of the rows between them. Weights, sums, norms, softmax, losses and angles
+/// are `f32` in every case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit factors. On tensor cores they are rounded to TF32, which has 10 bits of mantissa, by the device's own rule.
+    #[default]
+    F32,
+    /// Factors and rows of `bf16`: 8 bits of exponent, 7 of mantissa. Only on GPUs.
+    Bf16,
+}
+
+impl Precision {
+    /// Whether a device computes in it: every device in `f32`, a GPU in `bf16` if its tensor cores take that.
+    pub fn runs_on(self, device: &Device) -> bool {
+        match self {
+            Self::F32 => true,
+            #[cfg(feature = "gpu")]
+            Self::Bf16 => crate::gpu::has_bf16(device),
+            #[cfg(not(feature = "gpu"))]
+            Self::Bf16 => false,
+        }
+    }
+}
+
+/// The products of fragments that a device's tensor cores take, `factors × sums, rows × columns × depth` each; none on the CPU.
+pub fn tensor_cores(device: &Device) -> Vec<String> {
+    #[cfg(feature = "gpu")]
+    return crate::gpu::tensor_cores(device);
+    #[cfg(not(feature = "gpu"))]
+    {
+        let _ = device;
+        vec![]
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
+}
+
+/// Runs `f` on this thread with its matrix products in `precision`; what it puts on the gradient tape stays so in the backward
+/// pass. On the CPU this changes nothing.
+pub fn with_precision<T>(precision: Precision, f: impl FnOnce() -> T) -> T {
+    /// Puts things back even when `f` panics.
+    struct Restore(Precision);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _restore = Restore(CURRENT.replace(precision));
+    f()
+}
+
+/// The type of factors on this thread.
+#[cfg(feature = "gpu")]
+pub(crate) fn factor_type() -> DType {
+    match CURRENT.get() {
+        Precision::F32 => DType::F32,
+        Precision::Bf16 => DType::BF16,
+    }
+}
+
+/// The type of rows that come out of a norm: that of the step's factors on a GPU, and that of what was normed elsewhere.
+pub(crate) fn row_type<const R: usize>(x: &Tensor<R>) -> DType {
+    match CURRENT.get() {
+        Precision::Bf16 if x.device().without_autodiff() != Device::flex() => DType::BF16,
+        _ => x.dtype(),
+    }
+}
+
+/// `x + y` in the type of `x`: what a sub-layer adds to the stream may be of fewer bits than the stream.
+pub fn add_rows<const R: usize>(x: Tensor<R>, y: Tensor<R>) -> Tensor<R> {
+    let y = y.cast(x.dtype());
+    x + y
+}

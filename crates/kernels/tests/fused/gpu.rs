@@ -1,0 +1,270 @@
+//! The kernels of a GPU against their reference implementations on the CPU, values and gradients.
+//!
+//! Compiled with the feature `wgpu` or `cuda`. A software Vulkan will do.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
+use interfuse_kernels::{
+    AdamWState, AdamWStep, Precision, VisibleRanges, accumulate, adamw, attention, cross_entropy, linear,
+    moving_average, rms_norm, rope, squared_norm, swiglu, with_definitions, with_precision,
+};
+
+use crate::probe::{Operation, gap, ints, noise, run_on};
+
+/// The GPU: by the feature that the test was built with, or, with both, wgpu if `INTERFUSE_TEST_DEVICE` says so.
+fn gpu() -> Device {
+    #[cfg(all(feature = "cuda", feature = "wgpu"))]
+    if std::env::var("INTERFUSE_TEST_DEVICE").is_ok_and(|name| name == "wgpu") {
+        return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    }
+    #[cfg(feature = "cuda")]
+    return Device::cuda(burn::tensor::DeviceIndex::Default);
+    #[cfg(not(feature = "cuda"))]
+    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+}
+
+/// Compares an operation on the GPU, its first `rows` inputs being of `dtype`, with its reference implementation in `f32`.
+fn assert_equal(name: &str, operation: &Operation<'_>, inputs: &[Vec<f64>], tolerance: f64) {
+    let expected = with_definitions(|| run_on(operation, inputs, DType::F32, &Device::flex()));
+    let found = run_on(operation, inputs, DType::F32, &gpu());
+    let values = gap(&found.out, &expected.out);
+    assert!(values < tolerance, "{name}: values differ by {values:e}");
+    for (index, (found, expected)) in found.gradients.iter().zip(&expected.gradients).enumerate() {
+        let gradient = gap(found, expected);
+        assert!(gradient < tolerance, "{name}: gradient {index} differs by {gradient:e}");
+    }
+}
+
+/// In the type of rows on a GPU and on the CPU alike: what comes of 16-bit rows is compared within their rounding.
+fn as_rows<const R: usize>(x: Tensor<R>, dtype: DType) -> Tensor<R> {
+    if x.device().without_autodiff() == Device::flex() { x } else { x.cast(dtype) }
+}
+
+const TYPES: [(DType, f64); 3] = [(DType::F32, 1e-4), (DType::F16, 5e-3), (DType::BF16, 3e-2)];
+
+/// Whether the GPU computes with this type at all.
+fn has(dtype: DType) -> bool {
+    match dtype {
+        DType::BF16 => Precision::Bf16.runs_on(&gpu()),
+        dtype => gpu().supports_dtype(dtype),
+    }
+}
+
+#[test]
+fn products() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        let precision = if dtype == DType::BF16 { Precision::Bf16 } else { Precision::F32 };
+        for [rows, d_in, d_out] in [[3, 5, 7], [64, 32, 48], [130, 96, 33]] {
+            let operation = |x: Vec<Tensor<1>>| {
+                let (x, weight) = (x[0].clone().reshape([rows, d_in]), x[1].clone().reshape([d_in, d_out]));
+                with_precision(precision, || linear::product(as_rows(x, dtype), weight))
+                    .cast(DType::F32)
+                    .reshape([rows * d_out])
+            };
+            let inputs = [noise(rows * d_in, 1), noise(d_in * d_out, 2)];
+            // Tensor cores round 32-bit factors to 10 bits of mantissa.
+            assert_equal("product", &operation, &inputs, tolerance.max(3e-3));
+            let operation = |x: Vec<Tensor<1>>| {
+                let (x, table) = (x[0].clone().reshape([rows, d_in]), x[1].clone().reshape([d_out, d_in]));
+                with_precision(precision, || linear::product_with_rows(as_rows(x, dtype), table))
+                    .cast(DType::F32)
+                    .reshape([rows * d_out])
+            };
+            assert_equal("product with rows", &operation, &inputs, tolerance.max(3e-3));
+        }
+    }
+}
+
+#[test]
+fn norms() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for [rows, width] in [[1, 3], [70, 64], [700, 130], [9, 1536]] {
+            let operation = |x: Vec<Tensor<1>>| {
+                let x_rows = as_rows(x[0].clone().reshape([rows, width]), dtype);
+                rms_norm::rms_norm(x_rows, x[1].clone(), 1e-5).cast(DType::F32).reshape([rows * width])
+            };
+            let inputs = [noise(rows * width, 3), noise(width, 4)];
+            assert_equal("norm", &operation, &inputs, tolerance);
+        }
+    }
+}
+
+#[test]
+fn norms_whose_rows_come_out_shorter() {
+    if !has(DType::BF16) {
+        return;
+    }
+    let (rows, width) = (33, 96);
+    let operation = |x: Vec<Tensor<1>>| {
+        let x_rows = x[0].clone().reshape([rows, width]);
+        let out = with_precision(Precision::Bf16, || rms_norm::rms_norm(x_rows, x[1].clone(), 1e-5));
+        out.cast(DType::F32).reshape([rows * width])
+    };
+    assert_equal("norm", &operation, &[noise(rows * width, 3), noise(width, 4)], 2e-2);
+}
+
+#[test]
+fn gated_activations() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for count in [1, 37, 4096, 70_001] {
+            let operation = |x: Vec<Tensor<1>>| {
+                swiglu::swiglu(as_rows(x[0].clone(), dtype), as_rows(x[1].clone(), dtype)).cast(DType::F32)
+            };
+            let gate: Vec<f64> = noise(count, 5).into_iter().map(|x| x * 9.0).collect();
+            assert_equal("swiglu", &operation, &[gate, noise(count, 6)], tolerance);
+        }
+    }
+}
+
+#[test]
+fn rotations() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for [batch, rows, heads, half] in [[1, 1, 1, 1], [2, 70, 3, 32], [3, 41, 2, 12], [1, 300, 4, 64]] {
+            let table = |device: &Device| {
+                let positions = noise(batch * rows * 3, 7).into_iter().map(|p| (p * 3000.0).round() as f32).collect();
+                let positions = TensorData::new::<f32, _>(positions, [batch, rows, 3]);
+                RopeTable::new(Tensor::from_data(positions, device), &RopeFrequencies::axial(2 * half, 1e4))
+            };
+            let count = batch * rows * heads * 2 * half;
+            let heads_of =
+                |x: &Tensor<1>| as_rows(x.clone().reshape([batch, rows, heads, 2 * half]), dtype);
+            let plain = |x: Vec<Tensor<1>>| {
+                rope::rotate(heads_of(&x[0]), &table(&x[0].device())).cast(DType::F32).reshape([count])
+            };
+            assert_equal("rotate", &plain, &[noise(count, 8)], tolerance.max(1e-3));
+            let normed = |x: Vec<Tensor<1>>| {
+                let out = rope::norm_rotate(heads_of(&x[0]), x[1].clone(), 1e-5, &table(&x[0].device()));
+                out.cast(DType::F32).reshape([count])
+            };
+            let inputs = [noise(count, 8), noise(2 * half, 9)];
+            assert_equal("norm and rotate", &normed, &inputs, tolerance.max(1e-3));
+        }
+    }
+}
+
+#[test]
+fn cross_entropies() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for [rows, vocab] in [[1, 1], [9, 37], [60, 1000], [5, 32_000]] {
+            let operation = |x: Vec<Tensor<1>>| {
+                let device = x[0].device();
+                let targets: Vec<i64> = (0..rows).map(|row| (row * 7919 % vocab) as i64).collect();
+                let weights: Vec<f32> = (0..rows).map(|row| [0.5, 1.0, 0.0][row % 3]).collect();
+                let logits = as_rows(x[0].clone().reshape([rows, vocab]), dtype);
+                let weights = Tensor::from_data(TensorData::new(weights, [rows]), &device);
+                let loss = cross_entropy::cross_entropy(logits, ints(&targets, [rows], &device), weights);
+                loss.next_token + loss.z.mul_scalar(0.1)
+            };
+            let logits: Vec<f64> = noise(rows * vocab, 10).into_iter().map(|x| x * 12.0).collect();
+            assert_equal("cross-entropy", &operation, &[logits], tolerance);
+        }
+    }
+}
+
+/// Two documents a sequence, an image in the first; rows modality by modality; a row of padding at the end.
+fn documents(rows: usize) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
+    let (first, image) = (rows / 2, rows / 8..rows / 4);
+    let mut places: Vec<usize> = (0..rows - 1).filter(|place| !image.contains(place)).collect();
+    places.extend(image.clone());
+    let start = |place: usize| if place < first { 0 } else { first };
+    let until = |place: usize| if image.contains(&place) { image.end } else { place + 1 };
+    let mut order: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+    let mut from: Vec<i64> = places.iter().map(|&place| start(place) as i64).collect();
+    let mut until: Vec<i64> = places.iter().map(|&place| until(place) as i64).collect();
+    order.push(i32::MAX.into());
+    from.push(0);
+    until.push(0);
+    (order, from, until)
+}
+
+#[test]
+fn attention_over_ranges() {
+    println!("tensor cores: {:?}", interfuse_kernels::precision::tensor_cores(&gpu()));
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for [batch, rows, heads, kv_heads, head_dim] in [[1, 40, 2, 2, 32], [2, 150, 4, 2, 64], [1, 260, 2, 1, 128]] {
+            let (order, from, until) = documents(rows);
+            let operation = |x: Vec<Tensor<1>>| {
+                let device = x[0].device();
+                let all = |part: &[i64]| ints(part, [1, rows], &device).repeat_dim(0, batch);
+                let visible = VisibleRanges::new(all(&order), all(&from), all(&until));
+                let heads_of = |x: &Tensor<1>, heads| as_rows(x.clone().reshape([batch, rows, heads, head_dim]), dtype);
+                let (q, k, v) = (heads_of(&x[0], heads), heads_of(&x[1], kv_heads), heads_of(&x[2], kv_heads));
+                let out = if device.without_autodiff() == Device::flex() {
+                    attention::definition(q, k, v, &visible)
+                } else {
+                    attention::ranged_attention(q, k, v, &visible)
+                };
+                out.cast(DType::F32).reshape([batch * rows * heads * head_dim])
+            };
+            let (wide, narrow) = (batch * rows * heads * head_dim, batch * rows * kv_heads * head_dim);
+            let sharp: Vec<f64> = noise(wide, 11).into_iter().map(|x| x * 3.0).collect();
+            assert_equal("attention", &operation, &[sharp, noise(narrow, 12), noise(narrow, 13)], tolerance);
+        }
+    }
+}
+
+/// A prefix in a cache: fewer queries than keys.
+#[test]
+fn attention_to_more_keys_than_queries() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        let (queries, keys, heads, head_dim) = (20, 150, 2, 64);
+        let operation = |x: Vec<Tensor<1>>| {
+            let device = x[0].device();
+            let order: Vec<i64> = (0..keys as i64).collect();
+            let from = vec![0i64; queries];
+            let until = vec![keys as i64; queries];
+            let visible = VisibleRanges::new(
+                ints(&order, [1, keys], &device),
+                ints(&from, [1, queries], &device),
+                ints(&until, [1, queries], &device),
+            );
+            let heads_of = |x: &Tensor<1>, rows| as_rows(x.clone().reshape([1, rows, heads, head_dim]), dtype);
+            let (q, k, v) = (heads_of(&x[0], queries), heads_of(&x[1], keys), heads_of(&x[2], keys));
+            let out = if device.without_autodiff() == Device::flex() {
+                attention::definition(q, k, v, &visible)
+            } else {
+                attention::ranged_attention(q, k, v, &visible)
+            };
+            out.cast(DType::F32).reshape([queries * heads * head_dim])
+        };
+        let (q, k) = (queries * heads * head_dim, keys * heads * head_dim);
+        assert_equal("attention", &operation, &[noise(q, 1), noise(k, 2), noise(k, 3)], tolerance);
+    }
+}
+
+#[test]
+fn updates() {
+    let step = AdamWStep {
+        learning_rate: 1e-2,
+        betas: [0.9, 0.95],
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+        gradient_scale: 0.5,
+        number: 3,
+    };
+    for count in [1, 7, 5000, 300_001] {
+        let all = |device: &Device| -> Vec<Vec<f64>> {
+            let wave = |seed| {
+                let values: Vec<f32> = noise(count, seed).into_iter().map(|x| x as f32).collect();
+                Tensor::<1>::from_data(TensorData::new(values, [count]), device)
+            };
+            let state = AdamWState { weight: wave(1), first: wave(2), second: wave(3).abs() };
+            let kept = state.weight.clone();
+            let after = adamw(state, wave(4), step);
+            let host = |x: Tensor<1>| x.into_data().iter::<f64>().collect::<Vec<_>>();
+            vec![
+                host(after.weight),
+                host(after.first),
+                host(after.second),
+                host(kept),
+                host(moving_average(wave(5), wave(6), 0.75)),
+                host(accumulate(wave(5), wave(6))),
+                host(squared_norm(&wave(7))),
+            ]
+        };
+        for (index, (found, expected)) in all(&gpu()).iter().zip(all(&Device::flex())).enumerate() {
+            let gap = gap(found, &expected);
+            assert!(gap < 1e-5, "{count} elements, result {index}: {gap:e}");
+        }
+    }
+}
