@@ -13,17 +13,28 @@ pub enum Precision {
     F32,
     /// Factors and rows of `bf16`: 8 bits of exponent, 7 of mantissa. Only on GPUs.
     Bf16,
+    /// Factors and rows of `f16`: 5 bits of exponent, 10 of mantissa, so small gradients vanish. Only on GPUs; for those whose
+    /// tensor cores have no `bf16`.
+    F16,
 }
 
 impl Precision {
-    /// Whether a device computes in it: every device in `f32`, a GPU in `bf16` if its tensor cores take that.
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+
+    /// Whether a device computes in it: every device in `f32`, a GPU in 16 bits if its tensor cores take them.
     pub fn runs_on(self, device: &Device) -> bool {
         match self {
             Self::F32 => true,
             #[cfg(feature = "gpu")]
-            Self::Bf16 => crate::gpu::has_bf16(device),
+            Self::Bf16 | Self::F16 => crate::gpu::multiplies(device, self.dtype()),
             #[cfg(not(feature = "gpu"))]
-            Self::Bf16 => false,
+            Self::Bf16 | Self::F16 => false,
         }
     }
 }
@@ -60,17 +71,15 @@ pub fn with_precision<T>(precision: Precision, f: impl FnOnce() -> T) -> T {
 /// The type of factors on this thread.
 #[cfg(feature = "gpu")]
 pub(crate) fn factor_type() -> DType {
-    match CURRENT.get() {
-        Precision::F32 => DType::F32,
-        Precision::Bf16 => DType::BF16,
-    }
+    CURRENT.get().dtype()
 }
 
 /// The type of rows that come out of a norm: that of the step's factors on a GPU, and that of what was normed elsewhere.
 pub(crate) fn row_type<const R: usize>(x: &Tensor<R>) -> DType {
     match CURRENT.get() {
-        Precision::Bf16 if x.device().without_autodiff() != Device::flex() => DType::BF16,
-        _ => x.dtype(),
+        Precision::F32 => x.dtype(),
+        _ if x.device().without_autodiff() == Device::flex() => x.dtype(),
+        shorter => shorter.dtype(),
     }
 }
 

@@ -33,7 +33,7 @@ impl LogitPlan {
     }
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn cross_entropy_rows<F: Float, N: Size>(
     logits: &[Vector<F, N>],
     targets: &[i32],
@@ -72,7 +72,7 @@ fn cross_entropy_rows<F: Float, N: Size>(
         let mut nll = 0f32;
         if weight != 0f32 {
             normalizer = all_peak + all_sum.ln();
-            let target = targets[row] as usize;
+            let target = min(targets[row] as usize, comptime!(plan.vectors * plan.vector - 1));
             let place = row * comptime!(plan.vectors) + target / comptime!(plan.vector);
             let values = Vector::<f32, N>::cast_from(logits[place]);
             #[unroll]
@@ -95,23 +95,26 @@ pub(super) fn forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTens
     let plan = LogitPlan::new(&logits);
     let terms = output(&logits, [2, rows], DType::F32);
     let log_z = output(&logits, [rows], DType::F32);
-    cross_entropy_rows::launch(
-        &logits.client.clone(),
-        CubeCount::Static(rows as u32, 1, 1),
-        CubeDim::new_1d(UNITS),
-        plan.vector,
-        logits.clone().into_buffer_arg(),
-        targets.into_buffer_arg(),
-        weights.into_buffer_arg(),
-        terms.clone().into_buffer_arg(),
-        log_z.clone().into_buffer_arg(),
-        plan,
-        elem(logits.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        cross_entropy_rows::launch_unchecked(
+            &logits.client.clone(),
+            CubeCount::Static(rows as u32, 1, 1),
+            CubeDim::new_1d(UNITS),
+            plan.vector,
+            logits.clone().into_buffer_arg(),
+            targets.into_buffer_arg(),
+            weights.into_buffer_arg(),
+            terms.clone().into_buffer_arg(),
+            log_z.clone().into_buffer_arg(),
+            plan,
+            elem(logits.dtype),
+        )
+    }
     (row_sums(terms), log_z)
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn cross_entropy_rows_backward<F: Float, N: Size>(
     logits: &mut [Vector<F, N>],
     targets: &[i32],
@@ -162,18 +165,21 @@ pub(super) fn backward(rows: Rows, d_sums: CubeTensor) -> CubeTensor {
     let targets = dense_ints(rows.targets);
     let [weights, log_z, d_sums] = [rows.weights, rows.log_z, d_sums].map(dense);
     let plan = LogitPlan::new(&logits);
-    cross_entropy_rows_backward::launch(
-        &logits.client.clone(),
-        CubeCount::Static(dims(&logits)[0] as u32, 1, 1),
-        CubeDim::new_1d(UNITS),
-        plan.vector,
-        logits.clone().into_buffer_arg(),
-        targets.into_buffer_arg(),
-        weights.into_buffer_arg(),
-        log_z.into_buffer_arg(),
-        d_sums.into_buffer_arg(),
-        plan,
-        elem(logits.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        cross_entropy_rows_backward::launch_unchecked(
+            &logits.client.clone(),
+            CubeCount::Static(dims(&logits)[0] as u32, 1, 1),
+            CubeDim::new_1d(UNITS),
+            plan.vector,
+            logits.clone().into_buffer_arg(),
+            targets.into_buffer_arg(),
+            weights.into_buffer_arg(),
+            log_z.into_buffer_arg(),
+            d_sums.into_buffer_arg(),
+            plan,
+            elem(logits.dtype),
+        )
+    }
     logits
 }

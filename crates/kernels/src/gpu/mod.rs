@@ -3,11 +3,17 @@
 //! Each has a reference implementation beside its public function, which it must equal. Rows of activations may be `f32` or
 //! 16-bit; whatever is summed, exponentiated or compared is so in `f32`. `ops.rs` is the list of them, `tape.rs` their nodes
 //! on the gradient tape, and every other file one operation: its kernels, and the functions that launch them.
+//!
+//! Kernels are launched without the checks of every index that the framework could add, which cost a multiple of what the
+//! kernels do. So each kernel compares its place with the length of what it reads and writes, or with a plan from which the
+//! grid was made, and the functions that launch them take shapes from the tensors themselves.
+
+#![allow(unsafe_code)] // Launches; see above.
 
 mod entropy;
 pub(crate) mod flash;
 mod launch;
-mod linear;
+mod matmul;
 mod norm;
 mod ops;
 mod reduce;
@@ -17,7 +23,7 @@ mod tape;
 mod update;
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use cubecl::features::MmaConfig;
 use cubecl::prelude::*;
 
@@ -33,10 +39,10 @@ pub(crate) fn flash_plan(q: &Tensor<4>, k: &Tensor<4>) -> Option<FlashPlan> {
     }
 }
 
-/// Whether a device has tensor cores for `bf16`.
-pub(crate) fn has_bf16(device: &Device) -> bool {
-    let bf16 = half::bf16::elem_type_native();
-    fragments(device).iter().any(|fragment| fragment.a_type == bf16)
+/// Whether a device has tensor cores for factors of `dtype`.
+pub(crate) fn multiplies(device: &Device, dtype: DType) -> bool {
+    let factor = launch::factor(dtype);
+    fragments(device).iter().any(|fragment| fragment.a_type == factor && fragment.cd_type == f32::elem_type_native())
 }
 
 /// See [`crate::precision::tensor_cores`].

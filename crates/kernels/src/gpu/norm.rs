@@ -16,7 +16,7 @@ use super::reduce::{column_sums, cube_sum};
 /// Rows that are normed at once.
 const MOST_CUBES: usize = 1 << 14;
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn norm_rows<I: Float, O: Float, N: Size>(
     x: &[Vector<I, N>],
     weight: &[Vector<f32, N>],
@@ -66,23 +66,26 @@ pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DT
     let out = output(&x, shape, dtype);
     let scales = output(&x, [rows], DType::F32);
     let (_, cubes) = row_grid(rows, MOST_CUBES);
-    norm_rows::launch(
-        &x.client.clone(),
-        cubes,
-        plan.cube_dim(),
-        vector_size(width),
-        x.clone().into_buffer_arg(),
-        weight.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        scales.clone().into_buffer_arg(),
-        epsilon as f32,
-        plan,
-        [elem(x.dtype), elem(dtype)],
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        norm_rows::launch_unchecked(
+            &x.client.clone(),
+            cubes,
+            plan.cube_dim(),
+            vector_size(width),
+            x.clone().into_buffer_arg(),
+            weight.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            scales.clone().into_buffer_arg(),
+            epsilon as f32,
+            plan,
+            [elem(x.dtype), elem(dtype)],
+        )
+    }
     (out, scales)
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn norm_rows_backward<I: Float, O: Float, N: Size>(
     x: &[Vector<I, N>],
     weight: &[Vector<f32, N>],
@@ -152,19 +155,22 @@ pub(super) fn backward(
     let dx = output(&x, shape, x.dtype);
     let d_weight = output(&x, [parts, width], DType::F32);
     let dtypes = [elem(x.dtype), elem(dy.dtype)];
-    norm_rows_backward::launch(
-        &x.client.clone(),
-        cubes,
-        plan.cube_dim(),
-        vector_size(width),
-        x.into_buffer_arg(),
-        weight.into_buffer_arg(),
-        scales.into_buffer_arg(),
-        dy.into_buffer_arg(),
-        dx.clone().into_buffer_arg(),
-        d_weight.clone().into_buffer_arg(),
-        plan,
-        dtypes,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        norm_rows_backward::launch_unchecked(
+            &x.client.clone(),
+            cubes,
+            plan.cube_dim(),
+            vector_size(width),
+            x.into_buffer_arg(),
+            weight.into_buffer_arg(),
+            scales.into_buffer_arg(),
+            dy.into_buffer_arg(),
+            dx.clone().into_buffer_arg(),
+            d_weight.clone().into_buffer_arg(),
+            plan,
+            dtypes,
+        )
+    }
     (dx, column_sums(d_weight))
 }

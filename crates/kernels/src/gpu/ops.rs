@@ -9,7 +9,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 
 use super::flash::plan::FlashPlan;
-use super::{entropy, flash, linear, norm, rotary, swiglu, update};
+use super::{entropy, flash, matmul, norm, rotary, swiglu, update};
 use crate::optimizer::Factors;
 
 #[cfg(feature = "fusion")]
@@ -152,16 +152,16 @@ pub(crate) trait GpuOps: Backend {
 impl GpuOps for CubeBackend {
     fn gpu_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         let out = x.dtype;
-        linear::product(x, weight, compute, out)
+        matmul::product(x, weight, compute, out)
     }
 
     fn gpu_product_dx(dy: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         let out = dy.dtype;
-        linear::product(dy, linear::transposed(weight), compute, out)
+        matmul::product(dy, matmul::transposed(weight), compute, out)
     }
 
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
-        linear::product(linear::transposed(x), dy, compute, DType::F32)
+        matmul::product(matmul::transposed(x), dy, compute, DType::F32)
     }
 
     fn gpu_norm(

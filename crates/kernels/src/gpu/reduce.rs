@@ -71,7 +71,7 @@ const COLUMNS: usize = 32;
 const RUNS: usize = 8;
 
 /// Each cube adds up 32 columns, in 8 runs of rows.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn sum_columns(parts: &[f32], sums: &mut [f32], #[comptime] columns: usize, #[comptime] runs: usize) {
     let mut shared = Shared::<[f32]>::new_slice(columns * runs);
     let (x, y) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
@@ -102,20 +102,23 @@ fn sum_columns(parts: &[f32], sums: &mut [f32], #[comptime] columns: usize, #[co
 pub(super) fn column_sums(parts: CubeTensor) -> CubeTensor {
     let width = dims(&parts)[1];
     let sums = output(&parts, [width], DType::F32);
-    sum_columns::launch(
-        &parts.client.clone(),
-        CubeCount::Static(width.div_ceil(COLUMNS) as u32, 1, 1),
-        CubeDim::new_2d(COLUMNS as u32, RUNS as u32),
-        parts.into_buffer_arg(),
-        sums.clone().into_buffer_arg(),
-        COLUMNS,
-        RUNS,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        sum_columns::launch_unchecked(
+            &parts.client.clone(),
+            CubeCount::Static(width.div_ceil(COLUMNS) as u32, 1, 1),
+            CubeDim::new_2d(COLUMNS as u32, RUNS as u32),
+            parts.into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            COLUMNS,
+            RUNS,
+        )
+    }
     sums
 }
 
 /// One cube for each row.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn sum_rows(parts: &[f32], sums: &mut [f32], #[comptime] units: usize, #[comptime] planes: bool) {
     let mut shared = Shared::<[f32]>::new_slice(units);
     let width = parts.len() / sums.len();
@@ -136,14 +139,17 @@ pub(super) fn row_sums(parts: CubeTensor) -> CubeTensor {
     let rows = dims(&parts)[0];
     let sums = output(&parts, [rows], DType::F32);
     let planes = super::launch::has_planes(&parts);
-    sum_rows::launch(
-        &parts.client.clone(),
-        CubeCount::Static(rows as u32, 1, 1),
-        CubeDim::new_1d(super::launch::UNITS),
-        parts.into_buffer_arg(),
-        sums.clone().into_buffer_arg(),
-        super::launch::UNITS as usize,
-        planes,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        sum_rows::launch_unchecked(
+            &parts.client.clone(),
+            CubeCount::Static(rows as u32, 1, 1),
+            CubeDim::new_1d(super::launch::UNITS),
+            parts.into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            super::launch::UNITS as usize,
+            planes,
+        )
+    }
     sums
 }

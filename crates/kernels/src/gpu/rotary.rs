@@ -61,7 +61,7 @@ fn head_sum(value: f32, shared: &mut Shared<[f32]>, #[comptime] plan: HeadPlan) 
     sum
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn rotate_heads<F: Float>(
     x: &[F],
     weight: &[f32],
@@ -127,24 +127,27 @@ pub(super) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, dir
     let shape = dims(&x);
     let count = shape[..3].iter().product::<usize>();
     let out = output(&x, shape, x.dtype);
-    rotate_heads::launch(
-        &x.client.clone(),
-        CubeCount::Static(plan.cubes(count, MOST_CUBES) as u32, 1, 1),
-        plan.cube_dim(),
-        x.clone().into_buffer_arg(),
-        weight.into_buffer_arg(),
-        cos.into_buffer_arg(),
-        sin.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        epsilon,
-        direction,
-        plan,
-        elem(x.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        rotate_heads::launch_unchecked(
+            &x.client.clone(),
+            CubeCount::Static(plan.cubes(count, MOST_CUBES) as u32, 1, 1),
+            plan.cube_dim(),
+            x.clone().into_buffer_arg(),
+            weight.into_buffer_arg(),
+            cos.into_buffer_arg(),
+            sin.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            epsilon,
+            direction,
+            plan,
+            elem(x.dtype),
+        )
+    }
     out
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn rotate_normed_backward<F: Float>(
     x: &[F],
     weight: &[f32],
@@ -223,20 +226,23 @@ pub(super) fn backward(x: CubeTensor, norm: HeadNorm, angles: Angles, dy: CubeTe
     let cubes = plan.cubes(shape[..3].iter().product(), MOST_PARTS);
     let d_weight = output(&x, [cubes, shape[3]], DType::F32);
     let dx = output(&x, shape, x.dtype);
-    rotate_normed_backward::launch(
-        &x.client.clone(),
-        CubeCount::Static(cubes as u32, 1, 1),
-        plan.cube_dim(),
-        x.clone().into_buffer_arg(),
-        weight.into_buffer_arg(),
-        cos.into_buffer_arg(),
-        sin.into_buffer_arg(),
-        dy.into_buffer_arg(),
-        dx.clone().into_buffer_arg(),
-        d_weight.clone().into_buffer_arg(),
-        norm.epsilon as f32,
-        plan,
-        elem(x.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        rotate_normed_backward::launch_unchecked(
+            &x.client.clone(),
+            CubeCount::Static(cubes as u32, 1, 1),
+            plan.cube_dim(),
+            x.clone().into_buffer_arg(),
+            weight.into_buffer_arg(),
+            cos.into_buffer_arg(),
+            sin.into_buffer_arg(),
+            dy.into_buffer_arg(),
+            dx.clone().into_buffer_arg(),
+            d_weight.clone().into_buffer_arg(),
+            norm.epsilon as f32,
+            plan,
+            elem(x.dtype),
+        )
+    }
     (dx, column_sums(d_weight))
 }

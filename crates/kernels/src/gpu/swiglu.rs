@@ -16,7 +16,7 @@ fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     one / (one + (-x).exp())
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn gate_up<F: Float, N: Size>(
     gate: &[Vector<F, N>],
     up: &[Vector<F, N>],
@@ -37,20 +37,23 @@ pub(super) fn forward(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     let vector = vector_size(count);
     let out = output(&gate, shape, gate.dtype);
     let (cubes, dim) = grid(&gate, count / vector);
-    gate_up::launch(
-        &gate.client.clone(),
-        cubes,
-        dim,
-        vector,
-        gate.clone().into_buffer_arg(),
-        up.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        elem(gate.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        gate_up::launch_unchecked(
+            &gate.client.clone(),
+            cubes,
+            dim,
+            vector,
+            gate.clone().into_buffer_arg(),
+            up.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            elem(gate.dtype),
+        )
+    }
     out
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn gate_up_backward<F: Float, N: Size>(
     gate: &[Vector<F, N>],
     up: &[Vector<F, N>],
@@ -77,17 +80,20 @@ pub(super) fn backward(gate: CubeTensor, up: CubeTensor, dy: CubeTensor) -> (Cub
     let vector = vector_size(count);
     let [d_gate, d_up] = [(); 2].map(|()| output(&gate, shape.clone(), gate.dtype));
     let (cubes, dim) = grid(&gate, count / vector);
-    gate_up_backward::launch(
-        &gate.client.clone(),
-        cubes,
-        dim,
-        vector,
-        gate.clone().into_buffer_arg(),
-        up.into_buffer_arg(),
-        dy.into_buffer_arg(),
-        d_gate.clone().into_buffer_arg(),
-        d_up.clone().into_buffer_arg(),
-        elem(gate.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        gate_up_backward::launch_unchecked(
+            &gate.client.clone(),
+            cubes,
+            dim,
+            vector,
+            gate.clone().into_buffer_arg(),
+            up.into_buffer_arg(),
+            dy.into_buffer_arg(),
+            d_gate.clone().into_buffer_arg(),
+            d_up.clone().into_buffer_arg(),
+            elem(gate.dtype),
+        )
+    }
     (d_gate, d_up)
 }

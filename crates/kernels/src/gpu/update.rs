@@ -8,7 +8,7 @@ use super::launch::{MOST_PARTS, UNITS, dense, dims, grid, has_planes, output, ow
 use super::reduce::{cube_sum, row_sums};
 use crate::optimizer::Factors;
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn adamw_step<N: Size>(
     weight: &mut [Vector<f32, N>],
     first: &mut [Vector<f32, N>],
@@ -42,28 +42,31 @@ pub(super) fn adamw(state: [CubeTensor; 3], gradient: CubeTensor, f: Factors) ->
     let count: usize = dims(&weight).iter().product();
     let vector = vector_size(count);
     let (cubes, dim) = grid(&weight, count / vector);
-    adamw_step::launch(
-        &weight.client.clone(),
-        cubes,
-        dim,
-        vector,
-        weight.clone().into_buffer_arg(),
-        first.clone().into_buffer_arg(),
-        second.clone().into_buffer_arg(),
-        gradient.into_buffer_arg(),
-        f.gradient_scale,
-        f.beta_1,
-        f.beta_2,
-        f.first_correction,
-        f.second_correction,
-        f.epsilon,
-        f.kept,
-        f.learning_rate,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        adamw_step::launch_unchecked(
+            &weight.client.clone(),
+            cubes,
+            dim,
+            vector,
+            weight.clone().into_buffer_arg(),
+            first.clone().into_buffer_arg(),
+            second.clone().into_buffer_arg(),
+            gradient.into_buffer_arg(),
+            f.gradient_scale,
+            f.beta_1,
+            f.beta_2,
+            f.first_correction,
+            f.second_correction,
+            f.epsilon,
+            f.kept,
+            f.learning_rate,
+        )
+    }
     [weight, first, second]
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn weighted_sum<N: Size>(x: &mut [Vector<f32, N>], y: &[Vector<f32, N>], kept: f32, new: f32) {
     if ABSOLUTE_POS < x.len() {
         x[ABSOLUTE_POS] = x[ABSOLUTE_POS] * Vector::new(kept) + y[ABSOLUTE_POS] * Vector::new(new);
@@ -76,20 +79,23 @@ pub(super) fn combine(x: CubeTensor, y: CubeTensor, kept: f32, new: f32) -> Cube
     let count: usize = dims(&x).iter().product();
     let vector = vector_size(count);
     let (cubes, dim) = grid(&x, count / vector);
-    weighted_sum::launch(
-        &x.client.clone(),
-        cubes,
-        dim,
-        vector,
-        x.clone().into_buffer_arg(),
-        y.into_buffer_arg(),
-        kept,
-        new,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        weighted_sum::launch_unchecked(
+            &x.client.clone(),
+            cubes,
+            dim,
+            vector,
+            x.clone().into_buffer_arg(),
+            y.into_buffer_arg(),
+            kept,
+            new,
+        )
+    }
     x
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn squares<N: Size>(x: &[Vector<f32, N>], parts: &mut [f32], #[comptime] units: usize, #[comptime] planes: bool) {
     let mut shared = Shared::<[f32]>::new_slice(units);
     let mut at = CUBE_POS * units + UNIT_POS as usize;
@@ -113,15 +119,18 @@ pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
     let cubes = (count / vector).div_ceil(4 * UNITS as usize).clamp(1, MOST_PARTS);
     let parts = output(&x, [1, cubes], DType::F32);
     let planes = has_planes(&x);
-    squares::launch(
-        &x.client.clone(),
-        CubeCount::Static(cubes as u32, 1, 1),
-        CubeDim::new_1d(UNITS),
-        vector,
-        x.into_buffer_arg(),
-        parts.clone().into_buffer_arg(),
-        UNITS as usize,
-        planes,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        squares::launch_unchecked(
+            &x.client.clone(),
+            CubeCount::Static(cubes as u32, 1, 1),
+            CubeDim::new_1d(UNITS),
+            vector,
+            x.into_buffer_arg(),
+            parts.clone().into_buffer_arg(),
+            UNITS as usize,
+            planes,
+        )
+    }
     row_sums(parts)
 }

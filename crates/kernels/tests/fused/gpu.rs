@@ -42,10 +42,19 @@ fn as_rows<const R: usize>(x: Tensor<R>, dtype: DType) -> Tensor<R> {
 
 const TYPES: [(DType, f64); 3] = [(DType::F32, 1e-4), (DType::F16, 5e-3), (DType::BF16, 3e-2)];
 
+fn precision_of(dtype: DType) -> Precision {
+    match dtype {
+        DType::F16 => Precision::F16,
+        DType::BF16 => Precision::Bf16,
+        _ => Precision::F32,
+    }
+}
+
 /// Whether the GPU computes with this type at all.
 fn has(dtype: DType) -> bool {
     match dtype {
         DType::BF16 => Precision::Bf16.runs_on(&gpu()),
+        DType::F16 => Precision::F16.runs_on(&gpu()),
         dtype => gpu().supports_dtype(dtype),
     }
 }
@@ -53,8 +62,8 @@ fn has(dtype: DType) -> bool {
 #[test]
 fn products() {
     for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
-        let precision = if dtype == DType::BF16 { Precision::Bf16 } else { Precision::F32 };
-        for [rows, d_in, d_out] in [[3, 5, 7], [64, 32, 48], [130, 96, 33]] {
+        let precision = precision_of(dtype);
+        for [rows, d_in, d_out] in [[3, 5, 7], [130, 96, 33], [40, 1300, 36]] {
             let operation = |x: Vec<Tensor<1>>| {
                 let (x, weight) = (x[0].clone().reshape([rows, d_in]), x[1].clone().reshape([d_in, d_out]));
                 with_precision(precision, || linear::product(as_rows(x, dtype), weight))
@@ -91,16 +100,16 @@ fn norms() {
 
 #[test]
 fn norms_whose_rows_come_out_shorter() {
-    if !has(DType::BF16) {
-        return;
+    for dtype in [DType::F16, DType::BF16].into_iter().filter(|dtype| has(*dtype)) {
+        let (rows, width) = (33, 96);
+        let operation = |x: Vec<Tensor<1>>| {
+            let x_rows = x[0].clone().reshape([rows, width]);
+            let out = with_precision(precision_of(dtype), || rms_norm::rms_norm(x_rows, x[1].clone(), 1e-5));
+            assert!(out.dtype() == dtype || out.device().without_autodiff() == Device::flex());
+            out.cast(DType::F32).reshape([rows * width])
+        };
+        assert_equal("norm", &operation, &[noise(rows * width, 3), noise(width, 4)], 2e-2);
     }
-    let (rows, width) = (33, 96);
-    let operation = |x: Vec<Tensor<1>>| {
-        let x_rows = x[0].clone().reshape([rows, width]);
-        let out = with_precision(Precision::Bf16, || rms_norm::rms_norm(x_rows, x[1].clone(), 1e-5));
-        out.cast(DType::F32).reshape([rows * width])
-    };
-    assert_equal("norm", &operation, &[noise(rows * width, 3), noise(width, 4)], 2e-2);
 }
 
 #[test]

@@ -13,11 +13,12 @@ use cubecl::prelude::*;
 use super::forward::{Inputs, load_order};
 use super::plan::{FlashPlan, VECTOR};
 use super::ranges::Places;
-use super::tile::{HeadRows, accumulate, accumulators, lefts, load, score_column, score_row, scores_of, write};
-use crate::gpu::launch::{dense, dims, elem, grid, output};
+use super::tile::{HeadRows, accumulate, accumulators, lefts, load, ones, score_column, score_row, scores_of, write};
+use super::weigh::{QueryColumns, Range, score, weights_of_query};
+use crate::gpu::launch::{dense, dims, elem, factor, grid, output};
 
 /// `L` and `δ` of every row and head side by side, `[2, B, H, Sq]`: one buffer, because WebGPU binds eight.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn deltas<F: Float, N: Size>(
     out: &[Vector<F, N>],
     d_out: &[Vector<F, N>],
@@ -47,20 +48,20 @@ fn deltas<F: Float, N: Size>(
     }
 }
 
-#[cube(launch)]
-fn query_gradients<F: Float, N: Size>(
-    q: &[Vector<F, N>],
-    k: &[Vector<F, N>],
-    v: &[Vector<F, N>],
-    d_out: &[Vector<F, N>],
+#[cube(launch_unchecked)]
+fn query_gradients<G: Float, F: Float, N: Size>(
+    q: &[Vector<G, N>],
+    k: &[Vector<G, N>],
+    v: &[Vector<G, N>],
+    d_out: &[Vector<G, N>],
     ranges: &[i32],
     stats: &[f32],
-    dq: &mut [Vector<F, N>],
+    dq: &mut [Vector<G, N>],
     query_count: u32,
     key_count: u32,
     scale: f32,
     #[comptime] plan: FlashPlan,
-    #[define(F)] _dtype: ElemType,
+    #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
@@ -78,6 +79,8 @@ fn query_gradients<F: Float, N: Size>(
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
+    ones(&mut factors, plan);
 
     load(q, &queries, tile, &mut bounce, stride, plan);
     sync_cube();
@@ -88,8 +91,20 @@ fn query_gradients<F: Float, N: Size>(
     let pull = lefts(&bounce, stride, plan);
 
     let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
-    let gradient = accumulators(plan);
+    let mut gradient = accumulators(plan);
     let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
+    let mut mine_from = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mut mine_until = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mut log_sums = Array::<f32>::new(comptime!(plan.rows_per_unit()));
+    let mut deltas = Array::<f32>::new(comptime!(plan.rows_per_unit()));
+    #[unroll]
+    for index in 0..comptime!(plan.rows_per_unit()) {
+        let row = tile * comptime!(plan.rows) + score_row(index, plan);
+        mine_from[index] = places.from(ranges, batch, row);
+        mine_until[index] = places.until(ranges, batch, row);
+        log_sums[index] = stat(stats, heads_before, row, places.queries);
+        deltas[index] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
+    }
     for other in 0..places.key_tiles {
         if places.meet(ranges, batch, tile, other) {
             sync_cube();
@@ -99,24 +114,18 @@ fn query_gradients<F: Float, N: Size>(
             sync_cube();
             scores_of(&query, &key_tile, &mut scores, plan);
             sync_cube();
+            let all = places.all(ranges, batch, tile, other);
             #[unroll]
             for index in 0..comptime!(plan.rows_per_unit()) {
-                let row = score_row(index, plan);
-                let global = tile * comptime!(plan.rows) + row;
-                let (from, until) = (places.from(ranges, batch, global), places.until(ranges, batch, global));
-                let log_sum = stat(stats, heads_before, global, places.queries);
+                let range = Range { from: mine_from[index], until: mine_until[index] };
                 #[unroll]
                 for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let column = score_column(part, plan);
-                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
-                    let mut weight = Vector::<f32, N>::new(0f32);
-                    #[unroll]
-                    for lane in 0..comptime!(VECTOR) {
-                        let place = order[column * comptime!(VECTOR) + lane];
-                        if from <= place && place < until {
-                            weight.insert(lane, (value.extract(lane) - log_sum).exp());
-                        }
-                    }
+                    let value = score(&scores, scale, index, part, plan);
+                    let weight = if all {
+                        weights_of_query(value, &order, &range, log_sums[index], part, false, plan)
+                    } else {
+                        weights_of_query(value, &order, &range, log_sums[index], part, true, plan)
+                    };
                     weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
                 }
             }
@@ -126,14 +135,12 @@ fn query_gradients<F: Float, N: Size>(
             #[unroll]
             for index in 0..comptime!(plan.rows_per_unit()) {
                 let row = score_row(index, plan);
-                let global = tile * comptime!(plan.rows) + row;
-                let delta = stat(stats, heads_before + stats.len() / 2, global, places.queries);
                 #[unroll]
                 for part in 0..comptime!(plan.vectors_per_unit()) {
                     let column = score_column(part, plan);
-                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column];
+                    let value = score(&scores, 1f32, index, part, plan);
                     let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
-                    let push = weight * (value - Vector::new(delta)) * Vector::new(scale);
+                    let push = weight * (value - Vector::new(deltas[index])) * Vector::new(scale);
                     bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
                 }
             }
@@ -141,7 +148,7 @@ fn query_gradients<F: Float, N: Size>(
             accumulate(&gradient, &bounce, &key_tile, plan);
         }
     }
-    write(&gradient, &mut scores, dq, &queries, tile, plan);
+    write(&mut gradient, &mut scores, &factors, dq, &queries, tile, plan);
 }
 
 /// A number of a row; 0 beyond the last row.
@@ -154,21 +161,21 @@ fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 {
     value
 }
 
-#[cube(launch)]
-fn key_gradients<F: Float, N: Size>(
-    q: &[Vector<F, N>],
-    k: &[Vector<F, N>],
-    v: &[Vector<F, N>],
-    d_out: &[Vector<F, N>],
+#[cube(launch_unchecked)]
+fn key_gradients<G: Float, F: Float, N: Size>(
+    q: &[Vector<G, N>],
+    k: &[Vector<G, N>],
+    v: &[Vector<G, N>],
+    d_out: &[Vector<G, N>],
     ranges: &[i32],
     stats: &[f32],
-    dk: &mut [Vector<F, N>],
-    dv: &mut [Vector<F, N>],
+    dk: &mut [Vector<G, N>],
+    dv: &mut [Vector<G, N>],
     query_count: u32,
     key_count: u32,
     scale: f32,
     #[comptime] plan: FlashPlan,
-    #[define(F)] _dtype: ElemType,
+    #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, kv_head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
@@ -183,10 +190,9 @@ fn key_gradients<F: Float, N: Size>(
     let mut pull_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
-    let mut from = Shared::<[i32]>::new_slice(comptime!(plan.rows));
-    let mut until = Shared::<[i32]>::new_slice(comptime!(plan.rows));
-    let mut log_sums = Shared::<[f32]>::new_slice(comptime!(plan.rows));
-    let mut delta = Shared::<[f32]>::new_slice(comptime!(plan.rows));
+    let mut columns = QueryColumns::new(plan);
+    let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
+    ones(&mut factors, plan);
 
     load(k, &keys, tile, &mut bounce, stride, plan);
     sync_cube();
@@ -197,8 +203,13 @@ fn key_gradients<F: Float, N: Size>(
     let value = lefts(&bounce, stride, plan);
 
     let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
-    let key_gradient = accumulators(plan);
-    let value_gradient = accumulators(plan);
+    let mut mine = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    #[unroll]
+    for index in 0..comptime!(plan.rows_per_unit()) {
+        mine[index] = places.order(ranges, batch, tile * comptime!(plan.rows) + score_row(index, plan));
+    }
+    let mut key_gradient = accumulators(plan);
+    let mut value_gradient = accumulators(plan);
     // The queries of all heads that share this key head.
     for step in 0..places.query_tiles * comptime!(plan.group) {
         let other = step / comptime!(plan.group);
@@ -217,32 +228,29 @@ fn key_gradients<F: Float, N: Size>(
             let mut at = UNIT_POS as usize;
             while at < comptime!(plan.rows) {
                 let global = other * comptime!(plan.rows) + at;
-                from[at] = places.from(ranges, batch, global);
-                until[at] = places.until(ranges, batch, global);
-                log_sums[at] = stat(stats, heads_before, global, places.queries);
-                delta[at] = stat(stats, heads_before + stats.len() / 2, global, places.queries);
+                columns.from[at] = places.from(ranges, batch, global);
+                columns.until[at] = places.until(ranges, batch, global);
+                columns.log_sums[at] = stat(stats, heads_before, global, places.queries);
+                columns.delta[at] = stat(stats, heads_before + stats.len() / 2, global, places.queries);
                 at += comptime!(plan.units);
             }
             sync_cube();
             scores_of(&key, &query_tile, &mut scores, plan);
             sync_cube();
+            let all = places.all(ranges, batch, other, tile);
             #[unroll]
             for index in 0..comptime!(plan.rows_per_unit()) {
                 let row = score_row(index, plan);
-                let place = places.order(ranges, batch, tile * comptime!(plan.rows) + row);
                 #[unroll]
                 for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let column = score_column(part, plan);
-                    let score = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
-                    let mut weight = Vector::<f32, N>::new(0f32);
-                    #[unroll]
-                    for lane in 0..comptime!(VECTOR) {
-                        let query = column * comptime!(VECTOR) + lane;
-                        if from[query] <= place && place < until[query] {
-                            weight.insert(lane, (score.extract(lane) - log_sums[query]).exp());
-                        }
-                    }
+                    let value = score(&scores, scale, index, part, plan);
+                    let weight = if all {
+                        columns.weights(value, mine[index], part, false, plan)
+                    } else {
+                        columns.weights(value, mine[index], part, true, plan)
+                    };
                     weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
+                    let column = score_column(part, plan);
                     bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
                 }
             }
@@ -255,15 +263,10 @@ fn key_gradients<F: Float, N: Size>(
                 let row = score_row(index, plan);
                 #[unroll]
                 for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let column = score_column(part, plan);
-                    let score = scores[row * comptime!(plan.wide_stride() / VECTOR) + column];
-                    let mut less = Vector::<f32, N>::new(0f32);
-                    #[unroll]
-                    for lane in 0..comptime!(VECTOR) {
-                        less.insert(lane, delta[column * comptime!(VECTOR) + lane]);
-                    }
+                    let value = score(&scores, 1f32, index, part, plan);
                     let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
-                    let push = weight * (score - less) * Vector::new(scale);
+                    let push = weight * (value - columns.deltas(part, plan)) * Vector::new(scale);
+                    let column = score_column(part, plan);
                     bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
                 }
             }
@@ -271,8 +274,8 @@ fn key_gradients<F: Float, N: Size>(
             accumulate(&key_gradient, &bounce, &query_tile, plan);
         }
     }
-    write(&key_gradient, &mut scores, dk, &keys, tile, plan);
-    write(&value_gradient, &mut scores, dv, &keys, tile, plan);
+    write(&mut key_gradient, &mut scores, &factors, dk, &keys, tile, plan);
+    write(&mut value_gradient, &mut scores, &factors, dv, &keys, tile, plan);
 }
 
 /// What the backward pass has besides the inputs; shapes as the forward pass gives them.
@@ -289,63 +292,72 @@ pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [Cu
     let (q_shape, k_shape) = (dims(&q), dims(&k));
     let (batch, queries, keys) = (q_shape[0], q_shape[1], k_shape[1]);
     let client = q.client.clone();
-    let (scale, dtype) = (1.0 / (plan.head_dim as f32).sqrt(), elem(q.dtype));
+    let (scale, dtypes) = (1.0 / (plan.head_dim as f32).sqrt(), [elem(q.dtype), factor(q.dtype)]);
 
     let stats = output(&q, [2, batch, plan.heads, queries], DType::F32);
     let (cubes, dim) = grid(&q, batch * plan.heads * queries);
-    deltas::launch(
-        &client,
-        cubes,
-        dim,
-        VECTOR,
-        out.into_buffer_arg(),
-        d_out.clone().into_buffer_arg(),
-        log_sums.into_buffer_arg(),
-        stats.clone().into_buffer_arg(),
-        queries as u32,
-        plan,
-        dtype,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        deltas::launch_unchecked(
+            &client,
+            cubes,
+            dim,
+            VECTOR,
+            out.into_buffer_arg(),
+            d_out.clone().into_buffer_arg(),
+            log_sums.into_buffer_arg(),
+            stats.clone().into_buffer_arg(),
+            queries as u32,
+            plan,
+            dtypes[0],
+        )
+    }
 
     let dq = output(&q, q_shape, q.dtype);
-    query_gradients::launch(
-        &client,
-        CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
-        plan.cube_dim(),
-        VECTOR,
-        q.clone().into_buffer_arg(),
-        k.clone().into_buffer_arg(),
-        v.clone().into_buffer_arg(),
-        d_out.clone().into_buffer_arg(),
-        ranges.clone().into_buffer_arg(),
-        stats.clone().into_buffer_arg(),
-        dq.clone().into_buffer_arg(),
-        queries as u32,
-        keys as u32,
-        scale,
-        plan,
-        dtype,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        query_gradients::launch_unchecked(
+            &client,
+            CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
+            plan.cube_dim(),
+            VECTOR,
+            q.clone().into_buffer_arg(),
+            k.clone().into_buffer_arg(),
+            v.clone().into_buffer_arg(),
+            d_out.clone().into_buffer_arg(),
+            ranges.clone().into_buffer_arg(),
+            stats.clone().into_buffer_arg(),
+            dq.clone().into_buffer_arg(),
+            queries as u32,
+            keys as u32,
+            scale,
+            plan,
+            dtypes,
+        )
+    }
 
     let [dk, dv] = [(); 2].map(|()| output(&k, k_shape.clone(), k.dtype));
-    key_gradients::launch(
-        &client,
-        CubeCount::Static(plan.tiles(keys) as u32, (plan.heads / plan.group) as u32, batch as u32),
-        plan.cube_dim(),
-        VECTOR,
-        q.into_buffer_arg(),
-        k.into_buffer_arg(),
-        v.into_buffer_arg(),
-        d_out.into_buffer_arg(),
-        ranges.into_buffer_arg(),
-        stats.into_buffer_arg(),
-        dk.clone().into_buffer_arg(),
-        dv.clone().into_buffer_arg(),
-        queries as u32,
-        keys as u32,
-        scale,
-        plan,
-        dtype,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        key_gradients::launch_unchecked(
+            &client,
+            CubeCount::Static(plan.tiles(keys) as u32, (plan.heads / plan.group) as u32, batch as u32),
+            plan.cube_dim(),
+            VECTOR,
+            q.into_buffer_arg(),
+            k.into_buffer_arg(),
+            v.into_buffer_arg(),
+            d_out.into_buffer_arg(),
+            ranges.into_buffer_arg(),
+            stats.into_buffer_arg(),
+            dk.clone().into_buffer_arg(),
+            dv.clone().into_buffer_arg(),
+            queries as u32,
+            keys as u32,
+            scale,
+            plan,
+            dtypes,
+        )
+    }
     [dq, dk, dv]
 }

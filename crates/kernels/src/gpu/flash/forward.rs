@@ -11,11 +11,21 @@ use cubecl::prelude::*;
 
 use super::plan::{FlashPlan, VECTOR};
 use super::ranges::Places;
-use super::tile::{HeadRows, accumulate, accumulators, lefts, load, score_column, score_row, scores_of, write};
-use crate::gpu::launch::{dense, dims, elem, output};
+use super::tile::{
+    HeadRows, accumulate, accumulators, lefts, load, rescale, score_column, score_row, scores_of, write,
+};
+use super::weigh::{Range, peak, score, shared_sum, weights_of_query};
+use crate::gpu::launch::{dense, dims, elem, factor, output};
+
+/// How far above a row's reference a score may lie, in nats, before the reference is raised and what was gathered is scaled
+/// down: e^30 of a weight leaves room for any sum of them.
+const HEADROOM: f32 = 30.0;
 
 /// The logarithm of the sum of weights of a row that sees nothing: its weights are all zero.
 const BLIND: f32 = 1e30;
+
+/// The reference of a row before its first score: far below any.
+const UNSET: f32 = -1e30;
 
 /// Queries `[B, Sq, H, Dh]`, keys and values `[B, Sk, G, Dh]`, and [`super::ranges::packed`].
 pub(crate) struct Inputs {
@@ -32,19 +42,19 @@ impl Inputs {
     }
 }
 
-#[cube(launch)]
-fn attend<F: Float, N: Size>(
-    q: &[Vector<F, N>],
-    k: &[Vector<F, N>],
-    v: &[Vector<F, N>],
+#[cube(launch_unchecked)]
+fn attend<G: Float, F: Float, N: Size>(
+    q: &[Vector<G, N>],
+    k: &[Vector<G, N>],
+    v: &[Vector<G, N>],
     ranges: &[i32],
-    out: &mut [Vector<F, N>],
+    out: &mut [Vector<G, N>],
     log_sums: &mut [f32],
     query_count: u32,
     key_count: u32,
     scale: f32,
     #[comptime] plan: FlashPlan,
-    #[define(F)] _dtype: ElemType,
+    #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
@@ -63,136 +73,104 @@ fn attend<F: Float, N: Size>(
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
+    // Whether any row of the tile raised its reference.
+    let mut raised = Shared::<[u32]>::new_slice(1usize);
 
     load(q, &queries, tile, &mut bounce, stride, plan);
     sync_cube();
     let query = lefts(&bounce, stride, plan);
 
-    // The first time over the keys: each unit's part of the sums of its rows.
-    let mut peaks = Array::<f32>::new(comptime!(plan.rows_per_unit()));
+    let mut mine_from = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mut mine_until = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mut references = Array::<f32>::new(comptime!(plan.rows_per_unit()));
     let mut sums = Array::<f32>::new(comptime!(plan.rows_per_unit()));
     #[unroll]
     for index in 0..comptime!(plan.rows_per_unit()) {
-        peaks[index] = f32::new(-1e30);
+        let row = tile * comptime!(plan.rows) + score_row(index, plan);
+        mine_from[index] = places.from(ranges, batch, row);
+        mine_until[index] = places.until(ranges, batch, row);
+        references[index] = f32::new(UNSET);
         sums[index] = 0f32;
     }
-    for other in 0..places.key_tiles {
-        if places.meet(ranges, batch, tile, other) {
-            sync_cube();
-            load(k, &keys, other, &mut key_tile, stride, plan);
-            load_order(ranges, &places, batch, other, &mut order, plan);
-            sync_cube();
-            scores_of(&query, &key_tile, &mut scores, plan);
-            sync_cube();
-            #[unroll]
-            for index in 0..comptime!(plan.rows_per_unit()) {
-                let row = score_row(index, plan);
-                let from = places.from(ranges, batch, tile * comptime!(plan.rows) + row);
-                let until = places.until(ranges, batch, tile * comptime!(plan.rows) + row);
-                let mut peak = peaks[index];
-                #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let column = score_column(part, plan);
-                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
-                    #[unroll]
-                    for lane in 0..comptime!(VECTOR) {
-                        let place = order[column * comptime!(VECTOR) + lane];
-                        if from <= place && place < until {
-                            peak = max(peak, value.extract(lane));
-                        }
-                    }
-                }
-                let mut sum = sums[index] * (peaks[index] - peak).exp();
-                #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let column = score_column(part, plan);
-                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
-                    #[unroll]
-                    for lane in 0..comptime!(VECTOR) {
-                        let place = order[column * comptime!(VECTOR) + lane];
-                        if from <= place && place < until {
-                            sum += (value.extract(lane) - peak).exp();
-                        }
-                    }
-                }
-                peaks[index] = peak;
-                sums[index] = sum;
-            }
-        }
-    }
 
-    // The parts of a row together.
-    let mut row_peaks = Shared::<[f32]>::new_slice(comptime!(plan.rows * plan.units_per_row()));
-    let mut row_sums = Shared::<[f32]>::new_slice(comptime!(plan.rows * plan.units_per_row()));
-    #[unroll]
-    for index in 0..comptime!(plan.rows_per_unit()) {
-        let at = UNIT_POS as usize + comptime!(index * plan.units);
-        row_peaks[at] = peaks[index];
-        row_sums[at] = sums[index];
-    }
-    sync_cube();
-    let mut logs = Array::<f32>::new(comptime!(plan.rows_per_unit()));
-    #[unroll]
-    for index in 0..comptime!(plan.rows_per_unit()) {
-        let row = score_row(index, plan);
-        let first = row * comptime!(plan.units_per_row());
-        let mut peak = f32::new(-1e30);
-        #[unroll]
-        for part in 0..comptime!(plan.units_per_row()) {
-            peak = max(peak, row_peaks[first + part]);
-        }
-        let mut sum = 0f32;
-        #[unroll]
-        for part in 0..comptime!(plan.units_per_row()) {
-            sum += row_sums[first + part] * (row_peaks[first + part] - peak).exp();
-        }
-        let mut log = f32::new(BLIND);
-        if sum > 0f32 {
-            log = peak + sum.ln();
-        }
-        logs[index] = log;
-        let global = tile * comptime!(plan.rows) + row;
-        if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 && global < places.queries {
-            log_sums[(batch * comptime!(plan.heads) + head) * places.queries + global] = log;
-        }
-    }
-
-    // The second time: the final weights.
-    let gathered = accumulators(plan);
+    let mut gathered = accumulators(plan);
     for other in 0..places.key_tiles {
         if places.meet(ranges, batch, tile, other) {
             sync_cube();
             load(k, &keys, other, &mut key_tile, stride, plan);
             load(v, &keys, other, &mut value_tile, stride, plan);
             load_order(ranges, &places, batch, other, &mut order, plan);
+            if UNIT_POS == 0 {
+                raised[0] = 0u32;
+            }
             sync_cube();
             scores_of(&query, &key_tile, &mut scores, plan);
             sync_cube();
+            let all = places.all(ranges, batch, tile, other);
             #[unroll]
             for index in 0..comptime!(plan.rows_per_unit()) {
+                let range = Range { from: mine_from[index], until: mine_until[index] };
                 let row = score_row(index, plan);
-                let from = places.from(ranges, batch, tile * comptime!(plan.rows) + row);
-                let until = places.until(ranges, batch, tile * comptime!(plan.rows) + row);
+                let most = if all {
+                    peak(&scores, &order, &range, scale, index, false, plan)
+                } else {
+                    peak(&scores, &order, &range, scale, index, true, plan)
+                };
+                let before = references[index];
+                let mut factor = 1f32;
+                if most > before + f32::new(HEADROOM) {
+                    references[index] = most;
+                    if before > f32::new(UNSET) {
+                        factor = (before - most).exp();
+                        sums[index] *= factor;
+                        raised[0] = 1u32;
+                    }
+                }
+                if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+                    factors[row] = factor;
+                }
                 #[unroll]
                 for part in 0..comptime!(plan.vectors_per_unit()) {
+                    let value = score(&scores, scale, index, part, plan);
+                    let weight = if all {
+                        weights_of_query(value, &order, &range, references[index], part, false, plan)
+                    } else {
+                        weights_of_query(value, &order, &range, references[index], part, true, plan)
+                    };
+                    sums[index] += weight.vector_sum();
                     let column = score_column(part, plan);
-                    let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column] * Vector::new(scale);
-                    let mut weight = Vector::<f32, N>::new(0f32);
-                    #[unroll]
-                    for lane in 0..comptime!(VECTOR) {
-                        let place = order[column * comptime!(VECTOR) + lane];
-                        if from <= place && place < until {
-                            weight.insert(lane, (value.extract(lane) - logs[index]).exp());
-                        }
-                    }
                     bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
                 }
             }
             sync_cube();
+            if raised[0] == 1u32 {
+                rescale(&mut gathered, &mut scores, &factors, plan);
+            }
             accumulate(&gathered, &bounce, &value_tile, plan);
         }
     }
-    write(&gathered, &mut scores, out, &queries, tile, plan);
+
+    sync_cube();
+    #[unroll]
+    for index in 0..comptime!(plan.rows_per_unit()) {
+        let row = score_row(index, plan);
+        let sum = shared_sum(sums[index], plan);
+        let mut log = f32::new(BLIND);
+        let mut factor = 0f32;
+        if sum > 0f32 {
+            log = references[index] + sum.ln();
+            factor = 1f32 / sum;
+        }
+        let global = tile * comptime!(plan.rows) + row;
+        if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+            factors[row] = factor;
+            if global < places.queries {
+                log_sums[(batch * comptime!(plan.heads) + head) * places.queries + global] = log;
+            }
+        }
+    }
+    write(&mut gathered, &mut scores, &factors, out, &queries, tile, plan);
 }
 
 /// Loads the reading order of a tile of keys.
@@ -219,22 +197,25 @@ pub(crate) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTenso
     let (batch, queries, keys) = (shape[0], shape[1], dims(&k)[1]);
     let out = output(&q, shape, q.dtype);
     let log_sums = output(&q, [batch, plan.heads, queries], DType::F32);
-    attend::launch(
-        &q.client.clone(),
-        CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
-        plan.cube_dim(),
-        VECTOR,
-        q.clone().into_buffer_arg(),
-        k.into_buffer_arg(),
-        v.into_buffer_arg(),
-        ranges.into_buffer_arg(),
-        out.clone().into_buffer_arg(),
-        log_sums.clone().into_buffer_arg(),
-        queries as u32,
-        keys as u32,
-        1.0 / (plan.head_dim as f32).sqrt(),
-        plan,
-        elem(q.dtype),
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        attend::launch_unchecked(
+            &q.client.clone(),
+            CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
+            plan.cube_dim(),
+            VECTOR,
+            q.clone().into_buffer_arg(),
+            k.into_buffer_arg(),
+            v.into_buffer_arg(),
+            ranges.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            log_sums.clone().into_buffer_arg(),
+            queries as u32,
+            keys as u32,
+            1.0 / (plan.head_dim as f32).sqrt(),
+            plan,
+            [elem(q.dtype), factor(q.dtype)],
+        )
+    }
     (out, log_sums)
 }

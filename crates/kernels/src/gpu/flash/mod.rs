@@ -5,14 +5,16 @@
 //!
 //! A cube owns the rows of one tile and streams the tiles of the other side past them. Scores pass through shared memory,
 //! where each unit masks and weighs its part of a row; fragments of the tensor cores are never taken apart, so every device
-//! with cooperative matrices serves. Because such a fragment cannot be rescaled row by row, the forward pass goes over the
-//! keys twice: once for the logarithm of each row's sum of weights, once with the final weights.
+//! with cooperative matrices serves. Such a fragment cannot be rescaled row by row, so the forward pass subtracts from the
+//! scores of a row the largest of its first tile, and takes the detour through shared memory only where a later score
+//! exceeds that by so much that its weight could overflow.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`plan`] | tile and fragment sizes on a device |
 //! | [`ranges`] | the three integers of each row, and the bounds of each tile |
 //! | [`tile`] | loading, multiplying and storing tiles |
+//! | [`weigh`] | from scores to weights |
 //! | [`forward`], [`backward`] | the passes |
 
 pub(super) mod backward;
@@ -20,3 +22,4 @@ pub(super) mod forward;
 pub(super) mod plan;
 pub(super) mod ranges;
 mod tile;
+mod weigh;

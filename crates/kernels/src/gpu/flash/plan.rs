@@ -4,7 +4,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeDevice;
 use cubecl::prelude::*;
 
-use crate::gpu::launch::elem;
+use crate::gpu::launch::factor;
 
 /// Elements of a vector in shared memory.
 pub(super) const VECTOR: usize = 4;
@@ -31,6 +31,8 @@ pub(crate) struct FlashPlan {
     pub(super) planes: usize,
     /// Units of a cube.
     pub(super) units: usize,
+    /// Bytes of a factor.
+    pub(super) factor_bytes: usize,
 }
 
 impl FlashPlan {
@@ -40,7 +42,7 @@ impl FlashPlan {
         let group = heads / k[2].max(1);
         let client = device.client();
         let properties = client.properties();
-        let (element, total) = (elem(dtype), f32::elem_type_native());
+        let (element, total) = (factor(dtype), f32::elem_type_native());
         let plane = properties.hardware.plane_size_max as usize;
         let fragments = properties.features.matmul.cmma.iter();
         let fitting = fragments.filter(|f| f.a_type == element && f.b_type == element && f.cd_type == total);
@@ -49,17 +51,17 @@ impl FlashPlan {
             let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
                 && [n, k].iter().all(|size| head_dim.is_multiple_of(*size));
             let planes = (rows / m.max(1)).min(4);
-            let plan = Self { rows, head_dim, heads, group, m, n, k, planes, units: planes * plane };
+            let plan = Self { rows, head_dim, heads, group, m, n, k, planes, units: planes * plane, factor_bytes: element.size() };
             (fits && plan.shared_bytes() <= properties.hardware.max_shared_memory_size).then_some(plan)
         };
         // The largest tiles, and of these the fragments that every tensor core is best at.
         let plans = [64, 32, 16].into_iter().flat_map(|rows| sizes.iter().map(move |size| (rows, *size)));
-        plans.filter_map(|(rows, size)| plan(rows, size)).max_by_key(|plan| (plan.rows, [plan.m, plan.n, plan.k] == [16; 3]))
+        plans.filter_map(|(rows, size)| plan(rows, size)).max_by_key(|plan| (plan.rows, plan.m == plan.n, plan.m))
     }
 
-    /// The most that a kernel of this plan takes: three tiles of 16-bit rows, one of scores, and what belongs to its rows.
+    /// The most that a kernel of this plan takes: three tiles of heads, one of scores, and what belongs to its rows.
     fn shared_bytes(&self) -> usize {
-        self.rows * (3 * 2 * self.wide_stride() + 4 * self.wide_stride() + 4 * 4)
+        self.rows * (3 * self.factor_bytes * self.wide_stride() + 4 * self.wide_stride() + 5 * 4) + 64
     }
 
     /// Rows of a tile.

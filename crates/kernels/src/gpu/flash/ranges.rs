@@ -1,8 +1,13 @@
 //! Who sees whom, in one buffer: reading order of the keys, ranges of the queries, and the bounds of every tile.
 //!
 //! ```text
-//! order [B, Sk] | from [B, Sq] | until [B, Sq] | (first, last) [B, Tk, 2] of keys | (from, until) [B, Tq, 2] of queries
+//! order [B, Sk] | from [B, Sq] | until [B, Sq] | bounds [B, Tk, 4] of keys | bounds [B, Tq, 4] of queries
 //! ```
+//!
+//! Of a tile of keys the bounds are the least and the largest order of those that anybody sees, and both again, such that no
+//! query sees all of them if the tile has a row that nobody sees; of a tile of queries the least `from`, the largest `until`,
+//! the largest `from` and the least `until`. So two tiles meet where the first two say so, and every query sees every key
+//! where the last two do.
 //!
 //! One buffer, because WebGPU binds eight, and made once for all layers.
 
@@ -12,6 +17,9 @@ use cubecl::prelude::*;
 
 use crate::gpu::launch::{dense_ints, dims, grid, output};
 
+/// Bounds of a tile.
+const BOUNDS: usize = 4;
+
 /// The order of a row that nobody sees.
 const UNSEEN: i32 = i32::MAX;
 /// The same, as kernels take it.
@@ -19,37 +27,62 @@ const UNSEEN_PLACE: i64 = UNSEEN as i64;
 
 #[cube]
 fn key_bound(order: &[i32], keys: usize, tiles: usize, at: usize, #[comptime] rows: usize) -> i32 {
-    let tile = at / 2;
+    let tile = at / BOUNDS;
     let (batch, first) = (tile / tiles, tile % tiles * rows);
     let mut least = i32::new(UNSEEN_PLACE);
     let mut most = i32::new(-1);
+    let mut complete = first + rows <= keys;
     for row in first..min(first + rows, keys) {
         let place = order[batch * keys + row];
         if place != UNSEEN {
             least = min(least, place);
             most = max(most, place);
+        } else {
+            complete = false;
         }
     }
-    select(at % 2 == 0, least, most)
+    let which = at % BOUNDS;
+    let mut bound = least;
+    if which == 1 {
+        bound = most;
+    } else if which == 2 {
+        bound = select(complete, least, i32::new(-1));
+    } else if which == 3 {
+        bound = select(complete, most, i32::new(UNSEEN_PLACE));
+    }
+    bound
 }
 
 #[cube]
 fn query_bound(from: &[i32], until: &[i32], queries: usize, tiles: usize, at: usize, #[comptime] rows: usize) -> i32 {
-    let tile = at / 2;
+    let tile = at / BOUNDS;
     let (batch, first) = (tile / tiles, tile % tiles * rows);
-    let mut least = i32::new(UNSEEN_PLACE);
-    let mut most = i32::new(-1);
+    let mut first_from = i32::new(UNSEEN_PLACE);
+    let mut last_until = i32::new(-1);
+    let mut last_from = i32::new(-1);
+    let mut first_until = i32::new(UNSEEN_PLACE);
     for row in first..min(first + rows, queries) {
         let (start, end) = (from[batch * queries + row], until[batch * queries + row]);
         if start < end {
-            least = min(least, start);
-            most = max(most, end);
+            first_from = min(first_from, start);
+            last_until = max(last_until, end);
         }
+        last_from = max(last_from, start);
+        first_until = min(first_until, end);
     }
-    select(at % 2 == 0, least, most)
+    let which = at % BOUNDS;
+    let mut bound = first_from;
+    if which == 1 {
+        bound = last_until;
+    } else if which == 2 {
+        bound = last_from;
+    } else if which == 3 {
+        bound = first_until;
+    }
+    bound
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn pack(
     order: &[i32],
     from: &[i32],
@@ -63,7 +96,7 @@ fn pack(
     let (all_keys, all_queries) = (order.len(), from.len());
     let key_tiles = (keys + rows - 1) / rows;
     let query_tiles = (queries + rows - 1) / rows;
-    let key_bounds = all_keys / keys * key_tiles * 2;
+    let key_bounds = all_keys / keys * key_tiles * BOUNDS;
     let at = ABSOLUTE_POS;
     if at < ranges.len() {
         let mut value = order[min(at, all_keys - 1)];
@@ -83,7 +116,7 @@ fn pack(
 
 /// Elements of the buffer.
 pub(crate) fn length(batch: usize, keys: usize, queries: usize, rows: usize) -> usize {
-    batch * (keys + 2 * queries + 2 * keys.div_ceil(rows) + 2 * queries.div_ceil(rows))
+    batch * (keys + 2 * queries + BOUNDS * (keys.div_ceil(rows) + queries.div_ceil(rows)))
 }
 
 /// `order`: `[B, Sk]`; `from`, `until`: `[B, Sq]`; tiles of `rows` rows.
@@ -93,18 +126,21 @@ pub(crate) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, row
     let count = length(batch, keys, queries, rows);
     let ranges = output(&order, [count], DType::I32);
     let (cubes, dim) = grid(&order, count);
-    pack::launch(
-        &order.client.clone(),
-        cubes,
-        dim,
-        order.into_buffer_arg(),
-        from.into_buffer_arg(),
-        until.into_buffer_arg(),
-        ranges.clone().into_buffer_arg(),
-        keys as u32,
-        queries as u32,
-        rows,
-    );
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        pack::launch_unchecked(
+            &order.client.clone(),
+            cubes,
+            dim,
+            order.into_buffer_arg(),
+            from.into_buffer_arg(),
+            until.into_buffer_arg(),
+            ranges.clone().into_buffer_arg(),
+            keys as u32,
+            queries as u32,
+            rows,
+        )
+    }
     ranges
 }
 
@@ -130,15 +166,28 @@ impl Places {
         let from = batches * keys;
         let until = from + batches * queries;
         let key_bounds = until + batches * queries;
-        let query_bounds = key_bounds + batches * key_tiles * 2;
+        let query_bounds = key_bounds + batches * key_tiles * BOUNDS;
         Places { queries, keys, query_tiles, key_tiles, from, until, key_bounds, query_bounds }
     }
 
     /// Whether any query of a tile may see any key of another.
     pub(super) fn meet(&self, ranges: &[i32], batch: usize, query_tile: usize, key_tile: usize) -> bool {
-        let key = self.key_bounds + (batch * self.key_tiles + key_tile) * 2;
-        let query = self.query_bounds + (batch * self.query_tiles + query_tile) * 2;
+        let (query, key) = (self.query_bound(batch, query_tile), self.key_bound(batch, key_tile));
         ranges[key + 1] >= ranges[query] && ranges[key] < ranges[query + 1]
+    }
+
+    /// Whether every query of a tile sees every key of another.
+    pub(super) fn all(&self, ranges: &[i32], batch: usize, query_tile: usize, key_tile: usize) -> bool {
+        let (query, key) = (self.query_bound(batch, query_tile), self.key_bound(batch, key_tile));
+        ranges[query + 2] <= ranges[key + 2] && ranges[key + 3] < ranges[query + 3]
+    }
+
+    fn key_bound(&self, batch: usize, tile: usize) -> usize {
+        self.key_bounds + (batch * self.key_tiles + tile) * BOUNDS
+    }
+
+    fn query_bound(&self, batch: usize, tile: usize) -> usize {
+        self.query_bounds + (batch * self.query_tiles + tile) * BOUNDS
     }
 
     /// The reading order of a key; beyond the last key, that of a row that nobody sees.

@@ -32,8 +32,8 @@ impl HeadRows {
 
 /// Loads the rows of a tile; those beyond the last are zero.
 #[cube]
-pub(super) fn load<F: Float, N: Size>(
-    source: &[Vector<F, N>],
+pub(super) fn load<G: Float, F: Float, N: Size>(
+    source: &[Vector<G, N>],
     rows: &HeadRows,
     tile: usize,
     target: &mut Shared<[Vector<F, N>]>,
@@ -47,7 +47,7 @@ pub(super) fn load<F: Float, N: Size>(
         let mut value = Vector::<F, N>::new(F::new(0.0));
         let global = tile * comptime!(plan.rows) + row;
         if global < rows.rows {
-            value = source[rows.place(global, plan) + column];
+            value = Vector::cast_from(source[rows.place(global, plan) + column]);
         }
         target[row * comptime!(stride / VECTOR) + column] = value;
         at += comptime!(plan.units);
@@ -95,7 +95,6 @@ fn left<F: Float, N: Size>(
 
 /// A fragment that is loaded next.
 #[cube]
-#[allow(unsafe_code)] // Whoever asks for it loads it at once.
 fn unloaded<F: Float>(
     #[comptime] ident: MatrixIdent,
     #[comptime] layout: MatrixLayout,
@@ -195,18 +194,44 @@ pub(super) fn accumulate<F: Float, N: Size>(
     }
 }
 
-/// Writes the accumulators to the rows of a tile, by way of the tile of scores.
+/// Multiplies the rows of the accumulators, by way of the tile of scores.
 #[cube]
-pub(super) fn write<F: Float, N: Size>(
-    sums: &Fragments<f32>,
+pub(super) fn rescale<N: Size>(
+    sums: &mut Fragments<f32>,
     scores: &mut Shared<[Vector<f32, N>]>,
-    target: &mut [Vector<F, N>],
-    rows: &HeadRows,
-    tile: usize,
+    factors: &Shared<[f32]>,
     #[comptime] plan: FlashPlan,
 ) {
-    let columns = comptime!(plan.head_dim / plan.n);
+    put_all(sums, scores, plan);
     sync_cube();
+    let width = comptime!(plan.head_dim / VECTOR);
+    let mut at = UNIT_POS as usize;
+    while at < comptime!(plan.rows * plan.head_dim / VECTOR) {
+        let (row, column) = (at / width, at % width);
+        let place = row * comptime!(plan.wide_stride() / VECTOR) + column;
+        scores[place] = scores[place] * Vector::new(factors[row]);
+        at += comptime!(plan.units);
+    }
+    sync_cube();
+    let columns = comptime!(plan.head_dim / plan.n);
+    let stride = comptime!(plan.wide_stride());
+    #[unroll]
+    for block in 0..comptime!(plan.blocks()) {
+        let row = block_row(block, plan);
+        #[unroll]
+        for column in 0..columns {
+            let first = row * comptime!(stride / VECTOR) + comptime!(column * plan.n / VECTOR);
+            let last = comptime!(plan.rows * stride / VECTOR);
+            let sum = sums.index_mut(comptime!(block * columns + column));
+            cmma::load_with_layout(sum, &scores[first..last], comptime!(stride as u32), MatrixLayout::RowMajor);
+        }
+    }
+}
+
+/// Puts all accumulators into the tile of scores.
+#[cube]
+fn put_all<N: Size>(sums: &mut Fragments<f32>, scores: &mut Shared<[Vector<f32, N>]>, #[comptime] plan: FlashPlan) {
+    let columns = comptime!(plan.head_dim / plan.n);
     #[unroll]
     for block in 0..comptime!(plan.blocks()) {
         let row = block_row(block, plan);
@@ -215,6 +240,21 @@ pub(super) fn write<F: Float, N: Size>(
             put(sums.index(comptime!(block * columns + column)), scores, row, column, plan);
         }
     }
+}
+
+/// Writes the accumulators, their rows times `factors`, to the rows of a tile, by way of the tile of scores.
+#[cube]
+pub(super) fn write<G: Float, N: Size>(
+    sums: &mut Fragments<f32>,
+    scores: &mut Shared<[Vector<f32, N>]>,
+    factors: &Shared<[f32]>,
+    target: &mut [Vector<G, N>],
+    rows: &HeadRows,
+    tile: usize,
+    #[comptime] plan: FlashPlan,
+) {
+    sync_cube();
+    put_all(sums, scores, plan);
     sync_cube();
     let width = comptime!(plan.head_dim / VECTOR);
     let mut at = UNIT_POS as usize;
@@ -223,8 +263,18 @@ pub(super) fn write<F: Float, N: Size>(
         let global = tile * comptime!(plan.rows) + row;
         if global < rows.rows {
             let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column];
-            target[rows.place(global, plan) + column] = Vector::cast_from(value);
+            target[rows.place(global, plan) + column] = Vector::cast_from(value * Vector::new(factors[row]));
         }
+        at += comptime!(plan.units);
+    }
+}
+
+/// One for every row.
+#[cube]
+pub(super) fn ones(factors: &mut Shared<[f32]>, #[comptime] plan: FlashPlan) {
+    let mut at = UNIT_POS as usize;
+    while at < comptime!(plan.rows) {
+        factors[at] = 1f32;
         at += comptime!(plan.units);
     }
 }

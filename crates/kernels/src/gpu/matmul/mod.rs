@@ -2,6 +2,11 @@
 //!
 //! `compute` is the type that the factors are cast to before they meet: the framework's product reads its right operand in the
 //! type of the left one and does not check, so here, and nowhere else, both are made alike. Sums are `f32` in every case.
+//! 16-bit factors go to [`kernel`], which casts them as it loads them, so that a weight is never kept in two types; others to
+//! the framework's product.
+
+mod kernel;
+mod plan;
 
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::DType;
@@ -10,8 +15,13 @@ use burn_cubecl::kernel::cast;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
+use plan::MatmulPlan;
+
 /// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
 pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
+    if let Some(plan) = MatmulPlan::new(&a, &b, compute) {
+        return kernel::product(a, b, out, plan);
+    }
     let (a, b) = (cast(a, compute), cast(b, compute));
     matmul(a, b, None, MatmulStrategy::default(), out).expect("a product of matrices that fit")
 }
