@@ -30,6 +30,10 @@ bench:
     cargo bench --workspace --bench kernels
     cargo bench --workspace --bench convolutions
 
+# Build and pack the CUDA program where there is neither GPU nor GitHub; needs root rights
+cuda-pack:
+    bash .ci/cuda/pack
+
 # Build the documentation of all crates, private items too
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items

@@ -1,9 +1,10 @@
 //! The same model on another device: predictions, both losses, every gradient, and a few steps of training.
 //!
-//! Compiled with the feature `wgpu`; it then needs a Vulkan device, and a software one will do.
-#![cfg(feature = "wgpu")]
+//! Compiled with the feature `wgpu`, which needs a Vulkan device, and a software one will do; or with `cuda`, which needs an
+//! NVIDIA GPU.
+#![cfg(any(feature = "wgpu", feature = "cuda"))]
 
-use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_image_tower::{NoiseKey, TimestepChoice, TimestepConditioning};
 use interfuse_kernels::{VisibleRanges, attention};
 use interfuse_mot::CacheUse;
@@ -27,8 +28,12 @@ struct Computed {
     gradients: Vec<(String, Vec<f32>)>,
 }
 
-fn wgpu() -> Device {
-    Device::wgpu(DeviceKind::DefaultDevice)
+/// CUDA where the test was built for it, else wgpu.
+fn gpu() -> Device {
+    #[cfg(feature = "cuda")]
+    return Device::cuda(burn::tensor::DeviceIndex::Default);
+    #[cfg(not(feature = "cuda"))]
+    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
 }
 
 fn configs() -> [ModelConfig; 2] {
@@ -87,7 +92,7 @@ fn compute(config: &ModelConfig, device: &Device) -> Computed {
 #[test]
 fn predictions_losses_and_gradients_are_those_of_the_cpu() {
     for config in configs() {
-        let (cpu, gpu) = (compute(&config, &Device::flex()), compute(&config, &wgpu()));
+        let (cpu, gpu) = (compute(&config, &Device::flex()), compute(&config, &gpu()));
         let (a, b) = (&cpu.predictions, &gpu.predictions);
         assert!(gap(a.logits(TEXT).expect("text"), b.logits(TEXT).expect("text")) < TOLERANCE, "logits");
         assert!(gap(a.images(IMAGE).expect("images"), b.images(IMAGE).expect("images")) < TOLERANCE, "images");
@@ -126,10 +131,10 @@ fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
             })
             .collect()
     };
-    let (cpu, gpu) = (train(&Device::flex()), train(&wgpu()));
+    let (cpu, gpu) = (train(&Device::flex()), train(&gpu()));
     assert!(gpu[3] < gpu[0], "{gpu:?}");
     for (a, b) in cpu.iter().zip(&gpu) {
-        assert!((a - b).abs() < 1e-2 * a.abs(), "{cpu:?} on the CPU, {gpu:?} on wgpu");
+        assert!((a - b).abs() < 1e-2 * a.abs(), "{cpu:?} on the CPU, {gpu:?} on the GPU");
     }
 }
 
@@ -162,7 +167,7 @@ fn attend(rows: usize, device: &Device, most_scores: Option<usize>) -> [Vec<f32>
 
 #[test]
 fn attention_in_chunks_is_its_definition() {
-    let (chunked, plain) = (attend(50, &wgpu(), Some(4 * 50 * 7)), attend(50, &Device::flex(), None));
+    let (chunked, plain) = (attend(50, &gpu(), Some(4 * 50 * 7)), attend(50, &Device::flex(), None));
     for (chunked, plain) in chunked.iter().zip(&plain) {
         let gap = chunked.iter().zip(plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(gap < 1e-4, "{gap}");
@@ -171,9 +176,9 @@ fn attention_in_chunks_is_its_definition() {
 
 #[test]
 fn attention_s_memory_does_not_grow_with_the_square_of_the_rows() {
-    let device = wgpu();
+    let device = gpu();
     // All scores of 2048 rows and 4 heads take 64 MiB; a chunk's take 1 MiB.
     attend(2048, &device, Some(1 << 18));
-    let reserved = device.memory_pool_usage().expect("wgpu counts its memory").bytes_reserved;
+    let reserved = device.memory_pool_usage().expect("a GPU counts its memory").bytes_reserved;
     assert!(reserved < 64 << 20, "{} MiB", reserved >> 20);
 }

@@ -45,9 +45,9 @@ impl Plan {
         let picture_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
         if !settings.train.precision.kernels().runs_on(&device) {
-            let (found, name) = (&settings.train.precision, &settings.run.device);
+            let name = &settings.run.device;
             anyhow::bail!(
-                "train.precision: expected f32, since the device `{name}` has no tensor cores for bf16, found {found:?}"
+                "train.precision: expected f32, since the device `{name}` has no tensor cores for bf16, found bf16"
             );
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;

@@ -25,13 +25,18 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::args::{Args, BenchCommand, Command, DataCommand, VaeCommand};
 
 fn main() -> ExitCode {
     allocator::keep_freed_pages();
     let args = Args::parse();
-    tracing_subscriber::fmt().with_max_level(args.log_level()).with_writer(std::io::stderr).without_time().init();
+    // Only our own crates say more when asked to: the framework's compilers would print every kernel.
+    let levels = Targets::new().with_default(tracing::Level::WARN).with_target("interfuse", args.log_level());
+    let printed = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time().with_filter(levels);
+    tracing_subscriber::registry().with(printed).init();
     let outcome = match args.command {
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),

@@ -117,6 +117,30 @@ impl Settings {
         Ok(())
     }
 
+    /// What works but is hardly meant.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let (warmup, steps) = (self.optimizer.warmup_steps, self.train.steps);
+        let mut warnings = vec![];
+        if warmup >= steps {
+            warnings.push(format!(
+                "optimizer.warmup_steps: the learning rate rises for {warmup} steps and training takes {steps}, so it \
+                 never reaches its peak"
+            ));
+        }
+        warnings.extend(self.untrained_guidance(self.sampling.guidance));
+        warnings
+    }
+
+    /// Guidance sets the prediction against one without a prompt, which a model only has if captions were left out in training.
+    pub(crate) fn untrained_guidance(&self, guidance: f64) -> Option<String> {
+        (guidance != 1.0 && self.documents.caption_dropout == 0.0).then(|| {
+            format!(
+                "guidance {guidance}: with documents.caption_dropout = 0 the model is never asked to draw without a \
+                 caption, so guidance pushes away from noise; guidance 1 uses the model as it is"
+            )
+        })
+    }
+
     /// Reads a configuration and checks it.
     pub(crate) fn load(path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
         Self::checked(crate::config::load(path, overrides)?, path)

@@ -18,8 +18,8 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
 use crate::chunked::ChunkedAttention;
-use crate::cpu::spans::Spans;
 use crate::cpu::CpuKernels;
+use crate::cpu::spans::Spans;
 use crate::place::{Place, place_of};
 
 /// What is added to the score of a hidden key: so far below any score that its weight is exactly zero in `f32`, and
@@ -131,7 +131,13 @@ pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visi
 
 /// [`ranged_attention`] on tensor cores.
 #[cfg(feature = "gpu")]
-fn in_tiles(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges, plan: crate::gpu::FlashPlan) -> Tensor<4> {
+fn in_tiles(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    visible: &VisibleRanges,
+    plan: crate::gpu::FlashPlan,
+) -> Tensor<4> {
     let ranges = visible.packed(plan.tile_rows()).into_dispatch();
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
     Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::attention_gpu(q, k, v, ranges, plan))

@@ -8,8 +8,8 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::{ConvOptions, PadMode};
 
 use crate::cpu::CpuKernels;
-use crate::place::{Place, place_of};
 use crate::init::WeightInit;
+use crate::place::{Place, place_of};
 
 /// How the kernel moves over the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::cpu::CpuKernels;
-use crate::place::{Place, place_of};
 use crate::init::WeightInit;
+use crate::place::{Place, place_of};
 
 /// How a group norm is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]

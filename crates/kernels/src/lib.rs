@@ -22,6 +22,7 @@ mod chunked;
 pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;
+pub mod embedding;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod group_norm;

@@ -4,6 +4,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
+use interfuse_kernels::embedding::embed;
 use interfuse_kernels::linear::product_with_rows;
 use interfuse_kernels::{Linear, WeightInit};
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ impl TextTower {
     pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let [batch, rows] = ids.dims();
         let [_, d_model] = self.embedding.dims();
-        self.embedding.val().select(0, ids.reshape([batch * rows])).reshape([batch, rows, d_model])
+        embed(self.embedding.val(), ids.reshape([batch * rows])).reshape([batch, rows, d_model])
     }
 
     /// # Shapes

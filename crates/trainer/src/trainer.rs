@@ -158,7 +158,8 @@ impl Trainer {
             numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
         }
         numbers.extend(computed.gradients.squared_norms());
-        let numbers = Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
+        let numbers =
+            Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
         let numbers = numbers.convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
 
         let mut read = numbers.iter().copied();
@@ -263,9 +264,8 @@ impl Learner for Trainer {
 fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[TrainBatch]) -> Computed {
     let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
     let precision = setup.train.precision.kernels();
-    let pass = |batch: &TrainBatch| {
-        with_precision(precision, || forward_backward(model, batch, &setup.objective, normaliser))
-    };
+    let pass =
+        |batch: &TrainBatch| with_precision(precision, || forward_backward(model, batch, &setup.objective, normaliser));
     let mut gradients = FlatGradients::default();
     let mut losses = Vec::new();
     for (part, loss) in workers.map(batches, pass) {

@@ -136,6 +136,12 @@ impl ModelConfig {
                 "model.modalities: expected at most one with objective `denoise`, found more".into(),
             ));
         }
+        let unplaced = |image: &ImageTowerConfig| !image.learned_positions && image.unet.is_none();
+        if self.positions == PositionScheme::Shared && self.image_tower().is_some_and(unplaced) {
+            let message = "model.positions: expected `sequential` or `axial`, or learned_positions = true in the image \
+                           modality, found `shared`: all patches of an image would look alike";
+            return Err(ConfigError(message.into()));
+        }
         if self.image_tower().is_some_and(|image| image.timestep_conditioning == TimestepConditioning::AdaLn)
             && self.trunk.norm == NormPlacement::Post
         {

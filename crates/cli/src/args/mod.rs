@@ -76,6 +76,17 @@ pub(crate) struct DeviceArgs {
     /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+    /// Only one part of it
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<DevicePart>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DevicePart {
+    /// Losses and gradients against the CPU's
+    Parity,
+    /// The speed of matrix products
+    Products,
 }
 
 #[derive(Debug, clap::Args)]

@@ -17,6 +17,7 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     ensure!(args.count > 0, "--count: expected at least 1, found 0");
     let loaded = LoadedRun::open(&args.model)?;
     let sampling = sampling_of(&loaded.sampling(), &args.draw)?;
+    loaded.warn_of_guidance(&sampling);
     let folder = args.out.clone().unwrap_or_else(|| loaded.folder().join("samples"));
     if let Some(prompts) = &args.geneval {
         return draw_geneval(&loaded, args, &sampling, (prompts, &folder));

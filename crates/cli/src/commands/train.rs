@@ -93,5 +93,8 @@ fn introduce(plan: &Plan, trainer: &Trainer, folder: &RunFolder) {
     for note in trainer.loader.documents().source().skipped() {
         println!("left out: {note}");
     }
+    for warning in plan.settings.warnings() {
+        println!("warning: {warning}");
+    }
     println!("writing to {}; Ctrl-C saves and ends", folder.path().display());
 }

@@ -219,6 +219,16 @@ impl Ended {
         self
     }
 
+    /// What it wrote to its standard error holds every part; no part means that it warned of nothing.
+    #[track_caller]
+    pub(crate) fn warned(self, parts: &[&str]) -> Self {
+        assert!(!parts.is_empty() || !self.stderr.contains("warning"), "expected no warning in: {}", self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "expected {part:?} in: {}", self.stderr);
+        }
+        self
+    }
+
     /// What it wrote to its standard output holds every part.
     #[track_caller]
     pub(crate) fn said(self, parts: &[&str]) -> Self {

@@ -33,6 +33,16 @@ fn training_leaves_a_whole_run_folder() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_said() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.train(&["optimizer.warmup_steps=6", "documents.caption_dropout=0"]);
+    ended.succeeded().said(&["warning: optimizer.warmup_steps", "never reaches its peak", "warning: guidance 2"]);
+    let ended = sandbox.interfuse(&["sample", "run", "red", "--count", "1"]);
+    ended.succeeded().warned(&["warning: guidance 2", "documents.caption_dropout = 0"]);
+    sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--guidance", "1"]).succeeded().warned(&[]);
+}
+
+#[test]
 fn the_configuration_in_the_run_folder_is_complete() {
     let sandbox = Sandbox::trained();
     // It trains the same model by itself.

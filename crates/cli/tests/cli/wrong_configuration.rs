@@ -57,6 +57,8 @@ fn values_outside_their_range_name_the_key() {
     let sandbox = Sandbox::new();
     for (change, parts) in [
         ("train.steps=0", ["train.steps", "at least 1"]),
+        ("train.precision=bf16", ["train.precision", "no tensor cores for bf16"]),
+        ("model.positions=shared", ["model.positions", "would look alike"]),
         ("run.keep_checkpoints=0", ["run.keep_checkpoints", "at least 1"]),
         ("optimizer.learning_rate=nan", ["optimizer.learning_rate", "above 0"]),
         ("documents.caption_dropout=1.5", ["documents.caption_dropout", "from 0 to 1"]),

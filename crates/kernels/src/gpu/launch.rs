@@ -45,14 +45,6 @@ pub(super) fn elem(dtype: DType) -> ElemType {
     }
 }
 
-/// The type of the factors that tensor cores multiply for rows of `dtype`: of `f32` they take 10 bits of mantissa.
-pub(super) fn factor(dtype: DType) -> ElemType {
-    match dtype {
-        DType::F32 => tf32::elem_type_native(),
-        dtype => elem(dtype),
-    }
-}
-
 /// The lengths of all axes.
 pub(super) fn dims(x: &CubeTensor) -> Vec<usize> {
     x.meta.shape().iter().copied().collect()

@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code)] // Launches; see above.
 
+mod embedding;
 mod entropy;
 pub(crate) mod flash;
 mod launch;
@@ -41,15 +42,14 @@ pub(crate) fn flash_plan(q: &Tensor<4>, k: &Tensor<4>) -> Option<FlashPlan> {
 
 /// Whether a device has tensor cores for factors of `dtype`.
 pub(crate) fn multiplies(device: &Device, dtype: DType) -> bool {
-    let factor = launch::factor(dtype);
+    let factor = launch::elem(dtype);
     fragments(device).iter().any(|fragment| fragment.a_type == factor && fragment.cd_type == f32::elem_type_native())
 }
 
 /// See [`crate::precision::tensor_cores`].
 pub(crate) fn tensor_cores(device: &Device) -> Vec<String> {
-    let names = fragments(device).into_iter().map(|f| {
-        format!("{:?} x {:?}, {} x {} x {}", f.a_type, f.cd_type, f.m, f.n, f.k)
-    });
+    let names =
+        fragments(device).into_iter().map(|f| format!("{:?} x {:?}, {} x {} x {}", f.a_type, f.cd_type, f.m, f.n, f.k));
     names.collect()
 }
 

@@ -9,7 +9,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 
 use super::flash::plan::FlashPlan;
-use super::{entropy, flash, matmul, norm, rotary, swiglu, update};
+use super::{embedding, entropy, flash, matmul, norm, rotary, swiglu, update};
 use crate::optimizer::Factors;
 
 #[cfg(feature = "fusion")]
@@ -100,6 +100,10 @@ pub(crate) trait GpuOps: Backend {
         log_z: FloatTensor<Self>,
         d_sums: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+
+    /// The gradient of a table of `rows` rows.
+    #[fusion(meta = s::embed_backward)]
+    fn gpu_embed_backward(ids: IntTensor<Self>, dy: FloatTensor<Self>, rows: usize) -> FloatTensor<Self>;
 
     /// See [`flash::ranges`].
     #[fusion(meta = s::packed)]
@@ -242,6 +246,10 @@ impl GpuOps for CubeBackend {
         entropy::backward(entropy::Rows { logits, targets, weights, log_z }, d_sums)
     }
 
+    fn gpu_embed_backward(ids: IntTensor<Self>, dy: FloatTensor<Self>, rows: usize) -> FloatTensor<Self> {
+        embedding::backward(ids, dy, rows)
+    }
+
     fn gpu_ranges(
         order: IntTensor<Self>,
         from: IntTensor<Self>,
@@ -350,6 +358,10 @@ mod specs {
         _weights: &TensorSpec,
     ) -> (TensorSpec, TensorSpec) {
         (spec([2], DType::F32), spec([logits.shape[0]], DType::F32))
+    }
+
+    pub(super) fn embed_backward(_ids: &TensorSpec, dy: &TensorSpec, rows: &usize) -> TensorSpec {
+        spec([*rows, dy.shape[1]], DType::F32)
     }
 
     pub(super) fn packed(order: &TensorSpec, from: &TensorSpec, _until: &TensorSpec, rows: &usize) -> TensorSpec {

@@ -5,8 +5,9 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Backend, Cube, backend_extension};
+use burn::backend::{Autodiff, Backend, Cube, TensorMetadata, backend_extension};
 use burn::tensor::DType;
 
 use super::flash::plan::FlashPlan;
@@ -18,12 +19,7 @@ pub(crate) trait GpuKernels: Backend {
     /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
     /// See [`crate::rms_norm()`]; the rows come out as `dtype`.
-    fn rms_norm_gpu(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-        dtype: DType,
-    ) -> FloatTensor<Self>;
+    fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self>;
     /// See [`crate::swiglu()`].
     fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
@@ -42,6 +38,8 @@ pub(crate) trait GpuKernels: Backend {
         targets: IntTensor<Self>,
         weights: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+    /// See [`crate::embedding::embed`].
+    fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
     /// See [`super::flash::ranges`]; no gradient passes through whole numbers.
     fn ranges_gpu(
         order: IntTensor<Self>,
@@ -64,12 +62,7 @@ impl GpuKernels for Cube {
         Self::gpu_product(x, weight, compute)
     }
 
-    fn rms_norm_gpu(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-        dtype: DType,
-    ) -> FloatTensor<Self> {
+    fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
         Self::gpu_norm(x, weight, epsilon, dtype).0
     }
 
@@ -97,6 +90,10 @@ impl GpuKernels for Cube {
         weights: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         Self::gpu_cross_entropy(logits, targets, weights).0
+    }
+
+    fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
+        Self::float_select(table, 0, ids)
     }
 
     fn ranges_gpu(
@@ -250,6 +247,21 @@ impl<B: GpuOps> Backward<B, 1> for CrossEntropyBackward {
 }
 
 #[derive(Debug)]
+struct EmbedBackward;
+
+impl<B: GpuOps> Backward<B, 1> for EmbedBackward {
+    /// The ids, and how many rows the table has.
+    type State = (IntTensor<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (ids, rows) = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        register::<B>(grads, node, B::gpu_embed_backward(ids, dy, rows));
+    }
+}
+
+#[derive(Debug)]
 struct AttentionBackward;
 
 /// What attention keeps: linear in the rows.
@@ -295,12 +307,7 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
         }
     }
 
-    fn rms_norm_gpu(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-        dtype: DType,
-    ) -> FloatTensor<Self> {
+    fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
         match NormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let kept = prep.checkpoint(&x);
@@ -368,9 +375,18 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
                 let (sums, log_z) = B::gpu_cross_entropy(logits.clone(), targets.clone(), weights.clone());
                 prep.finish(CrossEntropyState { logits, targets, weights, log_z }, sums)
             }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::gpu_cross_entropy(logits.into_primitive(), targets, weights).0)
+            OpsKind::UnTracked(prep) => prep.finish(B::gpu_cross_entropy(logits.into_primitive(), targets, weights).0),
+        }
+    }
+
+    fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
+        match EmbedBackward.prepare::<C>([table.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let table = table.into_primitive();
+                let rows = table.shape()[0];
+                prep.finish((ids.clone(), rows), B::float_select(table, 0, ids))
             }
+            OpsKind::UnTracked(prep) => prep.finish(B::float_select(table.into_primitive(), 0, ids)),
         }
     }
 

@@ -135,8 +135,7 @@ fn rotations() {
                 RopeTable::new(Tensor::from_data(positions, device), &RopeFrequencies::axial(2 * half, 1e4))
             };
             let count = batch * rows * heads * 2 * half;
-            let heads_of =
-                |x: &Tensor<1>| as_rows(x.clone().reshape([batch, rows, heads, 2 * half]), dtype);
+            let heads_of = |x: &Tensor<1>| as_rows(x.clone().reshape([batch, rows, heads, 2 * half]), dtype);
             let plain = |x: Vec<Tensor<1>>| {
                 rope::rotate(heads_of(&x[0]), &table(&x[0].device())).cast(DType::F32).reshape([count])
             };
@@ -148,6 +147,19 @@ fn rotations() {
             let inputs = [noise(count, 8), noise(2 * half, 9)];
             assert_equal("norm and rotate", &normed, &inputs, tolerance.max(1e-3));
         }
+    }
+}
+
+#[test]
+fn embeddings() {
+    for [rows, width, tokens] in [[5, 3, 1], [300, 40, 700]] {
+        let operation = |x: Vec<Tensor<1>>| {
+            let device = x[0].device();
+            let ids: Vec<i64> = (0..tokens).map(|token| (token * 7919 % rows) as i64).collect();
+            let table = x[0].clone().reshape([rows, width]);
+            interfuse_kernels::embedding::embed(table, ints(&ids, [tokens], &device)).reshape([tokens * width])
+        };
+        assert_equal("embedding", &operation, &[noise(rows * width, 21)], 1e-5);
     }
 }
 

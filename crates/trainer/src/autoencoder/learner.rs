@@ -204,13 +204,18 @@ impl AutoencoderTrainer {
     }
 
     /// Reads all numbers of the step from the device at once.
-    fn measure(&self, computed: &Computed) -> AutoencoderReport {
+    ///
+    /// # Errors
+    /// When the device failed: what was launched in the step is noticed here.
+    fn measure(&self, computed: &Computed) -> Result<AutoencoderReport, TrainError> {
         let mut numbers: Vec<Tensor<1>> = Vec::new();
         numbers.extend(computed.passes.iter().flat_map(|pass| pass.losses.iter().map(|(_, loss)| loss.clone())));
         numbers.extend(computed.gradients.squared_norms());
         let before_judge: usize = numbers.iter().map(|number| number.dims()[0]).sum();
         numbers.extend(computed.judge_gradients.as_ref().and_then(FlatGradients::squared_norms));
-        let numbers = Tensor::cat(numbers, 0).into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+        let numbers =
+            Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
+        let numbers = numbers.convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
 
         let names = computed.passes.first().map_or(&[][..], |pass| &pass.losses);
         let passes = computed.passes.len();
@@ -223,7 +228,7 @@ impl AutoencoderTrainer {
         let (_, gradient_norm) = computed.gradients.norms(squared, 0);
         let judge = computed.judge_gradients.as_ref();
         let discriminator_gradient_norm = judge.map(|gradients| gradients.norms(&numbers[before_judge..], 0).1);
-        AutoencoderReport {
+        Ok(AutoencoderReport {
             step: self.step,
             skipped: culprit(&losses, gradient_norm, discriminator_gradient_norm),
             losses,
@@ -233,7 +238,7 @@ impl AutoencoderTrainer {
             pictures: self.setup.train.pictures * passes,
             seconds: 0.0,
             codes: None,
-        }
+        })
     }
 
     fn update(&mut self, computed: Computed, report: &mut AutoencoderReport) {
@@ -300,7 +305,7 @@ impl Learner for AutoencoderTrainer {
         let started = Instant::now();
         let pictures = self.next_pictures()?;
         let computed = self.compute_and_prepare(pictures);
-        let mut report = self.measure(&computed);
+        let mut report = self.measure(&computed)?;
         if report.skipped.is_none() {
             self.update(computed, &mut report);
         }

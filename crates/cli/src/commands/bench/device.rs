@@ -18,7 +18,7 @@ use interfuse_transfusion::{Normaliser, TrainBatch, hybrid_loss};
 use serde_json::{Value, json};
 
 use super::{YARDSTICK, device_memory};
-use crate::args::DeviceArgs;
+use crate::args::{DeviceArgs, DevicePart};
 use crate::assembly::Plan;
 use crate::settings::Settings;
 
@@ -51,33 +51,42 @@ struct Computed {
 /// When there is no such device, or it is further from the CPU than it may be.
 pub(crate) fn check(args: &DeviceArgs) -> anyhow::Result<()> {
     let device = crate::device::open(&args.device)?;
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    let mut report = json!({ "device": args.device, "tensor_cores": tensor_cores(&device) });
+    let mut far = vec![];
+    if wanted(DevicePart::Parity) {
+        report["parity"] = parity(&device, &mut far)?;
+    }
+    if wanted(DevicePart::Products) {
+        report["products"] = products(&device)?.into();
+    }
+    report["device_memory"] = device_memory(&device).into();
+    println!("{}", serde_json::to_string_pretty(&report)?);
+    anyhow::ensure!(far.is_empty(), "{}", far.join("; "));
+    Ok(())
+}
+
+/// Losses and gradients against those of the CPU, in every precision that the device has; `far` gets what is too far away.
+fn parity(device: &Device, far: &mut Vec<String>) -> anyhow::Result<Value> {
     let (model, layouts) = small_model(&Device::flex())?;
     let expected = compute(&model, &layouts, &Device::flex(), Precision::F32)?;
     let mut parity = serde_json::Map::new();
-    let mut far = vec![];
-    for (name, precision, tolerance) in TOLERANCES {
-        if !precision.runs_on(&device) {
+    for (name, precision, tolerance) in TOLERANCES.into_iter().rev() {
+        if !precision.runs_on(device) {
             parity.insert(name.into(), Value::Null);
             continue;
         }
-        let (model, layouts) = small_model(&device)?;
-        let found = compute(&model, &layouts, &device, precision)?;
+        tracing::debug!("computing in {name}");
+        let (model, layouts) = small_model(device)?;
+        let found = compute(&model, &layouts, device, precision)?;
         let (report, gap) = compare(&expected, &found)?;
+        tracing::debug!("{name}: {report}");
         if gap.is_nan() || gap > tolerance {
             far.push(format!("{name} is {gap:.2e} from the CPU, more than {tolerance:.0e}"));
         }
         parity.insert(name.into(), report);
     }
-    let report = json!({
-        "device": args.device,
-        "tensor_cores": tensor_cores(&device),
-        "parity": parity,
-        "products": products(&device)?,
-        "device_memory": device_memory(&device),
-    });
-    println!("{}", serde_json::to_string_pretty(&report)?);
-    anyhow::ensure!(far.is_empty(), "{}", far.join("; "));
-    Ok(())
+    Ok(parity.into())
 }
 
 fn small_model(device: &Device) -> anyhow::Result<(Trainer, Vec<SequenceLayout>)> {
@@ -145,35 +154,62 @@ fn compare(expected: &Computed, found: &Computed) -> anyhow::Result<(Value, f64)
     Ok((report, gap.max(loss)))
 }
 
-/// TFLOP/s of square products and of those of a layer of 768 and 1536 channels.
+/// Which product of a linear map is timed.
+#[derive(Clone, Copy, Debug)]
+enum Pass {
+    /// `x W`
+    Forward,
+    /// `dy Wᵀ`
+    Rows,
+    /// `xᵀ dy`
+    Weight,
+}
+
+/// TFLOP/s of the three products of linear maps at the widths of a layer of 768 and of 1536 channels.
 fn products(device: &Device) -> anyhow::Result<Vec<Value>> {
     let sizes = match *device == Device::flex() {
         true => vec![[512, 512, 512]],
-        false => vec![[16384, 768, 768], [16384, 768, 2048], [16384, 1536, 4096], [4096, 4096, 4096]],
+        false => vec![[16384, 768, 768], [16384, 768, 2048], [16384, 1536, 4096]],
     };
     let mut reports = vec![];
-    for (name, precision, _) in TOLERANCES {
+    for (name, precision, _) in TOLERANCES.into_iter().rev() {
         if !precision.runs_on(device) {
             continue;
         }
-        let dtype = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
-        for [rows, d_in, d_out] in sizes.clone() {
-            let wave = |rows: usize, columns: usize| {
-                let count = (rows * columns) as i64;
-                let steps = Tensor::<1, burn::tensor::Int>::arange(0..count, device).float();
-                steps.mul_scalar(0.37).sin().reshape([rows, columns]).cast(dtype)
-            };
-            let (x, weight) = (wave(rows, d_in), wave(d_in, d_out));
-            let multiply = || with_precision(precision, || drop(product(x.clone(), weight.clone())));
-            (0..3).for_each(|_| multiply());
-            device.sync()?;
-            let (started, times) = (Instant::now(), 20);
-            (0..times).for_each(|_| multiply());
-            device.sync()?;
-            let seconds = started.elapsed().as_secs_f64() / f64::from(times);
-            let flops = 2.0 * rows as f64 * d_in as f64 * d_out as f64;
-            reports.push(json!({ "precision": name, "size": [rows, d_in, d_out], "tflops": flops / seconds / 1e12 }));
+        for size in &sizes {
+            for pass in [Pass::Forward, Pass::Rows, Pass::Weight] {
+                let tflops = product_speed(device, precision, *size, pass)?;
+                tracing::debug!("{name} {pass:?} {size:?}: {tflops:.1} TFLOP/s");
+                let pass = format!("{pass:?}").to_lowercase();
+                reports.push(json!({ "precision": name, "pass": pass, "size": size, "tflops": tflops }));
+            }
         }
     }
     Ok(reports)
+}
+
+fn product_speed(
+    device: &Device,
+    precision: Precision,
+    [rows, d_in, d_out]: [usize; 3],
+    pass: Pass,
+) -> anyhow::Result<f64> {
+    let dtype = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
+    let wave = |rows: usize, columns: usize| {
+        let steps = Tensor::<1, burn::tensor::Int>::arange(0..(rows * columns) as i64, device).float();
+        steps.mul_scalar(0.37).sin().reshape([rows, columns]).cast(dtype)
+    };
+    let (a, b) = match pass {
+        Pass::Forward => (wave(rows, d_in), wave(d_in, d_out)),
+        Pass::Rows => (wave(rows, d_out), wave(d_in, d_out).transpose()),
+        Pass::Weight => (wave(rows, d_in).transpose(), wave(rows, d_out)),
+    };
+    let multiply = || with_precision(precision, || drop(product(a.clone(), b.clone())));
+    (0..3).for_each(|_| multiply());
+    device.sync()?;
+    let (started, times) = (Instant::now(), 20);
+    (0..times).for_each(|_| multiply());
+    device.sync()?;
+    let seconds = started.elapsed().as_secs_f64() / f64::from(times);
+    Ok(2.0 * (rows * d_in * d_out) as f64 / seconds / 1e12)
 }

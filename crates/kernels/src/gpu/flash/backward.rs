@@ -12,10 +12,12 @@ use cubecl::prelude::*;
 
 use super::forward::{Inputs, load_order};
 use super::plan::{FlashPlan, VECTOR};
-use super::ranges::Places;
-use super::tile::{HeadRows, accumulate, accumulators, lefts, load, ones, score_column, score_row, scores_of, write};
+use super::ranges::{APART, Places, WHOLLY, survey_keys, survey_queries};
+use super::tile::{
+    HeadRows, accumulate, accumulators, fetch, lefts, load, ones, put_rows, score_column, score_row, scores_of, write,
+};
 use super::weigh::{QueryColumns, Range, score, weights_of_query};
-use crate::gpu::launch::{dense, dims, elem, factor, grid, output};
+use crate::gpu::launch::{dense, dims, elem, grid, output};
 
 /// `L` and `δ` of every row and head side by side, `[2, B, H, Sq]`: one buffer, because WebGPU binds eight.
 #[cube(launch_unchecked)]
@@ -79,14 +81,15 @@ fn query_gradients<G: Float, F: Float, N: Size>(
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut meetings = Shared::<[u32]>::new_slice(comptime!(plan.units));
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     ones(&mut factors, plan);
 
-    load(q, &queries, tile, &mut bounce, stride, plan);
+    load(q, &queries, tile, &mut bounce, plan);
     sync_cube();
     let query = lefts(&bounce, stride, plan);
     sync_cube();
-    load(d_out, &queries, tile, &mut bounce, stride, plan);
+    load(d_out, &queries, tile, &mut bounce, plan);
     sync_cube();
     let pull = lefts(&bounce, stride, plan);
 
@@ -105,47 +108,55 @@ fn query_gradients<G: Float, F: Float, N: Size>(
         log_sums[index] = stat(stats, heads_before, row, places.queries);
         deltas[index] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
     }
-    for other in 0..places.key_tiles {
-        if places.meet(ranges, batch, tile, other) {
-            sync_cube();
-            load(k, &keys, other, &mut key_tile, stride, plan);
-            load(v, &keys, other, &mut value_tile, stride, plan);
-            load_order(ranges, &places, batch, other, &mut order, plan);
-            sync_cube();
-            scores_of(&query, &key_tile, &mut scores, plan);
-            sync_cube();
-            let all = places.all(ranges, batch, tile, other);
-            #[unroll]
-            for index in 0..comptime!(plan.rows_per_unit()) {
-                let range = Range { from: mine_from[index], until: mine_until[index] };
+    // How the tiles meet is found out by all units at once, as many tiles at a time as there are units.
+    for chunk in 0..(places.key_tiles + comptime!(plan.units - 1)) / comptime!(plan.units) {
+        let start = chunk * comptime!(plan.units);
+        survey_keys(ranges, &places, batch, tile, start, &mut meetings);
+        for index in 0..min(places.key_tiles - start, comptime!(plan.units)) {
+            let (other, meeting) = (start + index, meetings[index]);
+            if meeting != APART {
+                sync_cube();
+                let next_keys = fetch::<G, F, N>(k, &keys, other, plan);
+                let next_values = fetch::<G, F, N>(v, &keys, other, plan);
+                put_rows(&next_keys, &mut key_tile, plan);
+                put_rows(&next_values, &mut value_tile, plan);
+                load_order(ranges, &places, batch, other, &mut order, plan);
+                sync_cube();
+                scores_of(&query, &key_tile, &mut scores, plan);
+                sync_cube();
+                let all = meeting == WHOLLY;
                 #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let value = score(&scores, scale, index, part, plan);
-                    let weight = if all {
-                        weights_of_query(value, &order, &range, log_sums[index], part, false, plan)
-                    } else {
-                        weights_of_query(value, &order, &range, log_sums[index], part, true, plan)
-                    };
-                    weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
+                for index in 0..comptime!(plan.rows_per_unit()) {
+                    let range = Range { from: mine_from[index], until: mine_until[index] };
+                    #[unroll]
+                    for part in 0..comptime!(plan.vectors_per_unit()) {
+                        let value = score(&scores, scale, index, part, plan);
+                        let weight = if all {
+                            weights_of_query(value, &order, &range, log_sums[index], part, false, plan)
+                        } else {
+                            weights_of_query(value, &order, &range, log_sums[index], part, true, plan)
+                        };
+                        weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
+                    }
                 }
-            }
-            sync_cube();
-            scores_of(&pull, &value_tile, &mut scores, plan);
-            sync_cube();
-            #[unroll]
-            for index in 0..comptime!(plan.rows_per_unit()) {
-                let row = score_row(index, plan);
+                sync_cube();
+                scores_of(&pull, &value_tile, &mut scores, plan);
+                sync_cube();
                 #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let column = score_column(part, plan);
-                    let value = score(&scores, 1f32, index, part, plan);
-                    let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
-                    let push = weight * (value - Vector::new(deltas[index])) * Vector::new(scale);
-                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
+                for index in 0..comptime!(plan.rows_per_unit()) {
+                    let row = score_row(index, plan);
+                    #[unroll]
+                    for part in 0..comptime!(plan.vectors_per_unit()) {
+                        let column = score_column(part, plan);
+                        let value = score(&scores, 1f32, index, part, plan);
+                        let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
+                        let push = weight * (value - Vector::new(deltas[index])) * Vector::new(scale);
+                        bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
+                    }
                 }
+                sync_cube();
+                accumulate(&gradient, &bounce, &key_tile, plan);
             }
-            sync_cube();
-            accumulate(&gradient, &bounce, &key_tile, plan);
         }
     }
     write(&mut gradient, &mut scores, &factors, dq, &queries, tile, plan);
@@ -191,14 +202,15 @@ fn key_gradients<G: Float, F: Float, N: Size>(
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut columns = QueryColumns::new(plan);
+    let mut meetings = Shared::<[u32]>::new_slice(comptime!(plan.units));
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     ones(&mut factors, plan);
 
-    load(k, &keys, tile, &mut bounce, stride, plan);
+    load(k, &keys, tile, &mut bounce, plan);
     sync_cube();
     let key = lefts(&bounce, stride, plan);
     sync_cube();
-    load(v, &keys, tile, &mut bounce, stride, plan);
+    load(v, &keys, tile, &mut bounce, plan);
     sync_cube();
     let value = lefts(&bounce, stride, plan);
 
@@ -210,68 +222,76 @@ fn key_gradients<G: Float, F: Float, N: Size>(
     }
     let mut key_gradient = accumulators(plan);
     let mut value_gradient = accumulators(plan);
-    // The queries of all heads that share this key head.
-    for step in 0..places.query_tiles * comptime!(plan.group) {
-        let other = step / comptime!(plan.group);
-        let head = kv_head * comptime!(plan.group) + step % comptime!(plan.group);
-        if places.meet(ranges, batch, other, tile) {
-            let queries = HeadRows {
-                start: batch * places.queries,
-                rows: places.queries,
-                heads: comptime!(plan.heads).runtime(),
-                head,
-            };
-            sync_cube();
-            load(q, &queries, other, &mut query_tile, stride, plan);
-            load(d_out, &queries, other, &mut pull_tile, stride, plan);
-            let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
-            let mut at = UNIT_POS as usize;
-            while at < comptime!(plan.rows) {
-                let global = other * comptime!(plan.rows) + at;
-                columns.from[at] = places.from(ranges, batch, global);
-                columns.until[at] = places.until(ranges, batch, global);
-                columns.log_sums[at] = stat(stats, heads_before, global, places.queries);
-                columns.delta[at] = stat(stats, heads_before + stats.len() / 2, global, places.queries);
-                at += comptime!(plan.units);
-            }
-            sync_cube();
-            scores_of(&key, &query_tile, &mut scores, plan);
-            sync_cube();
-            let all = places.all(ranges, batch, other, tile);
-            #[unroll]
-            for index in 0..comptime!(plan.rows_per_unit()) {
-                let row = score_row(index, plan);
-                #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let value = score(&scores, scale, index, part, plan);
-                    let weight = if all {
-                        columns.weights(value, mine[index], part, false, plan)
-                    } else {
-                        columns.weights(value, mine[index], part, true, plan)
+    for chunk in 0..(places.query_tiles + comptime!(plan.units - 1)) / comptime!(plan.units) {
+        let start = chunk * comptime!(plan.units);
+        survey_queries(ranges, &places, batch, tile, start, &mut meetings);
+        for index in 0..min(places.query_tiles - start, comptime!(plan.units)) {
+            let (other, meeting) = (start + index, meetings[index]);
+            if meeting != APART {
+                // The queries of all heads that share this key head.
+                for member in 0..comptime!(plan.group) {
+                    let head = kv_head * comptime!(plan.group) + member;
+                    let queries = HeadRows {
+                        start: batch * places.queries,
+                        rows: places.queries,
+                        heads: comptime!(plan.heads).runtime(),
+                        head,
                     };
-                    weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
-                    let column = score_column(part, plan);
-                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
+                    sync_cube();
+                    let next_queries = fetch::<G, F, N>(q, &queries, other, plan);
+                    let next_pulls = fetch::<G, F, N>(d_out, &queries, other, plan);
+                    put_rows(&next_queries, &mut query_tile, plan);
+                    put_rows(&next_pulls, &mut pull_tile, plan);
+                    let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
+                    let mut at = UNIT_POS as usize;
+                    while at < comptime!(plan.rows) {
+                        let global = other * comptime!(plan.rows) + at;
+                        columns.from[at] = places.from(ranges, batch, global);
+                        columns.until[at] = places.until(ranges, batch, global);
+                        columns.log_sums[at] = stat(stats, heads_before, global, places.queries);
+                        columns.delta[at] = stat(stats, heads_before + stats.len() / 2, global, places.queries);
+                        at += comptime!(plan.units);
+                    }
+                    sync_cube();
+                    scores_of(&key, &query_tile, &mut scores, plan);
+                    sync_cube();
+                    let all = meeting == WHOLLY;
+                    #[unroll]
+                    for index in 0..comptime!(plan.rows_per_unit()) {
+                        let row = score_row(index, plan);
+                        #[unroll]
+                        for part in 0..comptime!(plan.vectors_per_unit()) {
+                            let value = score(&scores, scale, index, part, plan);
+                            let weight = if all {
+                                columns.weights(value, mine[index], part, false, plan)
+                            } else {
+                                columns.weights(value, mine[index], part, true, plan)
+                            };
+                            weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
+                            let column = score_column(part, plan);
+                            bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
+                        }
+                    }
+                    sync_cube();
+                    accumulate(&value_gradient, &bounce, &pull_tile, plan);
+                    scores_of(&value, &pull_tile, &mut scores, plan);
+                    sync_cube();
+                    #[unroll]
+                    for index in 0..comptime!(plan.rows_per_unit()) {
+                        let row = score_row(index, plan);
+                        #[unroll]
+                        for part in 0..comptime!(plan.vectors_per_unit()) {
+                            let value = score(&scores, 1f32, index, part, plan);
+                            let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
+                            let push = weight * (value - columns.deltas(part, plan)) * Vector::new(scale);
+                            let column = score_column(part, plan);
+                            bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
+                        }
+                    }
+                    sync_cube();
+                    accumulate(&key_gradient, &bounce, &query_tile, plan);
                 }
             }
-            sync_cube();
-            accumulate(&value_gradient, &bounce, &pull_tile, plan);
-            scores_of(&value, &pull_tile, &mut scores, plan);
-            sync_cube();
-            #[unroll]
-            for index in 0..comptime!(plan.rows_per_unit()) {
-                let row = score_row(index, plan);
-                #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let value = score(&scores, 1f32, index, part, plan);
-                    let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
-                    let push = weight * (value - columns.deltas(part, plan)) * Vector::new(scale);
-                    let column = score_column(part, plan);
-                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
-                }
-            }
-            sync_cube();
-            accumulate(&key_gradient, &bounce, &query_tile, plan);
         }
     }
     write(&mut key_gradient, &mut scores, &factors, dk, &keys, tile, plan);
@@ -292,7 +312,7 @@ pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [Cu
     let (q_shape, k_shape) = (dims(&q), dims(&k));
     let (batch, queries, keys) = (q_shape[0], q_shape[1], k_shape[1]);
     let client = q.client.clone();
-    let (scale, dtypes) = (1.0 / (plan.head_dim as f32).sqrt(), [elem(q.dtype), factor(q.dtype)]);
+    let (scale, dtypes) = (1.0 / (plan.head_dim as f32).sqrt(), [elem(q.dtype), elem(q.dtype)]);
 
     let stats = output(&q, [2, batch, plan.heads, queries], DType::F32);
     let (cubes, dim) = grid(&q, batch * plan.heads * queries);

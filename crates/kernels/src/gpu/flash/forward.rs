@@ -10,12 +10,13 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::plan::{FlashPlan, VECTOR};
-use super::ranges::Places;
+use super::ranges::{APART, Places, WHOLLY, survey_keys};
 use super::tile::{
-    HeadRows, accumulate, accumulators, lefts, load, rescale, score_column, score_row, scores_of, write,
+    HeadRows, accumulate, accumulators, fetch, lefts, load, put_rows, rescale, score_column, score_row, scores_of,
+    write,
 };
 use super::weigh::{Range, peak, score, shared_sum, weights_of_query};
-use crate::gpu::launch::{dense, dims, elem, factor, output};
+use crate::gpu::launch::{dense, dims, elem, output};
 
 /// How far above a row's reference a score may lie, in nats, before the reference is raised and what was gathered is scaled
 /// down: e^30 of a weight leaves room for any sum of them.
@@ -73,11 +74,12 @@ fn attend<G: Float, F: Float, N: Size>(
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut meetings = Shared::<[u32]>::new_slice(comptime!(plan.units));
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     // Whether any row of the tile raised its reference.
     let mut raised = Shared::<[u32]>::new_slice(1usize);
 
-    load(q, &queries, tile, &mut bounce, stride, plan);
+    load(q, &queries, tile, &mut bounce, plan);
     sync_cube();
     let query = lefts(&bounce, stride, plan);
 
@@ -95,59 +97,67 @@ fn attend<G: Float, F: Float, N: Size>(
     }
 
     let mut gathered = accumulators(plan);
-    for other in 0..places.key_tiles {
-        if places.meet(ranges, batch, tile, other) {
-            sync_cube();
-            load(k, &keys, other, &mut key_tile, stride, plan);
-            load(v, &keys, other, &mut value_tile, stride, plan);
-            load_order(ranges, &places, batch, other, &mut order, plan);
-            if UNIT_POS == 0 {
-                raised[0] = 0u32;
-            }
-            sync_cube();
-            scores_of(&query, &key_tile, &mut scores, plan);
-            sync_cube();
-            let all = places.all(ranges, batch, tile, other);
-            #[unroll]
-            for index in 0..comptime!(plan.rows_per_unit()) {
-                let range = Range { from: mine_from[index], until: mine_until[index] };
-                let row = score_row(index, plan);
-                let most = if all {
-                    peak(&scores, &order, &range, scale, index, false, plan)
-                } else {
-                    peak(&scores, &order, &range, scale, index, true, plan)
-                };
-                let before = references[index];
-                let mut factor = 1f32;
-                if most > before + f32::new(HEADROOM) {
-                    references[index] = most;
-                    if before > f32::new(UNSET) {
-                        factor = (before - most).exp();
-                        sums[index] *= factor;
-                        raised[0] = 1u32;
+    // How the tiles meet is found out by all units at once, as many tiles at a time as there are units.
+    for chunk in 0..(places.key_tiles + comptime!(plan.units - 1)) / comptime!(plan.units) {
+        let start = chunk * comptime!(plan.units);
+        survey_keys(ranges, &places, batch, tile, start, &mut meetings);
+        for index in 0..min(places.key_tiles - start, comptime!(plan.units)) {
+            let (other, meeting) = (start + index, meetings[index]);
+            if meeting != APART {
+                sync_cube();
+                let next_keys = fetch::<G, F, N>(k, &keys, other, plan);
+                let next_values = fetch::<G, F, N>(v, &keys, other, plan);
+                put_rows(&next_keys, &mut key_tile, plan);
+                put_rows(&next_values, &mut value_tile, plan);
+                load_order(ranges, &places, batch, other, &mut order, plan);
+                if UNIT_POS == 0 {
+                    raised[0] = 0u32;
+                }
+                sync_cube();
+                scores_of(&query, &key_tile, &mut scores, plan);
+                sync_cube();
+                let all = meeting == WHOLLY;
+                #[unroll]
+                for index in 0..comptime!(plan.rows_per_unit()) {
+                    let range = Range { from: mine_from[index], until: mine_until[index] };
+                    let row = score_row(index, plan);
+                    let most = if all {
+                        peak(&scores, &order, &range, scale, index, false, plan)
+                    } else {
+                        peak(&scores, &order, &range, scale, index, true, plan)
+                    };
+                    let before = references[index];
+                    let mut factor = 1f32;
+                    if most > before + f32::new(HEADROOM) {
+                        references[index] = most;
+                        if before > f32::new(UNSET) {
+                            factor = (before - most).exp();
+                            sums[index] *= factor;
+                            raised[0] = 1u32;
+                        }
+                    }
+                    if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+                        factors[row] = factor;
+                    }
+                    #[unroll]
+                    for part in 0..comptime!(plan.vectors_per_unit()) {
+                        let value = score(&scores, scale, index, part, plan);
+                        let weight = if all {
+                            weights_of_query(value, &order, &range, references[index], part, false, plan)
+                        } else {
+                            weights_of_query(value, &order, &range, references[index], part, true, plan)
+                        };
+                        sums[index] += weight.vector_sum();
+                        let column = score_column(part, plan);
+                        bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
                     }
                 }
-                if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
-                    factors[row] = factor;
+                sync_cube();
+                if raised[0] == 1u32 {
+                    rescale(&mut gathered, &mut scores, &factors, plan);
                 }
-                #[unroll]
-                for part in 0..comptime!(plan.vectors_per_unit()) {
-                    let value = score(&scores, scale, index, part, plan);
-                    let weight = if all {
-                        weights_of_query(value, &order, &range, references[index], part, false, plan)
-                    } else {
-                        weights_of_query(value, &order, &range, references[index], part, true, plan)
-                    };
-                    sums[index] += weight.vector_sum();
-                    let column = score_column(part, plan);
-                    bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(weight);
-                }
+                accumulate(&gathered, &bounce, &value_tile, plan);
             }
-            sync_cube();
-            if raised[0] == 1u32 {
-                rescale(&mut gathered, &mut scores, &factors, plan);
-            }
-            accumulate(&gathered, &bounce, &value_tile, plan);
         }
     }
 
@@ -214,7 +224,7 @@ pub(crate) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTenso
             keys as u32,
             1.0 / (plan.head_dim as f32).sqrt(),
             plan,
-            [elem(q.dtype), factor(q.dtype)],
+            [elem(q.dtype), elem(q.dtype)],
         )
     }
     (out, log_sums)

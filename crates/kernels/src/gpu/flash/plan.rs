@@ -4,7 +4,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeDevice;
 use cubecl::prelude::*;
 
-use crate::gpu::launch::factor;
+use crate::gpu::launch::elem;
 
 /// Elements of a vector in shared memory.
 pub(super) const VECTOR: usize = 4;
@@ -42,16 +42,28 @@ impl FlashPlan {
         let group = heads / k[2].max(1);
         let client = device.client();
         let properties = client.properties();
-        let (element, total) = (factor(dtype), f32::elem_type_native());
+        let (element, total) = (elem(dtype), f32::elem_type_native());
         let plane = properties.hardware.plane_size_max as usize;
         let fragments = properties.features.matmul.cmma.iter();
         let fitting = fragments.filter(|f| f.a_type == element && f.b_type == element && f.cd_type == total);
         let sizes: Vec<[usize; 3]> = fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]).collect();
         let plan = |rows: usize, [m, n, k]: [usize; 3]| {
             let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
-                && [n, k].iter().all(|size| head_dim.is_multiple_of(*size));
+                && [n, k].iter().all(|size| head_dim.is_multiple_of(*size))
+                && (rows * head_dim / VECTOR).is_multiple_of((rows / m.max(1)).min(4) * plane);
             let planes = (rows / m.max(1)).min(4);
-            let plan = Self { rows, head_dim, heads, group, m, n, k, planes, units: planes * plane, factor_bytes: element.size() };
+            let plan = Self {
+                rows,
+                head_dim,
+                heads,
+                group,
+                m,
+                n,
+                k,
+                planes,
+                units: planes * plane,
+                factor_bytes: element.size(),
+            };
             (fits && plan.shared_bytes() <= properties.hardware.max_shared_memory_size).then_some(plan)
         };
         // The largest tiles, and of these the fragments that every tensor core is best at.
@@ -82,6 +94,11 @@ impl FlashPlan {
     /// From row to row of a tile that serves for both in turn.
     pub(super) fn wide_stride(&self) -> usize {
         self.head_stride().max(self.weight_stride())
+    }
+
+    /// Vectors of a tile of heads that each unit loads.
+    pub(super) fn loads(&self) -> usize {
+        self.rows * self.head_dim / VECTOR / self.units
     }
 
     /// Blocks of `m` rows of each plane.

@@ -144,6 +144,10 @@ pub(crate) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, row
     ranges
 }
 
+/// How two tiles meet: nobody sees anybody, or everybody sees everybody; 1 is anything between.
+pub(super) const APART: u32 = 0;
+pub(super) const WHOLLY: u32 = 2;
+
 /// Where each part of the buffer begins, and how many rows and tiles there are.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Places {
@@ -170,16 +174,19 @@ impl Places {
         Places { queries, keys, query_tiles, key_tiles, from, until, key_bounds, query_bounds }
     }
 
-    /// Whether any query of a tile may see any key of another.
-    pub(super) fn meet(&self, ranges: &[i32], batch: usize, query_tile: usize, key_tile: usize) -> bool {
+    /// How a tile of queries meets one of keys.
+    pub(super) fn meeting(&self, ranges: &[i32], batch: usize, query_tile: usize, key_tile: usize) -> u32 {
         let (query, key) = (self.query_bound(batch, query_tile), self.key_bound(batch, key_tile));
-        ranges[key + 1] >= ranges[query] && ranges[key] < ranges[query + 1]
-    }
-
-    /// Whether every query of a tile sees every key of another.
-    pub(super) fn all(&self, ranges: &[i32], batch: usize, query_tile: usize, key_tile: usize) -> bool {
-        let (query, key) = (self.query_bound(batch, query_tile), self.key_bound(batch, key_tile));
-        ranges[query + 2] <= ranges[key + 2] && ranges[key + 3] < ranges[query + 3]
+        let some = ranges[key + 1] >= ranges[query] && ranges[key] < ranges[query + 1];
+        let all = ranges[query + 2] <= ranges[key + 2] && ranges[key + 3] < ranges[query + 3];
+        let mut meeting = 0u32;
+        if some {
+            meeting = 1u32;
+            if all {
+                meeting = 2u32;
+            }
+        }
+        meeting
     }
 
     fn key_bound(&self, batch: usize, tile: usize) -> usize {
@@ -216,4 +223,48 @@ impl Places {
         }
         until
     }
+}
+
+/// Notes how a tile of queries meets those of keys from `start` on, one tile for each unit.
+#[cube]
+pub(super) fn survey_keys(
+    ranges: &[i32],
+    places: &Places,
+    batch: usize,
+    query_tile: usize,
+    start: usize,
+    meetings: &mut Shared<[u32]>,
+) {
+    let tile = start + UNIT_POS as usize;
+    let mut meeting = 0u32;
+    if tile < places.key_tiles {
+        meeting = places.meeting(ranges, batch, query_tile, tile);
+    }
+    note(meeting, meetings);
+}
+
+/// Notes how a tile of keys meets those of queries from `start` on, one tile for each unit.
+#[cube]
+pub(super) fn survey_queries(
+    ranges: &[i32],
+    places: &Places,
+    batch: usize,
+    key_tile: usize,
+    start: usize,
+    meetings: &mut Shared<[u32]>,
+) {
+    let tile = start + UNIT_POS as usize;
+    let mut meeting = 0u32;
+    if tile < places.query_tiles {
+        meeting = places.meeting(ranges, batch, tile, key_tile);
+    }
+    note(meeting, meetings);
+}
+
+#[cube]
+fn note(meeting: u32, meetings: &mut Shared<[u32]>) {
+    // Whoever still reads those before is done first.
+    sync_cube();
+    meetings[UNIT_POS as usize] = meeting;
+    sync_cube();
 }

@@ -30,28 +30,57 @@ impl HeadRows {
     }
 }
 
-/// Loads the rows of a tile; those beyond the last are zero.
+/// A unit's part of a tile of heads, on its way from memory: all of it is asked for before any of it is waited for.
+#[cube]
+pub(super) fn fetch<G: Float, F: Float, N: Size>(
+    source: &[Vector<G, N>],
+    rows: &HeadRows,
+    tile: usize,
+    #[comptime] plan: FlashPlan,
+) -> Array<Vector<F, N>> {
+    let width = comptime!(plan.head_dim / VECTOR);
+    let mut values = Array::<Vector<F, N>>::new(comptime!(plan.loads()));
+    #[unroll]
+    for index in 0..comptime!(plan.loads()) {
+        let at = UNIT_POS as usize + comptime!(index * plan.units);
+        let (row, column) = (at / width, at % width);
+        let mut value = Vector::<F, N>::new(F::new(0.0));
+        let global = tile * comptime!(plan.rows) + row;
+        // Rows beyond the last are zero.
+        if global < rows.rows {
+            value = Vector::cast_from(source[rows.place(global, plan) + column]);
+        }
+        values[index] = value;
+    }
+    values
+}
+
+/// Puts what was fetched into shared memory, row by row.
+#[cube]
+pub(super) fn put_rows<F: Float, N: Size>(
+    values: &Array<Vector<F, N>>,
+    target: &mut Shared<[Vector<F, N>]>,
+    #[comptime] plan: FlashPlan,
+) {
+    let width = comptime!(plan.head_dim / VECTOR);
+    #[unroll]
+    for index in 0..comptime!(plan.loads()) {
+        let at = UNIT_POS as usize + comptime!(index * plan.units);
+        target[at / width * comptime!(plan.head_stride() / VECTOR) + at % width] = values[index];
+    }
+}
+
+/// Loads the rows of a tile.
 #[cube]
 pub(super) fn load<G: Float, F: Float, N: Size>(
     source: &[Vector<G, N>],
     rows: &HeadRows,
     tile: usize,
     target: &mut Shared<[Vector<F, N>]>,
-    #[comptime] stride: usize,
     #[comptime] plan: FlashPlan,
 ) {
-    let width = comptime!(plan.head_dim / VECTOR);
-    let mut at = UNIT_POS as usize;
-    while at < comptime!(plan.rows * plan.head_dim / VECTOR) {
-        let (row, column) = (at / width, at % width);
-        let mut value = Vector::<F, N>::new(F::new(0.0));
-        let global = tile * comptime!(plan.rows) + row;
-        if global < rows.rows {
-            value = Vector::cast_from(source[rows.place(global, plan) + column]);
-        }
-        target[row * comptime!(stride / VECTOR) + column] = value;
-        at += comptime!(plan.units);
-    }
+    let values = fetch::<G, F, N>(source, rows, tile, plan);
+    put_rows(&values, target, plan);
 }
 
 /// A plane's rows of a tile of heads as left operands.

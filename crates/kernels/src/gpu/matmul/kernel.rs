@@ -4,18 +4,14 @@
 //! planes multiply those in shared memory; the two halves of shared memory take turns. A factor may lie row by row or column
 //! by column, so no product of the backward pass needs a transposed copy.
 
-use burn::backend::ops::FloatTensorOps;
-use burn::tensor::{DType, Shape};
-use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::cast;
+use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::plan::{MatmulPlan, Order, Side};
-use crate::gpu::launch::{dims, elem, output};
-use crate::gpu::reduce::column_sums;
+use crate::gpu::launch::{dims, elem, grid, output};
 
 /// A stretch of a matrix, by lines: where it begins, and where the matrix ends.
 #[derive(CubeType, Clone, Copy)]
@@ -119,7 +115,8 @@ fn multiply_tile<F: Float, NA: Size, NB: Size>(
         }
         #[unroll]
         for index in 0..down {
-            let left = fragment(a, half, row + comptime!(index * plan.m), depth, MatrixIdent::A, comptime!(plan.a), plan);
+            let left =
+                fragment(a, half, row + comptime!(index * plan.m), depth, MatrixIdent::A, comptime!(plan.a), plan);
             #[unroll]
             for other in 0..across {
                 let sum = sums.index(comptime!(index * across + other));
@@ -210,8 +207,20 @@ fn multiply<GA: Float, GB: Float, F: Float, O: Float, NA: Size, NB: Size, NO: Si
     let (row, column) = (CUBE_POS_Y as usize * comptime!(plan.rows), CUBE_POS_X as usize * comptime!(plan.columns));
     if first < last {
         let start = first * comptime!(plan.depth);
-        fetch(a, &window(row, start, rows, depth, comptime!(plan.a)), &mut next_a, comptime!(plan.a), comptime!(plan.units));
-        fetch(b, &window(start, column, depth, columns, comptime!(plan.b)), &mut next_b, comptime!(plan.b), comptime!(plan.units));
+        fetch(
+            a,
+            &window(row, start, rows, depth, comptime!(plan.a)),
+            &mut next_a,
+            comptime!(plan.a),
+            comptime!(plan.units),
+        );
+        fetch(
+            b,
+            &window(start, column, depth, columns, comptime!(plan.b)),
+            &mut next_b,
+            comptime!(plan.b),
+            comptime!(plan.units),
+        );
         put(&next_a, &mut tile_a, 0usize, comptime!(plan.a), comptime!(plan.units));
         put(&next_b, &mut tile_b, 0usize, comptime!(plan.b), comptime!(plan.units));
         sync_cube();
@@ -220,8 +229,20 @@ fn multiply<GA: Float, GB: Float, F: Float, O: Float, NA: Size, NB: Size, NO: Si
         let half = (tile - first) % 2;
         let start = (tile + 1) * comptime!(plan.depth);
         if tile + 1 < last {
-            fetch(a, &window(row, start, rows, depth, comptime!(plan.a)), &mut next_a, comptime!(plan.a), comptime!(plan.units));
-            fetch(b, &window(start, column, depth, columns, comptime!(plan.b)), &mut next_b, comptime!(plan.b), comptime!(plan.units));
+            fetch(
+                a,
+                &window(row, start, rows, depth, comptime!(plan.a)),
+                &mut next_a,
+                comptime!(plan.a),
+                comptime!(plan.units),
+            );
+            fetch(
+                b,
+                &window(start, column, depth, columns, comptime!(plan.b)),
+                &mut next_b,
+                comptime!(plan.b),
+                comptime!(plan.units),
+            );
         }
         multiply_tile(&tile_a, &tile_b, half, &sums, plan);
         if tile + 1 < last {
@@ -243,17 +264,52 @@ fn window(row: usize, column: usize, rows: usize, columns: usize, #[comptime] si
     }
 }
 
+#[cube(launch_unchecked)]
+fn add_parts<O: Float, N: Size>(
+    parts: &[Vector<f32, N>],
+    sums: &mut [Vector<O, N>],
+    #[comptime] count: usize,
+    #[define(O)] _dtype: ElemType,
+) {
+    let length = sums.len();
+    if ABSOLUTE_POS < length {
+        let mut sum = parts[ABSOLUTE_POS];
+        #[unroll]
+        for part in 1..count {
+            sum += parts[part * length + ABSOLUTE_POS];
+        }
+        sums[ABSOLUTE_POS] = Vector::cast_from(sum);
+    }
+}
+
+/// The parts of a product added up, always in the same order.
+fn sum_of_parts(parts: CubeTensor, shape: [usize; 2], out: DType, plan: MatmulPlan) -> CubeTensor {
+    let sums = output(&parts, shape, out);
+    let (cubes, dim) = grid(&parts, shape[0] * shape[1] / plan.vector);
+    // SAFETY: see the crate's module of kernels.
+    unsafe {
+        add_parts::launch_unchecked(
+            &parts.client.clone(),
+            cubes,
+            dim,
+            plan.vector,
+            parts.into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            plan.parts,
+            elem(out),
+        );
+    }
+    sums
+}
+
 /// `a · b` as `out`.
 pub(super) fn product(a: CubeTensor, b: CubeTensor, out: DType, plan: MatmulPlan) -> CubeTensor {
     let (a, b) = (super::plan::dense(a), super::plan::dense(b));
     let ([rows, depth], columns) = ([dims(&a)[0], dims(&a)[1]], dims(&b)[1]);
     let dtype = if plan.parts > 1 { DType::F32 } else { out };
     let result = output(&a, [plan.parts * rows, columns], dtype);
-    let cubes = CubeCount::Static(
-        columns.div_ceil(plan.columns) as u32,
-        rows.div_ceil(plan.rows) as u32,
-        plan.parts as u32,
-    );
+    let cubes =
+        CubeCount::Static(columns.div_ceil(plan.columns) as u32, rows.div_ceil(plan.rows) as u32, plan.parts as u32);
     let dtypes = [elem(a.dtype), elem(b.dtype), plan.factor, elem(dtype)];
     // SAFETY: every unit compares its places with the ends of the matrices before it reads or writes.
     unsafe {
@@ -277,7 +333,5 @@ pub(super) fn product(a: CubeTensor, b: CubeTensor, out: DType, plan: MatmulPlan
     if plan.parts == 1 {
         return result;
     }
-    let parts = CubeBackend::float_reshape(result, Shape::from([plan.parts, rows * columns]));
-    let sum = CubeBackend::float_reshape(column_sums(parts), Shape::from([rows, columns]));
-    cast(sum, out)
+    sum_of_parts(result, [rows, columns], out, plan)
 }

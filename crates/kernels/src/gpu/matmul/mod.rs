@@ -19,10 +19,10 @@ use plan::MatmulPlan;
 
 /// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
 pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
+    let (a, b) = (cast(a, compute), cast(b, compute));
     if let Some(plan) = MatmulPlan::new(&a, &b, compute) {
         return kernel::product(a, b, out, plan);
     }
-    let (a, b) = (cast(a, compute), cast(b, compute));
     matmul(a, b, None, MatmulStrategy::default(), out).expect("a product of matrices that fit")
 }
 

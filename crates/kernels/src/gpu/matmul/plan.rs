@@ -6,10 +6,16 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use crate::gpu::launch::{dims, factor};
+use crate::gpu::launch::{dims, elem};
 
 /// What a row of a tile is longer than its elements, so that neighbouring rows lie in different banks.
 const PADDING: usize = 8;
+
+/// Depth of a tile.
+const DEPTH: usize = 32;
+
+/// Planes of a cube along rows and columns: each has a square of the tile, so that it loads least for what it multiplies.
+const PLANES: [usize; 2] = [2, 2];
 
 /// Whether the rows or the columns of a matrix lie side by side in memory.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -83,10 +89,10 @@ impl MatmulPlan {
     /// `None` where the device has no tensor cores for factors of `compute`, or the matrices are too small for tiles.
     pub(super) fn new(a: &CubeTensor, b: &CubeTensor, compute: DType) -> Option<Self> {
         let ([m, k], n) = ([dims(a)[0], dims(a)[1]], dims(b)[1]);
-        if m.min(n).min(k) == 0 {
+        if compute == DType::F32 || m.min(n).min(k) == 0 {
             return None;
         }
-        let (factor, total) = (factor(compute), f32::elem_type_native());
+        let (factor, total) = (elem(compute), f32::elem_type_native());
         let properties = a.client.properties();
         let hardware = &properties.hardware;
         let fragments = properties.features.matmul.cmma.iter();
@@ -104,10 +110,7 @@ impl MatmulPlan {
             let line = |order, rows: usize, columns: usize| if order == Order::Rows { columns } else { rows };
             let (order_a, order_b) = (order(a)?, order(b)?);
             let widest = |x: &CubeTensor| if wide && x.dtype.size() == 2 { 8 } else { 4 };
-            let (vector_a, vector_b) = (
-                vector(line(order_a, m, k), widest(a)),
-                vector(line(order_b, k, n), widest(b)),
-            );
+            let (vector_a, vector_b) = (vector(line(order_a, m, k), widest(a)), vector(line(order_b, k, n), widest(b)));
             let plan = Self {
                 a: Side::new(order_a, rows, plan.depth, vector_a),
                 b: Side::new(order_b, plan.depth, columns, vector_b),
@@ -135,12 +138,12 @@ impl MatmulPlan {
         Self {
             rows,
             columns,
-            depth: 32,
-            planes: [2, 2],
+            depth: DEPTH,
+            planes: PLANES,
             m,
             n,
             k,
-            units: 4 * plane,
+            units: PLANES[0] * PLANES[1] * plane,
             a: none,
             b: none,
             vector: 1,
