@@ -88,17 +88,20 @@ impl Run {
         Self { folder, config, tokenizer, train, optimizer, documents }
     }
 
-    fn trainer(&self, cursor: LoaderCursor) -> Trainer {
-        let device = Device::flex();
+    fn documents(&self) -> Documents {
         let source = format!("kind = \"folder\"\npath = {:?}\nheld_out = 0.0", self.folder.path());
         let source = toml_source(&source);
         let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source };
         let source = interfuse_data::open(&data, Split::Train).expect("eight pictures");
-        let codec = CodecConfig::Pixels.open(3, &device).expect("the pixel codec");
+        let codec = CodecConfig::Pixels.open(3, &Device::flex()).expect("the pixel codec");
         let latents = PictureLatents::encoded(codec, source.as_ref());
         let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents };
         let lanes = DocumentLanes { text: TEXT, image: IMAGE };
-        let documents = Documents::new(parts, lanes, self.documents.clone(), 0.0, 1);
+        Documents::new(parts, lanes, self.documents.clone(), 0.0, 1)
+    }
+
+    fn trainer(&self, cursor: LoaderCursor) -> Trainer {
+        let (device, documents) = (Device::flex(), self.documents());
         let text = documents.longest().expect("captions") * self.train.documents_per_sequence;
         let shape = RowShape { capacity: vec![4 * self.train.documents_per_sequence, text] };
         let format = self.config.sequence_format();
@@ -166,6 +169,21 @@ fn eight_samples_are_learned_by_heart() {
     assert!(text < floor + 0.08, "text loss {text:.3}, floor {floor:.3}");
     assert!(image < 0.03, "image loss {image:.4}");
     assert!(loss(&reports[0], "image") > 0.3, "it was not there from the start");
+}
+
+/// It begins as one with the image first does; an end behind its image would teach that captions are empty.
+#[test]
+fn a_document_without_its_caption_ends_with_its_image() {
+    let mut run = Run::new();
+    for (caption_dropout, parts) in [(1.0, 2), (0.0, 3)] {
+        run.documents = DocumentConfig { image_first: 0.0, caption_dropout };
+        let mut documents = run.documents();
+        for number in 0..8 {
+            let sample = documents.document(number).expect("a document");
+            assert_eq!(sample.segments.len(), parts);
+            assert!(matches!(sample.segments[1], interfuse_sequence::Segment::Image { .. }));
+        }
+    }
 }
 
 /// Bitwise: the steps after a resume are those of a run that was never interrupted.

@@ -3,8 +3,11 @@
 //! ```text
 //! caption first:  BOS caption BOI [image] EOI EOS
 //! image first:    BOS BOI [image] EOI caption EOS
-//! no caption:     BOS BOI [image] EOI EOS
+//! no caption:     BOS BOI [image]
 //! ```
+//!
+//! A document that lost its caption ends with its image. It begins as one with the image first does, so if it went on with an
+//! end, the model would learn that captions are often empty.
 //!
 //! A run draws from one endless stream of documents, numbered from 0; every document is a function of the seed and its
 //! number alone. The number is the sample's id, and so the key of its noise.
@@ -128,7 +131,11 @@ impl Documents {
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
         let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
         let image = Image { x_0, precedes_caption: image_first };
-        Ok(Sample { id: number, segments: self.segments(ids, image) })
+        let mut segments = self.segments(ids, image);
+        if !captioned {
+            segments.pop();
+        }
+        Ok(Sample { id: number, segments })
     }
 
     /// The picture of a document.

@@ -2,7 +2,8 @@
 //!
 //! Each operation has one portable definition in Burn primitives, which runs on every device and is differentiated by
 //! Burn's autodiff; it is public as `definition` in the operation's file. On the CPU the operations run fused instead, in
-//! `cpu/`, and are tested against their definitions. Nothing here knows a model, a token or a picture.
+//! `cpu/`, on GPUs as kernels, in `gpu/`, and both are tested against their definitions. Nothing here knows a model, a token
+//! or a picture.
 //!
 //! | operation | file |
 //! |---|---|
@@ -14,6 +15,8 @@
 //! | convolution of pictures | [`mod@conv2d`] |
 //! | group norm, with SiLU behind it | [`mod@group_norm`] |
 //! | AdamW and the moving average of weights | [`optimizer`] |
+//! | rows of a table by their numbers | [`embedding`] |
+//! | the type that matrix products are computed in | [`precision`] |
 //! | batches side by side on the cores | [`workers`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 

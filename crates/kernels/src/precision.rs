@@ -4,6 +4,9 @@ use std::cell::Cell;
 
 use burn::tensor::{DType, Device, Tensor};
 
+#[cfg(feature = "gpu")]
+use crate::gpu::{multiplies, tensor_cores as fragments};
+
 /// The type of the factors of matrix products, and of the rows between them. Weights, sums, norms, softmax, losses and angles
 /// are `f32` in every case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,25 +32,24 @@ impl Precision {
 
     /// Whether a device computes in it: every device in `f32`, a GPU in 16 bits if its tensor cores take them.
     pub fn runs_on(self, device: &Device) -> bool {
-        match self {
-            Self::F32 => true,
-            #[cfg(feature = "gpu")]
-            Self::Bf16 | Self::F16 => crate::gpu::multiplies(device, self.dtype()),
-            #[cfg(not(feature = "gpu"))]
-            Self::Bf16 | Self::F16 => false,
-        }
+        self == Self::F32 || multiplies(device, self.dtype())
     }
 }
 
 /// The products of fragments that a device's tensor cores take, `factors × sums, rows × columns × depth` each; none on the CPU.
 pub fn tensor_cores(device: &Device) -> Vec<String> {
-    #[cfg(feature = "gpu")]
-    return crate::gpu::tensor_cores(device);
-    #[cfg(not(feature = "gpu"))]
-    {
-        let _ = device;
-        vec![]
-    }
+    fragments(device)
+}
+
+/// Only GPUs have tensor cores.
+#[cfg(not(feature = "gpu"))]
+fn multiplies(_: &Device, _: DType) -> bool {
+    false
+}
+
+#[cfg(not(feature = "gpu"))]
+fn fragments(_: &Device) -> Vec<String> {
+    vec![]
 }
 
 thread_local! {

@@ -91,8 +91,8 @@ fn a_picture_depends_on_its_prompt_and_seed_alone() {
 #[test]
 fn without_a_prompt_the_model_writes_and_draws_by_itself() {
     let sandbox = Sandbox::new();
-    // All documents are an image without a caption, which takes a moment to learn.
-    let learn = ["train.steps=60", "documents.caption_dropout=1.0", "documents.image_first=0.0"];
+    // Most documents begin with an image, and after it nothing comes: that takes a moment to learn.
+    let learn = ["train.steps=60", "documents.caption_dropout=0.5", "documents.image_first=0.0"];
     let fast = ["optimizer.learning_rate=3e-2", "optimizer.ema_decay=0.5", "every.preview=0", "every.held_out=0"];
     sandbox.train(&[&learn[..], &fast].concat()).succeeded();
     let ended = sandbox.interfuse(&["sample", "run", "--count", "2", "--out", "drawn"]).succeeded();

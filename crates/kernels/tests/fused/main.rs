@@ -2,7 +2,5 @@
 //! threads; and the gradients of the definitions are those of finite differences.
 
 mod differences;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-mod gpu;
 mod parity;
 mod probe;

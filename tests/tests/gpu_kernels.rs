@@ -1,6 +1,12 @@
 //! The kernels of a GPU against their reference implementations on the CPU, values and gradients.
 //!
 //! Compiled with the feature `wgpu` or `cuda`. A software Vulkan will do.
+#![cfg(any(feature = "wgpu", feature = "cuda"))]
+
+/// How the kernels of the CPU are probed.
+#[allow(dead_code)] // The CPU's tests ask for more.
+#[path = "../../crates/kernels/tests/fused/probe.rs"]
+mod probe;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
@@ -9,7 +15,7 @@ use interfuse_kernels::{
     moving_average, rms_norm, rope, squared_norm, swiglu, with_definitions, with_precision,
 };
 
-use crate::probe::{Operation, gap, ints, noise, run_on};
+use probe::{Operation, gap, ints, noise, run_on};
 
 /// The GPU: by the feature that the test was built with, or, with both, wgpu if `INTERFUSE_TEST_DEVICE` says so.
 fn gpu() -> Device {
@@ -23,7 +29,7 @@ fn gpu() -> Device {
     return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
 }
 
-/// Compares an operation on the GPU, its first `rows` inputs being of `dtype`, with its reference implementation in `f32`.
+/// Compares an operation on the GPU with its reference implementation on the CPU in `f32`, values and gradients.
 fn assert_equal(name: &str, operation: &Operation<'_>, inputs: &[Vec<f64>], tolerance: f64) {
     let expected = with_definitions(|| run_on(operation, inputs, DType::F32, &Device::flex()));
     let found = run_on(operation, inputs, DType::F32, &gpu());
