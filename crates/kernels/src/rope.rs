@@ -66,16 +66,18 @@ impl RopeTable {
     /// - `positions`: `[B, S, 3]`, the place in the sequence and the row and column of the patch
     pub fn new(positions: Tensor<3>, frequencies: &RopeFrequencies) -> Self {
         let device = positions.device();
-        let positions = positions.cast(DType::F32);
+        // Sixteen bits do not tell positions above 256 apart.
+        let dtype = if positions.dtype().size() < 4 { DType::F32 } else { positions.dtype() };
+        let positions = positions.cast(dtype);
         // Axis by axis rather than as a matrix product: on tensor cores that would round positions to 10 bits.
-        let axes = frequencies.speeds(&device, DType::F32).into_iter();
+        let axes = frequencies.speeds(&device, dtype).into_iter();
         let [batch, rows, _] = positions.dims();
         let angles = axes.enumerate().map(|(axis, speeds)| {
             let place = positions.clone().narrow(2, axis, 1).unsqueeze_dim::<4>(2);
             place * speeds.unsqueeze::<4>()
         });
         let angles = angles.reduce(|sum, angles| sum + angles);
-        let angles = angles.unwrap_or_else(|| Tensor::zeros([batch, rows, 1, 0], &device));
+        let angles = angles.unwrap_or_else(|| Tensor::zeros([batch, rows, 1, 0], (&device, dtype)));
         Self { cos: angles.clone().cos(), sin: angles.sin() }
     }
 }
