@@ -230,6 +230,34 @@ fn attention_over_ranges() {
     }
 }
 
+/// Later keys outdo earlier ones by so much that what was gathered before has to be scaled down.
+#[test]
+fn attention_whose_scores_grow() {
+    let (rows, head_dim) = (200, 32);
+    for (dtype, _) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        let operation = |x: Vec<Tensor<1>>| {
+            let device = x[0].device();
+            let order: Vec<i64> = (0..rows as i64).collect();
+            let until: Vec<i64> = (1..=rows as i64).collect();
+            let all = |part: &[i64]| ints(part, [1, rows], &device);
+            let visible = VisibleRanges::new(all(&order), all(&vec![0; rows]), all(&until));
+            let heads_of = |x: &Tensor<1>| as_rows(x.clone().reshape([1, rows, 1, head_dim]), dtype);
+            let (q, k, v) = (heads_of(&x[0]), heads_of(&x[1]), heads_of(&x[2]));
+            let out = if device.without_autodiff() == Device::flex() {
+                attention::definition(q, k, v, &visible)
+            } else {
+                attention::ranged_attention(q, k, v, &visible)
+            };
+            out.cast(DType::F32).reshape([rows * head_dim])
+        };
+        let count = rows * head_dim;
+        let q: Vec<f64> = noise(count, 1).into_iter().map(|x| 0.5 + 0.1 * x).collect();
+        let growth = |place: usize| 12.0 * (place / head_dim) as f64 / rows as f64;
+        let k: Vec<f64> = noise(count, 2).into_iter().enumerate().map(|(place, x)| growth(place) + 0.1 * x).collect();
+        assert_equal("attention", &operation, &[q, k, noise(count, 3)], 5e-2);
+    }
+}
+
 /// A prefix in a cache: fewer queries than keys.
 #[test]
 fn attention_to_more_keys_than_queries() {

@@ -19,8 +19,8 @@ use super::weigh::{Range, peak, score, shared_sum, weights_of_query};
 use crate::gpu::launch::{dense, dims, elem, output};
 
 /// How far above a row's reference a score may lie, in nats, before the reference is raised and what was gathered is scaled
-/// down: e^30 of a weight leaves room for any sum of them.
-const HEADROOM: f32 = 30.0;
+/// down: a weight of e^8 is far from the largest number of `f16`.
+const HEADROOM: f32 = 8.0;
 
 /// The logarithm of the sum of weights of a row that sees nothing: its weights are all zero.
 const BLIND: f32 = 1e30;
