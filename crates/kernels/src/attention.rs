@@ -115,18 +115,18 @@ impl VisibleRanges {
 ///
 /// Memory grows with the rows, not with their square. On the CPU nothing outside the ranges is computed.
 pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
-    #[cfg(feature = "gpu")]
-    if place_of(&q) == Place::Gpu {
-        return match crate::gpu::flash_plan(&q, &k) {
+    match place_of(&q) {
+        Place::Cpu => {
+            let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+            Tensor::from_dispatch(<Dispatch as CpuKernels>::attention(q, k, v, visible.spans()))
+        }
+        #[cfg(feature = "gpu")]
+        Place::Gpu => match crate::gpu::flash_plan(&q, &k) {
             Some(plan) => in_tiles(q, k, v, visible, plan),
             None => in_chunks(q, k, v, visible, MOST_SCORES),
-        };
+        },
+        Place::Reference => in_chunks(q, k, v, visible, MOST_SCORES),
     }
-    if place_of(&q) != Place::Cpu {
-        return in_chunks(q, k, v, visible, MOST_SCORES);
-    }
-    let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::attention(q, k, v, visible.spans()))
 }
 
 /// [`ranged_attention`] on tensor cores.
@@ -143,8 +143,8 @@ fn in_tiles(
     Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::attention_gpu(q, k, v, ranges, plan))
 }
 
-/// [`ranged_attention`] as it is computed on a GPU without tensor cores for its type: as many query rows at a time as have `most_scores` scores, and again in
-/// the backward pass.
+/// [`ranged_attention`] as it is computed on a GPU without tensor cores for its type: as many query rows at a time as have
+/// `most_scores` scores, and again in the backward pass.
 pub fn in_chunks(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges, most_scores: usize) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as ChunkedAttention>::chunked_attention(
         q.into_dispatch(),

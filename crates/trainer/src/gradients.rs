@@ -7,6 +7,8 @@ use burn::tensor::{Gradients, Tensor};
 use interfuse_kernels::{accumulate, squared_norm};
 use interfuse_parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
 
+use crate::error::TrainError;
+
 /// The gradient of every weight that took part, flattened, by the weight's name. A weight whose expert had no row is not
 /// there.
 #[derive(Debug, Default)]
@@ -77,6 +79,15 @@ impl FlatGradients {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
+}
+
+/// The losses and norms of a step, read from the device at once.
+///
+/// # Errors
+/// When the device failed: what was launched in the step is noticed here.
+pub(crate) fn read_numbers(numbers: Vec<Tensor<1>>) -> Result<Vec<f32>, TrainError> {
+    let data = Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
+    Ok(data.convert::<f32>().try_to_vec::<f32>().unwrap_or_default())
 }
 
 /// By what gradients are multiplied so that their norm is at most `max_norm`.

@@ -19,7 +19,7 @@ use crate::adamw::{AdamW, Update};
 use crate::config::{OptimizerConfig, TrainConfig};
 use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::gradients::{FlatGradients, clip_scale};
+use crate::gradients::{FlatGradients, clip_scale, read_numbers};
 use crate::learning_rate::learning_rate;
 use crate::schedule::Learner;
 use crate::skipped_steps::SkippedSteps;
@@ -158,9 +158,7 @@ impl Trainer {
             numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
         }
         numbers.extend(computed.gradients.squared_norms());
-        let numbers =
-            Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
-        let numbers = numbers.convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+        let numbers = read_numbers(numbers)?;
 
         let mut read = numbers.iter().copied();
         let mut next = || f64::from(read.next().unwrap_or(f32::NAN));

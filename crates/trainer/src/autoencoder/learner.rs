@@ -20,7 +20,7 @@ use crate::adamw::{AdamW, Update};
 use crate::config::OptimizerConfig;
 use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::gradients::{FlatGradients, clip_scale};
+use crate::gradients::{FlatGradients, clip_scale, read_numbers};
 use crate::learning_rate::learning_rate;
 use crate::schedule::Learner;
 use crate::skipped_steps::SkippedSteps;
@@ -213,9 +213,7 @@ impl AutoencoderTrainer {
         numbers.extend(computed.gradients.squared_norms());
         let before_judge: usize = numbers.iter().map(|number| number.dims()[0]).sum();
         numbers.extend(computed.judge_gradients.as_ref().and_then(FlatGradients::squared_norms));
-        let numbers =
-            Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
-        let numbers = numbers.convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+        let numbers = read_numbers(numbers)?;
 
         let names = computed.passes.first().map_or(&[][..], |pass| &pass.losses);
         let passes = computed.passes.len();

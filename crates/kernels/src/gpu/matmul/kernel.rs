@@ -1,6 +1,6 @@
 //! A tiled product on tensor cores.
 //!
-//! A cube makes one tile of the product. Its units load the next tiles of both factors into registers, casting them, while its
+//! A cube makes one tile of the product. Its units load the next tiles of both factors into registers while its
 //! planes multiply those in shared memory; the two halves of shared memory take turns. A factor may lie row by row or column
 //! by column, so no product of the backward pass needs a transposed copy.
 
