@@ -30,6 +30,19 @@ pub const BOI: u32 = 2;
 /// After an image.
 pub const EOI: u32 = 3;
 
+/// The GPU: by the feature that the test was built with, or, with both, wgpu if `INTERFUSE_TEST_DEVICE` says so.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+pub fn gpu() -> Device {
+    #[cfg(all(feature = "cuda", feature = "wgpu"))]
+    if std::env::var("INTERFUSE_TEST_DEVICE").is_ok_and(|name| name == "wgpu") {
+        return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    }
+    #[cfg(feature = "cuda")]
+    return Device::cuda(burn::tensor::DeviceIndex::Default);
+    #[cfg(not(feature = "cuda"))]
+    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+}
+
 /// A small model of two layers; `experts` in the configuration's notation.
 pub fn small_config(experts: &[&[&str]]) -> ModelConfig {
     let image = ImageTowerConfig {

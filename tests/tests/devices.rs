@@ -28,14 +28,6 @@ struct Computed {
     gradients: Vec<(String, Vec<f32>)>,
 }
 
-/// CUDA where the test was built for it, else wgpu.
-fn gpu() -> Device {
-    #[cfg(feature = "cuda")]
-    return Device::cuda(burn::tensor::DeviceIndex::Default);
-    #[cfg(not(feature = "cuda"))]
-    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
-}
-
 fn configs() -> [ModelConfig; 2] {
     let mut adaptive = mot_config();
     let tower = image_tower(&mut adaptive);

@@ -15,19 +15,8 @@ use interfuse_kernels::{
     moving_average, rms_norm, rope, squared_norm, swiglu, with_definitions, with_precision,
 };
 
+use interfuse_tests::gpu;
 use probe::{Operation, gap, ints, noise, run_on};
-
-/// The GPU: by the feature that the test was built with, or, with both, wgpu if `INTERFUSE_TEST_DEVICE` says so.
-fn gpu() -> Device {
-    #[cfg(all(feature = "cuda", feature = "wgpu"))]
-    if std::env::var("INTERFUSE_TEST_DEVICE").is_ok_and(|name| name == "wgpu") {
-        return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
-    }
-    #[cfg(feature = "cuda")]
-    return Device::cuda(burn::tensor::DeviceIndex::Default);
-    #[cfg(not(feature = "cuda"))]
-    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
-}
 
 /// Compares an operation on the GPU with its reference implementation on the CPU in `f32`, values and gradients.
 fn assert_equal(name: &str, operation: &Operation<'_>, inputs: &[Vec<f64>], tolerance: f64) {
