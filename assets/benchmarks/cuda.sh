@@ -13,8 +13,8 @@ mkdir -p "$out"
 
 # size, architecture, sequences
 step() {
-    local experts='[["text"],["image"]]' shape
-    [ "$2" = dense ] && experts='[["text","image"]]'
+    local parts='[["text"],["image"]]' shape
+    [ "$2" = dense ] && parts='[["text","image"]]'
     case "$1" in
         163m) shape="768 16 12 2048" ;;
         760m) shape="1536 24 24 4096" ;;
@@ -23,10 +23,10 @@ step() {
     read -r d_model layers heads d_ff <<<"$shape"
     "$program" bench step --steps "${STEPS:-10}" --warmup "${WARMUP:-4}" \
         --set run.device=cuda --set train.precision="${PRECISION:-bf16}" \
-        --set "model.experts=$experts" --set model.trunk.d_model="$d_model" --set model.trunk.n_layers="$layers" \
-        --set model.trunk.n_heads="$heads" --set model.trunk.d_ff="$d_ff" --set model.modalities.text.vocab_size=32000 \
+        --set "model.partition=$parts" --set model.backbone.d_model="$d_model" --set model.backbone.n_layers="$layers" \
+        --set model.backbone.n_heads="$heads" --set model.backbone.d_ff="$d_ff" --set model.modalities.text.vocab_size=32000 \
         --set 'data.image_size=[128,128]' --set data.source.caption_length=252 \
-        --set train.documents_per_sequence=8 --set train.sequences="$3" --set train.accumulation=1
+        --set train.documents_per_sequence=8 --set train.batch_size="$3" --set train.gradient_accumulation=1
 }
 
 for part in "${@:-parity}"; do

@@ -1,11 +1,11 @@
-"""Pictures a second through the Inception of the FID, by pytorch-fid 0.3.0; and what both sides need for it.
+"""Images a second through the Inception of the FID, by pytorch-fid 0.3.0; and what both sides need for it.
 
     pip install pytorch-fid scikit-image
-    python3 inception.py prepare FOLDER      # FOLDER/pictures (96 of 256 x 256) and FOLDER/weights.pth, of random numbers
-    python3 inception.py time FOLDER         # prints pictures/s, 2 threads, 16 pictures at once
+    python3 inception.py prepare FOLDER      # FOLDER/images (96 of 256 x 256) and FOLDER/weights.pth, of random numbers
+    python3 inception.py time FOLDER         # prints images/s, 2 threads, 16 images at once
 
-Beside it, in turn: interfuse features FOLDER/pictures --weights FOLDER/weights.pth --allow-unknown-weights --out f.npz, which
-prints pictures/s as well. The numbers do not depend on the weights.
+Beside it, in turn: interfuse features FOLDER/images --weights FOLDER/weights.pth --allow-unknown-weights --out f.npz, which
+prints images/s as well. The numbers do not depend on the weights.
 """
 
 import sys
@@ -35,7 +35,7 @@ def prepare(folder):
     from skimage import data
 
     torch.manual_seed(0)
-    folder.joinpath("pictures").mkdir(parents=True, exist_ok=True)
+    folder.joinpath("images").mkdir(parents=True, exist_ok=True)
     state = network(None).state_dict()
     torch.save({name: x for name, x in state.items() if not name.endswith("num_batches_tracked")}, folder / "weights.pth")
     photographs = [data.astronaut(), data.coffee(), data.chelsea()]
@@ -43,7 +43,7 @@ def prepare(folder):
     for index in range(COUNT):
         photograph = photographs[index % 3]
         y, x = (rng.integers(0, length - SIDE) for length in photograph.shape[:2])
-        Image.fromarray(photograph[y : y + SIDE, x : x + SIDE]).save(folder / "pictures" / f"{index:03}.png")
+        Image.fromarray(photograph[y : y + SIDE, x : x + SIDE]).save(folder / "images" / f"{index:03}.png")
 
 
 def measure(folder):
@@ -51,10 +51,10 @@ def measure(folder):
     made = network(torch.load(folder / "weights.pth"))
     pytorch_fid.inception.fid_inception_v3 = lambda: made
     inception = pytorch_fid.inception.InceptionV3([3]).eval()
-    files = sorted(folder.joinpath("pictures").glob("*.png"))
+    files = sorted(folder.joinpath("images").glob("*.png"))
     started = time.time()
     features = pytorch_fid.fid_score.get_activations(files, inception, 16, 2048, "cpu", 0)
-    print(f"{len(files) / (time.time() - started):.2f} pictures/s")
+    print(f"{len(files) / (time.time() - started):.2f} images/s")
     np.save(folder / "features.npy", features)
 
 

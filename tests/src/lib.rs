@@ -6,9 +6,9 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
 use interfuse_kernels::WeightInit;
-use interfuse_mot::TrunkConfig;
+use interfuse_mot::BackboneConfig;
 use interfuse_parameters::{HostTensors, export_weights};
-use interfuse_sequence::{Image, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceLayout};
+use interfuse_sequence::{LatentImage, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceLayout};
 use interfuse_text_tower::TextTowerConfig;
 use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
 use ndarray::Array3;
@@ -43,8 +43,8 @@ pub fn gpu() -> Device {
     return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
 }
 
-/// A small model of two layers; `experts` in the configuration's notation.
-pub fn small_config(experts: &[&[&str]]) -> ModelConfig {
+/// A small model of two layers; `partition` in the configuration's notation.
+pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
     let image = ImageTowerConfig {
         patch_size: 2,
         patch_overlap: 0,
@@ -58,10 +58,10 @@ pub fn small_config(experts: &[&[&str]]) -> ModelConfig {
     };
     let text = TextTowerConfig { vocab_size: VOCAB, tied_head: false, z_loss: 0.0 };
     ModelConfig {
-        experts: experts.iter().map(|names| names.iter().map(|name| name.to_string()).collect()).collect(),
+        partition: parts.iter().map(|names| names.iter().map(|name| name.to_string()).collect()).collect(),
         positions: PositionScheme::Sequential,
         latent_shape: LATENT_SHAPE,
-        trunk: TrunkConfig {
+        backbone: BackboneConfig {
             d_model: 16,
             n_layers: 2,
             n_heads: 2,
@@ -98,10 +98,10 @@ pub fn model(config: &ModelConfig, seed: u64, device: &Device) -> Transfusion {
 }
 
 /// An image whose values depend on `seed`.
-pub fn image(seed: u64, precedes_caption: bool) -> Image {
+pub fn latents(seed: u64, precedes_caption: bool) -> LatentImage {
     let [channels, height, width] = LATENT_SHAPE;
     let value = |(c, y, x): (usize, usize, usize)| ((seed * 97 + (c * 31 + y * 7 + x) as u64) as f32 * 0.7).sin();
-    Image { x_0: Arc::new(Array3::from_shape_fn((channels, height, width), value)), precedes_caption }
+    LatentImage { x_0: Arc::new(Array3::from_shape_fn((channels, height, width), value)), precedes_caption }
 }
 
 /// A stretch of text.
@@ -110,31 +110,26 @@ pub fn text(ids: &[u32]) -> Segment {
 }
 
 /// A stretch of one image.
-pub fn picture(seed: u64, precedes_caption: bool) -> Segment {
-    Segment::Image { modality: IMAGE, image: image(seed, precedes_caption) }
+pub fn image(seed: u64, precedes_caption: bool) -> Segment {
+    Segment::Image { modality: IMAGE, image: latents(seed, precedes_caption) }
 }
 
 /// `BOS caption BOI [image] EOI EOS`
 pub fn caption_first(id: u64, caption: &[u32]) -> Sample {
     let before = [&[BOS], caption, &[BOI]].concat();
-    Sample { id, segments: vec![text(&before), picture(id, false), text(&[EOI, EOS])] }
+    Sample { id, segments: vec![text(&before), image(id, false), text(&[EOI, EOS])] }
 }
 
 /// `BOS BOI [image] EOI caption EOS`
 pub fn image_first(id: u64, caption: &[u32]) -> Sample {
     let after = [&[EOI], caption, &[EOS]].concat();
-    Sample { id, segments: vec![text(&[BOS, BOI]), picture(id, true), text(&after)] }
+    Sample { id, segments: vec![text(&[BOS, BOI]), image(id, true), text(&after)] }
 }
 
 /// Text, image, text, image, text.
 pub fn interleaved(id: u64) -> Sample {
-    let segments = vec![
-        text(&[BOS, 5, BOI]),
-        picture(id, false),
-        text(&[EOI, 6, 7, BOI]),
-        picture(id + 50, false),
-        text(&[EOI, EOS]),
-    ];
+    let segments =
+        vec![text(&[BOS, 5, BOI]), image(id, false), text(&[EOI, 6, 7, BOI]), image(id + 50, false), text(&[EOI, EOS])];
     Sample { id, segments }
 }
 

@@ -12,7 +12,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
-use interfuse_mot::{Layer, NormPlacement, Rows, StreamRows, TrunkConfig};
+use interfuse_mot::{BackboneConfig, Layer, NormPlacement, Rows, StreamRows};
 use interfuse_tests::values;
 
 const D: usize = 4;
@@ -37,7 +37,7 @@ fn weight(seed: usize, d_in: usize, d_out: usize, device: &Device) -> Param<Tens
 }
 
 fn layer(device: &Device) -> Layer {
-    let config = TrunkConfig {
+    let config = BackboneConfig {
         d_model: D,
         n_layers: 1,
         n_heads: 2,
@@ -49,15 +49,15 @@ fn layer(device: &Device) -> Layer {
         norm_epsilon: 1e-5,
     };
     let mut layer = Layer::new(&config, &[false, false], &mut WeightInit::new(0, device));
-    for (modality, expert) in layer.experts.iter_mut().enumerate() {
+    for (modality, part) in layer.parts.iter_mut().enumerate() {
         let seed = |index: usize| 10 * modality + index;
-        expert.query.weight = weight(seed(0), D, D, device);
-        expert.key.weight = weight(seed(1), D, D, device);
-        expert.value.weight = weight(seed(2), D, D, device);
-        expert.output.weight = weight(seed(3), D, D, device);
-        expert.gate.weight = weight(seed(4), D, D_FF, device);
-        expert.up.weight = weight(seed(5), D, D_FF, device);
-        expert.down.weight = weight(seed(6), D_FF, D, device);
+        part.query.weight = weight(seed(0), D, D, device);
+        part.key.weight = weight(seed(1), D, D, device);
+        part.value.weight = weight(seed(2), D, D, device);
+        part.output.weight = weight(seed(3), D, D, device);
+        part.gate.weight = weight(seed(4), D, D_FF, device);
+        part.up.weight = weight(seed(5), D, D_FF, device);
+        part.down.weight = weight(seed(6), D_FF, D, device);
     }
     layer
 }

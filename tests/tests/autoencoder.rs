@@ -1,7 +1,7 @@
 //! Training an autoencoder: it learns, micro-batches are one batch, a resume is bitwise, codes are revived.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_data::{PictureCursor, PictureStream, Source, Split};
+use interfuse_data::{ImageCursor, ImageStream, Source, Split};
 use interfuse_parameters::{HostTensors, export_weights};
 use interfuse_trainer::autoencoder::{
     ArchitectureConfig, AutoencoderLossConfig, AutoencoderSetup, AutoencoderTrainConfig, AutoencoderTrainer,
@@ -14,13 +14,13 @@ use interfuse_vae::{Vae, VaeConfig, folder};
 struct Run {
     codebook: Option<CodebookConfig>,
     loss: AutoencoderLossConfig,
-    pictures: usize,
+    images: usize,
     accumulation: usize,
 }
 
 impl Run {
     fn new() -> Self {
-        Self { codebook: None, loss: AutoencoderLossConfig::default(), pictures: 4, accumulation: 1 }
+        Self { codebook: None, loss: AutoencoderLossConfig::default(), images: 4, accumulation: 1 }
     }
 
     fn with_codes(revive_every: u64) -> Self {
@@ -50,11 +50,11 @@ impl Run {
         architecture.vae_config(3).expect("valid")
     }
 
-    fn trainer(&self, cursor: PictureCursor) -> AutoencoderTrainer {
+    fn trainer(&self, cursor: ImageCursor) -> AutoencoderTrainer {
         let train = AutoencoderTrainConfig {
             steps: 1000,
-            pictures: self.pictures,
-            accumulation: self.accumulation,
+            batch_size: self.images,
+            gradient_accumulation: self.accumulation,
             most_bad_steps: 3,
         };
         let setup = AutoencoderSetup {
@@ -66,14 +66,14 @@ impl Run {
             seed: 7,
             device: Device::flex(),
         };
-        let stream = PictureStream::new(Self::source(), 0.5, 7, cursor);
+        let stream = ImageStream::new(Self::source(), 0.5, 7, cursor);
         AutoencoderTrainer::new(setup, stream).expect("no files are needed")
     }
 }
 
 fn weights(trainer: &AutoencoderTrainer) -> Vec<HostTensors> {
-    let judge = trainer.judge.as_ref().map(|judge| export_weights(&judge.model));
-    [export_weights(&trainer.vae), export_weights(&trainer.ema_model())].into_iter().chain(judge).collect()
+    let discriminator = trainer.discriminator.as_ref().map(|discriminator| export_weights(&discriminator.model));
+    [export_weights(&trainer.vae), export_weights(&trainer.ema_model())].into_iter().chain(discriminator).collect()
 }
 
 fn bits(weights: &[HostTensors]) -> Vec<u32> {
@@ -93,9 +93,9 @@ fn loss(losses: &[(&'static str, f64)], name: &str) -> f64 {
 }
 
 #[test]
-fn reconstructions_become_like_their_pictures() {
+fn reconstructions_become_like_their_images() {
     for (run, regulariser) in [(Run::new(), "divergence"), (Run::with_codes(10), "commitment")] {
-        let mut trainer = run.trainer(PictureCursor::default());
+        let mut trainer = run.trainer(ImageCursor::default());
         let first = step(&mut trainer, 1);
         let last = step(&mut trainer, 60);
         let (before, after) = (loss(&first, "reconstruction"), loss(&last, "reconstruction"));
@@ -107,10 +107,10 @@ fn reconstructions_become_like_their_pictures() {
 #[test]
 fn micro_batches_count_as_one_batch() {
     // Codes draw no noise, which belongs to a micro-batch.
-    let after_a_step = |pictures, accumulation| {
-        let mut trainer = Run { pictures, accumulation, ..Run::with_codes(0) }.trainer(PictureCursor::default());
+    let after_a_step = |images, accumulation| {
+        let mut trainer = Run { images, accumulation, ..Run::with_codes(0) }.trainer(ImageCursor::default());
         let report = trainer.step().expect("a step");
-        (report.gradient_norm, loss(&report.losses, "reconstruction"), report.pictures)
+        (report.gradient_norm, loss(&report.losses, "reconstruction"), report.images)
     };
     let (whole, parts) = (after_a_step(4, 1), after_a_step(2, 2));
     assert!((whole.0 / parts.0 - 1.0).abs() < 1e-4, "{whole:?} {parts:?}");
@@ -124,11 +124,11 @@ fn a_resume_is_bitwise() {
         discriminator: Some(DiscriminatorConfig { from_step: 2, weight: 0.5, width: 8, halvings: 1 }),
         ..AutoencoderLossConfig::default()
     };
-    let runs = [Run { loss: judged, accumulation: 2, pictures: 2, ..Run::new() }, Run::with_codes(2)];
+    let runs = [Run { loss: judged, accumulation: 2, images: 2, ..Run::new() }, Run::with_codes(2)];
     for run in runs {
         let parent = tempfile::tempdir().expect("a folder");
         let folder = parent.path().join("step-000003");
-        let mut whole = run.trainer(PictureCursor::default());
+        let mut whole = run.trainer(ImageCursor::default());
         step(&mut whole, 3);
         checkpoint::save(&whole, &folder).expect("saved");
         step(&mut whole, 3);
@@ -161,15 +161,16 @@ fn a_resume_is_bitwise() {
 fn the_discriminator_starts_when_it_should() {
     let discriminator = Some(DiscriminatorConfig { from_step: 2, weight: 0.5, width: 8, halvings: 1 });
     let run = Run { loss: AutoencoderLossConfig { discriminator, ..AutoencoderLossConfig::default() }, ..Run::new() };
-    let mut trainer = run.trainer(PictureCursor::default());
-    let of_judge = |trainer: &AutoencoderTrainer| export_weights(&trainer.judge.as_ref().expect("a judge").model);
-    let fresh = of_judge(&trainer);
+    let mut trainer = run.trainer(ImageCursor::default());
+    let of_discriminator =
+        |trainer: &AutoencoderTrainer| export_weights(&trainer.discriminator.as_ref().expect("a discriminator").model);
+    let fresh = of_discriminator(&trainer);
     let names = |losses: &[(&'static str, f64)]| losses.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     let before = step(&mut trainer, 2);
     assert_eq!(names(&before), ["reconstruction", "perceptual", "divergence"]);
-    assert!(of_judge(&trainer) == fresh);
+    assert!(of_discriminator(&trainer) == fresh);
     let after = step(&mut trainer, 1);
-    assert!(of_judge(&trainer) != fresh);
+    assert!(of_discriminator(&trainer) != fresh);
     let weight = loss(&after, "adaptive_weight");
     assert!(weight > 0.0 && weight <= 1e4, "{weight}");
     // Untrained, it judges about 0, so that both hinges are about 1.
@@ -178,7 +179,7 @@ fn the_discriminator_starts_when_it_should() {
 
 #[test]
 fn dead_codes_are_put_where_the_vectors_are() {
-    let mut trainer = Run::with_codes(5).trainer(PictureCursor::default());
+    let mut trainer = Run::with_codes(5).trainer(ImageCursor::default());
     let mut reports = (0..40).map(|_| trainer.step().expect("a step").codes.expect("codes")).collect::<Vec<_>>();
     assert!(reports.iter().any(|codes| codes.revived > 0), "{reports:?}");
     assert!(reports.iter().enumerate().all(|(step, codes)| codes.revived == 0 || (step + 1) % 5 == 0));
@@ -187,8 +188,8 @@ fn dead_codes_are_put_where_the_vectors_are() {
 }
 
 #[test]
-fn the_scale_that_is_written_brings_latents_to_unit_deviation() {
-    let mut trainer = Run::new().trainer(PictureCursor::default());
+fn the_scale_that_is_written_brings_latents_to_unit_standard_deviation() {
+    let mut trainer = Run::new().trainer(ImageCursor::default());
     step(&mut trainer, 5);
     let parent = tempfile::tempdir().expect("a folder");
     let path = parent.path().join("vae");
@@ -198,7 +199,7 @@ fn the_scale_that_is_written_brings_latents_to_unit_deviation() {
     let source = Run::source();
     let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
     for index in 0..source.len() {
-        let pixels = source.picture(index).expect("a picture").to_unit_range().into_raw_vec_and_offset().0;
+        let pixels = source.image(index).expect("an image").to_unit_range().into_raw_vec_and_offset().0;
         let posterior = vae.encode(Tensor::from_data(TensorData::new(pixels, [1, 3, 16, 16]), &Device::flex()));
         let variances: Vec<f32> = posterior.log_variance.exp().into_data().try_to_vec().expect("numbers");
         let means: Vec<f32> = posterior.mean.into_data().try_to_vec().expect("numbers");

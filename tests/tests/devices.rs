@@ -14,7 +14,7 @@ use interfuse_trainer::OptimizerConfig;
 use interfuse_trainer::adamw::{AdamW, Update};
 use interfuse_trainer::gradients::FlatGradients;
 use interfuse_transfusion::{
-    ModelConfig, Normaliser, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
+    ModelConfig, Normalizer, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
 };
 
 const TOLERANCE: f32 = 1e-3;
@@ -33,8 +33,8 @@ fn configs() -> [ModelConfig; 2] {
     let tower = image_tower(&mut adaptive);
     tower.timestep_conditioning = TimestepConditioning::AdaLn;
     tower.patch_overlap = 1;
-    adaptive.trunk.qk_norm = true;
-    adaptive.trunk.n_kv_heads = Some(1);
+    adaptive.backbone.qk_norm = true;
+    adaptive.backbone.n_kv_heads = Some(1);
     [mot_config(), adaptive]
 }
 
@@ -59,14 +59,14 @@ fn batch(config: &ModelConfig, device: &Device) -> TrainBatch {
         [vec![caption_first(1, &[7, 8, 9]), image_first(2, &[10])], vec![interleaved(3), text_only(4, &[5])]];
     let layouts: Vec<_> = sequences.iter().map(|samples| pack(config, samples, &row_shape(2, 24))).collect();
     let key = NoiseKey { seed: 5, step: 7 };
-    TrainBatch::new(&layouts, config, key, TimestepChoice::Drawn, &device.clone().autodiff())
+    TrainBatch::new(&layouts, config, key, TimestepChoice::Sampled, &device.clone().autodiff())
 }
 
 fn compute(config: &ModelConfig, device: &Device) -> Computed {
     let model = on(config, shaken(config), device);
     let batch = batch(config, device);
     let predictions = model.forward(batch.input(), CacheUse::None);
-    let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), Normaliser::of(&batch));
+    let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), Normalizer::of(&batch));
     let of = |lane: usize| loss.modalities[lane].as_ref().expect("the lane has rows").sum.clone().into_scalar::<f32>();
     let (total, text, image) = (loss.total.clone().into_scalar::<f32>(), of(TEXT), of(IMAGE));
     let mut flat = FlatGradients::of(&model, loss.total.backward(), |_| None);
@@ -113,8 +113,8 @@ fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
         (0..4)
             .map(|_| {
                 let predictions = model.forward(batch.input(), CacheUse::None);
-                let normaliser = Normaliser::of(&batch);
-                let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), normaliser);
+                let normalizer = Normalizer::of(&batch);
+                let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), normalizer);
                 let value = loss.total.clone().into_scalar::<f32>();
                 let gradients = FlatGradients::of(&model, loss.total.backward(), |_| None);
                 let update = Update { learning_rate: 3e-3, gradient_scale: 1.0 };

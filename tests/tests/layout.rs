@@ -7,7 +7,7 @@
 
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_sequence::{
-    Image, LaneContent, LayoutBuilder, Modality, PositionScheme, RowShape, Sample, Segment, SequenceFormat,
+    LaneContent, LatentImage, LayoutBuilder, Modality, PositionScheme, RowShape, Sample, Segment, SequenceFormat,
     SequenceLayout,
 };
 use interfuse_tests::*;
@@ -30,7 +30,7 @@ fn tokens(count: usize) -> Segment {
 }
 
 fn blank(patches: usize) -> Segment {
-    let image = Image { x_0: Arc::new(Array3::zeros((1, 1, patches))), precedes_caption: false };
+    let image = LatentImage { x_0: Arc::new(Array3::zeros((1, 1, patches))), precedes_caption: false };
     Segment::Image { modality: 1, image }
 }
 
@@ -136,7 +136,7 @@ fn foreign_segments_are_named() {
     };
     assert!(refused(Segment::Tokens { modality: IMAGE, ids: vec![1] }).contains("names modality 0 as tokens"));
     assert!(refused(Segment::Tokens { modality: 7, ids: vec![1] }).contains("only 2 modalities"));
-    let image = Image { x_0: Arc::new(Array3::zeros((2, 4, 4))), precedes_caption: false };
+    let image = LatentImage { x_0: Arc::new(Array3::zeros((2, 4, 4))), precedes_caption: false };
     let message = refused(Segment::Image { modality: IMAGE, image });
     assert!(message.contains("[2, 4, 4]") && message.contains("[2, 4, 6]"), "{message}");
 }

@@ -10,7 +10,7 @@ use interfuse_parameters::{HostTensors, import_weights};
 use interfuse_sequence::{PositionScheme, Sample};
 use interfuse_tests::*;
 use interfuse_transfusion::{
-    HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
+    HybridLoss, ModelConfig, Normalizer, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
 };
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const KEY: NoiseKey = NoiseKey { seed: 5, step: 7 };
 fn batch(config: &ModelConfig, sequences: &[Vec<Sample>], device: &Device) -> TrainBatch {
     let shape = row_shape(2, 24);
     let layouts: Vec<_> = sequences.iter().map(|samples| pack(config, samples, &shape)).collect();
-    TrainBatch::new(&layouts, config, KEY, TimestepChoice::Drawn, device)
+    TrainBatch::new(&layouts, config, KEY, TimestepChoice::Sampled, device)
 }
 
 fn predict(model: &Transfusion, batch: &TrainBatch) -> Predictions {
@@ -27,7 +27,7 @@ fn predict(model: &Transfusion, batch: &TrainBatch) -> Predictions {
 }
 
 fn loss(model: &Transfusion, batch: &TrainBatch) -> HybridLoss {
-    hybrid_loss(model, &predict(model, batch), batch, &ObjectiveConfig::default(), Normaliser::of(batch))
+    hybrid_loss(model, &predict(model, batch), batch, &ObjectiveConfig::default(), Normalizer::of(batch))
 }
 
 /// Weights other than those of the start, so that nothing is zero or one by construction.
@@ -43,8 +43,8 @@ fn shaken(config: &ModelConfig, seed: u64, device: &Device) -> Transfusion {
 }
 
 /// Variants of the architecture that every equivalence must hold for.
-fn variants(experts: &[&[&str]]) -> Vec<(&'static str, ModelConfig)> {
-    let base = || small_config(experts);
+fn variants(parts: &[&[&str]]) -> Vec<(&'static str, ModelConfig)> {
+    let base = || small_config(parts);
     let change = |f: &dyn Fn(&mut ModelConfig)| {
         let mut config = base();
         f(&mut config);
@@ -52,12 +52,12 @@ fn variants(experts: &[&[&str]]) -> Vec<(&'static str, ModelConfig)> {
     };
     vec![
         ("plain", base()),
-        ("grouped queries", change(&|c| c.trunk.n_kv_heads = Some(1))),
+        ("grouped queries", change(&|c| c.backbone.n_kv_heads = Some(1))),
         (
             "post-norm and qk-norm",
             change(&|c| {
-                c.trunk.norm = NormPlacement::Post;
-                c.trunk.qk_norm = true;
+                c.backbone.norm = NormPlacement::Post;
+                c.backbone.qk_norm = true;
             }),
         ),
         ("axial", change(&|c| c.positions = PositionScheme::Axial)),
@@ -89,14 +89,14 @@ fn mixed_sequences() -> Vec<Vec<Sample>> {
     ]
 }
 
-/// The weights of a dense model, once for each expert of a Mixture-of-Transformers.
-fn copied_to_experts(dense: &HostTensors, experts: usize) -> HostTensors {
+/// The weights of a dense model, once for each part of a Mixture-of-Transformers.
+fn copied_to_parts(dense: &HostTensors, parts: usize) -> HostTensors {
     let mut copies = HostTensors::new();
     for (name, tensor) in dense {
-        for expert in 0..experts {
+        for part in 0..parts {
             let name = name
-                .replace("experts.0.", &format!("experts.{expert}."))
-                .replace("final_norms.0.", &format!("final_norms.{expert}."));
+                .replace("parts.0.", &format!("parts.{part}."))
+                .replace("final_norms.0.", &format!("final_norms.{part}."));
             copies.insert(name, tensor.clone());
         }
     }
@@ -104,19 +104,19 @@ fn copied_to_experts(dense: &HostTensors, experts: usize) -> HostTensors {
 }
 
 #[test]
-fn experts_of_equal_weights_are_the_dense_model() {
+fn parts_of_equal_weights_are_the_dense_model() {
     let device = Device::flex();
     let dense_variants = variants(&[&["text", "image"]]);
     let mot_variants = variants(&[&["text"], &["image"]]);
     for ((name, dense_config), (_, mut mot_config)) in dense_variants.into_iter().zip(mot_variants) {
-        // The expert of text has no adaptive norm, so its share of the dense weights has none either.
+        // The part of text has no adaptive norm, so its fraction of the dense weights has none either.
         let adaptive = name == "adaptive norms";
         let dense = shaken(&dense_config, 1, &device);
-        let mut copies = copied_to_experts(&weights(&dense), 2);
+        let mut copies = copied_to_parts(&weights(&dense), 2);
         if adaptive {
-            copies.retain(|name, _| !(name.contains("experts.0.") && name.contains("modulation")));
+            copies.retain(|name, _| !(name.contains("parts.0.") && name.contains("modulation")));
         }
-        mot_config.experts = vec![vec!["text".into()], vec!["image".into()]];
+        mot_config.partition = vec![vec!["text".into()], vec!["image".into()]];
         let mot = import_weights(model(&mot_config, 9, &device), copies, Path::new("copies")).unwrap();
         let (a, b) =
             (batch(&dense_config, &mixed_sequences(), &device), batch(&mot_config, &mixed_sequences(), &device));
@@ -127,13 +127,13 @@ fn experts_of_equal_weights_are_the_dense_model() {
 }
 
 #[test]
-fn it_does_not_matter_which_expert_comes_first() {
+fn it_does_not_matter_which_part_comes_first() {
     let device = Device::flex();
     let swap = |tensors: HostTensors| -> HostTensors {
         let swapped = |name: &str| {
-            let marked = name.replace("experts.0.", "experts.x.").replace("final_norms.0.", "final_norms.x.");
-            let marked = marked.replace("experts.1.", "experts.0.").replace("final_norms.1.", "final_norms.0.");
-            marked.replace("experts.x.", "experts.1.").replace("final_norms.x.", "final_norms.1.")
+            let marked = name.replace("parts.0.", "parts.x.").replace("final_norms.0.", "final_norms.x.");
+            let marked = marked.replace("parts.1.", "parts.0.").replace("final_norms.1.", "final_norms.0.");
+            marked.replace("parts.x.", "parts.1.").replace("final_norms.x.", "final_norms.1.")
         };
         tensors.into_iter().map(|(name, tensor)| (swapped(&name), tensor)).collect()
     };
@@ -239,7 +239,7 @@ fn perturbed(batch: &TrainBatch, (lane, row): (usize, usize), device: &Device) -
 }
 
 #[test]
-fn gradients_reach_every_expert_with_rows_and_no_other() {
+fn gradients_reach_every_part_with_rows_and_no_other() {
     let device = Device::flex().autodiff();
     for unet in [None, Some(small_unet())] {
         let mut config = mot_config();
@@ -262,7 +262,7 @@ fn gradients_reach(config: &ModelConfig, device: &Device) {
 
     let text = touched(&[vec![text_only(1, &[5, 6])]]);
     let of_text =
-        |name: &String| name.contains("experts.0.") || name.contains("final_norms.0.") || name.starts_with("towers.1.");
+        |name: &String| name.contains("parts.0.") || name.contains("final_norms.0.") || name.starts_with("towers.1.");
     assert!(!text.is_empty() && text.iter().all(of_text), "text alone leaves the image's weights untouched: {text:?}");
 }
 
@@ -280,7 +280,7 @@ fn adaptive_layers_start_as_the_identity() {
 /// Weights of the public sizes, by arithmetic: Tables 2 of Transfusion and 1 of Mixture-of-Transformers.
 #[test]
 fn parameter_counts_are_those_of_the_published_sizes() {
-    use interfuse_transfusion::counts::{expert_parameters, trunk_parameters};
+    use interfuse_transfusion::counts::{backbone_parameters, part_parameters};
     let sizes = [
         ("0.16B", 16, 768, 12, 113_271_552usize, 275_695_104usize, 49_152_000usize),
         ("0.37B", 24, 1024, 16, 308_331_520, 682_199_040, 65_536_000),
@@ -288,36 +288,37 @@ fn parameter_counts_are_those_of_the_published_sizes() {
         ("1.4B", 24, 2048, 16, 1_233_225_728, 2_597_523_456, 131_072_000),
         ("7B", 32, 4096, 32, 6_476_271_616, 13_214_687_232, 262_144_000),
     ];
-    for (name, layers, d_model, heads, one_expert, stored, embeddings) in sizes {
+    for (name, layers, d_model, heads, one_part, stored, embeddings) in sizes {
         let mut config = mot_config();
-        config.trunk.n_layers = layers;
-        config.trunk.d_model = d_model;
-        config.trunk.n_heads = heads;
-        config.trunk.d_ff = None;
+        config.backbone.n_layers = layers;
+        config.backbone.d_model = d_model;
+        config.backbone.n_heads = heads;
+        config.backbone.d_ff = None;
         assert_eq!(2 * 32_000 * d_model, embeddings, "{name}");
-        assert_eq!(expert_parameters(&config, false), one_expert, "{name}");
-        assert_eq!(trunk_parameters(&config).unwrap() + embeddings, stored, "{name} with two experts");
-        let dense = ModelConfig { experts: vec![vec!["text".into(), "image".into()]], ..config };
-        assert_eq!(trunk_parameters(&dense).unwrap(), one_expert, "{name} dense");
+        assert_eq!(part_parameters(&config, false), one_part, "{name}");
+        assert_eq!(backbone_parameters(&config).unwrap() + embeddings, stored, "{name} with two parts");
+        let dense = ModelConfig { partition: vec![vec!["text".into(), "image".into()]], ..config };
+        assert_eq!(backbone_parameters(&dense).unwrap(), one_part, "{name} dense");
     }
     // Chameleon 37M: heads of width 32, a vocabulary of 65,536.
     let mut config = mot_config();
-    (config.trunk.n_layers, config.trunk.d_model, config.trunk.n_heads, config.trunk.d_ff) = (4, 256, 8, None);
-    assert_eq!(expert_parameters(&config, false), 3_410_176);
+    (config.backbone.n_layers, config.backbone.d_model, config.backbone.n_heads, config.backbone.d_ff) =
+        (4, 256, 8, None);
+    assert_eq!(part_parameters(&config, false), 3_410_176);
 }
 
 /// A model that exists counts as the arithmetic says.
 #[test]
 fn counting_a_model_agrees_with_the_arithmetic() {
     use interfuse_transfusion::ParameterCounts;
-    use interfuse_transfusion::counts::trunk_parameters;
+    use interfuse_transfusion::counts::backbone_parameters;
     let device = Device::flex();
     for (name, config) in variants(&[&["text"], &["image"]]) {
         let counts = ParameterCounts::of(&model(&config, 1, &device));
-        assert_eq!(counts.trunk, trunk_parameters(&config).unwrap(), "{name}");
-        assert_eq!(counts.trunk, counts.experts.iter().sum::<usize>(), "{name}");
-        assert_eq!(counts.stored, counts.trunk + counts.towers.iter().sum::<usize>(), "{name}");
-        assert_eq!(counts.towers[TEXT], 2 * VOCAB * config.trunk.d_model, "{name}: embedding and head");
+        assert_eq!(counts.backbone, backbone_parameters(&config).unwrap(), "{name}");
+        assert_eq!(counts.backbone, counts.parts.iter().sum::<usize>(), "{name}");
+        assert_eq!(counts.stored, counts.backbone + counts.towers.iter().sum::<usize>(), "{name}");
+        assert_eq!(counts.towers[TEXT], 2 * VOCAB * config.backbone.d_model, "{name}: embedding and head");
     }
 }
 
@@ -333,10 +334,10 @@ fn flops_per_token_are_those_of_the_published_sizes() {
         (32, 4096, 32, 3.886e10, 3.221e9, 7.864e8),
     ];
     for (layers, d_model, heads, matrices, attention, head) in sizes {
-        for experts in [vec![vec!["text".into()], vec!["image".into()]], vec![vec!["text".into(), "image".into()]]] {
-            let mut config = ModelConfig { experts, ..mot_config() };
-            (config.trunk.n_layers, config.trunk.d_model, config.trunk.n_heads) = (layers, d_model, heads);
-            config.trunk.d_ff = None;
+        for parts in [vec![vec!["text".into()], vec!["image".into()]], vec![vec!["text".into(), "image".into()]]] {
+            let mut config = ModelConfig { partition: parts, ..mot_config() };
+            (config.backbone.n_layers, config.backbone.d_model, config.backbone.n_heads) = (layers, d_model, heads);
+            config.backbone.d_ff = None;
             if let Some(interfuse_transfusion::TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
                 text.vocab_size = 32_000;
             }
@@ -360,10 +361,11 @@ fn faults_of_a_configuration_are_named() {
     let message = refused(&|c| image_tower(c).patch_size = 4);
     assert!(message.contains("model.modalities.image.patch_size") && message.contains("width 6"), "{message}");
     assert!(
-        refused(&|c| c.trunk.n_heads = 3).contains("model.trunk.n_heads: expected a divisor of d_model = 16, found 3")
+        refused(&|c| c.backbone.n_heads = 3)
+            .contains("model.backbone.n_heads: expected a divisor of d_model = 16, found 3")
     );
-    assert!(refused(&|c| c.trunk.n_kv_heads = Some(3)).contains("n_kv_heads"));
-    assert!(refused(&|c| c.experts = vec![vec!["text".into()]]).contains("no expert serves modality `image`"));
+    assert!(refused(&|c| c.backbone.n_kv_heads = Some(3)).contains("n_kv_heads"));
+    assert!(refused(&|c| c.partition = vec![vec!["text".into()]]).contains("no part serves modality `image`"));
     assert!(
         refused(&|c| image_tower(c).prediction = PredictionTarget::Noise).contains("prediction: expected Velocity")
     );
@@ -385,10 +387,10 @@ fn faults_of_a_configuration_are_named() {
     });
     assert!(message.contains("patch_overlap: expected 0"), "{message}");
     let message = refused(&|c| {
-        c.trunk.norm = NormPlacement::Post;
+        c.backbone.norm = NormPlacement::Post;
         image_tower(c).timestep_conditioning = TimestepConditioning::AdaLn;
     });
-    assert!(message.contains("model.trunk.norm"), "{message}");
+    assert!(message.contains("model.backbone.norm"), "{message}");
 }
 
 #[test]
@@ -397,10 +399,12 @@ fn foreign_weights_are_refused_with_a_list() {
     let wide = model(&mot_config(), 1, &device);
     let mut tensors = weights(&wide);
     tensors.remove("towers.1.embedding");
-    tensors.insert("spare".into(), tensors["trunk.final_norms.0.weight"].clone());
-    tensors.get_mut("trunk.final_norms.1.weight").unwrap().shape = vec![4];
+    tensors.insert("unexpected".into(), tensors["backbone.final_norms.0.weight"].clone());
+    tensors.get_mut("backbone.final_norms.1.weight").unwrap().shape = vec![4];
     let message = import_weights(wide, tensors, Path::new("file.safetensors")).unwrap_err().to_string();
-    for part in ["file.safetensors", "missing towers.1.embedding [23, 16]", "spare spare", "expected [16], found [4]"] {
+    for part in
+        ["file.safetensors", "missing towers.1.embedding [23, 16]", "unexpected unexpected", "expected [16], found [4]"]
+    {
         assert!(message.contains(part), "{message}");
     }
 }

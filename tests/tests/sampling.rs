@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_data::{Picture, Tokenizer};
+use interfuse_data::{Image, Tokenizer};
 use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, UNetConfig};
 use interfuse_mot::CacheUse;
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
-use interfuse_sampling::{Drawing, Piece, SamplingConfig, Session, Solver, caption, draw, write};
+use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
 use interfuse_tests::*;
 use interfuse_transfusion::{LaneInput, ModelInput, TowerConfig};
@@ -16,7 +16,7 @@ use interfuse_vae::CodecConfig;
 
 const CAPTIONS: [&str; 4] = ["red apple", "green pear", "a very long name of a small blue plum", "fig"];
 
-/// A model of grey pictures of 4 × 6 pixels with weights as they are at the start.
+/// A model of grey images of 4 × 6 pixels with weights as they are at the start.
 fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretrained {
     let device = Device::flex();
     let tokenizer = Tokenizer::train(CAPTIONS.into_iter(), 280).expect("a tokenizer");
@@ -34,7 +34,7 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
             step: 0,
             model: config,
             codec: CodecConfig::Pixels,
-            picture_shape: [1, 4, 6],
+            image_shape: [1, 4, 6],
             max_text_rows: 48,
             special_tokens: tokenizer.special(),
         },
@@ -53,7 +53,7 @@ fn variants() -> Vec<(&'static str, Pretrained)> {
                 let tower = image_tower(config);
                 tower.prediction = PredictionTarget::Clean;
                 tower.timestep_conditioning = TimestepConditioning::AdaLn;
-                config.trunk.n_kv_heads = Some(1);
+                config.backbone.n_kv_heads = Some(1);
             }),
         ),
         (
@@ -72,19 +72,23 @@ fn variants() -> Vec<(&'static str, Pretrained)> {
                 tower.unet = Some(UNetConfig { widths: vec![4; halvings], blocks: 1, groups: 2 });
             }),
         ),
-        ("dense", pretrained(&|config| config.experts = vec![vec!["image".into(), "text".into()]])),
+        ("dense", pretrained(&|config| config.partition = vec![vec!["image".into(), "text".into()]])),
     ]
 }
 
-fn drawings() -> Vec<Drawing> {
-    CAPTIONS.iter().enumerate().map(|(i, prompt)| Drawing { prompt: prompt.to_string(), seed: 10 + i as u64 }).collect()
+fn requests() -> Vec<ImageRequest> {
+    CAPTIONS
+        .iter()
+        .enumerate()
+        .map(|(i, prompt)| ImageRequest { prompt: prompt.to_string(), seed: 10 + i as u64 })
+        .collect()
 }
 
 fn sampling(guidance: f64) -> SamplingConfig {
     SamplingConfig { steps: 5, guidance, ..SamplingConfig::default() }
 }
 
-fn distance(a: &Picture, b: &Picture) -> i32 {
+fn distance(a: &Image, b: &Image) -> i32 {
     a.pixels().iter().zip(b.pixels()).map(|(&a, &b)| (i32::from(a) - i32::from(b)).abs()).max().unwrap_or(0)
 }
 
@@ -136,22 +140,22 @@ fn cached_is_uncached() {
 }
 
 #[test]
-fn a_picture_depends_on_its_prompt_and_seed_and_not_on_the_batch() {
+fn a_image_depends_on_its_prompt_and_seed_and_not_on_the_batch() {
     for (name, pretrained) in variants() {
         for guidance in [1.0, 3.0] {
             let config = sampling(guidance);
-            let all = draw(&pretrained, &drawings(), &config, &mut |_| {}).unwrap();
+            let all = generate(&pretrained, &requests(), &config, &mut |_| {}).unwrap();
             let small = SamplingConfig { max_batch: 2, ..config.clone() };
-            let alone: Vec<Picture> = drawings()
+            let alone: Vec<Image> = requests()
                 .into_iter()
-                .map(|drawing| draw(&pretrained, &[drawing], &small, &mut |_| {}).unwrap().remove(0))
+                .map(|request| generate(&pretrained, &[request], &small, &mut |_| {}).unwrap().remove(0))
                 .collect();
             for (a, b) in all.iter().zip(&alone) {
                 // Bytes may round to either side of a half.
                 assert!(distance(a, b) <= 1, "{name}, guidance {guidance}");
             }
-            let again = draw(&pretrained, &drawings(), &config, &mut |_| {}).unwrap();
-            assert_eq!(all, again, "{name}: the same seeds, the same pictures");
+            let again = generate(&pretrained, &requests(), &config, &mut |_| {}).unwrap();
+            assert_eq!(all, again, "{name}: the same seeds, the same images");
         }
     }
 }
@@ -160,8 +164,8 @@ fn a_picture_depends_on_its_prompt_and_seed_and_not_on_the_batch() {
 fn seeds_and_prompts_make_a_difference_and_guidance_does_too() {
     let pretrained = pretrained(&|_| {});
     let one = |prompt: &str, seed, guidance| {
-        let drawing = Drawing { prompt: prompt.into(), seed };
-        draw(&pretrained, &[drawing], &sampling(guidance), &mut |_| {}).unwrap().remove(0)
+        let request = ImageRequest { prompt: prompt.into(), seed };
+        generate(&pretrained, &[request], &sampling(guidance), &mut |_| {}).unwrap().remove(0)
     };
     assert_ne!(one("fig", 1, 1.0), one("fig", 2, 1.0));
     assert_ne!(one("fig", 1, 1.0), one("green pear", 1, 1.0));
@@ -178,8 +182,8 @@ fn every_solver_draws_for_its_process_and_is_refused_for_the_other() {
         (Solver::Ancestral, ddpm, flow),
     ] {
         let config = SamplingConfig { solver: Some(solver), ..sampling(2.0) };
-        assert_eq!(draw(fits, &drawings(), &config, &mut |_| {}).unwrap().len(), 4, "{solver:?}");
-        let message = draw(other, &drawings(), &config, &mut |_| {}).err().unwrap().to_string();
+        assert_eq!(generate(fits, &requests(), &config, &mut |_| {}).unwrap().len(), 4, "{solver:?}");
+        let message = generate(other, &requests(), &config, &mut |_| {}).err().unwrap().to_string();
         assert!(message.contains("sampling.solver: expected one of"), "{message}");
     }
 }
@@ -187,11 +191,11 @@ fn every_solver_draws_for_its_process_and_is_refused_for_the_other() {
 #[test]
 fn captions_do_not_depend_on_the_batch() {
     let pretrained = pretrained(&|_| {});
-    let pictures = draw(&pretrained, &drawings(), &sampling(1.0), &mut |_| {}).unwrap();
+    let images = generate(&pretrained, &requests(), &sampling(1.0), &mut |_| {}).unwrap();
     let config = SamplingConfig { max_tokens: 6, ..SamplingConfig::default() };
-    let all = caption(&pretrained, &pictures, &config, &mut |_| {}).unwrap();
-    for (picture, expected) in pictures.iter().zip(&all) {
-        let alone = caption(&pretrained, std::slice::from_ref(picture), &config, &mut |_| {}).unwrap();
+    let all = caption(&pretrained, &images, &config, &mut |_| {}).unwrap();
+    for (image, expected) in images.iter().zip(&all) {
+        let alone = caption(&pretrained, std::slice::from_ref(image), &config, &mut |_| {}).unwrap();
         assert_eq!(&alone[0], expected);
     }
 }
@@ -202,8 +206,8 @@ fn the_model_writes_and_draws_by_itself_and_the_same_seed_does_the_same() {
     let config = SamplingConfig { max_tokens: 40, temperature: 3.0, ..sampling(1.0) };
     let seeds: Vec<u64> = (0..24).collect();
     let documents = write(&pretrained, &seeds, &config).unwrap();
-    let drawn = documents.iter().flatten().filter(|piece| matches!(piece, Piece::Picture(_))).count();
-    assert!(drawn > 0, "an untrained model opens an image now and then");
+    let generated = documents.iter().flatten().filter(|piece| matches!(piece, Piece::Image(_))).count();
+    assert!(generated > 0, "an untrained model opens an image now and then");
     let alone = write(&pretrained, &seeds[5..6], &config).unwrap();
     assert_eq!(alone[0].len(), documents[5].len());
 }
@@ -211,8 +215,8 @@ fn the_model_writes_and_draws_by_itself_and_the_same_seed_does_the_same() {
 #[test]
 fn a_prompt_that_is_too_long_is_named() {
     let pretrained = pretrained(&|_| {});
-    let drawing = Drawing { prompt: "plum ".repeat(30), seed: 0 };
-    let message = draw(&pretrained, &[drawing], &sampling(1.0), &mut |_| {}).err().unwrap().to_string();
+    let request = ImageRequest { prompt: "plum ".repeat(30), seed: 0 };
+    let message = generate(&pretrained, &[request], &sampling(1.0), &mut |_| {}).err().unwrap().to_string();
     assert!(message.contains("the prompt \"plum") && message.contains("at most 48"), "{message}");
 }
 
@@ -220,7 +224,7 @@ fn a_prompt_that_is_too_long_is_named() {
 fn settings_outside_their_range_are_named() {
     let pretrained = pretrained(&|_| {});
     let refused =
-        |config: SamplingConfig| draw(&pretrained, &drawings(), &config, &mut |_| {}).err().unwrap().to_string();
+        |config: SamplingConfig| generate(&pretrained, &requests(), &config, &mut |_| {}).err().unwrap().to_string();
     assert!(refused(SamplingConfig { steps: 0, ..sampling(1.0) }).contains("sampling.steps: expected at least 1"));
     assert!(refused(sampling(f64::NAN)).contains("sampling.guidance: expected a number from 0, found NaN"));
     assert!(refused(SamplingConfig { shift: 0.0, ..sampling(1.0) }).contains("sampling.shift"));

@@ -1,10 +1,10 @@
-//! Training: overfitting, accumulation, resume, and what happens when a loss is no number.
+//! Training: overfitting, accumulation, resume, and what happens when a loss is non-finite.
 
 use std::path::Path;
 
 use burn::tensor::Device;
 use interfuse_data::{
-    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, Loader, LoaderCursor, PictureLatents, Split,
+    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, Loader, LoaderCursor, Split,
     Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
@@ -18,7 +18,7 @@ use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, Trainer
 use interfuse_transfusion::{ModelConfig, ObjectiveConfig, TowerConfig, Transfusion};
 use interfuse_vae::CodecConfig;
 
-/// Eight colours with names, as a folder of pictures.
+/// Eight colours with names, as a folder of images.
 const COLOURS: [(&str, [u8; 3]); 8] = [
     ("red", [220, 30, 30]),
     ("green", [30, 180, 40]),
@@ -30,14 +30,14 @@ const COLOURS: [(&str, [u8; 3]); 8] = [
     ("cyan", [40, 220, 230]),
 ];
 
-/// A folder with one 8 × 8 picture of each colour, the lower half black.
+/// A folder with one 8 × 8 image of each colour, the lower half black.
 fn colours() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut metadata = String::new();
     for (name, colour) in COLOURS {
         let pixels = ndarray::Array3::from_shape_fn((3, 8, 8), |(c, y, _)| if y < 5 { colour[c] } else { 0 });
-        let picture = interfuse_data::Picture::new(pixels).expect("a picture");
-        picture.save_png(&folder.path().join(format!("{name}.png"))).expect("written");
+        let image = interfuse_data::Image::new(pixels).expect("an image");
+        image.save_png(&folder.path().join(format!("{name}.png"))).expect("written");
         metadata.push_str(&format!("{{\"file_name\": \"{name}.png\", \"text\": \"{name}\"}}\n"));
     }
     std::fs::write(folder.path().join("metadata.jsonl"), metadata).expect("written");
@@ -59,8 +59,8 @@ impl Run {
         let tokenizer = Tokenizer::train(COLOURS.iter().map(|(name, _)| *name), 270).expect("a tokenizer");
         let mut config = mot_config();
         config.latent_shape = [3, 8, 8];
-        config.trunk.d_model = 32;
-        config.trunk.qk_norm = true;
+        config.backbone.d_model = 32;
+        config.backbone.qk_norm = true;
         let tower = image_tower(&mut config);
         tower.patch_size = 4;
         tower.prediction = PredictionTarget::Clean;
@@ -70,8 +70,8 @@ impl Run {
         }
         let train = TrainConfig {
             steps: 200,
-            sequences: 8,
-            accumulation: 1,
+            batch_size: 8,
+            gradient_accumulation: 1,
             documents_per_sequence: 1,
             row_shape: None,
             precision: Default::default(),
@@ -92,9 +92,9 @@ impl Run {
         let source = format!("kind = \"folder\"\npath = {:?}\nheld_out = 0.0", self.folder.path());
         let source = toml_source(&source);
         let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source };
-        let source = interfuse_data::open(&data, Split::Train).expect("eight pictures");
+        let source = interfuse_data::open(&data, Split::Train).expect("eight images");
         let codec = CodecConfig::Pixels.open(3, &Device::flex()).expect("the pixel codec");
-        let latents = PictureLatents::encoded(codec, source.as_ref());
+        let latents = ImageLatents::encoded(codec, source.as_ref());
         let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents };
         let lanes = DocumentLanes { text: TEXT, image: IMAGE };
         Documents::new(parts, lanes, self.documents.clone(), 0.0, 1)
@@ -125,7 +125,7 @@ impl Run {
             step: 0,
             model: self.config.clone(),
             codec: CodecConfig::Pixels,
-            picture_shape: [3, 8, 8],
+            image_shape: [3, 8, 8],
             max_text_rows: 16,
             special_tokens: self.tokenizer.special(),
         }
@@ -155,7 +155,7 @@ fn loss(report: &StepReport, name: &str) -> f64 {
     report.modalities.iter().find(|modality| modality.name == name).expect("the modality").loss
 }
 
-/// Eight samples, learned by heart: both losses fall near their floor, which for text is the choice among eight captions.
+/// Eight samples, learned by heart: both losses fall near their lower bound, which for text is the choice among eight captions.
 #[test]
 fn eight_samples_are_learned_by_heart() {
     let run = Run::new();
@@ -165,8 +165,8 @@ fn eight_samples_are_learned_by_heart() {
     let (text, image) = (mean("text"), mean("image"));
     // Which of eight colours comes is chance: ln 8 nats, spread over the scored tokens of a document.
     let tokens = reports[0].modalities.iter().find(|m| m.name == "text").expect("text").count as f64 / 8.0;
-    let floor = 8f64.ln() / tokens;
-    assert!(text < floor + 0.08, "text loss {text:.3}, floor {floor:.3}");
+    let lower_bound = 8f64.ln() / tokens;
+    assert!(text < lower_bound + 0.08, "text loss {text:.3}, lower bound {lower_bound:.3}");
     assert!(image < 0.03, "image loss {image:.4}");
     assert!(loss(&reports[0], "image") > 0.3, "it was not there from the start");
 }
@@ -217,13 +217,13 @@ fn ten_steps_are_five_and_five_after_a_resume() {
 fn accumulated_gradients_are_those_of_one_batch() {
     let whole = Run::new();
     let mut parts = Run::new();
-    (parts.train.sequences, parts.train.accumulation) = (4, 2);
+    (parts.train.batch_size, parts.train.gradient_accumulation) = (4, 2);
     let (mut a, mut b) = (whole.trainer(LoaderCursor::default()), parts.trainer(LoaderCursor::default()));
     for _ in 0..3 {
         let (a, b) = (a.step().expect("a step"), b.step().expect("a step"));
         assert!((a.total - b.total).abs() < 1e-4 * a.total.abs(), "{} against {}", a.total, b.total);
         assert!((a.gradient_norm - b.gradient_norm).abs() < 1e-3 * a.gradient_norm);
-        assert_eq!(a.expert_gradient_norms.len(), 2);
+        assert_eq!(a.part_gradient_norms.len(), 2);
     }
 }
 
@@ -260,7 +260,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     run.save(&trainer, &path);
 
     let mut other = run.card();
-    other.model.trunk.n_layers = 3;
+    other.model.backbone.n_layers = 3;
     let refused = |card: &ModelCard, seed| checkpoint::open(&path, card, seed).err().expect("refused").to_string();
     assert!(refused(&other, 1).contains("config.json: expected the model of this configuration"));
     assert!(refused(&run.card(), 2).contains("state.json: expected seed 2, found seed 1"));
@@ -283,8 +283,8 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_old_one() {
     run.save(&trainer, &path);
     let before = std::fs::read(path.join("model.safetensors")).expect("the weights");
     // Something that is no folder stands where the new one is to be written.
-    let aside = folder.path().join("step-000000.partial");
-    std::fs::write(&aside, "in the way").expect("written");
+    let temporary = folder.path().join("step-000000.partial");
+    std::fs::write(&temporary, "in the way").expect("written");
     let tokenizer = run.tokenizer.to_bytes().expect("bytes");
     let failed = checkpoint::save(&trainer, &run.card(), &tokenizer, &path);
     assert!(failed.is_err());

@@ -8,14 +8,13 @@ use anyhow::Context;
 use burn::tensor::Device;
 use interfuse_data::latent_cache::CacheKey;
 use interfuse_data::{
-    DocumentLanes, DocumentParts, Documents, LatentCache, Loader, LoaderCursor, PictureLatents, Source, Split,
-    Tokenizer,
+    DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Source, Split, Tokenizer,
 };
 use interfuse_kernels::WeightInit;
 use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE};
 use interfuse_sampling::{ModelCard, Pretrained};
 use interfuse_sequence::{Objective, RowShape};
-use interfuse_trainer::{HeldOut, Setup, Trainer};
+use interfuse_trainer::{Setup, Trainer, Validation};
 use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
 use interfuse_vae::Codec;
 
@@ -42,7 +41,7 @@ impl Plan {
             None => make_tokenizer(&settings, source.as_ref())?,
         };
         let [height, width] = settings.data.image_size;
-        let picture_shape = [settings.data.channels, height, width];
+        let image_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
         if !settings.train.precision.kernels().runs_on(&device) {
             let name = &settings.run.device;
@@ -51,7 +50,7 @@ impl Plan {
             );
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
-        let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(picture_shape)?)?;
+        let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(image_shape)?)?;
         let lanes = lanes_of(&model)?;
         let documents = documents(&settings, (source, Split::Train), &tokenizer, &codec, lanes)?;
         let shape = row_shape(&settings, &model, &documents, lanes)?;
@@ -62,7 +61,7 @@ impl Plan {
             max_text_rows: shape.capacity[lanes.text],
             model,
             codec: settings.codec.pinned(codec.as_ref()),
-            picture_shape,
+            image_shape,
             special_tokens: tokenizer.special(),
         };
         Ok(Self { settings, tokenizer, card, shape, device, codec, lanes })
@@ -81,10 +80,10 @@ impl Plan {
         Ok(Loader::new(self.documents(Split::Train)?, format, self.shape.clone(), per_sequence, cursor))
     }
 
-    /// Held-out pictures.
-    pub(crate) fn held_out(&self) -> anyhow::Result<HeldOut> {
+    /// Held-out images.
+    pub(crate) fn validation(&self) -> anyhow::Result<Validation> {
         let documents = self.documents(Split::HeldOut)?;
-        Ok(HeldOut::new(&documents, &self.settings.held_out, &self.card.model, &self.shape))
+        Ok(Validation::new(&documents, &self.settings.validation, &self.card.model, &self.shape))
     }
 
     /// A run at its beginning.
@@ -105,8 +104,8 @@ impl Plan {
     }
 }
 
-/// The held-out pictures of a trained model, for losses under fixed noise.
-pub(crate) fn held_out_of(settings: &Settings, pretrained: &Pretrained) -> anyhow::Result<HeldOut> {
+/// The held-out images of a trained model, for losses under fixed noise.
+pub(crate) fn validation_of(settings: &Settings, pretrained: &Pretrained) -> anyhow::Result<Validation> {
     let Pretrained { card, tokenizer, codec, .. } = pretrained;
     let lanes = lanes_of(&card.model)?;
     let source = interfuse_data::open(&settings.data, Split::HeldOut)?;
@@ -114,7 +113,7 @@ pub(crate) fn held_out_of(settings: &Settings, pretrained: &Pretrained) -> anyho
     let mut capacity = vec![0; card.model.modalities.len()];
     capacity[lanes.text] = card.max_text_rows;
     capacity[lanes.image] = card.model.sequence_format().rows_per_image();
-    Ok(HeldOut::new(&documents, &settings.held_out, &card.model, &RowShape { capacity }))
+    Ok(Validation::new(&documents, &settings.validation, &card.model, &RowShape { capacity }))
 }
 
 fn lanes_of(model: &ModelConfig) -> anyhow::Result<DocumentLanes> {
@@ -133,13 +132,13 @@ fn documents(
 ) -> anyhow::Result<Documents> {
     let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
     let latents = match cache {
-        // Held-out pictures are few and encoded when they are measured.
+        // Held-out images are few and encoded when they are measured.
         Some(folder) if split == Split::Train => {
             let mirrored = settings.data.horizontal_flip > 0.0;
             let key = CacheKey::new(source.as_ref(), codec.as_ref(), mirrored)?;
-            PictureLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key)?)
+            ImageLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key)?)
         }
-        _ => PictureLatents::encoded(Arc::clone(codec), source.as_ref()),
+        _ => ImageLatents::encoded(Arc::clone(codec), source.as_ref()),
     };
     let parts = DocumentParts { source, tokenizer: tokenizer.clone(), latents };
     Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))

@@ -1,4 +1,4 @@
-//! Files that are whole or absent: written aside, brought to the disk, then renamed into place.
+//! Files that are whole or absent: written to a temporary path, brought to the disk, then renamed into place.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,14 +11,14 @@ use anyhow::Context as _;
 /// # Errors
 /// The folder does not exist or cannot be written, or the disk is full; the old file is then as it was.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
-    let aside = aside(path);
-    write_through(&aside, contents)
-        .and_then(|()| fs::rename(&aside, path))
+    let temporary = temporary(path);
+    write_through(&temporary, contents)
+        .and_then(|()| fs::rename(&temporary, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The name beside `path` that an unfinished write leaves behind: `config.toml.partial`.
-fn aside(path: &Path) -> PathBuf {
+fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".partial");
     PathBuf::from(name)

@@ -1,7 +1,7 @@
 //! The curves of a run: every record goes to `metrics.jsonl` and to TensorBoard.
 
 use anyhow::Context;
-use interfuse_data::Picture;
+use interfuse_data::Image;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -47,10 +47,10 @@ impl Curves {
         self.metrics.write(&Value::Object(record))
     }
 
-    /// Shows a picture in TensorBoard.
-    pub(crate) fn picture(&mut self, tag: &str, step: u64, picture: &Picture) -> anyhow::Result<()> {
-        let (shape, png) = (picture.shape(), picture.to_png()?);
+    /// Shows an image in TensorBoard.
+    pub(crate) fn image(&mut self, tag: &str, step: u64, image: &Image) -> anyhow::Result<()> {
+        let (shape, png) = (image.shape(), image.to_png()?);
         let [width, height, channels] = [shape.width, shape.height, shape.channels].map(|size| size as u32);
-        self.events.picture(tag, step, metrics::Picture { png: &png, width, height, channels })
+        self.events.image(tag, step, metrics::Image { png: &png, width, height, channels })
     }
 }

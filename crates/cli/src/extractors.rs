@@ -1,4 +1,4 @@
-//! The published networks that sets of pictures are compared in.
+//! The published networks that sets of images are compared in.
 
 use anyhow::{bail, ensure};
 use burn::tensor::Device;
@@ -10,7 +10,7 @@ use interfuse_evaluation::features::resize::Resize;
 
 use crate::args::{DistanceArgs, ExtractorArgs, ExtractorName, ResizeName};
 
-/// Below this many pictures the distance carries their number in its name, for it falls as the number grows.
+/// Below this many images the distance carries their number in its name, for it falls as the number grows.
 const CUSTOMARY: usize = 10_000;
 
 /// A network, and whether the distance of its features may be called FID.
@@ -72,7 +72,7 @@ impl Network {
         Ok(networks)
     }
 
-    /// FID for the network of 2015 alone; few pictures and unknown weights are part of the name.
+    /// FID for the network of 2015 alone; few images and unknown weights are part of the name.
     pub(crate) fn distance_name(&self, least: Option<usize>) -> String {
         let mut name = match (self, self.dim()) {
             (Self::Inception(_), 2048) => "FID".to_string(),

@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::ensure;
 use interfuse_data::DataError;
 use interfuse_data::documents::MARKERS;
-use interfuse_sampling::{Drawing, ModelCard, Pretrained, SamplingConfig, draw};
+use interfuse_sampling::{ImageRequest, ModelCard, Pretrained, SamplingConfig, generate};
 use interfuse_sequence::Objective;
-use interfuse_trainer::{Due, HeldOut, HeldOutReport, Observer, StepReport, TrainError, Trainer, checkpoint};
+use interfuse_trainer::{Due, Observer, StepReport, TrainError, Trainer, Validation, ValidationReport, checkpoint};
 
 use crate::assembly::Plan;
 use crate::commands::evaluate;
@@ -22,8 +22,8 @@ pub(crate) struct Recorder<'a> {
     folder: &'a RunFolder,
     curves: Curves,
     progress: TrainProgress,
-    held_out: HeldOut,
-    prompts: Vec<Drawing>,
+    validation: Validation,
+    prompts: Vec<ImageRequest>,
     tokenizer: Vec<u8>,
     started: Instant,
 }
@@ -34,7 +34,7 @@ impl<'a> Recorder<'a> {
         Ok(Self {
             curves: Curves::new(folder, step, &plan.settings)?,
             progress: TrainProgress::new(step, plan.settings.train.steps),
-            held_out: plan.held_out()?,
+            validation: plan.validation()?,
             prompts: preview_prompts(plan)?,
             tokenizer: plan.tokenizer.to_bytes()?,
             started: Instant::now(),
@@ -57,8 +57,8 @@ impl<'a> Recorder<'a> {
             put(&format!("{}_count", modality.name), modality.count as f64);
         }
         put("gradient_norm", report.gradient_norm);
-        for (expert, norm) in &report.expert_gradient_norms {
-            put(&format!("gradient_norm.{expert}"), *norm);
+        for (part, norm) in &report.part_gradient_norms {
+            put(&format!("gradient_norm.{part}"), *norm);
         }
         put("learning_rate", report.learning_rate);
         put("rows_per_second", report.rows as f64 / report.seconds.max(1e-9));
@@ -68,7 +68,7 @@ impl<'a> Recorder<'a> {
         self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
     }
 
-    fn record_held_out(&mut self, report: &HeldOutReport) -> anyhow::Result<()> {
+    fn record_validation(&mut self, report: &ValidationReport) -> anyhow::Result<()> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
         let mut numbers = vec![
             (format!("{split}/text_loss"), report.text),
@@ -77,7 +77,7 @@ impl<'a> Recorder<'a> {
             (format!("{split}/image_loss"), report.image_mean()),
         ];
         numbers.extend(report.image.iter().map(|(level, loss)| (format!("{split}/image_loss.t={level}"), *loss)));
-        let name = if report.is_train { "training pictures, fixed noise" } else { "held out" };
+        let name = if report.is_train { "training images, fixed noise" } else { "held out" };
         self.progress.line(&format!(
             "step {}  {name}: text {:.3}  image {}",
             report.step,
@@ -89,21 +89,21 @@ impl<'a> Recorder<'a> {
 
     fn preview(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
         let pretrained = pretrained(self.plan, trainer)?;
-        let pictures = draw(&pretrained, &self.prompts, &self.plan.settings.sampling, &mut |_| {})?;
-        let grid = enlarged_grid(&pictures, 8)?;
+        let images = generate(&pretrained, &self.prompts, &self.plan.settings.sampling, &mut |_| {})?;
+        let grid = enlarged_grid(&images, 8)?;
         let path = self.folder.save_preview(trainer.step, &grid)?;
-        self.curves.picture("preview", trainer.step, &grid)?;
+        self.curves.image("preview", trainer.step, &grid)?;
         self.progress.line(&format!("step {}  preview: {}", trainer.step, path.display()));
         Ok(())
     }
 
-    /// Measures as `interfuse evaluate` does. Pictures are drawn from seeds of their own, so that training goes on as if
+    /// Measures as `interfuse evaluate` does. Images are sampled from seeds of their own, so that training goes on as if
     /// nothing had been measured.
     fn measure(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
         let model = pretrained(self.plan, trainer)?;
         self.progress.pause();
         let report = evaluate::measure_in_training(&self.plan.settings, &model, self.folder)?;
-        let numbers = evaluate::shares(&report);
+        let numbers = evaluate::fractions(&report);
         self.curves.record(trainer.step, "evaluation/", &numbers, &[])
     }
 
@@ -117,9 +117,9 @@ impl<'a> Recorder<'a> {
 
 impl Observer<Trainer> for Recorder<'_> {
     fn stepped(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<(), TrainError> {
-        if let Some(complaint) = trainer.loader.take_complaint() {
+        if let Some(warning) = trainer.loader.take_warning() {
             let cursor = trainer.loader.cursor();
-            let text = format!("skipped {} bad and {} too long; first: {complaint}", cursor.bad, cursor.too_long);
+            let text = format!("skipped {} bad and {} too long; first: {warning}", cursor.bad, cursor.too_long);
             self.progress.line(&text);
         }
         if let Some(culprit) = &report.skipped {
@@ -133,18 +133,19 @@ impl Observer<Trainer> for Recorder<'_> {
 
     fn due(&mut self, trainer: &Trainer, what: Due) -> Result<(), TrainError> {
         let done = match what {
-            Due::HeldOut if self.held_out.is_empty() => Ok(()),
-            Due::HeldOut => {
+            Due::Validation if self.validation.is_empty() => Ok(()),
+            Due::Validation => {
                 let setup = &trainer.setup;
                 let run = (setup.seed, trainer.step);
                 let model = trainer.ema_model();
-                let report = self.held_out.measure(&model, &setup.model, run, setup.train.sequences, &setup.device)?;
-                self.record_held_out(&report)
+                let report =
+                    self.validation.measure(&model, &setup.model, run, setup.train.batch_size, &setup.device)?;
+                self.record_validation(&report)
             }
             Due::Preview if self.prompts.is_empty() => Ok(()),
             Due::Preview => self.preview(trainer),
             Due::Checkpoint => self.save(trainer),
-            Due::Measure => self.measure(trainer),
+            Due::Evaluation => self.measure(trainer),
         };
         done.map_err(observer_error)
     }
@@ -169,7 +170,7 @@ pub(crate) fn pretrained(plan: &Plan, trainer: &Trainer) -> anyhow::Result<Pretr
 ///
 /// # Errors
 /// A configured prompt is longer than the rows; a caption that is longer is left out, as it is in training.
-pub(crate) fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<Drawing>> {
+pub(crate) fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<ImageRequest>> {
     let preview = &plan.settings.preview;
     let has_images = plan.card.model.lane_of(Objective::Denoise).is_some();
     let limit = plan.card.max_text_rows;
@@ -185,12 +186,12 @@ pub(crate) fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<Drawing>> {
         prompts = (0..count).map(|i| source.captions(i * source.len() / count)[0].clone()).collect();
         prompts.retain(|caption| rows(caption).is_ok_and(|found| found <= limit));
     }
-    let drawings = prompts.into_iter().enumerate();
-    Ok(drawings.map(|(seed, prompt)| Drawing { prompt, seed: seed as u64 }).collect())
+    let requests = prompts.into_iter().enumerate();
+    Ok(requests.map(|(seed, prompt)| ImageRequest { prompt, seed: seed as u64 }).collect())
 }
 
 /// The settings of sampling with what the command line changes.
-pub(crate) fn sampling_of(base: &SamplingConfig, args: &crate::args::DrawArgs) -> anyhow::Result<SamplingConfig> {
+pub(crate) fn sampling_of(base: &SamplingConfig, args: &crate::args::SamplingArgs) -> anyhow::Result<SamplingConfig> {
     let mut sampling = base.clone();
     sampling.guidance = args.guidance.unwrap_or(sampling.guidance);
     sampling.steps = args.steps.unwrap_or(sampling.steps);

@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use interfuse_data::Picture;
+use interfuse_data::Image;
 
 /// The weights, the last file without which a checkpoint is none.
 const WEIGHTS: &str = "model.safetensors";
@@ -81,12 +81,12 @@ impl RunFolder {
         self.path.join("evaluation.json")
     }
 
-    /// Generated pictures and their `metadata.jsonl`. Not made before there are any.
+    /// Generated images and their `metadata.jsonl`. Not made before there are any.
     pub(crate) fn samples(&self) -> PathBuf {
         self.path.join("samples")
     }
 
-    /// The grid of pictures drawn after `step` steps.
+    /// The grid of images generated after `step` steps.
     pub(crate) fn preview(&self, step: u64) -> PathBuf {
         self.previews_folder().join(format!("{}.png", step_name(step)))
     }
@@ -128,11 +128,11 @@ impl RunFolder {
         Ok(self.checkpoints()?.pop().map(|(_, path)| path))
     }
 
-    /// Writes the grid of pictures after `step` steps, and says where.
+    /// Writes the grid of images after `step` steps, and says where.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn save_preview(&self, step: u64, grid: &Picture) -> anyhow::Result<PathBuf> {
+    pub(crate) fn save_preview(&self, step: u64, grid: &Image) -> anyhow::Result<PathBuf> {
         let path = self.preview(step);
         fs::create_dir_all(self.previews_folder())?;
         grid.save_png(&path)?;

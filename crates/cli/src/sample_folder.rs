@@ -1,11 +1,11 @@
-//! Drawn pictures in a folder: PNGs at native size, `metadata.jsonl` (a Hugging Face imagefolder), `grid.png` with its
+//! Generated images in a folder: PNGs at native size, `metadata.jsonl` (a Hugging Face imagefolder), `grid.png` with its
 //! prompts in `grid.txt`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use interfuse_data::{Picture, grid};
-use interfuse_sampling::{Drawing, SamplingConfig};
+use interfuse_data::{Image, grid};
+use interfuse_sampling::{ImageRequest, SamplingConfig};
 use serde::Serialize;
 
 use crate::atomic_file::write_whole;
@@ -21,27 +21,27 @@ struct Line<'a> {
     checkpoint: String,
 }
 
-/// How the pictures of a folder came to be.
+/// How the images of a folder came to be.
 pub(crate) struct Origin<'a> {
     pub(crate) sampling: &'a SamplingConfig,
     pub(crate) checkpoint: &'a Path,
-    /// Pictures in a row of the grid.
+    /// Images in a row of the grid.
     pub(crate) columns: usize,
 }
 
-/// Writes pictures; `NNNNNN.png` are numbered in order, and pictures of an earlier call are replaced.
+/// Writes images; `NNNNNN.png` are numbered in order, and images of an earlier call are replaced.
 pub(crate) fn write(
     folder: &Path,
-    drawings: &[Drawing],
-    pictures: &[Picture],
+    requests: &[ImageRequest],
+    images: &[Image],
     origin: &Origin<'_>,
 ) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut metadata = String::new();
     let mut prompts = String::new();
-    for (index, (drawing, picture)) in drawings.iter().zip(pictures).enumerate() {
+    for (index, (drawing, image)) in requests.iter().zip(images).enumerate() {
         let file_name = format!("{index:06}.png");
-        picture.save_png(&folder.join(&file_name))?;
+        image.save_png(&folder.join(&file_name))?;
         let line = Line {
             file_name,
             text: &drawing.prompt,
@@ -57,14 +57,14 @@ pub(crate) fn write(
     write_whole(&folder.join("metadata.jsonl"), metadata.as_bytes())?;
     write_whole(&folder.join("grid.txt"), prompts.as_bytes())?;
     let path = folder.join("grid.png");
-    enlarged_grid(pictures, origin.columns)?.save_png(&path)?;
+    enlarged_grid(images, origin.columns)?.save_png(&path)?;
     Ok(path)
 }
 
-/// A grid for the eye: small pictures are enlarged, pixel by pixel.
-pub(crate) fn enlarged_grid(pictures: &[Picture], columns: usize) -> anyhow::Result<Picture> {
+/// A grid for the eye: small images are enlarged, pixel by pixel.
+pub(crate) fn enlarged_grid(images: &[Image], columns: usize) -> anyhow::Result<Image> {
     const COMFORTABLE_SIDE: usize = 96;
-    let side = pictures.first().map_or(1, |picture| picture.shape().height.max(picture.shape().width));
+    let side = images.first().map_or(1, |image| image.shape().height.max(image.shape().width));
     let scale = (COMFORTABLE_SIDE / side.max(1)).clamp(1, 4);
-    Ok(grid(pictures, columns, 2, scale)?)
+    Ok(grid(images, columns, 2, scale)?)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use interfuse_data::{DataConfig, DocumentConfig};
 use interfuse_sampling::SamplingConfig;
-use interfuse_trainer::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig};
+use interfuse_trainer::{IntervalConfig, OptimizerConfig, TrainConfig, ValidationConfig};
 use interfuse_transfusion::{ModelConfig, ObjectiveConfig};
 use interfuse_vae::CodecConfig;
 use serde::{Deserialize, Serialize};
@@ -28,9 +28,9 @@ pub(crate) struct Settings {
     pub(crate) optimizer: OptimizerConfig,
     pub(crate) train: TrainConfig,
     #[serde(default)]
-    pub(crate) every: IntervalConfig,
+    pub(crate) intervals: IntervalConfig,
     #[serde(default)]
-    pub(crate) held_out: HeldOutConfig,
+    pub(crate) validation: ValidationConfig,
     #[serde(default)]
     pub(crate) sampling: SamplingConfig,
     #[serde(default)]
@@ -54,7 +54,7 @@ pub(crate) struct RunSettings {
     pub(crate) keep_checkpoints: usize,
     /// Whether the model is measured when training is done.
     #[serde(default)]
-    pub(crate) measure: bool,
+    pub(crate) evaluate: bool,
 }
 
 /// Where the tokenizer comes from: a file, or trained on the captions.
@@ -69,11 +69,11 @@ pub(crate) struct TokenizerSettings {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Pictures drawn while the model trains.
+/// Images generated while the model trains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PreviewSettings {
-    /// What is drawn; captions of the data if empty.
+    /// What is generated; captions of the data if empty.
     pub(crate) prompts: Vec<String>,
     /// How many captions of the data, if there are no prompts.
     pub(crate) count: usize,
@@ -109,7 +109,7 @@ impl Settings {
         self.objective.validate()?;
         self.optimizer.validate()?;
         self.train.validate()?;
-        self.held_out.validate()?;
+        self.validation.validate()?;
         self.sampling.validate()?;
         if let Some(tower) = self.model.image_tower() {
             self.sampling.solver_for(tower.process)?;

@@ -1,14 +1,14 @@
-//! Which captions belong to which pictures of a folder.
+//! Which captions belong to which images of a folder.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
+use crate::listing::Files;
 use crate::metadata;
-use crate::walk::Files;
 
-/// A picture that has a caption; whether it can be decoded is not known yet.
+/// An image that has a caption; whether it can be decoded is not known yet.
 #[derive(Debug)]
 pub(crate) struct Captioned {
     /// Path below the root, with `/` between folders.
@@ -17,7 +17,7 @@ pub(crate) struct Captioned {
     pub(crate) label: Option<usize>,
 }
 
-/// Finds the captioned pictures below a folder, and says of the rest why each was left out.
+/// Finds the captioned images below a folder, and says of the rest why each was left out.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub(crate) fn find(root: &Path) -> Result<(Vec<Captioned>, Vec<String>), DataErr
     Ok((found, skipped))
 }
 
-/// Pictures that metadata files describe, in the order of their rows.
+/// Images that metadata files describe, in the order of their rows.
 fn described(root: &Path, files: &Files, skipped: &mut Vec<String>) -> Result<Vec<Captioned>, DataError> {
     let mut items = Vec::new();
     for metadata in &files.metadata {
@@ -55,14 +55,14 @@ fn described(root: &Path, files: &Files, skipped: &mut Vec<String>) -> Result<Ve
     Ok(items)
 }
 
-/// Pictures that have a text file beside them, by name.
+/// Images that have a text file beside them, by name.
 fn paired(root: &Path, files: &Files, skipped: &mut Vec<String>) -> Vec<Captioned> {
     let mut texts: BTreeMap<PathBuf, (&Path, bool)> =
         files.texts.iter().map(|text| (text.with_extension(""), (text.as_path(), false))).collect();
     let mut items = Vec::new();
-    for picture in &files.pictures {
-        let Some((text, used)) = texts.get_mut(&picture.with_extension("")) else {
-            skipped.push(format!("`{}` has no caption beside it in a .txt file", picture.display()));
+    for image in &files.images {
+        let Some((text, used)) = texts.get_mut(&image.with_extension("")) else {
+            skipped.push(format!("`{}` has no caption beside it in a .txt file", image.display()));
             continue;
         };
         *used = true;
@@ -74,13 +74,13 @@ fn paired(root: &Path, files: &Files, skipped: &mut Vec<String>) -> Vec<Captione
             }
         };
         if captions.is_empty() {
-            skipped.push(format!("`{}` has an empty caption", picture.display()));
+            skipped.push(format!("`{}` has an empty caption", image.display()));
             continue;
         }
-        items.push(Captioned { name: slashed(picture), captions, label: None });
+        items.push(Captioned { name: slashed(image), captions, label: None });
     }
     let unused = texts.values().filter(|(_, used)| !used);
-    skipped.extend(unused.map(|(text, _)| format!("`{}` has no picture beside it", text.display())));
+    skipped.extend(unused.map(|(text, _)| format!("`{}` has no image beside it", text.display())));
     items
 }
 

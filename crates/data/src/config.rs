@@ -1,4 +1,4 @@
-//! The `[data]` table of a configuration file: which pictures, and what every one of them is
+//! The `[data]` table of a configuration file: which images, and what every one of them is
 //! brought to.
 //!
 //! ```toml
@@ -8,9 +8,9 @@
 //! horizontal_flip = 0.0      # probability, per sample and step
 //! source = { kind = "emoji", groups = ["food-and-drink"], skin_tones = false, held_out = 0.1 }
 //! # source = { kind = "fashion-mnist", folder = "/usr/share/datasets/fashion-mnist" }
-//! # source = { kind = "folder", path = "my-pictures", held_out = 0.05 }
-//! # source = { kind = "shapes", pictures = 8192 }
-//! # source = { kind = "noise", pictures = 256, caption_length = 16 }
+//! # source = { kind = "folder", path = "my-images", held_out = 0.05 }
+//! # source = { kind = "shapes", images = 8192 }
+//! # source = { kind = "noise", images = 256, caption_length = 16 }
 //! ```
 
 use std::path::PathBuf;
@@ -19,50 +19,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::emoji;
 use crate::error::DataError;
-use crate::picture::PictureShape;
+use crate::pixels::ImageShape;
 
 /// The largest height or width in pixels: beyond it, a typing error is likelier than a wish.
 const LARGEST_SIDE: usize = 4096;
 
-/// The most pictures of a source that makes them itself; their captions lie in memory.
-const MOST_PICTURES: usize = 10_000_000;
+/// The most images of a source that makes them itself; their captions lie in memory.
+const MOST_IMAGES: usize = 10_000_000;
 
 /// The most letters of a caption of noise.
 const MOST_LETTERS: usize = 100_000;
 
-/// Where samples come from and what their pictures look like.
+/// Where samples come from and what their images look like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Height and width in pixels that every picture is brought to, each from 1 to 4096.
+    /// Height and width in pixels that every image is brought to, each from 1 to 4096.
     #[serde(default = "default_image_size")]
     pub image_size: [usize; 2],
-    /// Channels of every picture: 1 (luma) or 3 (RGB).
+    /// Channels of every image: 1 (luma) or 3 (RGB).
     #[serde(default = "default_channels")]
     pub channels: usize,
-    /// Probability, from 0 to 1, that a training sample is mirrored. Drawn per sample and step.
+    /// Probability, from 0 to 1, that a training sample is mirrored. Sampled per sample and step.
     ///
     /// Leave it at 0 where left and right carry meaning, as in "left arrow".
     #[serde(default)]
     pub horizontal_flip: f64,
-    /// The captioned pictures.
+    /// The captioned images.
     #[serde(default)]
     pub source: SourceConfig,
 }
 
-/// The kinds of captioned pictures, chosen by the key `kind`.
+/// The kinds of captioned images, chosen by the key `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SourceConfig {
-    /// Twemoji pictures captioned with their Unicode names, built into the program.
+    /// Twemoji images captioned with their Unicode names, built into the program.
     Emoji(EmojiConfig),
     /// 70,000 grey photographs of clothes from a Debian package.
     FashionMnist(FashionMnistConfig),
-    /// The user's own pictures and captions.
+    /// The user's own images and captions.
     Folder(FolderConfig),
     /// Coloured shapes made by the program, whose drawings and captions are scored exactly.
     Shapes(ShapesConfig),
-    /// Random pictures and captions, to measure speed.
+    /// Random images and captions, to measure speed.
     Noise(NoiseConfig),
 }
 
@@ -76,9 +76,9 @@ pub struct EmojiConfig {
     /// Whether hands and people also appear in their skin tones.
     #[serde(default)]
     pub skin_tones: bool,
-    /// Share, from 0 to below 1, of the (emoji, skin tone) pairs, or of the emoji, that training does not see.
+    /// Fraction, from 0 to below 1, of the (emoji, skin tone) pairs, or of the emoji, that training does not see.
     ///
-    /// Without `skin_tones` there is one picture per caption and no pair that could be held out:
+    /// Without `skin_tones` there is one image per caption and no pair that could be held out:
     /// the held-out split is then the training set itself, unless whole emoji are held out.
     #[serde(default = "default_emoji_held_out")]
     pub held_out: f64,
@@ -111,10 +111,10 @@ pub struct FashionMnistConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
-    /// The folder: an imagefolder with `metadata.jsonl` or `metadata.csv`, or pictures beside
+    /// The folder: an imagefolder with `metadata.jsonl` or `metadata.csv`, or images beside
     /// `.txt` captions.
     pub path: PathBuf,
-    /// Share, from 0 to below 1, of the pictures that training does not see. With 0, the held-out
+    /// Fraction, from 0 to below 1, of the images that training does not see. With 0, the held-out
     /// split is the training set itself.
     #[serde(default = "default_folder_held_out")]
     pub held_out: f64,
@@ -124,9 +124,9 @@ pub struct FolderConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShapesConfig {
-    /// Training pictures, at least 1; an eighth as many are held out, of combinations that training does not see.
-    #[serde(default = "default_shapes_pictures")]
-    pub pictures: usize,
+    /// Training images, at least 1; an eighth as many are held out, of combinations that training does not see.
+    #[serde(default = "default_shapes_images")]
+    pub images: usize,
 }
 
 /// Options of `kind = "noise"`.
@@ -134,8 +134,8 @@ pub struct ShapesConfig {
 #[serde(deny_unknown_fields)]
 pub struct NoiseConfig {
     /// How many, at least 1.
-    #[serde(default = "default_noise_pictures")]
-    pub pictures: usize,
+    #[serde(default = "default_noise_images")]
+    pub images: usize,
     /// Letters of every caption, at least 1.
     #[serde(default = "default_noise_caption_length")]
     pub caption_length: usize,
@@ -161,11 +161,11 @@ fn default_fashion_folder() -> PathBuf {
     PathBuf::from("/usr/share/datasets/fashion-mnist")
 }
 
-fn default_shapes_pictures() -> usize {
+fn default_shapes_images() -> usize {
     8192
 }
 
-fn default_noise_pictures() -> usize {
+fn default_noise_images() -> usize {
     256
 }
 
@@ -212,10 +212,10 @@ impl Default for FashionMnistConfig {
 }
 
 impl DataConfig {
-    /// What every picture is brought to.
-    pub fn picture_shape(&self) -> PictureShape {
+    /// What every image is brought to.
+    pub fn image_shape(&self) -> ImageShape {
         let [height, width] = self.image_size;
-        PictureShape { channels: self.channels, height, width }
+        ImageShape { channels: self.channels, height, width }
     }
 
     /// Checks every value once, before anything is opened.
@@ -246,14 +246,14 @@ impl SourceConfig {
     fn validate(&self) -> Result<(), DataError> {
         match self {
             Self::Emoji(emoji) => {
-                validate_share(emoji.held_out)?;
+                validate_fraction(emoji.held_out)?;
                 emoji::parse_groups(&emoji.groups).map(|_| ())
             }
             Self::FashionMnist(_) => Ok(()),
-            Self::Folder(folder) => validate_share(folder.held_out),
-            Self::Shapes(shapes) => validate_pictures(shapes.pictures),
+            Self::Folder(folder) => validate_fraction(folder.held_out),
+            Self::Shapes(shapes) => validate_images(shapes.images),
             Self::Noise(noise) => {
-                validate_pictures(noise.pictures)?;
+                validate_images(noise.images)?;
                 match noise.caption_length {
                     1..=MOST_LETTERS => Ok(()),
                     found => {
@@ -266,19 +266,19 @@ impl SourceConfig {
     }
 }
 
-/// Of pictures that are made when they are asked for.
-fn validate_pictures(pictures: usize) -> Result<(), DataError> {
-    match pictures {
-        1..=MOST_PICTURES => Ok(()),
-        found => Err(DataError::config("data.source.pictures", format!("1 to {MOST_PICTURES}"), found)),
+/// Of images that are made when they are asked for.
+fn validate_images(images: usize) -> Result<(), DataError> {
+    match images {
+        1..=MOST_IMAGES => Ok(()),
+        found => Err(DataError::config("data.source.images", format!("1 to {MOST_IMAGES}"), found)),
     }
 }
 
-fn validate_share(share: f64) -> Result<(), DataError> {
-    if (0.0..1.0).contains(&share) {
+fn validate_fraction(fraction: f64) -> Result<(), DataError> {
+    if (0.0..1.0).contains(&fraction) {
         return Ok(());
     }
-    Err(DataError::config("data.source.held_out", "a share from 0 to below 1", share))
+    Err(DataError::config("data.source.held_out", "a fraction from 0 to below 1", fraction))
 }
 
 #[cfg(test)]
@@ -301,7 +301,7 @@ mod tests {
         for source in [
             "source = { kind = 'emoji', groups = ['all'], skin_tones = true, held_out = 0.2 }",
             "source = { kind = 'fashion-mnist' }",
-            "source = { kind = 'folder', path = 'pictures' }",
+            "source = { kind = 'folder', path = 'images' }",
         ] {
             let config = parse(&format!("image_size = [28, 20]\nchannels = 1\n{source}")).unwrap();
             config.validate().unwrap();

@@ -5,12 +5,12 @@ use std::io::Cursor;
 use image::error::{LimitError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult};
 
-/// The most bytes that a decoded picture may take: 512 MiB, 179 million RGB pixels.
+/// The most bytes that a decoded image may take: 512 MiB, 179 million RGB pixels.
 const LARGEST_DECODED: u64 = 512 << 20;
 
-/// Decodes a picture and turns it the way that its EXIF orientation says.
+/// Decodes an image and turns it the way that its EXIF orientation says.
 ///
-/// The format is read from the bytes: pictures under a wrong extension are common.
+/// The format is read from the bytes: images under a wrong extension are common.
 pub(crate) fn decode_upright(bytes: &[u8]) -> ImageResult<DynamicImage> {
     let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
     // A header is a claim: without a limit, thirty bytes could ask for all memory there is.
@@ -23,7 +23,7 @@ pub(crate) fn decode_upright(bytes: &[u8]) -> ImageResult<DynamicImage> {
     Ok(decoded)
 }
 
-/// Height and width in pixels of an encoded picture as it is seen, from its header alone.
+/// Height and width in pixels of an encoded image as it is seen, from its header alone.
 pub(crate) fn encoded_size(bytes: &[u8]) -> ImageResult<[usize; 2]> {
     let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
     let (width, height) = decoder.dimensions();
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_turned_upright() {
+    fn images_are_turned_upright() {
         for (orientation, size, pixels) in
             [(1, [1, 3], [10, 20, 30]), (3, [1, 3], [30, 20, 10]), (6, [3, 1], [10, 20, 30])]
         {

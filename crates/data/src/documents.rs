@@ -1,4 +1,4 @@
-//! From a captioned picture to a document: which caption, which order, mirrored or not.
+//! From a captioned image to a document: which caption, which order, mirrored or not.
 //!
 //! ```text
 //! caption first:  BOS caption BOI [image] EOI EOS
@@ -14,25 +14,25 @@
 
 use std::sync::Arc;
 
-use interfuse_sequence::{Image, Sample, Segment};
+use interfuse_sequence::{LatentImage, Sample, Segment};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::latents::PictureLatents;
+use crate::latents::ImageLatents;
 use crate::order::{EpochOrder, Stream, chance, generator};
 use crate::source::Source;
 use crate::special_tokens::SpecialTokens;
 use crate::tokenizer::Tokenizer;
 
-/// How documents are made of captioned pictures.
+/// How documents are made of captioned images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DocumentConfig {
-    /// Share of documents whose image comes before its caption (Transfusion, section 4.1: 0.2).
+    /// Fraction of documents whose image comes before its caption (Transfusion, section 4.1: 0.2).
     pub image_first: f64,
-    /// Share of caption-first documents that lose their caption, for classifier-free guidance.
+    /// Fraction of caption-first documents that lose their caption, for classifier-free guidance.
     pub caption_dropout: f64,
 }
 
@@ -48,11 +48,11 @@ impl DocumentConfig {
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), DataError> {
-        for (key, share) in
+        for (key, fraction) in
             [("documents.image_first", self.image_first), ("documents.caption_dropout", self.caption_dropout)]
         {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(DataError::config(key, "a share from 0 to 1", share));
+            if !(0.0..=1.0).contains(&fraction) {
+                return Err(DataError::config(key, "a fraction from 0 to 1", fraction));
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ pub struct DocumentLanes {
 pub struct Documents {
     source: Box<dyn Source>,
     tokenizer: Tokenizer,
-    latents: PictureLatents,
+    latents: ImageLatents,
     lanes: DocumentLanes,
     config: DocumentConfig,
     horizontal_flip: f64,
@@ -82,12 +82,12 @@ pub struct Documents {
 
 /// What makes documents of a source.
 pub struct DocumentParts {
-    /// The pictures and captions.
+    /// The images and captions.
     pub source: Box<dyn Source>,
     /// Captions to ids.
     pub tokenizer: Tokenizer,
-    /// The latents of its pictures.
-    pub latents: PictureLatents,
+    /// The latents of its images.
+    pub latents: ImageLatents,
 }
 
 impl Documents {
@@ -104,7 +104,7 @@ impl Documents {
         Self { source, tokenizer, latents, lanes, config, horizontal_flip, seed, order }
     }
 
-    /// The pictures and captions.
+    /// The images and captions.
     pub fn source(&self) -> &dyn Source {
         self.source.as_ref()
     }
@@ -114,10 +114,10 @@ impl Documents {
         &self.tokenizer
     }
 
-    /// The document of a number. Every epoch has each picture once, in an order of its own.
+    /// The document of a number. Every epoch has each image once, in an order of its own.
     ///
     /// # Errors
-    /// When its picture or its caption is bad: skip it and count it.
+    /// When its image or its caption is bad: skip it and count it.
     pub fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
         let mut rng = generator(self.seed, number, Stream::Document);
@@ -130,7 +130,7 @@ impl Documents {
         let ids = if captioned { self.tokenizer.encode(caption)? } else { vec![] };
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
         let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
-        let image = Image { x_0, precedes_caption: image_first };
+        let image = LatentImage { x_0, precedes_caption: image_first };
         let mut segments = self.segments(ids, image);
         if !captioned {
             segments.pop();
@@ -138,20 +138,20 @@ impl Documents {
         Ok(Sample { id: number, segments })
     }
 
-    /// The picture of a document.
+    /// The image of a document.
     pub fn index_of(&mut self, number: u64) -> usize {
         self.order.index_of(number)
     }
 
-    /// The caption-first document of a picture, without any random choice: what held-out losses are measured on. Latents are
+    /// The caption-first document of an image, without any random choice: what held-out losses are measured on. Latents are
     /// the posterior's means.
     ///
     /// # Errors
-    /// When its picture or its caption is bad.
+    /// When its image or its caption is bad.
     pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
         let ids = self.tokenizer.encode(&self.source.captions(index)[0])?;
         let x_0 = Arc::new(self.latents.of(self.source.as_ref(), index, false)?.mean);
-        let image = Image { x_0, precedes_caption: false };
+        let image = LatentImage { x_0, precedes_caption: false };
         Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
     }
 
@@ -169,7 +169,7 @@ impl Documents {
         Ok(longest + MARKERS)
     }
 
-    fn segments(&self, caption: Vec<u32>, image: Image) -> Vec<Segment> {
+    fn segments(&self, caption: Vec<u32>, image: LatentImage) -> Vec<Segment> {
         let SpecialTokens { bos, eos, boi, eoi, .. } = self.tokenizer.special();
         let text = |ids: Vec<u32>| Segment::Tokens { modality: self.lanes.text, ids };
         let (before, after) = match image.precedes_caption {

@@ -1,8 +1,8 @@
-//! Emoji as captioned pictures, built into the program: no download, no folder, a first run within
+//! Emoji as captioned images, built into the program: no download, no folder, a first run within
 //! minutes.
 //!
-//! The pictures are Twemoji (72 × 72 pixels), the captions Unicode's own names (CLDR): "red apple".
-//! There is one picture per caption, so a model can only learn it by heart. Skin tones make one
+//! The images are Twemoji (72 × 72 pixels), the captions Unicode's own names (CLDR): "red apple".
+//! There is one image per caption, so a model can only learn it by heart. Skin tones make one
 //! exception: a hand that was seen in five tones can be asked for in the sixth, and such
 //! combinations can be held out.
 
@@ -15,7 +15,7 @@ use crate::config::{EmojiConfig, EmojiHeldOut};
 use crate::decode::encoded_size;
 use crate::error::DataError;
 use crate::held_out::{held_out, place};
-use crate::picture::{Picture, PictureShape};
+use crate::pixels::{Image, ImageShape};
 use crate::source::{Source, Split};
 
 /// The nine groups of Unicode by the names that a configuration uses.
@@ -37,7 +37,7 @@ const GROUPS_KEY: &str = "data.source.groups";
 /// Emoji of the chosen groups.
 pub struct EmojiSource {
     items: Vec<Item>,
-    shape: PictureShape,
+    shape: ImageShape,
     held_out_is_train: bool,
 }
 
@@ -49,12 +49,12 @@ struct Item {
 }
 
 impl EmojiSource {
-    /// Selects the emoji; their pictures are decoded when asked for.
+    /// Selects the emoji; their images are decoded when asked for.
     ///
     /// # Errors
     ///
     /// When a group is unknown, or no emoji is left.
-    pub fn open(config: &EmojiConfig, shape: PictureShape, split: Split) -> Result<Self, DataError> {
+    pub fn open(config: &EmojiConfig, shape: ImageShape, split: Split) -> Result<Self, DataError> {
         let groups = parse_groups(&config.groups)?;
         let all: Vec<Item> = emojis::iter()
             .filter(|emoji| groups.contains(&emoji.group()))
@@ -90,18 +90,17 @@ impl Source for EmojiSource {
         &self.items[index].captions
     }
 
-    fn picture(&self, index: usize) -> Result<Picture, DataError> {
+    fn image(&self, index: usize) -> Result<Image, DataError> {
         let item = &self.items[index];
-        Picture::decode(item.png, item.emoji.as_str(), self.shape.channels)?
-            .fitted([self.shape.height, self.shape.width])
+        Image::decode(item.png, item.emoji.as_str(), self.shape.channels)?.fitted([self.shape.height, self.shape.width])
     }
 
-    fn shape(&self) -> PictureShape {
+    fn shape(&self) -> ImageShape {
         self.shape
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
-        encoded_size(self.items[index].png).map_err(DataError::picture(self.name(index)))
+        encoded_size(self.items[index].png).map_err(DataError::image(self.name(index)))
     }
 
     fn held_out_is_train(&self) -> bool {
@@ -110,7 +109,7 @@ impl Source for EmojiSource {
 }
 
 impl Item {
-    /// `None` for the few emoji that are newer than the pictures.
+    /// `None` for the few emoji that are newer than the images.
     fn new(emoji: &'static Emoji) -> Option<Self> {
         let text = emoji.as_str();
         // Twemoji's names leave out the variation selector U+FE0F except inside joined sequences.
@@ -163,9 +162,9 @@ fn tones(emoji: &'static Emoji) -> Vec<&'static Emoji> {
     emoji.skin_tones().map_or_else(|| vec![emoji], Iterator::collect)
 }
 
-/// Marks a share of the (emoji, skin tone) pairs such that training still sees every emoji in some
+/// Marks a fraction of the (emoji, skin tone) pairs such that training still sees every emoji in some
 /// tone and every tone on some emoji.
-fn hold_out_pairs(items: &[Item], share: f64) -> Vec<bool> {
+fn hold_out_pairs(items: &[Item], fraction: f64) -> Vec<bool> {
     let mut pairs: Vec<(f64, usize, &str, SkinTone)> = items
         .iter()
         .enumerate()
@@ -185,7 +184,7 @@ fn hold_out_pairs(items: &[Item], share: f64) -> Vec<bool> {
         let (Some(emoji_left), Some(tone_left)) = (of_emoji.get_mut(emoji), of_tone.get_mut(&(tone as u8))) else {
             continue;
         };
-        if place < share && *emoji_left > 1 && *tone_left > 1 {
+        if place < fraction && *emoji_left > 1 && *tone_left > 1 {
             *emoji_left -= 1;
             *tone_left -= 1;
             marks[index] = true;
@@ -200,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    const SHAPE: PictureShape = PictureShape { channels: 3, height: 32, width: 32 };
+    const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
     fn source(groups: &[&str], skin_tones: bool, held_out: f64, split: Split) -> EmojiSource {
         let groups = groups.iter().map(|&name| name.into()).collect();
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_emoji_have_pictures_as_were_counted() {
+    fn as_many_emoji_have_images_as_were_counted() {
         let count = |groups: &[&str]| source(groups, false, 0.1, Split::Train).len();
         assert_eq!(emojis::iter().count(), 1923);
         assert_eq!(count(&["all"]), 1914);
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_picture_decodes_and_every_caption_is_its_own() {
+    fn every_image_decodes_and_every_caption_is_its_own() {
         let source = source(&["all"], true, 0.0, Split::Train);
         let mut captions = HashSet::new();
         for index in 0..source.len() {
@@ -231,11 +230,11 @@ mod tests {
             assert_eq!(toned, caption.contains("skin tone"), "{caption}");
         }
         let apple = (0..source.len()).find(|&index| source.captions(index) == ["red apple"]).unwrap();
-        let picture = source.picture(apple).unwrap();
-        assert_eq!(picture.shape(), SHAPE);
-        let corner = picture.pixels().slice(ndarray::s![.., 0, 0]).to_vec();
+        let image = source.image(apple).unwrap();
+        assert_eq!(image.shape(), SHAPE);
+        let corner = image.pixels().slice(ndarray::s![.., 0, 0]).to_vec();
         assert_eq!(corner, [255; 3], "a transparent corner is white");
-        let middle = picture.pixels().slice(ndarray::s![.., 20, 16]).to_vec();
+        let middle = image.pixels().slice(ndarray::s![.., 20, 16]).to_vec();
         assert!(middle[0] > 180 && middle[1] < 80, "a red apple is red: {middle:?}");
     }
 
@@ -249,9 +248,9 @@ mod tests {
 
     #[test]
     fn held_out_combinations_leave_every_emoji_and_tone_in_training() {
-        for share in [0.1, 0.9] {
+        for fraction in [0.1, 0.9] {
             let [train, held_out] =
-                [Split::Train, Split::HeldOut].map(|split| source(&["people-and-body"], true, share, split));
+                [Split::Train, Split::HeldOut].map(|split| source(&["people-and-body"], true, fraction, split));
             assert!(!held_out.held_out_is_train());
             let seen: Vec<_> = train.items.iter().filter_map(Item::combination).collect();
             let emoji: HashSet<_> = seen.iter().map(|(emoji, _)| *emoji).collect();
@@ -260,8 +259,8 @@ mod tests {
                 assert!(emoji.contains(emoji_held) && tones.contains(&(tone_held as u8)));
                 assert!(!seen.contains(&(emoji_held, tone_held)));
             }
-            let share_met = held_out.len() as f64 / (held_out.len() + seen.len()) as f64;
-            assert!((share_met - share).abs() < 0.15, "{share_met} of the pairs for {share}");
+            let fraction_met = held_out.len() as f64 / (held_out.len() + seen.len()) as f64;
+            assert!((fraction_met - fraction).abs() < 0.15, "{fraction_met} of the pairs for {fraction}");
         }
     }
 

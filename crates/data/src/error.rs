@@ -34,10 +34,10 @@ pub enum DataError {
         source: io::Error,
     },
 
-    /// A picture could not be decoded or encoded.
-    #[error("`{name}`: expected a complete JPEG, PNG or WebP picture, found: {source}")]
-    Picture {
-        /// File name, or the name that its source gives to the picture.
+    /// An image could not be decoded or encoded.
+    #[error("`{name}`: expected a complete JPEG, PNG or WebP image, found: {source}")]
+    Image {
+        /// File name, or the name that its source gives to the image.
         name: String,
         /// The reason that the decoder gave.
         source: image::ImageError,
@@ -54,8 +54,8 @@ pub enum DataError {
         found: String,
     },
 
-    /// A data set without a single picture.
-    #[error("no captioned pictures found: {searched}")]
+    /// A data set without a single image.
+    #[error("no captioned images found: {searched}")]
     Empty {
         /// Where was looked, and for what.
         searched: String,
@@ -119,9 +119,9 @@ impl DataError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// For `map_err` on a decoder or encoder of pictures.
-    pub(crate) fn picture(name: impl Into<String>) -> impl FnOnce(image::ImageError) -> Self {
+    /// For `map_err` on a decoder or encoder of images.
+    pub(crate) fn image(name: impl Into<String>) -> impl FnOnce(image::ImageError) -> Self {
         let name = name.into();
-        move |source| Self::Picture { name, source }
+        move |source| Self::Image { name, source }
     }
 }

@@ -13,18 +13,18 @@ use crate::source::Source;
 /// What became of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ExportReport {
-    /// Pictures that were written.
+    /// Images that were written.
     pub written: usize,
-    /// Pictures that could not be read, one sentence each. They are left out.
+    /// Images that could not be read, one sentence each. They are left out.
     pub skipped: Vec<String>,
 }
 
 /// Writes `000000.png`, `000001.png`, … and `metadata.jsonl` with `file_name`, `text` and, where
 /// there is one, `label`.
 ///
-/// The pictures have the shape that the source gives them. `text` is a string where every picture
-/// has one caption, and a list of strings otherwise. `progress` is told the number of pictures
-/// dealt with and of all pictures.
+/// The images have the shape that the source gives them. `text` is a string where every image
+/// has one caption, and a list of strings otherwise. `progress` is told the number of images
+/// dealt with and of all images.
 ///
 /// # Errors
 ///
@@ -37,15 +37,15 @@ pub fn export(
     prepare(folder)?;
     let path = folder.join("metadata.jsonl");
     let mut metadata = BufWriter::new(File::create(&path).map_err(DataError::io("create", &path))?);
-    // Readers of columns expect one type per column, so one picture with two captions makes lists
+    // Readers of columns expect one type per column, so one image with two captions makes lists
     // of them all.
     let several = (0..source.len()).any(|index| source.captions(index).len() > 1);
     let mut report = ExportReport::default();
     for index in 0..source.len() {
-        match source.picture(index) {
-            Ok(picture) => {
+        match source.image(index) {
+            Ok(image) => {
                 let name = format!("{:06}.png", report.written);
-                picture.save_png(&folder.join(&name))?;
+                image.save_png(&folder.join(&name))?;
                 let captions = source.captions(index);
                 let text = if several { json!(captions) } else { json!(captions.first()) };
                 let mut row = json!({ "file_name": name, "text": text });
@@ -96,12 +96,12 @@ mod tests {
         for index in 0..one.len() {
             assert_eq!(one.captions(index), other.captions(index));
             assert_eq!(one.label(index), other.label(index));
-            assert_eq!(one.picture(index).unwrap(), other.picture(index).unwrap(), "{}", one.name(index));
+            assert_eq!(one.image(index).unwrap(), other.image(index).unwrap(), "{}", one.name(index));
         }
     }
 
     #[test]
-    fn an_export_opens_as_the_same_pictures_and_captions() {
+    fn an_export_opens_as_the_same_images_and_captions() {
         let folder = tempfile::tempdir().unwrap();
         let emoji = EmojiConfig { groups: vec!["activities".into()], ..EmojiConfig::default() };
         let source = open(&config(SourceConfig::Emoji(emoji)), Split::Train).unwrap();
@@ -113,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_captions_and_labels_survive_and_bad_pictures_are_left_out() {
+    fn lists_of_captions_and_labels_survive_and_bad_images_are_left_out() {
         let [first, second] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let picture = crate::Picture::new(ndarray::Array3::from_elem((3, 12, 10), 9)).unwrap();
-        picture.save_png(&first.path().join("good.png")).unwrap();
-        fs::write(first.path().join("bad.png"), "not a picture").unwrap();
+        let image = crate::Image::new(ndarray::Array3::from_elem((3, 12, 10), 9)).unwrap();
+        image.save_png(&first.path().join("good.png")).unwrap();
+        fs::write(first.path().join("bad.png"), "not an image").unwrap();
         let rows = r#"{"file_name": "bad.png", "text": "bad"}
             {"file_name": "good.png", "text": ["one", "two"], "label": 4}
             {"file_name": "good.png", "text": "three"}"#;

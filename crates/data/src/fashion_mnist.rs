@@ -12,7 +12,7 @@ use ndarray::Array3;
 use crate::config::FashionMnistConfig;
 use crate::error::DataError;
 use crate::idx;
-use crate::picture::{Picture, PictureShape};
+use crate::pixels::{Image, ImageShape};
 use crate::source::{Source, Split};
 
 /// The ten classes in the order of their labels.
@@ -26,7 +26,7 @@ pub struct FashionMnistSource {
     labels: Vec<u8>,
     /// The captions of each class.
     captions: Vec<Vec<String>>,
-    shape: PictureShape,
+    shape: ImageShape,
     split: Split,
 }
 
@@ -36,7 +36,7 @@ impl FashionMnistSource {
     /// # Errors
     ///
     /// When a file is missing, truncated, of another format, or at odds with its companion.
-    pub fn open(config: &FashionMnistConfig, shape: PictureShape, split: Split) -> Result<Self, DataError> {
+    pub fn open(config: &FashionMnistConfig, shape: ImageShape, split: Split) -> Result<Self, DataError> {
         let prefix = match split {
             Split::Train => "train",
             Split::HeldOut => "t10k",
@@ -49,7 +49,7 @@ impl FashionMnistSource {
         let ([count, height, width], bytes) = idx::read(&images_path)?;
         let ([label_count], labels) = idx::read(&labels_path)?;
         if label_count != count {
-            let expected = format!("{count} labels, one for each picture of `{}`", images_path.display());
+            let expected = format!("{count} labels, one for each image of `{}`", images_path.display());
             return Err(malformed(&labels_path, expected, format!("{label_count}")));
         }
         if let Some(label) = labels.iter().find(|&&label| usize::from(label) >= CLASS_NAMES.len()) {
@@ -80,13 +80,13 @@ impl Source for FashionMnistSource {
         &self.captions[usize::from(self.labels[index])]
     }
 
-    fn picture(&self, index: usize) -> Result<Picture, DataError> {
+    fn image(&self, index: usize) -> Result<Image, DataError> {
         let plane = self.pixels.slice(ndarray::s![index..=index, .., ..]).to_owned();
         // Grey is resized before it is repeated: a third of the work for the same pixels.
-        Picture::new(plane)?.fitted([self.shape.height, self.shape.width])?.with_channels(self.shape.channels)
+        Image::new(plane)?.fitted([self.shape.height, self.shape.width])?.with_channels(self.shape.channels)
     }
 
-    fn shape(&self) -> PictureShape {
+    fn shape(&self) -> ImageShape {
         self.shape
     }
 
@@ -100,7 +100,7 @@ impl Source for FashionMnistSource {
     }
 }
 
-/// What one may call a picture of a class, from the bare word to a sentence about it.
+/// What one may call an image of a class, from the bare word to a sentence about it.
 fn captions(name: &str) -> Vec<String> {
     let one = match name {
         "trousers" => format!("a pair of {name}"),
@@ -131,9 +131,9 @@ mod tests {
     use super::*;
     use crate::idx::tests::{encode, gzip};
 
-    const NATIVE: PictureShape = PictureShape { channels: 1, height: 4, width: 4 };
+    const NATIVE: ImageShape = ImageShape { channels: 1, height: 4, width: 4 };
 
-    /// Ten 4 × 4 pictures, one of each class, each of one grey.
+    /// Ten 4 × 4 images, one of each class, each of one grey.
     fn tiny(folder: &Path, prefix: &str) {
         let pixels: Vec<u8> = (0..10_u8).flat_map(|class| [class * 20; 16]).collect();
         let labels: Vec<u8> = (0..10).collect();
@@ -141,24 +141,24 @@ mod tests {
         gzip(&folder.join(format!("{prefix}-labels-idx1-ubyte.gz")), &encode(&[10], &labels));
     }
 
-    fn open(folder: &Path, shape: PictureShape, split: Split) -> Result<FashionMnistSource, DataError> {
+    fn open(folder: &Path, shape: ImageShape, split: Split) -> Result<FashionMnistSource, DataError> {
         FashionMnistSource::open(&FashionMnistConfig { folder: folder.into() }, shape, split)
     }
 
     #[test]
-    fn pictures_labels_and_captions_belong_together() {
+    fn images_labels_and_captions_belong_together() {
         let folder = tempfile::tempdir().unwrap();
         tiny(folder.path(), "train");
         let source = open(folder.path(), NATIVE, Split::Train).unwrap();
         assert_eq!((source.len(), source.label(9), source.name(9)), (10, Some(9), "train/00009".into()));
-        assert!(source.picture(9).unwrap().pixels().iter().all(|&byte| byte == 180));
+        assert!(source.image(9).unwrap().pixels().iter().all(|&byte| byte == 180));
         assert_eq!(source.captions(9)[2], "a photo of an ankle boot");
         assert_eq!(source.captions(1)[1], "a pair of trousers");
         assert!(!source.held_out_is_train());
 
-        let large = PictureShape { channels: 3, height: 8, width: 6 };
+        let large = ImageShape { channels: 3, height: 8, width: 6 };
         let resized = open(folder.path(), large, Split::Train).unwrap();
-        assert_eq!(resized.picture(3).unwrap().shape(), large);
+        assert_eq!(resized.image(3).unwrap().shape(), large);
         assert_eq!(resized.native_size(3).unwrap(), [4, 4]);
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let [images, label_file] = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"];
         let cases = [
             (images, encode(&[10, 4, 4], &[0; 100]), "160 bytes", "100"),
-            (images, encode(&[10, 0, 4], &[]), "captioned pictures", "no pixels"),
+            (images, encode(&[10, 0, 4], &[]), "captioned images", "no pixels"),
             (label_file, encode(&[9], &labels[..9]), "10 labels", "9"),
             (label_file, encode(&[10], &[11; 10]), "0 to 9", "11"),
         ];
@@ -197,7 +197,7 @@ mod tests {
     #[ignore = "needs the Debian package dataset-fashion-mnist"]
     fn the_installed_package_reads_as_published() {
         let folder = crate::config::FashionMnistConfig::default().folder;
-        let shape = PictureShape { channels: 1, height: 28, width: 28 };
+        let shape = ImageShape { channels: 1, height: 28, width: 28 };
         for (split, count) in [(Split::Train, 60_000), (Split::HeldOut, 10_000)] {
             let source = open(&folder, shape, split).unwrap();
             assert_eq!((source.len(), source.native_size(0).unwrap()), (count, [28, 28]));

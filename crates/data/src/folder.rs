@@ -1,10 +1,10 @@
-//! The user's own pictures: an imagefolder with metadata, or pictures beside text files of the same
+//! The user's own images: an imagefolder with metadata, or images beside text files of the same
 //! name.
 //!
 //! Where the folder or one below it holds a `metadata.jsonl` (or else `metadata.csv`), the metadata
-//! decides and pictures that it does not name are left alone. Otherwise `cat.jpg` is captioned by
+//! decides and images that it does not name are left alone. Otherwise `cat.jpg` is captioned by
 //! `cat.txt`, each line of which is a caption of its own. Opening only checks that the files exist;
-//! a picture is decoded when it is asked for, and a broken one is then an error of its own.
+//! an image is decoded when it is asked for, and a broken one is then an error of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,32 +14,32 @@ use crate::config::FolderConfig;
 use crate::decode::encoded_size;
 use crate::error::DataError;
 use crate::held_out::held_out;
-use crate::picture::{Picture, PictureShape};
+use crate::listing;
+use crate::pixels::{Image, ImageShape};
 use crate::source::{Source, Split};
-use crate::walk;
 
 /// How many of the skipped files and rows are written to the log; [`Source::skipped`] has them all.
 const LOGGED: usize = 5;
 
-/// Captioned pictures of a folder.
+/// Captioned images of a folder.
 pub struct FolderSource {
     root: PathBuf,
     items: Vec<Captioned>,
     skipped: Vec<String>,
-    shape: PictureShape,
+    shape: ImageShape,
     held_out_is_train: bool,
 }
 
 impl FolderSource {
-    /// Finds the captioned pictures; none is decoded yet.
+    /// Finds the captioned images; none is decoded yet.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read, or holds no captioned picture.
-    pub fn open(config: &FolderConfig, shape: PictureShape, split: Split) -> Result<Self, DataError> {
+    /// When the folder cannot be read, or holds no captioned image.
+    pub fn open(config: &FolderConfig, shape: ImageShape, split: Split) -> Result<Self, DataError> {
         let root = config.path.clone();
         if !root.is_dir() {
-            let remedy = "`data.source.path` must name a folder of captioned pictures".into();
+            let remedy = "`data.source.path` must name a folder of captioned images".into();
             return Err(DataError::Missing { path: root, remedy });
         }
         let (all, skipped) = captioned::find(&root)?;
@@ -73,17 +73,17 @@ impl Source for FolderSource {
         &self.items[index].captions
     }
 
-    fn picture(&self, index: usize) -> Result<Picture, DataError> {
-        let picture = Picture::decode(&self.bytes(index)?, &self.items[index].name, self.shape.channels)?;
-        picture.fitted([self.shape.height, self.shape.width])
+    fn image(&self, index: usize) -> Result<Image, DataError> {
+        let image = Image::decode(&self.bytes(index)?, &self.items[index].name, self.shape.channels)?;
+        image.fitted([self.shape.height, self.shape.width])
     }
 
-    fn shape(&self) -> PictureShape {
+    fn shape(&self) -> ImageShape {
         self.shape
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
-        encoded_size(&self.bytes(index)?).map_err(DataError::picture(self.name(index)))
+        encoded_size(&self.bytes(index)?).map_err(DataError::image(self.name(index)))
     }
 
     fn label(&self, index: usize) -> Option<usize> {
@@ -103,7 +103,7 @@ fn report(root: &Path, found: usize, skipped: &[String]) {
     if skipped.is_empty() {
         return;
     }
-    tracing::warn!("`{}`: {found} captioned pictures, {} entries skipped", root.display(), skipped.len());
+    tracing::warn!("`{}`: {found} captioned images, {} entries skipped", root.display(), skipped.len());
     for reason in skipped.iter().take(LOGGED) {
         tracing::warn!("skipped: {reason}");
     }
@@ -115,7 +115,7 @@ fn nothing_in(root: &Path, skipped: &[String]) -> DataError {
         searched: format!(
             "searched `{}` for metadata.jsonl, metadata.csv, or {} files with a .txt file of the same name{}",
             root.display(),
-            walk::PICTURES.join(", "),
+            listing::IMAGES.join(", "),
             first.unwrap_or_default()
         ),
     }
@@ -127,16 +127,16 @@ mod tests {
 
     use super::*;
 
-    const SHAPE: PictureShape = PictureShape { channels: 3, height: 6, width: 6 };
+    const SHAPE: ImageShape = ImageShape { channels: 3, height: 6, width: 6 };
 
-    /// Writes files below a temporary folder; a picture's grey is the length of its name.
-    fn folder(pictures: &[&str], texts: &[(&str, &str)]) -> tempfile::TempDir {
+    /// Writes files below a temporary folder; an image's grey is the length of its name.
+    fn folder(images: &[&str], texts: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for name in pictures {
+        for name in images {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             let grey = Array3::from_elem((3, 6, 8), name.len() as u8);
-            Picture::new(grey).unwrap().save_png(&path).unwrap();
+            Image::new(grey).unwrap().save_png(&path).unwrap();
         }
         for (name, text) in texts {
             let path = folder.path().join(name);
@@ -162,7 +162,7 @@ mod tests {
                 ("b.TXT", "one\n\n  two \n"),
                 ("a/deep/c.txt", "\u{feff}three"),
                 ("a/b.txt", "four"),
-                ("readme.txt", "no picture"),
+                ("readme.txt", "no image"),
                 (".hidden.txt", "hidden"),
             ],
         );
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(source.captions(1), ["three"]);
         assert_eq!(source.native_size(1).unwrap(), [6, 8]);
         // The file's bytes are a PNG whatever its name says.
-        assert_eq!(source.picture(0).unwrap().shape(), SHAPE);
+        assert_eq!(source.image(0).unwrap().shape(), SHAPE);
         assert_eq!(source.skipped().len(), 2, "{:?}", source.skipped());
         assert!(source.held_out_is_train());
     }
@@ -204,19 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_picture_fails_alone() {
-        let folder = folder(&["good.png"], &[("bad.png", "not a picture"), ("bad.txt", "bad"), ("good.txt", "good")]);
+    fn a_broken_image_fails_alone() {
+        let folder = folder(&["good.png"], &[("bad.png", "not an image"), ("bad.txt", "bad"), ("good.txt", "good")]);
         let source = open(&folder, 0.0, Split::Train).unwrap();
-        assert!(source.picture(0).unwrap_err().to_string().contains("bad.png"));
-        assert!(source.picture(1).is_ok());
+        assert!(source.image(0).unwrap_err().to_string().contains("bad.png"));
+        assert!(source.image(1).is_ok());
     }
 
     #[test]
     fn the_splits_part_the_folder() {
-        let pictures: Vec<String> = (0..20).map(|index| format!("{index}.png")).collect();
+        let images: Vec<String> = (0..20).map(|index| format!("{index}.png")).collect();
         let texts: Vec<String> = (0..20).map(|index| format!("{index}.txt")).collect();
         let folder = folder(
-            &pictures.iter().map(String::as_str).collect::<Vec<_>>(),
+            &images.iter().map(String::as_str).collect::<Vec<_>>(),
             &texts.iter().map(|name| (name.as_str(), "caption")).collect::<Vec<_>>(),
         );
         let [train, held_out] = [Split::Train, Split::HeldOut].map(|split| open(&folder, 0.3, split).unwrap());

@@ -1,23 +1,23 @@
 //! Which items training does not see.
 //!
-//! The choice hangs on each item's name alone, so that it stays the same when pictures are added,
+//! The choice hangs on each item's name alone, so that it stays the same when images are added,
 //! reordered or opened on another machine, and a resumed run never trains on what an earlier one
 //! measured itself by.
 
-/// Marks the items that are held out: those whose name falls into `share`, a number from 0 to below
+/// Marks the items that are held out: those whose name falls into `fraction`, a number from 0 to below
 /// 1.
 ///
-/// Items of equal name fall on the same side. Where both sides can be filled they are: a share
+/// Items of equal name fall on the same side. Where both sides can be filled they are: a fraction
 /// above 0 holds out at least one name and leaves at least one for training. A single name is never
 /// held out.
-pub(crate) fn held_out<'a>(names: impl Iterator<Item = &'a str>, share: f64) -> Vec<bool> {
+pub(crate) fn held_out<'a>(names: impl Iterator<Item = &'a str>, fraction: f64) -> Vec<bool> {
     let places: Vec<f64> = names.map(place).collect();
     let smallest = places.iter().copied().fold(f64::INFINITY, f64::min);
     let largest = places.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if share <= 0.0 || smallest >= largest {
+    if fraction <= 0.0 || smallest >= largest {
         return vec![false; places.len()];
     }
-    places.iter().map(|&place| place == smallest || (place < share && place < largest)).collect()
+    places.iter().map(|&place| place == smallest || (place < fraction && place < largest)).collect()
 }
 
 /// The place of a name in [0, 1): uniform over names and fixed for each.
@@ -42,8 +42,8 @@ mod tests {
         (0..count).map(|index| format!("{index:06}.png")).collect()
     }
 
-    fn marks(names: &[String], share: f64) -> Vec<bool> {
-        held_out(names.iter().map(String::as_str), share)
+    fn marks(names: &[String], fraction: f64) -> Vec<bool> {
+        held_out(names.iter().map(String::as_str), fraction)
     }
 
     #[test]
@@ -53,7 +53,7 @@ mod tests {
         let count = full.iter().filter(|&&held| held).count();
         assert!((340..=460).contains(&count), "{count} of 4000");
         assert_eq!(marks(&all[..1000], 0.1), full[..1000]);
-        // The very values are part of the promise: a change would leak held-out pictures into
+        // The very values are part of the promise: a change would leak held-out images into
         // resumed runs.
         assert_eq!((place("000000.png") * 1e6) as u64, PLACE_OF_FIRST);
     }
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn both_sides_are_filled_where_they_can_be() {
-        for share in [0.0001, 0.5, 0.9999] {
-            let two = marks(&names(2), share);
-            assert_eq!(two.iter().filter(|&&held| held).count(), 1, "share {share}");
+        for fraction in [0.0001, 0.5, 0.9999] {
+            let two = marks(&names(2), fraction);
+            assert_eq!(two.iter().filter(|&&held| held).count(), 1, "fraction {fraction}");
         }
         assert_eq!(marks(&names(1), 0.5), [false]);
         assert_eq!(marks(&names(3), 0.0), [false; 3]);

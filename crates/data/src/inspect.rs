@@ -1,4 +1,4 @@
-//! A look at a data set before hours are spent on it: numbers about its pictures and captions, and
+//! A look at a data set before hours are spent on it: numbers about its images and captions, and
 //! a sheet to look at.
 
 use std::collections::BTreeMap;
@@ -10,22 +10,22 @@ use serde::Serialize;
 
 use crate::error::DataError;
 use crate::grid::grid;
-use crate::picture::{Picture, PictureShape};
+use crate::pixels::{Image, ImageShape};
 use crate::source::Source;
 use crate::tokenizer::Tokenizer;
 
-/// How many bad pictures a summary names.
+/// How many bad images a summary names.
 const NAMED: usize = 5;
 
-/// The height in pixels that a contact sheet brings small pictures to, by whole factors.
+/// The height in pixels that a contact sheet brings small images to, by whole factors.
 const VISIBLE: usize = 64;
 
 /// What is in a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// Captioned pictures, the bad ones included.
-    pub pictures: usize,
-    /// Pictures that could not be read.
+    /// Captioned images, the bad ones included.
+    pub images: usize,
+    /// Images that could not be read.
     pub bad: usize,
     /// The first few of them, each with the reason.
     pub bad_examples: Vec<String>,
@@ -33,13 +33,13 @@ pub struct Summary {
     pub skipped: usize,
     /// The first few of them, each with the reason.
     pub skipped_examples: Vec<String>,
-    /// Heights in pixels before resizing. `None` when every picture is bad.
+    /// Heights in pixels before resizing. `None` when every image is bad.
     pub native_height: Option<Spread>,
-    /// Widths in pixels before resizing. `None` when every picture is bad.
+    /// Widths in pixels before resizing. `None` when every image is bad.
     pub native_width: Option<Spread>,
-    /// The shape that every picture is brought to.
-    pub shape: PictureShape,
-    /// Captions over all pictures.
+    /// The shape that every image is brought to.
+    pub shape: ImageShape,
+    /// Captions over all images.
     pub captions: usize,
     /// Captions that differ from one another.
     pub distinct_captions: usize,
@@ -82,16 +82,16 @@ impl Spread {
     }
 }
 
-/// Reads every picture and every caption once.
+/// Reads every image and every caption once.
 ///
 /// # Errors
 ///
-/// When the tokenizer refuses a caption. Bad pictures are counted, not errors.
+/// When the tokenizer refuses a caption. Bad images are counted, not errors.
 pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Result<Summary, DataError> {
     let sizes: Vec<Result<[usize; 2], String>> = (0..source.len())
         .into_par_iter()
         .map(|index| {
-            let readable = source.picture(index).and_then(|_| source.native_size(index));
+            let readable = source.image(index).and_then(|_| source.native_size(index));
             readable.map_err(|error| format!("{}: {error}", source.name(index)))
         })
         .collect();
@@ -103,14 +103,14 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Result<S
         (!good.is_empty()).then(|| Spread::of(&sides))
     };
 
-    // Templates repeat: a caption is measured once, however many pictures share it.
+    // Templates repeat: a caption is measured once, however many images share it.
     let mut captions: BTreeMap<&str, usize> = BTreeMap::new();
     for caption in (0..source.len()).flat_map(|index| source.captions(index)) {
         *captions.entry(caption).or_default() += 1;
     }
     let characters = histogram(captions.iter().map(|(caption, &n)| (caption.chars().count(), n)));
     Ok(Summary {
-        pictures: source.len(),
+        images: source.len(),
         bad: bad.len(),
         bad_examples: bad.into_iter().take(NAMED).collect(),
         skipped: source.skipped().len(),
@@ -143,21 +143,21 @@ fn histogram(counted: impl Iterator<Item = (usize, usize)>) -> BTreeMap<usize, u
     histogram
 }
 
-/// Up to `count` pictures of a source, drawn by `seed`, on one sheet; small ones are enlarged. Bad
+/// Up to `count` images of a source, sampled by `seed`, on one sheet; small ones are enlarged. Bad
 /// ones are passed over.
 ///
 /// # Errors
 ///
-/// When none of the drawn pictures can be read.
-pub fn contact_sheet(source: &dyn Source, count: usize, seed: u64) -> Result<Picture, DataError> {
+/// When none of the sampled images can be read.
+pub fn contact_sheet(source: &dyn Source, count: usize, seed: u64) -> Result<Image, DataError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let count = count.clamp(1, source.len().max(1));
-    let mut drawn = rand::seq::index::sample(&mut rng, source.len(), count.min(source.len())).into_vec();
-    // In the order of the source, so that related pictures lie side by side.
-    drawn.sort_unstable();
-    let pictures: Vec<Picture> = drawn.iter().filter_map(|&index| source.picture(index).ok()).collect();
-    let columns = (pictures.len() as f64).sqrt().ceil() as usize;
-    grid(&pictures, columns, 2, VISIBLE.div_ceil(source.shape().height))
+    let mut sampled = rand::seq::index::sample(&mut rng, source.len(), count.min(source.len())).into_vec();
+    // In the order of the source, so that related images lie side by side.
+    sampled.sort_unstable();
+    let images: Vec<Image> = sampled.iter().filter_map(|&index| source.image(index).ok()).collect();
+    let columns = (images.len() as f64).sqrt().ceil() as usize;
+    grid(&images, columns, 2, VISIBLE.div_ceil(source.shape().height))
 }
 
 #[cfg(test)]
@@ -171,13 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_counts_pictures_captions_and_tokens() {
+    fn a_summary_counts_images_captions_and_tokens() {
         let source = emoji();
         let captions: Vec<&str> =
             (0..source.len()).flat_map(|index| source.captions(index)).map(String::as_str).collect();
         let tokenizer = Tokenizer::train(captions.iter().copied(), 300).unwrap();
         let summary = summarise(&*source, Some(&tokenizer)).unwrap();
-        assert_eq!((summary.pictures, summary.bad, summary.captions), (source.len(), 0, source.len()));
+        assert_eq!((summary.images, summary.bad, summary.captions), (source.len(), 0, source.len()));
         assert_eq!(summary.distinct_captions, source.len());
         assert_eq!(summary.native_height, Some(Spread { min: 72, mean: 72.0, max: 72 }));
         let characters = summary.characters;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_pictures_are_counted_and_named() {
+    fn bad_images_are_counted_and_named() {
         let folder = tempfile::tempdir().unwrap();
         for index in 0..7 {
             std::fs::write(folder.path().join(format!("{index}.png")), "broken").unwrap();
@@ -199,7 +199,7 @@ mod tests {
         let config = DataConfig { source: SourceConfig::Folder(folder_config), ..DataConfig::default() };
         let source = open(&config, Split::Train).unwrap();
         let summary = summarise(&*source, None).unwrap();
-        assert_eq!((summary.pictures, summary.bad, summary.bad_examples.len()), (7, 7, NAMED));
+        assert_eq!((summary.images, summary.bad, summary.bad_examples.len()), (7, 7, NAMED));
         assert_eq!((summary.skipped, summary.distinct_captions), (1, 1));
         assert!(summary.native_width.is_none() && summary.tokens.is_none());
         assert!(contact_sheet(&*source, 4, 0).is_err());

@@ -1,4 +1,4 @@
-//! Keeps the pictures of a small source once they are decoded.
+//! Keeps the images of a small source once they are decoded.
 //!
 //! Decoding and resizing cost more than a small model's whole step, and a small source is visited
 //! hundreds of times. A source that would take more than [`BUDGET`] bytes is passed through
@@ -7,17 +7,17 @@
 use std::sync::OnceLock;
 
 use crate::error::DataError;
-use crate::picture::{Picture, PictureShape};
+use crate::pixels::{Image, ImageShape};
 use crate::source::Source;
 
-/// The most bytes of decoded pictures that are kept: 256 MiB, some 87,000 RGB pictures of 32 × 32.
+/// The most bytes of decoded images that are kept: 256 MiB, some 87,000 RGB images of 32 × 32.
 const BUDGET: usize = 256 << 20;
 
-/// A source that decodes each picture at most once, as long as all fit into memory.
+/// A source that decodes each image at most once, as long as all fit into memory.
 pub(crate) struct Kept<S> {
     source: S,
-    /// One slot per picture, or none at all where the source is too large.
-    pictures: Vec<OnceLock<Picture>>,
+    /// One slot per image, or none at all where the source is too large.
+    images: Vec<OnceLock<Image>>,
 }
 
 impl<S: Source> Kept<S> {
@@ -26,10 +26,10 @@ impl<S: Source> Kept<S> {
     }
 
     fn within(source: S, budget: usize) -> Self {
-        let PictureShape { channels, height, width } = source.shape();
+        let ImageShape { channels, height, width } = source.shape();
         let bytes = source.len().saturating_mul(channels * height * width);
         let slots = if bytes <= budget { source.len() } else { 0 };
-        Self { pictures: std::iter::repeat_with(OnceLock::new).take(slots).collect(), source }
+        Self { images: std::iter::repeat_with(OnceLock::new).take(slots).collect(), source }
     }
 }
 
@@ -46,20 +46,20 @@ impl<S: Source> Source for Kept<S> {
         self.source.captions(index)
     }
 
-    fn picture(&self, index: usize) -> Result<Picture, DataError> {
-        let Some(slot) = self.pictures.get(index) else {
-            return self.source.picture(index);
+    fn image(&self, index: usize) -> Result<Image, DataError> {
+        let Some(slot) = self.images.get(index) else {
+            return self.source.image(index);
         };
-        if let Some(picture) = slot.get() {
-            return Ok(picture.clone());
+        if let Some(image) = slot.get() {
+            return Ok(image.clone());
         }
-        let picture = self.source.picture(index)?;
-        // Two threads may decode the same picture at once; the results are equal, so either may
+        let image = self.source.image(index)?;
+        // Two threads may decode the same image at once; the results are equal, so either may
         // stay.
-        Ok(slot.get_or_init(|| picture).clone())
+        Ok(slot.get_or_init(|| image).clone())
     }
 
-    fn shape(&self) -> PictureShape {
+    fn shape(&self) -> ImageShape {
         self.source.shape()
     }
 
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is asked, and fails at its last picture.
+    /// Counts how often it is asked, and fails at its last image.
     struct Counting {
         asked: AtomicUsize,
         captions: Vec<String>,
@@ -104,15 +104,15 @@ mod tests {
         fn captions(&self, _: usize) -> &[String] {
             &self.captions
         }
-        fn picture(&self, index: usize) -> Result<Picture, DataError> {
+        fn image(&self, index: usize) -> Result<Image, DataError> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             if index == 1 {
                 return Err(DataError::Tokenizer("broken".into()));
             }
-            Picture::new(Array3::from_elem((1, 2, 2), 7))
+            Image::new(Array3::from_elem((1, 2, 2), 7))
         }
-        fn shape(&self) -> PictureShape {
-            PictureShape { channels: 1, height: 2, width: 2 }
+        fn shape(&self) -> ImageShape {
+            ImageShape { channels: 1, height: 2, width: 2 }
         }
         fn native_size(&self, _: usize) -> Result<[usize; 2], DataError> {
             Ok([2, 2])
@@ -123,13 +123,13 @@ mod tests {
         let source = Counting { asked: AtomicUsize::new(0), captions: vec!["seven".into()] };
         let kept = Kept::within(source, budget);
         for _ in 0..3 {
-            assert_eq!(kept.picture(index).is_ok(), index == 0);
+            assert_eq!(kept.image(index).is_ok(), index == 0);
         }
         kept.source.asked.into_inner()
     }
 
     #[test]
-    fn a_picture_is_decoded_once_when_all_fit() {
+    fn a_image_is_decoded_once_when_all_fit() {
         assert_eq!(ask_thrice(8, 0), 1);
         assert_eq!(ask_thrice(7, 0), 3);
     }

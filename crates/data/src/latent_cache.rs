@@ -1,18 +1,18 @@
 //! Latents that were made before training.
 //!
 //! ```text
-//! manifest.json              which autoencoder, which pictures, how many, how they lie
+//! manifest.json              which autoencoder, which images, how many, how they lie
 //! shard-00000.safetensors    mean, logvar: [n, latent_channels, height, width], as the encoder gave them, unscaled;
-//!                            mirrored_mean, mirrored_logvar as well where pictures are mirrored in training
+//!                            mirrored_mean, mirrored_logvar as well where images are mirrored in training
 //! ```
 //!
-//! A picture that could not be encoded is NaN, so that every other keeps its number. A shard is written aside and renamed, so
+//! An image that could not be encoded is NaN, so that every other keeps its number. A shard is written to a temporary path and renamed, so
 //! that writing goes on after an interruption where it stood.
 
 use std::path::{Path, PathBuf};
 
 use interfuse_parameters::{HostTensor, HostTensors, Precision, TensorFile, write_tensors_as};
-use interfuse_vae::{Codec, Moments};
+use interfuse_vae::{Codec, LatentPosterior};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::error::DataError;
 use crate::source::Source;
 
-/// Pictures of a shard.
+/// Images of a shard.
 pub const SHARD: usize = 4096;
 /// Version of the layout.
 const FORMAT_VERSION: u32 = 1;
@@ -32,13 +32,13 @@ const MANIFEST: &str = "manifest.json";
 pub struct CacheKey {
     /// SHA-256 of the autoencoder's weights.
     pub vae_sha256: String,
-    /// SHA-256 of the names and the shape of all pictures, in their order; not of their content.
+    /// SHA-256 of the names and the shape of all images, in their order; not of their content.
     pub data_sha256: String,
-    /// How many pictures.
-    pub pictures: usize,
+    /// How many images.
+    pub images: usize,
     /// `[latent_channels, height, width]`
     pub latent_shape: [usize; 3],
-    /// Whether mirrored pictures are there as well.
+    /// Whether mirrored images are there as well.
     pub mirrored: bool,
 }
 
@@ -54,14 +54,14 @@ struct Manifest {
 }
 
 impl CacheKey {
-    /// Of the pictures of a source and the codec that encodes them.
+    /// Of the images of a source and the codec that encodes them.
     ///
     /// # Errors
-    /// When the codec does not take such pictures, or leaves pixels as they are.
+    /// When the codec does not take such images, or leaves pixels as they are.
     pub fn new(source: &dyn Source, codec: &dyn Codec, mirrored: bool) -> Result<Self, DataError> {
         let shape = source.shape();
         let refuse =
-            |error: String| DataError::malformed("latent cache", "an autoencoder that takes the pictures", error);
+            |error: String| DataError::malformed("latent cache", "an autoencoder that takes the images", error);
         let latent_shape = codec
             .latent_shape([shape.channels, shape.height, shape.width])
             .map_err(|error| refuse(error.to_string()))?;
@@ -74,16 +74,16 @@ impl CacheKey {
             hasher.update([0]);
         }
         let data_sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { vae_sha256, data_sha256, pictures: source.len(), latent_shape, mirrored })
+        Ok(Self { vae_sha256, data_sha256, images: source.len(), latent_shape, mirrored })
     }
 
     fn shards(&self) -> usize {
-        self.pictures.div_ceil(SHARD)
+        self.images.div_ceil(SHARD)
     }
 
-    /// Pictures of a shard.
-    fn pictures_of(&self, shard: usize) -> std::ops::Range<usize> {
-        shard * SHARD..self.pictures.min((shard + 1) * SHARD)
+    /// Images of a shard.
+    fn images_of(&self, shard: usize) -> std::ops::Range<usize> {
+        shard * SHARD..self.images.min((shard + 1) * SHARD)
     }
 }
 
@@ -91,7 +91,7 @@ fn shard_path(folder: &Path, shard: usize) -> PathBuf {
     folder.join(format!("shard-{shard:05}.safetensors"))
 }
 
-/// Names of the tensors of a picture and of its mirror image.
+/// Names of the tensors of an image and of its mirror image.
 fn tensor_names(mirrored: bool) -> [&'static str; 2] {
     if mirrored { ["mirrored_mean", "mirrored_logvar"] } else { ["mean", "logvar"] }
 }
@@ -114,11 +114,11 @@ fn read_manifest(folder: &Path) -> Result<Manifest, DataError> {
     Ok(manifest)
 }
 
-/// Why a cache is of no use for these pictures and this autoencoder, if it is not.
+/// Why a cache is of no use for these images and this autoencoder, if it is not.
 fn check(folder: &Path, found: &CacheKey, wanted: &CacheKey) -> Result<(), DataError> {
     let name = folder.join(MANIFEST).display().to_string();
     let differs = |what: &str, wanted: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
-        let expected = format!("{what} {wanted:?}; `interfuse data encode` makes the cache anew in another folder");
+        let expected = format!("{what} {wanted:?}; `interfuse data encode` makes the cache again in another folder");
         Err(DataError::malformed(&name, expected, format!("{found:?}")))
     };
     if found.vae_sha256 != wanted.vae_sha256 {
@@ -127,17 +127,17 @@ fn check(folder: &Path, found: &CacheKey, wanted: &CacheKey) -> Result<(), DataE
     if found.latent_shape != wanted.latent_shape {
         return differs("latents of shape", &wanted.latent_shape, &found.latent_shape);
     }
-    if found.pictures != wanted.pictures || found.data_sha256 != wanted.data_sha256 {
-        let [wanted, found] = [wanted, found].map(|key| (key.pictures, &key.data_sha256));
-        return differs("the latents of these pictures, (count, sha256 of their names)", &wanted, &found);
+    if found.images != wanted.images || found.data_sha256 != wanted.data_sha256 {
+        let [wanted, found] = [wanted, found].map(|key| (key.images, &key.data_sha256));
+        return differs("the latents of these images, (count, sha256 of their names)", &wanted, &found);
     }
     if wanted.mirrored && !found.mirrored {
-        return differs("mirrored pictures as well, because data.horizontal_flip is above 0:", &true, &false);
+        return differs("mirrored images as well, because data.horizontal_flip is above 0:", &true, &false);
     }
     Ok(())
 }
 
-/// A whole cache, of which single pictures are read.
+/// A whole cache, of which single images are read.
 #[derive(Debug)]
 pub struct LatentCache {
     key: CacheKey,
@@ -148,7 +148,7 @@ impl LatentCache {
     /// Opens a cache.
     ///
     /// # Errors
-    /// When it was made by another autoencoder or of other pictures, or a shard is missing or torn.
+    /// When it was made by another autoencoder or of other images, or a shard is missing or torn.
     pub fn open(folder: &Path, wanted: &CacheKey) -> Result<Self, DataError> {
         let manifest = read_manifest(folder)?;
         check(folder, &manifest.key, wanted)?;
@@ -157,14 +157,14 @@ impl LatentCache {
         Ok(Self { key: manifest.key, shards })
     }
 
-    /// The moments of a picture.
+    /// The posterior of an image.
     ///
     /// # Errors
     /// When they are not finite, or cannot be read.
-    pub fn moments(&self, index: usize, mirrored: bool) -> Result<Moments, DataError> {
+    pub fn posterior(&self, index: usize, mirrored: bool) -> Result<LatentPosterior, DataError> {
         let shard = self.shards.get(index / SHARD);
-        let name = || format!("latents of picture {index}");
-        let shard = shard.ok_or_else(|| DataError::malformed(name(), "a picture of the cache", "none"))?;
+        let name = || format!("latents of image {index}");
+        let shard = shard.ok_or_else(|| DataError::malformed(name(), "an image of the cache", "none"))?;
         let [mean, log_variance] = tensor_names(mirrored).map(|tensor| {
             let row = shard.row(tensor, index % SHARD);
             let row =
@@ -176,7 +176,7 @@ impl LatentCache {
             Array3::from_shape_vec(shape, row.values)
                 .map_err(|error| DataError::malformed(name(), format!("{shape:?} numbers"), error.to_string()))
         });
-        Ok(Moments { mean: mean?, log_variance: Some(log_variance?) })
+        Ok(LatentPosterior { mean: mean?, log_variance: Some(log_variance?) })
     }
 }
 
@@ -187,7 +187,7 @@ fn open_shard(folder: &Path, key: &CacheKey, shard: usize) -> Result<TensorFile,
         DataError::malformed(&name, format!("shard {shard} of {}", key.shards()), error.to_string())
     })?;
     let [channels, height, width] = key.latent_shape;
-    let expected = [key.pictures_of(shard).len(), channels, height, width];
+    let expected = [key.images_of(shard).len(), channels, height, width];
     let kinds = if key.mirrored { &[false, true][..] } else { &[false] };
     for name in kinds.iter().flat_map(|&mirrored| tensor_names(mirrored)) {
         if file.shape(name) != Some(&expected) {
@@ -212,11 +212,11 @@ pub struct LatentWriter {
 /// What writing a cache came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Pictures encoded now.
+    /// Images encoded now.
     pub encoded: usize,
-    /// Pictures that an earlier run had encoded.
+    /// Images that an earlier run had encoded.
     pub found: usize,
-    /// Pictures that could not be encoded, with the reason, the first few of them.
+    /// Images that could not be encoded, with the reason, the first few of them.
     pub bad: Vec<String>,
     /// How many could not be encoded.
     pub bad_count: usize,
@@ -224,11 +224,11 @@ pub struct Written {
     pub stopped: bool,
 }
 
-/// How many bad pictures are named.
+/// How many bad images are named.
 const MOST_NAMED: usize = 16;
 
 impl LatentWriter {
-    /// Begins a cache, or goes on with one of the same autoencoder and the same pictures.
+    /// Begins a cache, or goes on with one of the same autoencoder and the same images.
     ///
     /// # Errors
     /// When the folder holds another cache, or cannot be written.
@@ -256,10 +256,10 @@ impl LatentWriter {
         Ok(Self { folder: folder.into(), manifest })
     }
 
-    /// Encodes every picture whose shard is not there yet; `progress` hears how many are done and says whether to go on.
+    /// Encodes every image whose shard is not there yet; `progress` hears how many are done and says whether to go on.
     ///
     /// # Errors
-    /// When a shard cannot be written. A bad picture is no error; it is counted and named.
+    /// When a shard cannot be written. A bad image is no error; it is counted and named.
     pub fn write(
         &self,
         source: &dyn Source,
@@ -269,9 +269,9 @@ impl LatentWriter {
         let key = &self.manifest.key;
         let mut written = Written::default();
         for shard in 0..key.shards() {
-            let pictures = key.pictures_of(shard);
+            let images = key.images_of(shard);
             if open_shard(&self.folder, key, shard).is_ok() {
-                written.found += pictures.len();
+                written.found += images.len();
                 if !progress(written.found + written.encoded) {
                     written.stopped = true;
                     return Ok(written);
@@ -279,7 +279,7 @@ impl LatentWriter {
                 continue;
             }
             let mut tensors = HostTensors::new();
-            for index in pictures.clone() {
+            for index in images.clone() {
                 self.encode(source, codec, index, &mut tensors, &mut written);
                 if !progress(written.found + written.encoded) {
                     // A part of a shard is worth nothing; what was whole before stays.
@@ -287,7 +287,7 @@ impl LatentWriter {
                     return Ok(written);
                 }
             }
-            self.write_shard(shard, pictures.len(), tensors)?;
+            self.write_shard(shard, images.len(), tensors)?;
         }
         Ok(written)
     }
@@ -303,43 +303,43 @@ impl LatentWriter {
         let key = &self.manifest.key;
         written.encoded += 1;
         let kinds = if key.mirrored { &[false, true][..] } else { &[false] };
-        let of = |mirrored: bool| -> Result<Moments, String> {
-            let picture = source.picture(index).map_err(|error| error.to_string())?;
-            let picture = if mirrored { picture.flipped_horizontally() } else { picture };
-            let moments = codec.moments(picture.to_unit_range()).map_err(|error| error.to_string())?;
-            match moments.mean.iter().all(|value| value.is_finite()) {
-                true => Ok(moments),
+        let of = |mirrored: bool| -> Result<LatentPosterior, String> {
+            let image = source.image(index).map_err(|error| error.to_string())?;
+            let image = if mirrored { image.flipped_horizontally() } else { image };
+            let posterior = codec.posterior(image.to_unit_range()).map_err(|error| error.to_string())?;
+            match posterior.mean.iter().all(|value| value.is_finite()) {
+                true => Ok(posterior),
                 false => Err("latents that are not finite".into()),
             }
         };
-        let found: Result<Vec<Moments>, String> = kinds.iter().map(|&mirrored| of(mirrored)).collect();
+        let found: Result<Vec<LatentPosterior>, String> = kinds.iter().map(|&mirrored| of(mirrored)).collect();
         let found = found.unwrap_or_else(|reason| {
             written.bad_count += 1;
             if written.bad.len() < MOST_NAMED {
                 written.bad.push(format!("{}: {reason}", source.name(index)));
             }
             let none = Array3::from_elem(key.latent_shape, f32::NAN);
-            vec![Moments { mean: none.clone(), log_variance: Some(none) }; kinds.len()]
+            vec![LatentPosterior { mean: none.clone(), log_variance: Some(none) }; kinds.len()]
         });
-        for (moments, &mirrored) in found.into_iter().zip(kinds) {
-            let log_variance = moments.log_variance.unwrap_or_else(|| Array3::from_elem(key.latent_shape, -30.0));
-            for (name, values) in tensor_names(mirrored).into_iter().zip([moments.mean, log_variance]) {
+        for (posterior, &mirrored) in found.into_iter().zip(kinds) {
+            let log_variance = posterior.log_variance.unwrap_or_else(|| Array3::from_elem(key.latent_shape, -30.0));
+            for (name, values) in tensor_names(mirrored).into_iter().zip([posterior.mean, log_variance]) {
                 let tensor = tensors.entry(name.into()).or_insert_with(|| HostTensor { shape: vec![], values: vec![] });
                 tensor.values.extend(values);
             }
         }
     }
 
-    fn write_shard(&self, shard: usize, pictures: usize, mut tensors: HostTensors) -> Result<(), DataError> {
+    fn write_shard(&self, shard: usize, images: usize, mut tensors: HostTensors) -> Result<(), DataError> {
         let [channels, height, width] = self.manifest.key.latent_shape;
         for tensor in tensors.values_mut() {
-            tensor.shape = vec![pictures, channels, height, width];
+            tensor.shape = vec![images, channels, height, width];
         }
         let path = shard_path(&self.folder, shard);
-        let aside = path.with_extension("partial");
-        write_tensors_as(&tensors, self.manifest.precision, &aside).map_err(|error| {
-            DataError::malformed(aside.display().to_string(), "a file that can be written", error.to_string())
+        let temporary = path.with_extension("partial");
+        write_tensors_as(&tensors, self.manifest.precision, &temporary).map_err(|error| {
+            DataError::malformed(temporary.display().to_string(), "a file that can be written", error.to_string())
         })?;
-        std::fs::rename(&aside, &path).map_err(|source| DataError::Io { action: "write", path, source })
+        std::fs::rename(&temporary, &path).map_err(|source| DataError::Io { action: "write", path, source })
     }
 }

@@ -1,4 +1,4 @@
-//! Where the latents of pictures come from: encoded whenever a picture comes up, or read from a cache.
+//! Where the latents of images come from: encoded whenever an image comes up, or read from a cache.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,11 +8,11 @@ use crate::error::DataError;
 use crate::latent_cache::LatentCache;
 use crate::source::Source;
 
-/// The most bytes of latents that are kept in memory: 256 MiB, some 16,000 pictures of 4 × 32 × 32.
+/// The most bytes of latents that are kept in memory: 256 MiB, some 16,000 images of 4 × 32 × 32.
 const BUDGET: usize = 256 << 20;
 
-/// The latents of a source's pictures.
-pub enum PictureLatents {
+/// The latents of a source's images.
+pub enum ImageLatents {
     /// Made by the codec when they are asked for, and kept as long as all fit into memory.
     Encoded(Arc<dyn Codec>, KeptLatents),
     /// Made before.
@@ -23,7 +23,7 @@ pub enum PictureLatents {
 /// hundreds of times.
 #[derive(Default)]
 pub struct KeptLatents {
-    /// One slot for each picture and one for its mirror image, or none at all where the source is too large.
+    /// One slot for each image and one for its mirror image, or none at all where the source is too large.
     slots: Vec<OnceLock<Latents>>,
 }
 
@@ -32,7 +32,7 @@ impl KeptLatents {
         let shape = source.shape();
         let numbers =
             codec.latent_shape([shape.channels, shape.height, shape.width]).map(|shape| shape.iter().product());
-        // A mean and a deviation, of a picture and of its mirror image.
+        // A mean and a std, of an image and of its mirror image.
         let bytes = source.len().saturating_mul(4 * size_of::<f32>()).saturating_mul(numbers.unwrap_or(usize::MAX));
         // Pixels are their own latents, and the source keeps them.
         let worth = codec.hash().is_some() && bytes <= BUDGET;
@@ -41,17 +41,17 @@ impl KeptLatents {
     }
 }
 
-impl PictureLatents {
+impl ImageLatents {
     /// Latents that the codec makes when they are asked for.
     pub fn encoded(codec: Arc<dyn Codec>, source: &dyn Source) -> Self {
         let kept = KeptLatents::of(codec.as_ref(), source);
         Self::Encoded(codec, kept)
     }
 
-    /// The latents of a picture, mirrored or as it is.
+    /// The latents of an image, mirrored or as it is.
     ///
     /// # Errors
-    /// When the picture or its latents are bad: skip it and count it.
+    /// When the image or its latents are bad: skip it and count it.
     pub fn of(&self, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
         match self {
             Self::Encoded(codec, kept) => {
@@ -61,20 +61,20 @@ impl PictureLatents {
                 }
                 let latents = encode(codec.as_ref(), source, index, mirrored)?;
                 if let Some(slot) = slot {
-                    // Two threads may encode the same picture at once; the results are equal, so either may stay.
+                    // Two threads may encode the same image at once; the results are equal, so either may stay.
                     let _ = slot.set(latents.clone());
                 }
                 Ok(latents)
             }
-            Self::Cached(codec, cache) => Ok(codec.scaled(cache.moments(index, mirrored)?)),
+            Self::Cached(codec, cache) => Ok(codec.scaled(cache.posterior(index, mirrored)?)),
         }
     }
 }
 
 fn encode(codec: &dyn Codec, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
-    let picture = source.picture(index)?;
-    let picture = if mirrored { picture.flipped_horizontally() } else { picture };
+    let image = source.image(index)?;
+    let image = if mirrored { image.flipped_horizontally() } else { image };
     codec
-        .encode(picture.to_unit_range())
-        .map_err(|error| DataError::malformed("picture", "what the codec takes", error.to_string()))
+        .encode(image.to_unit_range())
+        .map_err(|error| DataError::malformed("image", "what the codec takes", error.to_string()))
 }

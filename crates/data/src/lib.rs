@@ -1,9 +1,9 @@
 //! From files to samples.
 //!
-//! A [`Source`] is a numbered collection of captioned pictures; it knows files and formats and
+//! A [`Source`] is a numbered collection of captioned images; it knows files and formats and
 //! draws no random number. Everything later in the chain sees only this trait, so a new format is
 //! one new file here. The [`Tokenizer`] turns captions into ids. What a user feeds in cannot panic:
-//! a data set that cannot be opened is a [`DataError`], and one bad picture among many fails alone.
+//! a data set that cannot be opened is a [`DataError`], and one bad image among many fails alone.
 
 mod captioned;
 pub mod config;
@@ -17,33 +17,33 @@ pub mod folder;
 mod grid;
 mod held_out;
 mod idx;
+pub mod image_stream;
 pub mod inspect;
 mod kept;
 pub mod latent_cache;
 mod latents;
+mod listing;
 pub mod loader;
 mod metadata;
 mod noise;
 mod order;
-mod picture;
-pub mod pictures;
+mod pixels;
 mod resize;
 pub mod shapes;
 mod source;
 mod special_tokens;
 mod tokenizer;
-mod walk;
 
 pub use config::{DataConfig, SourceConfig};
 pub use documents::{DocumentConfig, DocumentLanes, DocumentParts, Documents};
 pub use error::DataError;
 pub use grid::grid;
+pub use image_stream::{ImageCursor, ImageStream};
 pub use latent_cache::{LatentCache, LatentWriter};
-pub use latents::PictureLatents;
+pub use latents::ImageLatents;
+pub use listing::images_below;
 pub use loader::{Loader, LoaderCursor};
-pub use picture::{Picture, PictureShape};
-pub use pictures::{PictureCursor, PictureStream};
+pub use pixels::{Image, ImageShape};
 pub use source::{Source, Split, open, spread};
 pub use special_tokens::SpecialTokens;
 pub use tokenizer::Tokenizer;
-pub use walk::pictures_below;

@@ -16,7 +16,7 @@ pub struct LoaderCursor {
     pub next: u64,
     /// Documents that came up before but did not fit into what was left of their sequence.
     pub waiting: Vec<u64>,
-    /// Documents left out because their picture or caption is bad.
+    /// Documents left out because their image or caption is bad.
     pub bad: u64,
     /// Documents left out because they do not fit into an empty sequence.
     pub too_long: u64,
@@ -30,13 +30,13 @@ struct Ahead {
     /// Where the loader stood before them: for everyone else, it still stands there.
     before: LoaderCursor,
     /// What there was to complain of in them, which is said when they are handed out.
-    complaint: Option<String>,
+    warning: Option<String>,
 }
 
 /// How many documents may wait for a sequence with more room; more would hold back long captions for long.
 const MOST_WAITING: usize = 64;
 
-/// How many bad pictures are named; the rest are only counted.
+/// How many bad images are named; the rest are only counted.
 const MOST_NAMED: usize = 16;
 
 /// Yields batches of sequences.
@@ -50,7 +50,7 @@ pub struct Loader {
     ahead: Option<Ahead>,
     /// What is wrong with the first bad document that has not been named before, until someone asks.
     first_bad: Option<String>,
-    /// Pictures that have been named; a bad one comes up again in every epoch.
+    /// Images that have been named; a bad one comes up again in every epoch.
     named: BTreeSet<usize>,
 }
 
@@ -82,9 +82,9 @@ impl Loader {
         &self.documents
     }
 
-    /// What is wrong with the first bad document that has not been named before; each picture is named at most once, and
+    /// What is wrong with the first bad document that has not been named before; each image is named at most once, and
     /// no more than the first few are.
-    pub fn take_complaint(&mut self) -> Option<String> {
+    pub fn take_warning(&mut self) -> Option<String> {
         self.first_bad.take()
     }
 
@@ -104,7 +104,7 @@ impl Loader {
         let Some(ahead) = self.ahead.take() else {
             return self.make(sequences, count);
         };
-        self.first_bad = self.first_bad.take().or(ahead.complaint);
+        self.first_bad = self.first_bad.take().or(ahead.warning);
         if ahead.size == (sequences, count) {
             return ahead.batches;
         }
@@ -117,8 +117,8 @@ impl Loader {
         if self.ahead.is_none() {
             let (before, earlier) = (self.cursor.clone(), self.first_bad.take());
             let batches = self.make(sequences, count);
-            let complaint = std::mem::replace(&mut self.first_bad, earlier);
-            self.ahead = Some(Ahead { size: (sequences, count), batches, before, complaint });
+            let warning = std::mem::replace(&mut self.first_bad, earlier);
+            self.ahead = Some(Ahead { size: (sequences, count), batches, before, warning });
         }
     }
 
@@ -178,8 +178,8 @@ impl Loader {
     }
 
     fn complain(&mut self, number: u64, reason: String) {
-        let picture = self.documents.index_of(number);
-        if self.first_bad.is_none() && self.named.len() < MOST_NAMED && self.named.insert(picture) {
+        let image = self.documents.index_of(number);
+        if self.first_bad.is_none() && self.named.len() < MOST_NAMED && self.named.insert(image) {
             self.first_bad = Some(reason);
         }
     }
@@ -190,7 +190,7 @@ impl Loader {
     }
 
     fn nothing_fits(&mut self) -> DataError {
-        let reason = self.first_bad.take().unwrap_or_else(|| "the pictures named above".into());
+        let reason = self.first_bad.take().unwrap_or_else(|| "the images named above".into());
         let found = format!("{} bad and {} too long; first: {reason}", self.cursor.bad, self.cursor.too_long);
         DataError::malformed("data", "at least one document that fits the row shape in a whole epoch", found)
     }

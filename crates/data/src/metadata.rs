@@ -14,7 +14,7 @@ use crate::error::DataError;
 /// The keys that may hold the caption, in the order of preference.
 const CAPTION_KEYS: [&str; 3] = ["text", "caption", "prompt"];
 
-/// One picture according to the metadata.
+/// One image according to the metadata.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     /// Relative to the folder of the metadata file, and never leading out of it.

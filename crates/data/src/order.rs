@@ -1,33 +1,33 @@
-//! The order in which pictures come up: every epoch has each once, in an order of its own.
+//! The order in which images come up: every epoch has each once, in an order of its own.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// An endless stream of the numbers of pictures, a function of the seed alone.
+/// An endless stream of the numbers of images, a function of the seed alone.
 #[derive(Debug)]
 pub(crate) struct EpochOrder {
-    pictures: usize,
+    images: usize,
     seed: u64,
     /// The order of the epoch that was asked for last.
     epoch: Option<(u64, Vec<u32>)>,
 }
 
 impl EpochOrder {
-    /// Of `pictures` pictures, at least one.
-    pub(crate) fn new(pictures: usize, seed: u64) -> Self {
-        Self { pictures, seed, epoch: None }
+    /// Of `images` images, at least one.
+    pub(crate) fn new(images: usize, seed: u64) -> Self {
+        Self { images, seed, epoch: None }
     }
 
-    /// The picture at a place of the stream.
+    /// The image at a place of the stream.
     pub(crate) fn index_of(&mut self, number: u64) -> usize {
-        let pictures = self.pictures as u64;
-        let (epoch, place) = (number / pictures, (number % pictures) as usize);
+        let images = self.images as u64;
+        let (epoch, place) = (number / images, (number % images) as usize);
         let order = match self.epoch.take() {
             Some((found, order)) if found == epoch => order,
             _ => {
-                let mut order: Vec<u32> = (0..self.pictures as u32).collect();
+                let mut order: Vec<u32> = (0..self.images as u32).collect();
                 order.shuffle(&mut generator(self.seed, epoch, Stream::Order));
                 order
             }

@@ -21,7 +21,7 @@ pub(crate) fn resize(pixels: ArrayView3<u8>, [height, width]: [usize; 2]) -> Res
     let (channels, old_height, old_width) = pixels.dim();
     let refused = |found: String| {
         let expected = format!("a size that {old_height} × {old_width} pixels can be resized to");
-        DataError::malformed("picture", expected, format!("{height} × {width}: {found}"))
+        DataError::malformed("image", expected, format!("{height} × {width}: {found}"))
     };
     if height * width == 0 {
         return Err(refused("no pixels".into()));

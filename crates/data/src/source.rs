@@ -1,4 +1,4 @@
-//! What every collection of captioned pictures can be asked, and how one is opened.
+//! What every collection of captioned images can be asked, and how one is opened.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::fashion_mnist::FashionMnistSource;
 use crate::folder::FolderSource;
 use crate::kept::Kept;
 use crate::noise::NoiseSource;
-use crate::picture::{Picture, PictureShape};
+use crate::pixels::{Image, ImageShape};
 use crate::shapes::ShapesSource;
 
 /// Which part of a data set.
@@ -22,12 +22,12 @@ pub enum Split {
     HeldOut,
 }
 
-/// Captioned pictures before any random transform, numbered from 0.
+/// Captioned images before any random transform, numbered from 0.
 ///
 /// The order is the same each time that a source is opened. Methods that take an `index` panic when
 /// it is not below [`Source::len`], as slices do.
 pub trait Source: Send + Sync {
-    /// How many captioned pictures there are, at least one.
+    /// How many captioned images there are, at least one.
     fn len(&self) -> usize;
 
     /// Never true for a source from [`open`], which refuses empty ones.
@@ -38,33 +38,33 @@ pub trait Source: Send + Sync {
     /// A stable name: a path inside the folder, an emoji, `train/00012`.
     fn name(&self, index: usize) -> String;
 
-    /// All captions of a picture, of which a sample draws one. Never empty.
+    /// All captions of an image, of which a sample draws one. Never empty.
     fn captions(&self, index: usize) -> &[String];
 
-    /// The picture in the shape that the configuration asks for, composited on white.
+    /// The image in the shape that the configuration asks for, composited on white.
     ///
     /// # Errors
     ///
-    /// When this one picture cannot be read. The others are not affected: skip it and count it.
-    fn picture(&self, index: usize) -> Result<Picture, DataError>;
+    /// When this one image cannot be read. The others are not affected: skip it and count it.
+    fn image(&self, index: usize) -> Result<Image, DataError>;
 
-    /// The shape of every picture.
-    fn shape(&self) -> PictureShape;
+    /// The shape of every image.
+    fn shape(&self) -> ImageShape;
 
-    /// Height and width in pixels before the picture was resized.
+    /// Height and width in pixels before the image was resized.
     ///
     /// # Errors
     ///
-    /// When this one picture cannot be read.
+    /// When this one image cannot be read.
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError>;
 
-    /// The class of a picture, where the data set has classes.
+    /// The class of an image, where the data set has classes.
     fn label(&self, index: usize) -> Option<usize> {
         let _ = index;
         None
     }
 
-    /// Whether nothing could be held out, so that [`Split::HeldOut`] holds the very pictures of
+    /// Whether nothing could be held out, so that [`Split::HeldOut`] holds the very images of
     /// [`Split::Train`].
     ///
     /// A loss measured there says how well the model fits under fixed noise, not how well it
@@ -80,11 +80,11 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// At most `most` pictures of a source with their numbers, spread evenly; bad ones are left out.
-pub fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Picture>) {
+/// At most `most` images of a source with their numbers, spread evenly; bad ones are left out.
+pub fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Image>) {
     let count = most.min(source.len());
     let indices = (0..count).map(|place| place * source.len() / count);
-    indices.filter_map(|index| Some((index, source.picture(index).ok()?))).unzip()
+    indices.filter_map(|index| Some((index, source.image(index).ok()?))).unzip()
 }
 
 /// Opens the data set that a configuration describes.
@@ -92,10 +92,10 @@ pub fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Picture>) {
 /// # Errors
 ///
 /// When a value of the configuration is outside its range, files are missing or malformed, or no
-/// captioned picture is found.
+/// captioned image is found.
 pub fn open(config: &DataConfig, split: Split) -> Result<Box<dyn Source>, DataError> {
     config.validate()?;
-    let shape = config.picture_shape();
+    let shape = config.image_shape();
     Ok(match &config.source {
         SourceConfig::Emoji(emoji) => Box::new(Kept::new(EmojiSource::open(emoji, shape, split)?)),
         SourceConfig::FashionMnist(fashion) => Box::new(FashionMnistSource::open(fashion, shape, split)?),

@@ -1,4 +1,4 @@
-//! How far a number could have moved by the chance of which pictures were drawn.
+//! How far a number could have moved by the chance of which images were generated.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::error::EvaluationError;
 use crate::proportion::Z;
 
-/// Sets that are drawn.
+/// Sets that are sampled.
 const RESAMPLES: usize = 1000;
 
 /// A mean with its 95 % interval by the percentiles of resampled means (Efron 1979).
@@ -36,7 +36,7 @@ impl Mean {
         let mut draw = || values[(rng.next_u64() % count as u64) as usize];
         let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean((0..count).map(|_| draw()).sum())).collect();
         means.sort_by(f64::total_cmp);
-        let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
+        let at = |fraction: f64| means[((RESAMPLES - 1) as f64 * fraction).round() as usize];
         Self { value, low: at(0.025), high: at(0.975), count }
     }
 
@@ -61,16 +61,16 @@ pub struct Interval {
     pub low: f64,
     /// High end.
     pub high: f64,
-    /// How often the sets were drawn anew.
+    /// How often the sets were resampled.
     pub resamples: usize,
 }
 
-/// Gives the number of the rows of each set that were drawn.
+/// Gives the number of the rows of each set that were generated.
 pub type Statistic<'a, const SETS: usize> = dyn FnMut([&[usize]; SETS]) -> Result<f64, EvaluationError> + 'a;
 
-/// The interval of `value`, 1.96 standard errors to either side, by sets drawn anew with replacement (Efron 1979).
+/// The interval of `value`, 1.96 standard errors to either side, by sets resampled with replacement (Efron 1979).
 ///
-/// Percentiles would not do: a set drawn with replacement has fewer distinct pictures, which moves a distance upwards by more
+/// Percentiles would not do: a set generated with replacement has fewer distinct images, which moves a distance upwards by more
 /// than chance does. It moves all of them alike, so their deviation is sound.
 ///
 /// # Errors

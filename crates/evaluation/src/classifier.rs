@@ -1,11 +1,11 @@
-//! The judge: a small classifier, trained on real pictures, that says what a drawn picture shows.
+//! The classifier: a small classifier, trained on real images, that says what a generated image shows.
 //!
-//! It serves twice. The share of drawn pictures in which it sees what the prompt said is a score without a model of ours in
-//! it, and its features give a Fréchet distance. Both are worth no more than the judge, so print its accuracy on real
-//! pictures that it was not trained on beside them; and both compare only with numbers of the same judge, so print its
+//! It serves twice. The fraction of generated images in which it sees what the prompt said is a score without a model of ours in
+//! it, and its features give a Fréchet distance. Both are worth no more than the classifier, so print its accuracy on real
+//! images that it was not trained on beside them; and both compare only with numbers of the same classifier, so print its
 //! [`fingerprint`](Classifier::fingerprint) too.
 //!
-//! It runs on the CPU, always: training takes minutes, and a judge that is the same everywhere is worth more than a quick
+//! It runs on the CPU, always: training takes minutes, and a classifier that is the same everywhere is worth more than a quick
 //! one. A seed gives the same weights each time on one machine.
 
 mod adam;
@@ -25,27 +25,27 @@ use network::{Judgement, Network, Shape};
 
 use crate::{EvaluationError, proportion::Proportion};
 
-/// Pictures judged at once; more would not be faster and would need more memory.
+/// Images judged at once; more would not be faster and would need more memory.
 const CHUNK: usize = 500;
 
-/// How to train a judge.
+/// How to train a classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifierConfig {
     /// Classes to tell apart, from 2 to 4096.
     pub classes: usize,
-    /// Passes over the pictures, at least 1.
+    /// Passes over the images, at least 1.
     pub epochs: usize,
-    /// Pictures a step, at least 1.
+    /// Images a step, at least 1.
     pub batch_size: usize,
     /// Adam's rate at the start, above 0; it falls in a straight line to 0.
     pub learning_rate: f64,
 }
 
 impl ClassifierConfig {
-    /// The recipe of the judge `cnn_v1`: 91.2 % on the real test set of Fashion-MNIST, in two to three minutes on two cores.
+    /// The recipe of the classifier `cnn_v1`: 91.2 % on the real test set of Fashion-MNIST, in two to three minutes on two cores.
     ///
-    /// Scores by this judge (`fd_fashion_cnn_v1`) compare only while the recipe stays as it is.
+    /// Scores by this classifier (`fd_fashion_cnn_v1`) compare only while the recipe stays as it is.
     pub fn cnn_v1(classes: usize) -> Self {
         Self { classes, epochs: 6, batch_size: 128, learning_rate: 2e-3 }
     }
@@ -73,25 +73,25 @@ pub struct TrainingProgress {
     pub step: usize,
     /// Steps in all.
     pub steps: usize,
-    /// The mean cross-entropy of the step's pictures, in nats.
+    /// The mean cross-entropy of the step's images, in nats.
     pub loss: f32,
 }
 
-/// A trained judge.
+/// A trained classifier.
 #[derive(Debug, Clone)]
 pub struct Classifier {
     network: Network,
 }
 
 impl Classifier {
-    /// Trains a judge on real pictures. `report` hears of each step.
+    /// Trains a classifier on real images. `report` hears of each step.
     ///
     /// # Shapes
     /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
     /// - `labels`: `[count]`, each below `config.classes`
     ///
     /// # Errors
-    /// A setting is out of range, there are no pictures, labels do not fit, or the loss is no longer finite.
+    /// A setting is out of range, there are no images, labels do not fit, or the loss is no longer finite.
     pub fn train(
         images: ArrayView4<'_, f32>,
         labels: &[usize],
@@ -116,8 +116,8 @@ impl Classifier {
             for batch in order.chunks(config.batch_size) {
                 let rate = config.learning_rate * (1.0 - step as f64 / steps as f64);
                 let labels: Vec<usize> = batch.iter().map(|&index| labels[index]).collect();
-                let pictures = images.select(Axis(0), batch);
-                let loss = train_step(&mut network, &mut adam, pictures.view(), &labels, rate)?;
+                let images = images.select(Axis(0), batch);
+                let loss = train_step(&mut network, &mut adam, images.view(), &labels, rate)?;
                 step += 1;
                 report(TrainingProgress { step, steps, loss });
             }
@@ -125,61 +125,61 @@ impl Classifier {
         Ok(Self { network })
     }
 
-    /// The class that the judge sees in each picture.
+    /// The class that the classifier sees in each image.
     ///
     /// # Shapes
     /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
     ///
     /// # Errors
-    /// The pictures are not of the shape that it was trained on.
+    /// The images are not of the shape that it was trained on.
     pub fn predict(&self, images: ArrayView4<'_, f32>) -> Result<Vec<usize>, EvaluationError> {
         Ok(self.verdicts(images)?.classes())
     }
 
-    /// All that the judge says of each picture.
+    /// All that the classifier says of each image.
     ///
     /// # Shapes
     /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
     ///
     /// # Errors
-    /// The pictures are not of the shape that it was trained on.
+    /// The images are not of the shape that it was trained on.
     pub fn verdicts(&self, images: ArrayView4<'_, f32>) -> Result<Verdicts, EvaluationError> {
-        let logits = self.judge(images, |judgement| judgement.logits)?;
+        let logits = self.outputs(images, |output| output.logits)?;
         let classes = self.network.shape.classes;
         let logits = Array2::from_shape_vec((logits.len() / classes, classes), logits)
             .map_err(|error| EvaluationError::Device(error.to_string()))?;
         Ok(Verdicts { logits })
     }
 
-    /// The share of pictures in which the judge sees what `labels` says.
+    /// The fraction of images in which the classifier sees what `labels` says.
     ///
     /// # Shapes
     /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
     /// - `labels`: `[count]`
     ///
     /// # Errors
-    /// There are no pictures, they are not of the shape that it was trained on, or labels do not fit.
+    /// There are no images, they are not of the shape that it was trained on, or labels do not fit.
     pub fn accuracy(&self, images: ArrayView4<'_, f32>, labels: &[usize]) -> Result<Proportion, EvaluationError> {
         check_labels(&images, labels, self.network.shape.classes)?;
         let predicted = self.predict(images)?;
         Ok(Proportion::of(predicted.iter().zip(labels).map(|(predicted, label)| predicted == label)))
     }
 
-    /// The judge's last layer but one, for a Fréchet distance: `[count, 64]`, none negative.
+    /// The classifier's last layer but one, for a Fréchet distance: `[count, 64]`, none negative.
     ///
     /// # Shapes
     /// - `images`: `[count, channels, height, width]`, values in [-1, 1]
     ///
     /// # Errors
-    /// The pictures are not of the shape that it was trained on.
+    /// The images are not of the shape that it was trained on.
     pub fn features(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f32>, EvaluationError> {
-        let features = self.judge(images, |judgement| judgement.features)?;
+        let features = self.outputs(images, |output| output.features)?;
         let rows = features.len() / network::FEATURES;
         Array2::from_shape_vec((rows, network::FEATURES), features)
             .map_err(|error| EvaluationError::Device(error.to_string()))
     }
 
-    /// Writes the judge to `path` as safetensors, whole or not at all.
+    /// Writes the classifier to `path` as safetensors, whole or not at all.
     ///
     /// # Errors
     /// The path cannot be written.
@@ -187,10 +187,10 @@ impl Classifier {
         storage::save(&self.network, path)
     }
 
-    /// Reads a judge that [`save`](Self::save) wrote.
+    /// Reads a classifier that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// The file cannot be read, or is not a judge of this version with every tensor in its shape and no other.
+    /// The file cannot be read, or is not a classifier of this version with every tensor in its shape and no other.
     pub fn load(path: &Path) -> Result<Self, EvaluationError> {
         Ok(Self { network: storage::load(path, &Device::flex())? })
     }
@@ -207,8 +207,8 @@ impl Classifier {
         Ok(format!("{hash:016x}"))
     }
 
-    /// One part of the judgement of all pictures, row after row.
-    fn judge(
+    /// One part of the output of all images, row after row.
+    fn outputs(
         &self,
         images: ArrayView4<'_, f32>,
         part: impl Fn(Judgement) -> Tensor<2>,
@@ -216,18 +216,18 @@ impl Classifier {
         let Shape { channels, height, width, .. } = self.network.shape;
         if images.shape()[1..] != [channels, height, width] {
             let found = &images.shape()[1..];
-            return Err(EvaluationError::mismatch("the judge's pictures", [channels, height, width], found));
+            return Err(EvaluationError::mismatch("the classifier's images", [channels, height, width], found));
         }
         let mut all = Vec::new();
         for chunk in images.axis_chunks_iter(Axis(0), CHUNK) {
-            let judgement = self.network.forward(chunk, &Device::flex());
-            all.extend(values(part(judgement))?);
+            let output = self.network.forward(chunk, &Device::flex());
+            all.extend(values(part(output))?);
         }
         Ok(all)
     }
 }
 
-/// What a judge says of pictures.
+/// What a classifier says of images.
 #[derive(Debug, Clone)]
 pub struct Verdicts {
     /// `[count, classes]`
@@ -235,7 +235,7 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// The class that it sees in each picture.
+    /// The class that it sees in each image.
     pub fn classes(&self) -> Vec<usize> {
         let best = |row: ArrayView1<'_, f32>| {
             row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(class, _)| class)
@@ -243,10 +243,10 @@ impl Verdicts {
         self.logits.rows().into_iter().map(best).collect()
     }
 
-    /// The probability that it gives to one class of each picture, from 0 to 1.
+    /// The probability that it gives to one class of each image, from 0 to 1.
     ///
     /// # Panics
-    /// When a class is not one of the judge's.
+    /// When a class is not one of the classifier's.
     pub fn probabilities_of(&self, classes: &[usize]) -> Vec<f64> {
         let probability = |(row, &class): (ArrayView1<'_, f32>, &usize)| {
             let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -261,7 +261,7 @@ impl Verdicts {
 fn train_step(
     network: &mut Network,
     adam: &mut Adam<8>,
-    pictures: ArrayView4<'_, f32>,
+    images: ArrayView4<'_, f32>,
     labels: &[usize],
     rate: f64,
 ) -> Result<f32, EvaluationError> {
@@ -272,7 +272,7 @@ fn train_step(
     };
     let indices: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(indices, [labels.len(), 1]), &device);
-    let logits = tracked.forward(pictures, &device).logits;
+    let logits = tracked.forward(images, &device).logits;
     let loss = -log_softmax(logits, 1).gather(1, targets).mean();
 
     let mut gradients = loss.backward();
@@ -284,17 +284,17 @@ fn train_step(
 
     match values(loss.inner())?.first() {
         Some(&loss) if loss.is_finite() => Ok(loss),
-        _ => Err(EvaluationError::NotFinite("the judge's training loss")),
+        _ => Err(EvaluationError::NotFinite("the classifier's training loss")),
     }
 }
 
 fn check_labels(images: &ArrayView4<'_, f32>, labels: &[usize], classes: usize) -> Result<(), EvaluationError> {
     if images.is_empty() {
-        return Err(EvaluationError::TooFew { what: "pictures", least: 1, found: 0 });
+        return Err(EvaluationError::TooFew { what: "images", least: 1, found: 0 });
     }
     let count = images.shape()[0];
     if labels.len() != count {
-        return Err(EvaluationError::mismatch("labels, one a picture", count, labels.len()));
+        return Err(EvaluationError::mismatch("labels, one an image", count, labels.len()));
     }
     match labels.iter().find(|&&label| label >= classes) {
         Some(label) => Err(EvaluationError::mismatch("a label", 0..classes, label)),
@@ -316,7 +316,7 @@ mod tests {
 
     const CONFIG: ClassifierConfig = ClassifierConfig { classes: 3, epochs: 4, batch_size: 16, learning_rate: 5e-3 };
 
-    /// Pictures of 2 x 9 x 6, dark but for one row, which is the class; with noise that differs from picture to picture.
+    /// Images of 2 x 9 x 6, dark but for one row, which is the class; with noise that differs from image to image.
     fn stripes(count: usize) -> (Array4<f32>, Vec<usize>) {
         let labels: Vec<usize> = (0..count).map(|index| index % 3).collect();
         let images = Array4::from_shape_fn((count, 2, 9, 6), |(n, c, y, x)| {
@@ -334,16 +334,16 @@ mod tests {
     #[test]
     fn it_learns_to_tell_classes_apart() {
         let (images, labels) = stripes(150);
-        let judge = trained(0);
+        let classifier = trained(0);
         let unseen = images.slice(ndarray::s![96.., .., .., ..]);
-        assert_eq!(judge.accuracy(unseen, &labels[96..]).unwrap().share, 1.0);
-        let features = judge.features(unseen).unwrap();
+        assert_eq!(classifier.accuracy(unseen, &labels[96..]).unwrap().fraction, 1.0);
+        let features = classifier.features(unseen).unwrap();
         assert_eq!(features.dim(), (54, 64));
         assert!(features.iter().all(|&value| value >= 0.0));
     }
 
     #[test]
-    fn a_seed_is_a_judge() {
+    fn a_seed_is_a_classifier() {
         let fingerprint = |seed| trained(seed).fingerprint().unwrap();
         assert_eq!(fingerprint(0), fingerprint(0));
         assert_ne!(fingerprint(0), fingerprint(1));
@@ -359,15 +359,15 @@ mod tests {
     }
 
     #[test]
-    fn a_loaded_judge_judges_alike() {
+    fn a_loaded_classifier_predicts_alike() {
         let (images, _) = stripes(12);
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("judge.safetensors");
-        let judge = trained(0);
-        judge.save(&path).unwrap();
+        let path = folder.path().join("classifier.safetensors");
+        let classifier = trained(0);
+        classifier.save(&path).unwrap();
         let loaded = Classifier::load(&path).unwrap();
-        assert_eq!(loaded.features(images.view()).unwrap(), judge.features(images.view()).unwrap());
-        assert_eq!(loaded.fingerprint().unwrap(), judge.fingerprint().unwrap());
+        assert_eq!(loaded.features(images.view()).unwrap(), classifier.features(images.view()).unwrap());
+        assert_eq!(loaded.fingerprint().unwrap(), classifier.fingerprint().unwrap());
     }
 
     #[test]
@@ -376,7 +376,7 @@ mod tests {
         let refusal = |labels: &[usize], config: ClassifierConfig| {
             Classifier::train(images.view(), labels, &config, 0, &mut |_| {}).unwrap_err().to_string()
         };
-        assert_eq!(refusal(&labels[1..], CONFIG), "labels, one a picture: expected 6, found 5");
+        assert_eq!(refusal(&labels[1..], CONFIG), "labels, one an image: expected 6, found 5");
         assert_eq!(refusal(&labels, ClassifierConfig { classes: 2, ..CONFIG }), "a label: expected 0..2, found 2");
         assert!(refusal(&labels, ClassifierConfig { epochs: 0, ..CONFIG }).starts_with("epochs must be at least 1"));
         assert!(
@@ -385,6 +385,6 @@ mod tests {
 
         let other = Array4::zeros((1, 2, 9, 7));
         let error = trained(0).predict(other.view()).unwrap_err().to_string();
-        assert_eq!(error, "the judge's pictures: expected [2, 9, 6], found [2, 9, 7]");
+        assert_eq!(error, "the classifier's images: expected [2, 9, 6], found [2, 9, 7]");
     }
 }

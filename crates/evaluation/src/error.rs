@@ -68,9 +68,9 @@ pub enum EvaluationError {
         /// What was expected and found.
         reason: String,
     },
-    /// A folder or tar does not hold pictures.
+    /// A folder or tar does not hold images.
     #[error("{path}: {reason}")]
-    Pictures {
+    Images {
         /// Which folder or file.
         path: PathBuf,
         /// What was expected and found.

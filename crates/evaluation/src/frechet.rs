@@ -5,7 +5,7 @@
 //! ```
 //!
 //! With the features of the 2015 Inception network it is the FID. With other features it is a number to compare within a
-//! project only, and must carry another name. It falls as the number of pictures grows, so N belongs beside it.
+//! project only, and must carry another name. It falls as the number of images grows, so N belongs beside it.
 //!
 //! `S₁ S₂` is not symmetric, and its root by the general algorithm may turn complex. `S₁^½ S₂ S₁^½` has the same eigenvalues
 //! and is symmetric, so two symmetric eigendecompositions in `f64` give the trace, for covariances of any rank.

@@ -13,7 +13,7 @@ pub struct InceptionScore {
     /// Over the parts.
     pub mean: f64,
     /// Over the parts, divided by their number as in numpy.
-    pub deviation: f64,
+    pub std: f64,
     /// Parts.
     pub splits: usize,
 }
@@ -33,7 +33,7 @@ pub fn inception_score(
     let count = logits.nrows();
     if splits == 0 || count < splits {
         return Err(EvaluationError::TooFew {
-            what: "pictures of the Inception score",
+            what: "images of the Inception score",
             least: splits.max(1),
             found: count,
         });
@@ -42,16 +42,16 @@ pub fn inception_score(
     if let Some(seed) = seed {
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     }
-    let log_shares = log_softmax(logits.select(Axis(0), &order).mapv(f64::from));
+    let log_probabilities = log_softmax(logits.select(Axis(0), &order).mapv(f64::from));
     let scores: Vec<f64> = (0..splits)
         .map(|part| {
             let (from, until) = (part * count / splits, (part + 1) * count / splits);
-            score(log_shares.slice(ndarray::s![from..until, ..]))
+            score(log_probabilities.slice(ndarray::s![from..until, ..]))
         })
         .collect();
     let mean = scores.iter().sum::<f64>() / splits as f64;
     let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / splits as f64;
-    Ok(InceptionScore { mean, deviation: variance.sqrt(), splits })
+    Ok(InceptionScore { mean, std: variance.sqrt(), splits })
 }
 
 fn log_softmax(mut logits: Array2<f64>) -> Array2<f64> {
@@ -63,18 +63,19 @@ fn log_softmax(mut logits: Array2<f64>) -> Array2<f64> {
     logits
 }
 
-fn score(log_shares: ArrayView2<'_, f64>) -> f64 {
-    let shares = log_shares.mapv(f64::exp);
-    let marginal: Array1<f64> = shares.mean_axis(Axis(0)).unwrap_or_default();
+fn score(log_probabilities: ArrayView2<'_, f64>) -> f64 {
+    let fractions = log_probabilities.mapv(f64::exp);
+    let marginal: Array1<f64> = fractions.mean_axis(Axis(0)).unwrap_or_default();
     let log_marginal = marginal.mapv(f64::ln);
-    let divergences = shares.rows().into_iter().zip(log_shares.rows()).map(|(shares, log_shares)| {
-        let terms = shares.iter().zip(log_shares).zip(&log_marginal);
-        // A class that no picture has adds nothing.
-        terms
-            .filter(|((share, _), _)| **share > 0.0)
-            .map(|((share, log), marginal)| share * (log - marginal))
-            .sum::<f64>()
-    });
+    let divergences =
+        fractions.rows().into_iter().zip(log_probabilities.rows()).map(|(fractions, log_probabilities)| {
+            let terms = fractions.iter().zip(log_probabilities).zip(&log_marginal);
+            // A class that no image has adds nothing.
+            terms
+                .filter(|((fraction, _), _)| **fraction > 0.0)
+                .map(|((fraction, log), marginal)| fraction * (log - marginal))
+                .sum::<f64>()
+        });
     let divergences: Vec<f64> = divergences.collect();
     (divergences.iter().sum::<f64>() / divergences.len() as f64).exp()
 }
@@ -90,7 +91,7 @@ mod tests {
         let found = inception_score(logits.view(), 7, None).unwrap();
         let expected = expected();
         assert!((found.mean - expected["inception_score"]).abs() < 1e-6, "{found:?}");
-        assert!((found.deviation - expected["inception_score_deviation"]).abs() < 1e-6, "{found:?}");
+        assert!((found.std - expected["inception_score_deviation"]).abs() < 1e-6, "{found:?}");
         assert!(inception_score(logits.view(), 61, None).is_err());
     }
 

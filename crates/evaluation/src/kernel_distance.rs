@@ -1,4 +1,4 @@
-//! Distances by kernels, which say something already for some hundreds of pictures.
+//! Distances by kernels, which say something already for some hundreds of images.
 //!
 //! - KID (Binkowski et al., 1801.01401): the unbiased squared maximum mean discrepancy under `(x·y / d + 1)³`, over random
 //!   subsets; torch-fidelity's defaults.
@@ -19,30 +19,30 @@ pub struct KernelDistance {
     /// Over the subsets.
     pub mean: f64,
     /// Over the subsets, divided by their number as in numpy.
-    pub deviation: f64,
-    /// Subsets that were drawn.
+    pub std: f64,
+    /// Subsets that were sampled.
     pub subsets: usize,
-    /// Pictures of a subset: 1000, or as many as the smaller set has.
+    /// Images of a subset: 1000, or as many as the smaller set has.
     pub subset_size: usize,
 }
 
 impl std::fmt::Display for KernelDistance {
     /// `0.067835 ± 0.001749`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.6} ± {:.6}", self.mean, self.deviation)
+        write!(f, "{:.6} ± {:.6}", self.mean, self.std)
     }
 }
 
 /// Subsets of KID.
 pub const SUBSETS: usize = 100;
-/// Pictures of a subset.
+/// Images of a subset.
 pub const SUBSET_SIZE: usize = 1000;
 /// σ of CMMD's kernel.
 const SIGMA: f64 = 10.0;
 /// What CMMD is multiplied by.
 const SCALE: f64 = 1000.0;
 
-/// KID of two sets of features `[count, dim]`; subsets are drawn from `seed`.
+/// KID of two sets of features `[count, dim]`; subsets are sampled from `seed`.
 ///
 /// # Errors
 /// When the features differ in length or a set has fewer than two.
@@ -55,13 +55,13 @@ pub fn kid(a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>, seed: u64) -> Result<
         let mut order: Vec<usize> = (0..x.nrows()).collect();
         order.partial_shuffle(&mut rng, subset_size).0.to_vec()
     };
-    let drawn: Vec<[Vec<usize>; 2]> = (0..subsets).map(|_| [draw(&a), draw(&b)]).collect();
+    let sampled: Vec<[Vec<usize>; 2]> = (0..subsets).map(|_| [draw(&a), draw(&b)]).collect();
     let rows = |x: &ArrayView2<'_, f32>, rows: &[usize]| x.select(Axis(0), rows).mapv(f64::from);
     let distances: Vec<f64> =
-        drawn.par_iter().map(|[of_a, of_b]| unbiased_discrepancy(&rows(&a, of_a), &rows(&b, of_b))).collect();
+        sampled.par_iter().map(|[of_a, of_b]| unbiased_discrepancy(&rows(&a, of_a), &rows(&b, of_b))).collect();
     let mean = distances.iter().sum::<f64>() / subsets as f64;
     let variance = distances.iter().map(|distance| (distance - mean).powi(2)).sum::<f64>() / subsets as f64;
-    Ok(KernelDistance { mean, deviation: variance.sqrt(), subsets, subset_size })
+    Ok(KernelDistance { mean, std: variance.sqrt(), subsets, subset_size })
 }
 
 /// `Σ_{i≠j} k(x_i, x_j) / m(m−1) + Σ_{i≠j} k(y_i, y_j) / m(m−1) − 2 Σ k(x_i, y_j) / m²`
@@ -122,18 +122,18 @@ mod tests {
         let expected = expected();
         let (a, b) = (features(60, 8, 0, 1.0), features(60, 8, 1, 1.3));
         let found = kid(a.view(), b.view(), 0).unwrap();
-        assert_eq!((found.subsets, found.subset_size, found.deviation), (1, 60, 0.0));
+        assert_eq!((found.subsets, found.subset_size, found.std), (1, 60, 0.0));
         assert!((found.mean - expected["kid"]).abs() < 1e-6, "{found:?}");
         let found = cmmd(a.view(), b.view()).unwrap();
         assert!((found - expected["cmmd"]).abs() < 1e-6, "{found}");
     }
 
     #[test]
-    fn subsets_are_drawn_where_a_set_is_larger() {
+    fn subsets_are_generated_where_a_set_is_larger() {
         let (a, b) = (features(60, 8, 0, 1.0), features(40, 8, 1, 1.3));
         let found = kid(a.view(), b.view(), 3).unwrap();
         assert_eq!((found.subsets, found.subset_size), (SUBSETS, 40));
-        assert!(found.deviation > 0.0);
+        assert!(found.std > 0.0);
         assert_eq!(kid(a.view(), b.view(), 3).unwrap(), found, "a seed gives the same number");
         let of_itself = kid(a.view(), a.view(), 3).unwrap();
         assert!(of_itself.mean < found.mean);

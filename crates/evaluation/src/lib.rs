@@ -1,24 +1,24 @@
 //! From images and captions to numbers.
 //!
-//! Pictures are arrays `[count, channels, height, width]` of `f32` in [-1, 1]; captions are strings. The crate knows no model
-//! of ours and opens no run folder, so it cannot tell our pictures from anyone's.
+//! Images are arrays `[count, channels, height, width]` of `f32` in [-1, 1]; captions are strings. The crate knows no model
+//! of ours and opens no run folder, so it cannot tell our images from anyone's.
 //!
-//! - [`retrieval`]: is a drawn picture nearest to the one that its prompt names, among all candidates?
+//! - [`retrieval`]: is a generated image nearest to the one that its prompt names, among all candidates?
 //! - [`captions`], [`caption_metrics`]: is a written caption the right one, or how near is it?
-//! - [`classifier`]: a small judge, trained on real pictures: does it see in a drawn one what the prompt said?
-//! - [`frechet`]: how far is the distribution of drawn pictures from that of real ones, in the features of a network?
-//! - [`memorisation`]: are drawn pictures copies of training pictures?
-//! - [`shapes`]: which attributes of a scene that was asked for are on a picture, and in a caption?
-//! - [`similarity`]: how like is a reconstruction to its picture?
+//! - [`classifier`]: a small classifier, trained on real images: does it see in a generated one what the prompt said?
+//! - [`frechet`]: how far is the distribution of generated images from that of real ones, in the features of a network?
+//! - [`memorisation`]: are sampled images copies of training images?
+//! - [`shapes`]: which attributes of a scene that was asked for are on an image, and in a caption?
+//! - [`similarity`]: how like is a reconstruction to its image?
 //! - [`kernel_distance`], [`manifold`], [`inception_score`]: the same question asked in other ways, KID, CMMD, precision,
 //!   recall, density, coverage and the Inception score.
-//! - [`clip_score`]: how well does a drawn picture fit its caption?
+//! - [`clip_score`]: how well does a generated image fit its caption?
 //! - [`bootstrap`]: a mean with its 95 % interval.
 //! - [`features`]: the published networks whose features these are taken in.
-//! - [`picture_set`], [`npz`]: pictures of a folder or a tar, statistics and features in NumPy's files.
-//! - [`proportion`]: a share with its 95 % interval.
+//! - [`image_set`], [`npz`]: images of a folder or a tar, statistics and features in NumPy's files.
+//! - [`proportion`]: a fraction with its 95 % interval.
 //!
-//! Nothing here prints, and nothing panics on what it is given: pictures and captions that do not fit are an
+//! Nothing here prints, and nothing panics on what it is given: images and captions that do not fit are an
 //! [`EvaluationError`].
 
 pub mod bootstrap;
@@ -31,12 +31,12 @@ mod distribution_fixture;
 mod error;
 pub mod features;
 pub mod frechet;
+pub mod image_set;
 pub mod inception_score;
 pub mod kernel_distance;
 pub mod manifold;
 pub mod memorisation;
 pub mod npz;
-pub mod picture_set;
 pub mod proportion;
 pub mod retrieval;
 pub mod shapes;

@@ -1,4 +1,4 @@
-//! Fidelity and variety apart from each other, by balls around the pictures of a set that reach to their k-th neighbours.
+//! Fidelity and variety apart from each other, by balls around the images of a set that reach to their k-th neighbours.
 //!
 //! - precision and recall (Kynkäänniemi et al., 1904.06991)
 //! - density and coverage (Naeem et al., 2002.09797), which single outliers do not upset
@@ -8,16 +8,16 @@ use ndarray::{Array2, ArrayView2};
 use crate::error::EvaluationError;
 use crate::kernel_distance::check;
 
-/// The four shares.
+/// The four fractions.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Manifold {
-    /// Share of drawn pictures within a ball around a real one.
+    /// Fraction of generated images within a ball around a real one.
     pub precision: f64,
-    /// Share of real pictures within a ball around a drawn one.
+    /// Fraction of real images within a ball around a generated one.
     pub recall: f64,
-    /// Balls around real pictures that a drawn one lies in, divided by k; may be above 1.
+    /// Balls around real images that a generated one lies in, divided by k; may be above 1.
     pub density: f64,
-    /// Share of real pictures whose ball holds a drawn one.
+    /// Fraction of real images whose ball holds a generated one.
     pub coverage: f64,
     /// Neighbours that a ball reaches to.
     pub neighbours: usize,
@@ -34,37 +34,37 @@ impl std::fmt::Display for Manifold {
 /// Neighbours that a ball reaches to, as in the paper on density and coverage.
 pub const NEIGHBOURS: usize = 5;
 
-/// The shares of drawn features among real ones, each `[count, dim]`.
+/// The fractions of generated features among real ones, each `[count, dim]`.
 ///
 /// # Errors
 /// When the features differ in length or a set has no more than `neighbours`.
 pub fn manifold(
     real: ArrayView2<'_, f32>,
-    drawn: ArrayView2<'_, f32>,
+    generated: ArrayView2<'_, f32>,
     neighbours: usize,
 ) -> Result<Manifold, EvaluationError> {
-    check(&real, &drawn)?;
-    let found = real.nrows().min(drawn.nrows());
+    check(&real, &generated)?;
+    let found = real.nrows().min(generated.nrows());
     if neighbours == 0 || found <= neighbours {
         return Err(EvaluationError::TooFew { what: "feature vectors", least: neighbours + 1, found });
     }
-    let (real, drawn) = (real.mapv(f64::from), drawn.mapv(f64::from));
-    let (real_radii, drawn_radii) = (radii(&real, neighbours), radii(&drawn, neighbours));
-    // [real, drawn]
-    let between = distances(&real, &drawn);
+    let (real, generated) = (real.mapv(f64::from), generated.mapv(f64::from));
+    let (real_radii, generated_radii) = (radii(&real, neighbours), radii(&generated, neighbours));
+    // [real, generated]
+    let between = distances(&real, &generated);
     let (rows, columns) = between.dim();
     let in_real_ball = |row: usize, column: usize| between[[row, column]] < real_radii[row];
-    let share = |count: usize, of: usize| count as f64 / of as f64;
+    let fraction = |count: usize, of: usize| count as f64 / of as f64;
     let precise = (0..columns).filter(|&column| (0..rows).any(|row| in_real_ball(row, column))).count();
     let recalled =
-        (0..rows).filter(|&row| (0..columns).any(|column| between[[row, column]] < drawn_radii[column])).count();
+        (0..rows).filter(|&row| (0..columns).any(|column| between[[row, column]] < generated_radii[column])).count();
     let covered = (0..rows).filter(|&row| (0..columns).any(|column| in_real_ball(row, column))).count();
     let hits: usize = (0..rows).map(|row| (0..columns).filter(|&column| in_real_ball(row, column)).count()).sum();
     Ok(Manifold {
-        precision: share(precise, columns),
-        recall: share(recalled, rows),
-        density: share(hits, neighbours * columns),
-        coverage: share(covered, rows),
+        precision: fraction(precise, columns),
+        recall: fraction(recalled, rows),
+        density: fraction(hits, neighbours * columns),
+        coverage: fraction(covered, rows),
         neighbours,
     })
 }
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn the_shares_are_those_of_the_package_prdc() {
         let expected = expected();
-        let (real, drawn) = (features(60, 8, 0, 1.0), features(50, 8, 1, 1.3));
-        let found = manifold(real.view(), drawn.view(), NEIGHBOURS).unwrap();
+        let (real, generated) = (features(60, 8, 0, 1.0), features(50, 8, 1, 1.3));
+        let found = manifold(real.view(), generated.view(), NEIGHBOURS).unwrap();
         for (name, value) in [
             ("precision", found.precision),
             ("recall", found.recall),
@@ -109,7 +109,7 @@ mod tests {
         ] {
             assert!((value - expected[name]).abs() < 1e-6, "{name}: {value} {}", expected[name]);
         }
-        let few = manifold(features(5, 8, 0, 1.0).view(), drawn.view(), NEIGHBOURS);
+        let few = manifold(features(5, 8, 0, 1.0).view(), generated.view(), NEIGHBOURS);
         assert!(few.unwrap_err().to_string().contains("at least 6"));
     }
 }

@@ -59,7 +59,7 @@ pub fn read_statistics(path: &Path) -> Result<Gaussian, EvaluationError> {
     Ok(Gaussian { mean, covariance })
 }
 
-/// Writes features `[count, dim]` and the names of their pictures, as bytes that are padded with zeros (`names`).
+/// Writes features `[count, dim]` and the names of their images, as bytes that are padded with zeros (`names`).
 ///
 /// # Errors
 /// When the file cannot be written.

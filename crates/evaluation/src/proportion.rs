@@ -1,4 +1,4 @@
-//! A share of successes, with how far chance alone could have moved it.
+//! A fraction of successes, with how far chance alone could have moved it.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,27 +14,27 @@ pub struct Proportion {
     /// All tries.
     pub total: usize,
     /// `hits / total`, from 0 to 1; 0 where there were no tries.
-    pub share: f64,
-    /// Low end of the 95 % Wilson interval, from 0 to `share`.
+    pub fraction: f64,
+    /// Low end of the 95 % Wilson interval, from 0 to `fraction`.
     pub low: f64,
-    /// High end of the 95 % Wilson interval, from `share` to 1.
+    /// High end of the 95 % Wilson interval, from `fraction` to 1.
     pub high: f64,
 }
 
 impl Proportion {
-    /// The share of `hits` in `total`. More hits than tries count as all tries.
+    /// The fraction of `hits` in `total`. More hits than tries count as all tries.
     pub fn new(hits: usize, total: usize) -> Self {
         let hits = hits.min(total);
         if total == 0 {
             // Nothing was tried, so nothing is known.
-            return Self { hits, total, share: 0.0, low: 0.0, high: 1.0 };
+            return Self { hits, total, fraction: 0.0, low: 0.0, high: 1.0 };
         }
-        let share = hits as f64 / total as f64;
-        let (low, high) = wilson(share, total as f64);
-        Self { hits, total, share, low, high }
+        let fraction = hits as f64 / total as f64;
+        let (low, high) = wilson(fraction, total as f64);
+        Self { hits, total, fraction, low, high }
     }
 
-    /// The share of `true` among `outcomes`.
+    /// The fraction of `true` among `outcomes`.
     pub fn of(outcomes: impl IntoIterator<Item = bool>) -> Self {
         let (hits, total) =
             outcomes.into_iter().fold((0, 0), |(hits, total), hit| (hits + usize::from(hit), total + 1));
@@ -45,19 +45,19 @@ impl Proportion {
 impl std::fmt::Display for Proportion {
     /// `81.2 % (95 % interval 72.3 to 87.8, 78 of 96)`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { hits, total, share, low, high } = *self;
-        let [share, low, high] = [share, low, high].map(|part| 100.0 * part);
-        write!(f, "{share:.1} % (95 % interval {low:.1} to {high:.1}, {hits} of {total})")
+        let Self { hits, total, fraction, low, high } = *self;
+        let [fraction, low, high] = [fraction, low, high].map(|part| 100.0 * part);
+        write!(f, "{fraction:.1} % (95 % interval {low:.1} to {high:.1}, {hits} of {total})")
     }
 }
 
-/// Wilson's score interval (Wilson 1927, equation 1): unlike share ± error it stays within 0 and 1 and holds for few tries.
-fn wilson(share: f64, total: f64) -> (f64, f64) {
+/// Wilson's score interval (Wilson 1927, equation 1): unlike fraction ± error it stays within 0 and 1 and holds for few tries.
+fn wilson(fraction: f64, total: f64) -> (f64, f64) {
     let scale = 1.0 + Z * Z / total;
-    let centre = (share + Z * Z / (2.0 * total)) / scale;
-    let half = Z / scale * (share * (1.0 - share) / total + Z * Z / (4.0 * total * total)).sqrt();
-    // At shares of 0 and 1 the ends are exact, but for rounding.
-    ((centre - half).clamp(0.0, share), (centre + half).clamp(share, 1.0))
+    let centre = (fraction + Z * Z / (2.0 * total)) / scale;
+    let half = Z / scale * (fraction * (1.0 - fraction) / total + Z * Z / (4.0 * total * total)).sqrt();
+    // At fractions of 0 and 1 the ends are exact, but for rounding.
+    ((centre - half).clamp(0.0, fraction), (centre + half).clamp(fraction, 1.0))
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn nothing_tried_is_nothing_known() {
         let found = Proportion::of([]);
-        assert_eq!((found.share, found.low, found.high), (0.0, 0.0, 1.0));
+        assert_eq!((found.fraction, found.low, found.high), (0.0, 0.0, 1.0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Whether a drawn picture can be told, among all that could have been asked for, to be the one that was.
+//! Whether a generated image can be told, among all that could have been asked for, to be the one that was.
 //!
-//! For a model that has learned a set of single pictures by name, this is the score: draw each by its name, and look for the
-//! nearest reference. It needs no learned judge, and chance is known exactly.
+//! For a model that has learned a set of single images by name, this is the score: draw each by its name, and look for the
+//! nearest reference. It needs no learned classifier, and chance is known exactly.
 
 use ndarray::{ArrayView4, Axis};
 use rayon::prelude::*;
@@ -20,15 +20,15 @@ pub struct Retrieval {
     pub top1: Proportion,
     /// At most four other references are nearer.
     pub top5: Proportion,
-    /// The share that `top1` has by chance, from 0 to 1.
+    /// The fraction that `top1` has by chance, from 0 to 1.
     pub chance_top1: f64,
-    /// The share that `top5` has by chance, from 0 to 1.
+    /// The fraction that `top5` has by chance, from 0 to 1.
     pub chance_top5: f64,
     /// How many references there are.
     pub references: usize,
 }
 
-/// The reference nearest to a picture.
+/// The reference nearest to an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nearest {
     /// Its place among the references; the first of those equally near.
@@ -37,31 +37,31 @@ pub struct Nearest {
     pub squared_distance: f32,
 }
 
-/// Scores `pictures`, of which picture `i` was to be `references[wanted[i]]`.
+/// Scores `images`, of which image `i` was to be `references[wanted[i]]`.
 ///
-/// A reference exactly as near as the wanted one does not count as nearer. A picture with NaN in it is always a miss.
+/// A reference exactly as near as the wanted one does not count as nearer. An image with NaN in it is always a miss.
 ///
 /// # Shapes
-/// - `pictures`: `[pictures, channels, height, width]`
+/// - `images`: `[images, channels, height, width]`
 /// - `references`: `[references, channels, height, width]`
-/// - `wanted`: one index into `references` for each picture
+/// - `wanted`: one index into `references` for each image
 ///
 /// # Errors
-/// The shapes do not fit, there are no pictures or no references, or an index of `wanted` is out of range.
+/// The shapes do not fit, there are no images or no references, or an index of `wanted` is out of range.
 pub fn retrieval(
-    pictures: ArrayView4<'_, f32>,
+    images: ArrayView4<'_, f32>,
     references: ArrayView4<'_, f32>,
     wanted: &[usize],
 ) -> Result<Retrieval, EvaluationError> {
-    let (pictures, references) = rows(pictures, references)?;
-    if wanted.len() != pictures.len() {
-        return Err(EvaluationError::mismatch("wanted references, one a picture", pictures.len(), wanted.len()));
+    let (images, references) = rows(images, references)?;
+    if wanted.len() != images.len() {
+        return Err(EvaluationError::mismatch("wanted references, one an image", images.len(), wanted.len()));
     }
     if let Some(&index) = wanted.iter().find(|&&index| index >= references.len()) {
         return Err(EvaluationError::mismatch("a wanted reference", 0..references.len(), index));
     }
     let nearer: Vec<usize> =
-        pictures.par_iter().zip(wanted).map(|(picture, &wanted)| count_nearer(picture, &references, wanted)).collect();
+        images.par_iter().zip(wanted).map(|(image, &wanted)| count_nearer(image, &references, wanted)).collect();
     let within = |count: usize| Proportion::of(nearer.iter().map(|&nearer| nearer < count));
     let chance = |count: usize| (count as f64 / references.len() as f64).min(1.0);
     Ok(Retrieval {
@@ -73,58 +73,55 @@ pub fn retrieval(
     })
 }
 
-/// The reference nearest to each picture.
+/// The reference nearest to each image.
 ///
-/// The mean of these distances to the training set, beside that to pictures held out, shows what was memorised.
+/// The mean of these distances to the training set, beside that to images held out, shows what was memorised.
 ///
 /// # Shapes
-/// - `pictures`: `[pictures, channels, height, width]`
+/// - `images`: `[images, channels, height, width]`
 /// - `references`: `[references, channels, height, width]`
 ///
 /// # Errors
-/// The shapes do not fit, there are no pictures or no references, or a value is not finite.
-pub fn nearest(
-    pictures: ArrayView4<'_, f32>,
-    references: ArrayView4<'_, f32>,
-) -> Result<Vec<Nearest>, EvaluationError> {
-    let (pictures, references) = rows(pictures, references)?;
+/// The shapes do not fit, there are no images or no references, or a value is not finite.
+pub fn nearest(images: ArrayView4<'_, f32>, references: ArrayView4<'_, f32>) -> Result<Vec<Nearest>, EvaluationError> {
+    let (images, references) = rows(images, references)?;
     let finite = |rows: &[Vec<f32>]| rows.iter().flatten().all(|value| value.is_finite());
-    if !finite(&pictures) || !finite(&references) {
-        return Err(EvaluationError::NotFinite("the pictures' values"));
+    if !finite(&images) || !finite(&references) {
+        return Err(EvaluationError::NotFinite("the images' values"));
     }
-    let nearest_of = |picture: &Vec<f32>| {
-        let distances = references.iter().map(|reference| squared_distance(picture, reference)).enumerate();
+    let nearest_of = |image: &Vec<f32>| {
+        let distances = references.iter().map(|reference| squared_distance(image, reference)).enumerate();
         distances
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .map(|(index, squared_distance)| Nearest { index, squared_distance })
     };
-    Ok(pictures.par_iter().filter_map(nearest_of).collect())
+    Ok(images.par_iter().filter_map(nearest_of).collect())
 }
 
-/// How many references are nearer to `picture` than the wanted one: all of them where the distance is no number.
-fn count_nearer(picture: &[f32], references: &[Vec<f32>], wanted: usize) -> usize {
-    let distance = squared_distance(picture, &references[wanted]);
+/// How many references are nearer to `image` than the wanted one: all of them where the distance is non-finite.
+fn count_nearer(image: &[f32], references: &[Vec<f32>], wanted: usize) -> usize {
+    let distance = squared_distance(image, &references[wanted]);
     if !distance.is_finite() {
         return references.len().max(5);
     }
-    references.iter().filter(|reference| squared_distance(picture, reference) < distance).count()
+    references.iter().filter(|reference| squared_distance(image, reference) < distance).count()
 }
 
 type Rows = Vec<Vec<f32>>;
 
-/// Both sets as one contiguous row of values a picture, once they are known to fit.
-fn rows(pictures: ArrayView4<'_, f32>, references: ArrayView4<'_, f32>) -> Result<(Rows, Rows), EvaluationError> {
-    for (what, set) in [("pictures", &pictures), ("reference pictures", &references)] {
+/// Both sets as one contiguous row of values an image, once they are known to fit.
+fn rows(images: ArrayView4<'_, f32>, references: ArrayView4<'_, f32>) -> Result<(Rows, Rows), EvaluationError> {
+    for (what, set) in [("images", &images), ("reference images", &references)] {
         if set.is_empty() {
             return Err(EvaluationError::TooFew { what, least: 1, found: 0 });
         }
     }
-    let (a, b) = (&pictures.shape()[1..], &references.shape()[1..]);
+    let (a, b) = (&images.shape()[1..], &references.shape()[1..]);
     if a != b {
-        return Err(EvaluationError::mismatch("the shape of pictures and references", b, a));
+        return Err(EvaluationError::mismatch("the shape of images and references", b, a));
     }
     let flat = |set: ArrayView4<'_, f32>| set.axis_iter(Axis(0)).map(|each| each.iter().copied().collect()).collect();
-    Ok((flat(pictures), flat(references)))
+    Ok((flat(images), flat(references)))
 }
 
 /// Σ (aᵢ − bᵢ)², in lanes, because the compiler may not reorder a single sum into vector instructions.
@@ -147,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// `count` pictures of 3 x 5 x 7, each with its own pattern.
+    /// `count` images of 3 x 5 x 7, each with its own pattern.
     fn patterns(count: usize) -> Array4<f32> {
         Array4::from_shape_fn((count, 3, 5, 7), |(n, c, y, x)| ((n * 31 + c * 17 + y * 5 + x * 3) as f32 * 0.7).sin())
     }
@@ -163,28 +160,28 @@ mod tests {
 
     #[test]
     fn the_rank_of_the_wanted_reference_decides() {
-        // References 0, 1, … 9 are grey levels; the picture is 0, so the wanted reference 4 is fifth, and 5 is sixth.
+        // References 0, 1, … 9 are grey levels; the image is 0, so the wanted reference 4 is fifth, and 5 is sixth.
         let references = Array4::from_shape_fn((10, 1, 2, 2), |(n, ..)| n as f32 / 10.0);
-        let pictures = Array4::zeros((3, 1, 2, 2));
-        let found = retrieval(pictures.view(), references.view(), &[0, 4, 5]).unwrap();
+        let images = Array4::zeros((3, 1, 2, 2));
+        let found = retrieval(images.view(), references.view(), &[0, 4, 5]).unwrap();
         assert_eq!((found.top1.hits, found.top5.hits), (1, 2));
     }
 
     #[test]
     fn equal_references_are_not_nearer_and_nan_is_never_right() {
         let references = Array4::<f32>::zeros((6, 1, 2, 2));
-        let mut pictures = Array4::<f32>::ones((2, 1, 2, 2));
-        pictures[[1, 0, 0, 0]] = f32::NAN;
-        let found = retrieval(pictures.view(), references.view(), &[5, 5]).unwrap();
+        let mut images = Array4::<f32>::ones((2, 1, 2, 2));
+        images[[1, 0, 0, 0]] = f32::NAN;
+        let found = retrieval(images.view(), references.view(), &[5, 5]).unwrap();
         assert_eq!((found.top1.hits, found.top5.hits), (1, 1));
-        assert!(matches!(nearest(pictures.view(), references.view()), Err(EvaluationError::NotFinite(_))));
+        assert!(matches!(nearest(images.view(), references.view()), Err(EvaluationError::NotFinite(_))));
     }
 
     #[test]
     fn nearest_gives_the_place_and_the_distance() {
         let references = patterns(4);
-        let pictures = references.slice(ndarray::s![2..3, .., .., ..]).mapv(|value| value + 0.1);
-        let found = nearest(pictures.view(), references.view()).unwrap();
+        let images = references.slice(ndarray::s![2..3, .., .., ..]).mapv(|value| value + 0.1);
+        let found = nearest(images.view(), references.view()).unwrap();
         assert_eq!(found[0].index, 2);
         assert!((found[0].squared_distance - 105.0 * 0.01).abs() < 1e-4, "{found:?}");
     }

@@ -1,8 +1,8 @@
-//! An exact score of pictures and captions of the procedural shapes: which attributes of the scene that was asked for are
+//! An exact score of images and captions of the procedural shapes: which attributes of the scene that was asked for are
 //! there?
 //!
-//! A picture is read by rendering every scene at several small shifts and taking the nearest, then by shifting the few nearest
-//! further, in ever smaller steps, sharp and blurred: no learned judge has a say. A picture that is nearest to an empty one shows
+//! An image is read by rendering every scene at several small shifts and taking the nearest, then by shifting the few nearest
+//! further, in ever smaller steps, sharp and blurred: no learned classifier has a say. An image that is nearest to an empty one shows
 //! nothing.
 
 use interfuse_data::shapes::{Attribute, BACKGROUND, Colour, Scene, coverage};
@@ -19,10 +19,10 @@ const SHIFTS: [f32; 3] = [-0.8, 0.0, 0.8];
 const STEPS: [f32; 3] = [0.4, 0.2, 0.1];
 /// How many scenes are shifted further.
 const NEAREST: usize = 12;
-/// How strongly the nearest scenes are blurred, deviations in pixels.
+/// How strongly the nearest scenes are blurred, standard deviations in pixels.
 const BLURS: [f32; 3] = [0.0, 0.5, 0.9];
 
-/// Reads scenes from pictures of one size.
+/// Reads scenes from images of one size.
 pub struct SceneReader {
     size: [usize; 2],
     /// Every scene of one colour at every shift; colour is told apart by arithmetic.
@@ -39,7 +39,7 @@ struct Candidate {
 
 /// How much of each pixel a scene covers, `[height, width]` row by row.
 struct Covered {
-    shares: Array1<f32>,
+    fractions: Array1<f32>,
     /// The sum of their squares.
     squares: f32,
 }
@@ -47,25 +47,25 @@ struct Covered {
 impl Covered {
     fn new(scene: Scene, shift: [f32; 2], size: [usize; 2], blur: &Blur) -> Self {
         let part = [shift[0] / size[0] as f32, shift[1] / size[1] as f32];
-        let shares: Array1<f32> = blur.apply(coverage(scene, size, part)).into_iter().collect();
-        Self { squares: shares.dot(&shares), shares }
+        let fractions: Array1<f32> = blur.apply(coverage(scene, size, part)).into_iter().collect();
+        Self { squares: fractions.dot(&fractions), fractions }
     }
 }
 
-/// A picture less its background, `v`, and what distances to it are made of.
+/// An image less its background, `v`, and what distances to it are made of.
 ///
-/// A scene of colour `c` that covers the shares `s` has the squared distance `Σ (c s − v)² = c² Σ s² − 2 Σ s (c·v) + Σ v²`, so
+/// A scene of colour `c` that covers the fractions `s` has the squared distance `Σ (c s − v)² = c² Σ s² − 2 Σ s (c·v) + Σ v²`, so
 /// that three channels cost no more than one.
 struct Seen {
     /// For each colour, `c·v` of every pixel.
     along: Vec<Array1<f32>>,
-    /// `Σ v²`: the distance of an empty picture.
+    /// `Σ v²`: the distance of an empty image.
     of_nothing: f32,
 }
 
 impl Seen {
-    fn new(picture: ArrayView3<'_, u8>) -> Self {
-        let values = picture.mapv(|level| f32::from(level) - BACKGROUND);
+    fn new(image: ArrayView3<'_, u8>) -> Self {
+        let values = image.mapv(|level| f32::from(level) - BACKGROUND);
         let along = |colour: &Colour| -> Array1<f32> {
             let colour = above_background(*colour);
             let pixels = values.lanes(Axis(0)).into_iter();
@@ -77,7 +77,7 @@ impl Seen {
     /// The squared distance of a scene, over values from 0 to 255.
     fn distance(&self, covered: &Covered, colour: Colour) -> f32 {
         let length: f32 = above_background(colour).iter().map(|c| c * c).sum();
-        length * covered.squares - 2.0 * covered.shares.dot(&self.along[colour.number()]) + self.of_nothing
+        length * covered.squares - 2.0 * covered.fractions.dot(&self.along[colour.number()]) + self.of_nothing
     }
 }
 
@@ -93,10 +93,10 @@ struct Blur {
 
 impl Blur {
     /// Of a deviation in pixels.
-    fn new(deviation: f32) -> Self {
+    fn new(std: f32) -> Self {
         const REACH: usize = 3;
-        let reach = if deviation == 0.0 { 0 } else { REACH };
-        let weight = |x: usize| if x == 0 { 1.0 } else { (-0.5 * (x as f32 / deviation).powi(2)).exp() };
+        let reach = if std == 0.0 { 0 } else { REACH };
+        let weight = |x: usize| if x == 0 { 1.0 } else { (-0.5 * (x as f32 / std).powi(2)).exp() };
         let total: f32 = weight(0) + 2.0 * (1..=reach).map(weight).sum::<f32>();
         Self { weights: (0..=reach).map(|x| weight(x) / total).collect() }
     }
@@ -135,7 +135,7 @@ fn around([down, right]: [f32; 2], by: impl IntoIterator<Item = f32> + Clone) ->
 }
 
 impl SceneReader {
-    /// For pictures of a height and width, at least 1 each.
+    /// For images of a height and width, at least 1 each.
     pub fn new(size: [usize; 2]) -> Self {
         let scenes: Vec<Scene> = Scene::all().filter(|scene| scene.colour == Colour::ALL[0]).collect();
         let sharp = Blur::new(0.0);
@@ -146,16 +146,16 @@ impl SceneReader {
         Self { size, candidates: scenes.into_par_iter().flat_map_iter(at_every_shift).collect() }
     }
 
-    /// The scene that is nearest to a picture `[3, height, width]` of 8-bit values; `None` where an empty picture is nearer.
+    /// The scene that is nearest to an image `[3, height, width]` of 8-bit values; `None` where an empty image is nearer.
     ///
     /// # Errors
-    /// When the picture is of another size.
-    pub fn read(&self, picture: ArrayView3<'_, u8>) -> Result<Option<Scene>, EvaluationError> {
+    /// When the image is of another size.
+    pub fn read(&self, image: ArrayView3<'_, u8>) -> Result<Option<Scene>, EvaluationError> {
         let expected = (3, self.size[0], self.size[1]);
-        if picture.dim() != expected {
-            return Err(EvaluationError::mismatch("a picture of shapes", expected, picture.dim()));
+        if image.dim() != expected {
+            return Err(EvaluationError::mismatch("an image of shapes", expected, image.dim()));
         }
-        let seen = Seen::new(picture);
+        let seen = Seen::new(image);
         let in_every_colour = |candidate: &Candidate| -> Vec<Found> {
             let of = |&colour: &Colour| Found {
                 distance: seen.distance(&candidate.covered, colour),
@@ -198,7 +198,7 @@ impl SceneReader {
     }
 }
 
-/// A scene somewhere, and how far it is from a picture.
+/// A scene somewhere, and how far it is from an image.
 struct Found {
     distance: f32,
     scene: Scene,
@@ -228,8 +228,8 @@ impl Judged {
         self.right.into_iter().filter(|&right| right).count()
     }
 
-    /// A scene that was read from a picture; nothing is right where there is none.
-    pub fn picture(wanted: Scene, found: Option<Scene>) -> Self {
+    /// A scene that was read from an image; nothing is right where there is none.
+    pub fn image(wanted: Scene, found: Option<Scene>) -> Self {
         let Some(found) = found else { return Self { right: [false; 5] } };
         Self {
             right: [
@@ -287,61 +287,61 @@ mod tests {
 
     use super::*;
 
-    /// A picture as a model may draw it: blurred, and with noise.
-    fn worn(picture: &Array3<u8>, deviation: f32, index: usize) -> Array3<u8> {
+    /// An image as a model may draw it: blurred, and with noise.
+    fn worn(image: &Array3<u8>, std: f32, index: usize) -> Array3<u8> {
         let mut state = index as u64 + 1;
         let mut noise = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         };
-        let mut out = picture.clone();
-        for (plane, mut out) in picture.outer_iter().zip(out.outer_iter_mut()) {
-            let plane = Blur::new(deviation).apply(plane.mapv(f32::from));
+        let mut out = image.clone();
+        for (plane, mut out) in image.outer_iter().zip(out.outer_iter_mut()) {
+            let plane = Blur::new(std).apply(plane.mapv(f32::from));
             out.assign(&plane.mapv(|level| (level + 14.0 * noise()).clamp(0.0, 255.0) as u8));
         }
         out
     }
 
     #[test]
-    fn worn_pictures_of_every_kind_are_read_right_and_empty_ones_are_empty() {
+    fn worn_images_of_every_kind_are_read_right_and_empty_ones_are_empty() {
         let size = [32, 32];
         let reader = SceneReader::new(size);
-        for deviation in [0.0, 0.45, 0.6] {
+        for std in [0.0, 0.45, 0.6] {
             let scenes: Vec<(usize, Scene)> = Scene::all().enumerate().step_by(11).collect();
             let right = scenes.par_iter().filter(|(index, scene)| {
-                let share = |k: usize| ((index * k) % 64) as f32 / 32.0 - 1.0;
-                let jitter = Jitter { shift: [share(5) / 32.0, share(11) / 32.0], levels: [8.0, -8.0, 8.0] };
-                let picture = worn(&render(*scene, size, jitter), deviation, *index);
-                reader.read(picture.view()).unwrap() == Some(*scene)
+                let fraction = |k: usize| ((index * k) % 64) as f32 / 32.0 - 1.0;
+                let jitter = Jitter { shift: [fraction(5) / 32.0, fraction(11) / 32.0], levels: [8.0, -8.0, 8.0] };
+                let image = worn(&render(*scene, size, jitter), std, *index);
+                reader.read(image.view()).unwrap() == Some(*scene)
             });
             let (right, of) = (right.count(), scenes.len());
-            assert_eq!(right, of, "at a blur of {deviation} pixels");
+            assert_eq!(right, of, "at a blur of {std} pixels");
         }
         assert_eq!(reader.read(Array3::from_elem((3, 32, 32), 250).view()).unwrap(), None);
         assert!(reader.read(Array3::zeros((3, 16, 32)).view()).is_err());
     }
 
-    /// A picture as it comes back from a JPEG file.
-    fn through_jpeg(picture: &Array3<u8>, quality: u8) -> Array3<u8> {
-        let (_, height, width) = picture.dim();
+    /// An image as it comes back from a JPEG file.
+    fn through_jpeg(image: &Array3<u8>, quality: u8) -> Array3<u8> {
+        let (_, height, width) = image.dim();
         let pixels = image::RgbImage::from_fn(width as u32, height as u32, |x, y| {
-            image::Rgb([0, 1, 2].map(|channel| picture[[channel, y as usize, x as usize]]))
+            image::Rgb([0, 1, 2].map(|channel| image[[channel, y as usize, x as usize]]))
         });
         let mut file = vec![];
         image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, quality).encode_image(&pixels).unwrap();
         let back = image::load_from_memory(&file).unwrap().into_rgb8();
-        Array3::from_shape_fn(picture.dim(), |(channel, y, x)| back.get_pixel(x as u32, y as u32).0[channel])
+        Array3::from_shape_fn(image.dim(), |(channel, y, x)| back.get_pixel(x as u32, y as u32).0[channel])
     }
 
     #[test]
-    fn pictures_that_were_jpeg_files_are_read_right() {
+    fn images_that_were_jpeg_files_are_read_right() {
         let size = [32, 32];
         let reader = SceneReader::new(size);
         for quality in [95, 75] {
             let scenes: Vec<(usize, Scene)> = Scene::all().enumerate().step_by(11).collect();
             let right = scenes.par_iter().filter(|(index, scene)| {
-                let picture = through_jpeg(&render(*scene, size, Jitter::of(*index as u64)), quality);
-                reader.read(picture.view()).unwrap() == Some(*scene)
+                let image = through_jpeg(&render(*scene, size, Jitter::of(*index as u64)), quality);
+                reader.read(image.view()).unwrap() == Some(*scene)
             });
             let (right, of) = (right.count(), scenes.len());
             assert_eq!(right, of, "at quality {quality}");
@@ -352,14 +352,14 @@ mod tests {
     fn every_attribute_is_scored_by_itself() {
         let scenes: Vec<Scene> = Scene::all().collect();
         let (wanted, other) = (scenes[0], scenes[1]);
-        let judged = [Judged::picture(wanted, Some(wanted)), Judged::picture(wanted, Some(other))];
+        let judged = [Judged::image(wanted, Some(wanted)), Judged::image(wanted, Some(other))];
         let score = SceneScore::of(&judged);
         // Neighbours in the list differ in their place alone.
-        let shares: Vec<f64> = score.attributes.iter().map(|(_, share, _)| share.share).collect();
-        assert_eq!(shares, [1.0, 1.0, 1.0, 1.0, 0.5]);
+        let fractions: Vec<f64> = score.attributes.iter().map(|(_, fraction, _)| fraction.fraction).collect();
+        assert_eq!(fractions, [1.0, 1.0, 1.0, 1.0, 0.5]);
         assert_eq!(score.all.hits, 1);
         assert!((score.chance_of_all - 1.0 / 720.0).abs() < 1e-12);
         assert_eq!(Judged::caption(wanted, &wanted.caption()), judged[0]);
-        assert_eq!(Judged::caption(wanted, "nothing"), Judged::picture(wanted, None));
+        assert_eq!(Judged::caption(wanted, "nothing"), Judged::image(wanted, None));
     }
 }

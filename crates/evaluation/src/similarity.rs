@@ -1,6 +1,6 @@
-//! How like two pictures are, pixel by pixel: what a reconstruction is measured by.
+//! How like two images are, pixel by pixel: what a reconstruction is measured by.
 //!
-//! Pictures are `[channels, height, width]` of 8-bit values.
+//! Images are `[channels, height, width]` of 8-bit values.
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 
@@ -13,7 +13,7 @@ const RADIUS: usize = 5;
 /// The window's standard deviation in pixels.
 const SIGMA: f64 = 1.5;
 
-/// Peak signal-to-noise ratio over all values, in dB; infinite for equal pictures.
+/// Peak signal-to-noise ratio over all values, in dB; infinite for equal images.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -24,7 +24,7 @@ pub fn psnr(a: ArrayView3<'_, u8>, b: ArrayView3<'_, u8>) -> Result<f64, Evaluat
 }
 
 /// Structural similarity, from -1 to 1 (Wang et al., IEEE TIP 13(4), 2004): a Gaussian window of σ 1.5 and 11 × 11 pixels,
-/// K₁ 0.01, K₂ 0.03, the mean over all windows that lie within the picture and over channels. scikit-image's
+/// K₁ 0.01, K₂ 0.03, the mean over all windows that lie within the image and over channels. scikit-image's
 /// `structural_similarity(…, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ fn ssim_of_channel(a: ArrayView2<'_, u8>, b: ArrayView2<'_, u8>) -> f64 {
     sum / mean_a.len() as f64
 }
 
-/// The Gaussian mean of every window that lies within the picture.
+/// The Gaussian mean of every window that lies within the image.
 fn blurred(x: &Array2<f64>) -> Array2<f64> {
     let weights: Vec<f64> =
         (0..=2 * RADIUS).map(|i| (-0.5 * ((i as f64 - RADIUS as f64) / SIGMA).powi(2)).exp()).collect();
@@ -76,7 +76,7 @@ fn along(x: &Array2<f64>, weights: &[f64], total: f64) -> Array2<f64> {
 fn same_shape(a: &ArrayView3<'_, u8>, b: &ArrayView3<'_, u8>) -> Result<(), EvaluationError> {
     match a.dim() == b.dim() {
         true => Ok(()),
-        false => Err(EvaluationError::mismatch("two pictures that are compared", a.dim(), b.dim())),
+        false => Err(EvaluationError::mismatch("two images that are compared", a.dim(), b.dim())),
     }
 }
 
@@ -86,8 +86,8 @@ mod tests {
 
     use super::*;
 
-    /// The pictures of `similarity_fixture/generate.py`.
-    fn pictures(channels: usize, height: usize, width: usize) -> [Array3<u8>; 2] {
+    /// The images of `similarity_fixture/generate.py`.
+    fn images(channels: usize, height: usize, width: usize) -> [Array3<u8>; 2] {
         let value = |c: usize, y: usize, x: usize| (c * 40 + y * 7 + x * 5 + (x * y) % 23) % 256;
         let a = Array3::from_shape_fn((channels, height, width), |(c, y, x)| value(c, y, x) as u8);
         let b = Array3::from_shape_fn((channels, height, width), |(c, y, x)| {
@@ -100,7 +100,7 @@ mod tests {
     fn the_numbers_are_those_of_scikit_image() {
         let expected: Vec<[f64; 2]> = serde_json::from_str(include_str!("similarity_fixture/expected.json")).unwrap();
         for ([channels, height, width], [peak, structure]) in [[3, 24, 31], [1, 11, 40]].into_iter().zip(expected) {
-            let [a, b] = pictures(channels, height, width);
+            let [a, b] = images(channels, height, width);
             let (found_peak, found) = (psnr(a.view(), b.view()).unwrap(), ssim(a.view(), b.view()).unwrap());
             assert!((found_peak - peak).abs() < 1e-9, "{found_peak} {peak}");
             assert!((found - structure).abs() < 1e-9, "{found} {structure}");
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn equal_pictures_are_as_like_as_can_be_and_others_are_refused() {
-        let [a, _] = pictures(3, 16, 16);
+    fn equal_images_are_as_like_as_can_be_and_others_are_refused() {
+        let [a, _] = images(3, 16, 16);
         assert_eq!(psnr(a.view(), a.view()).unwrap(), f64::INFINITY);
         assert!((ssim(a.view(), a.view()).unwrap() - 1.0).abs() < 1e-12);
-        let [other, _] = pictures(3, 16, 17);
+        let [other, _] = images(3, 16, 17);
         assert!(psnr(a.view(), other.view()).is_err() && ssim(a.view(), other.view()).is_err());
-        let [small, _] = pictures(3, 10, 16);
+        let [small, _] = images(3, 10, 16);
         assert!(ssim(small.view(), small.view()).unwrap_err().to_string().contains("at least 11"));
     }
 }

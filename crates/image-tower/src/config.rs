@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::noise_schedule::NoiseProcess;
 use crate::prediction::PredictionTarget;
-use crate::schedule::NoiseProcess;
 use crate::timestep::TimestepSampling;
 use crate::unet::UNetConfig;
 
@@ -37,7 +37,7 @@ pub struct ImageTowerConfig {
     /// Where the network learns the timestep.
     #[serde(default)]
     pub timestep_conditioning: TimestepConditioning,
-    /// How timesteps are drawn in training.
+    /// How timesteps are sampled in training.
     #[serde(default)]
     pub timesteps: TimestepSampling,
 }

@@ -1,4 +1,4 @@
-//! The forward process of training: t and noise are drawn on the host, x_t and the target are made of *the same* noise.
+//! The forward process of training: t and noise are sampled on the host, x_t and the target are made of *the same* noise.
 //!
 //! Dimensions: `B` sequences, `N` image slots, `C × H × W` latents.
 //!
@@ -39,7 +39,7 @@ pub struct NoisedLatents {
 pub struct NoiseKey {
     /// Seed of the run.
     pub seed: u64,
-    /// Step of the optimiser.
+    /// Step of the optimizer.
     pub step: u64,
 }
 
@@ -57,8 +57,8 @@ impl NoiseKey {
 /// Which t an image gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TimestepChoice {
-    /// Drawn as the configuration says.
-    Drawn,
+    /// Sampled as the configuration says.
+    Sampled,
     /// The same for all, as held-out losses by noise level need.
     At(f32),
 }
@@ -132,7 +132,7 @@ fn noise_image(
 ) -> (f32, f32) {
     let mut rng = key.generator(span.sample, span.image_index as u64);
     let t = match choice {
-        TimestepChoice::Drawn => config.timesteps.draw(config.process, span.precedes_caption, &mut rng),
+        TimestepChoice::Sampled => config.timesteps.draw(config.process, span.precedes_caption, &mut rng),
         TimestepChoice::At(t) => config.process.nearest_time(t),
     };
     let (alpha, sigma) = config.process.coefficients(t);
@@ -148,8 +148,8 @@ fn noise_image(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise_schedule::NoiseProcess;
     use crate::prediction::PredictionTarget;
-    use crate::schedule::NoiseProcess;
     use ndarray::Array3;
     use std::sync::Arc;
 
@@ -194,7 +194,7 @@ mod tests {
             (NoiseProcess::Ddpm, PredictionTarget::Noise),
         ] {
             let config = config(process, prediction);
-            let noised = noise_batch(&rows(vec![vec![span(9)]]), &config, SHAPE, key, TimestepChoice::Drawn, &device);
+            let noised = noise_batch(&rows(vec![vec![span(9)]]), &config, SHAPE, key, TimestepChoice::Sampled, &device);
             let t = values(&noised.t)[0];
             let (c, d) = prediction.to_clean(process.coefficients(t));
             let clean = span(9).unwrap().x_0;
@@ -208,7 +208,7 @@ mod tests {
     fn noise_depends_on_the_key_and_the_sample_but_not_on_the_batch() {
         let device = Device::flex();
         let config = config(NoiseProcess::RectifiedFlow, PredictionTarget::Velocity);
-        let noised = |spans, key| noise_batch(&rows(spans), &config, SHAPE, key, TimestepChoice::Drawn, &device);
+        let noised = |spans, key| noise_batch(&rows(spans), &config, SHAPE, key, TimestepChoice::Sampled, &device);
         let key = NoiseKey { seed: 1, step: 2 };
         let alone = values(&noised(vec![vec![span(5)]], key).x_t);
         let among = values(&noised(vec![vec![span(4), None], vec![None, span(5)]], key).x_t);

@@ -76,7 +76,7 @@ impl PredictionTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::NoiseProcess;
+    use crate::noise_schedule::NoiseProcess;
 
     const TARGETS: [PredictionTarget; 3] =
         [PredictionTarget::Velocity, PredictionTarget::Noise, PredictionTarget::Clean];

@@ -1,11 +1,11 @@
-//! How timesteps are drawn in training.
+//! How timesteps are sampled in training.
 
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ImageTowerError;
-use crate::schedule::NoiseProcess;
+use crate::noise_schedule::NoiseProcess;
 
 /// The distribution of t before the shift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub enum TimestepDistribution {
     LogitNormal,
 }
 
-/// How timesteps are drawn.
+/// How timesteps are sampled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimestepSampling {

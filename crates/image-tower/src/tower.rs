@@ -26,7 +26,7 @@ pub struct ImageTower {
     positions: Option<Param<Tensor<2>>>,
     /// Shift and scale of the last norm, for adaLN.
     modulation: Option<Linear>,
-    /// Convolutions around the trunk; the rows are then single places of what they put out.
+    /// Convolutions around the backbone; the rows are then single places of what they put out.
     unet: Option<UNetPatcher>,
     #[module(skip)]
     latent_shape: [usize; 3],
@@ -38,7 +38,7 @@ pub struct ImageTower {
     conditioning: TimestepConditioning,
 }
 
-/// What a lane of images sends into the trunk.
+/// What a lane of images sends into the backbone.
 #[derive(Clone, Debug)]
 pub struct EmbeddedImages {
     /// `[B, N · P, D]`
@@ -47,7 +47,7 @@ pub struct EmbeddedImages {
     pub context: ImageContext,
 }
 
-/// What goes around the trunk, from a lane's embedding to its prediction.
+/// What goes around the backbone, from a lane's embedding to its prediction.
 #[derive(Clone, Debug, Default)]
 pub struct ImageContext {
     /// What adaLN makes its shifts, scales and gates of; absent for the other conditionings. `[B, N, D]`

@@ -4,7 +4,7 @@
 //! the latents has residual blocks that know the timestep; what they put out on the way down is given to those on the way up.
 //!
 //! ```text
-//! [C, H, W] ─ blocks ─┬─ half ─ blocks ─┬─ half ─► rows of the trunk ─► twice ─ blocks ─ twice ─ blocks ─► [C, H, W]
+//! [C, H, W] ─ blocks ─┬─ half ─ blocks ─┬─ half ─► rows of the backbone ─► twice ─ blocks ─ twice ─ blocks ─► [C, H, W]
 //!                     │                 └────────────────────────────────────────┘               │
 //!                     └──────────────────────────────────────────────────────────────────────────┘
 //! ```

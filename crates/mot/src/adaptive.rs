@@ -2,7 +2,7 @@
 //!
 //! Dimensions: `B` batch, `S` rows of a stream, `N` groups of rows that share a condition (images), `D` width.
 //!
-//! The trunk does not know what the condition says; the image tower makes it of the timestep. Rows of a lane without a
+//! The backbone does not know what the condition says; the image tower makes it of the timestep. Rows of a lane without a
 //! condition pass as if shift and scale were zero and the gate one.
 
 use burn::module::Module;

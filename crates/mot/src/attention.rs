@@ -1,18 +1,18 @@
 //! Shared self-attention: the only place where rows see one another.
 //!
-//! The experts' keys and values are laid side by side along the sequence axis, and the queries of each expert attend to all of
+//! The parts' keys and values are laid side by side along the sequence axis, and the queries of each part attend to all of
 //! them: one `cat` each of keys and values, with no gather and nothing to cut apart again.
 
 use burn::tensor::Tensor;
 use interfuse_kernels::ranged_attention;
 
 use crate::cache::LayerCache;
-use crate::expert::Projected;
 use crate::layer::StreamRows;
+use crate::part::Projected;
 
-/// Attention of all rows of all experts.
+/// Attention of all rows of all parts.
 ///
-/// Returns what each expert's rows gathered, `[B, S_e, H, Dh]`, and the rotated keys and the values of all rows that were
+/// Returns what each part's rows gathered, `[B, S_e, H, Dh]`, and the rotated keys and the values of all rows that were
 /// visible, the cache's before the new ones.
 pub(crate) fn shared_attention(
     projected: Vec<Option<Projected>>,
@@ -24,11 +24,11 @@ pub(crate) fn shared_attention(
         Some(cache) => (vec![cache.keys.clone()], vec![cache.values.clone()]),
         None => (vec![], vec![]),
     };
-    for (expert, rows) in projected.into_iter().zip(rows) {
-        queries.push(expert.zip(rows.as_ref()).map(|(expert, rows)| {
-            keys.push(expert.keys);
-            values.push(expert.values);
-            (expert.queries, &rows.visible)
+    for (part, rows) in projected.into_iter().zip(rows) {
+        queries.push(part.zip(rows.as_ref()).map(|(part, rows)| {
+            keys.push(part.keys);
+            values.push(part.values);
+            (part.queries, &rows.visible)
         }));
     }
     let seen = LayerCache { keys: join(keys), values: join(values) };

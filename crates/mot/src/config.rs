@@ -1,12 +1,12 @@
-//! Settings of the trunk.
+//! Settings of the backbone.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Settings of the trunk.
+/// Settings of the backbone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TrunkConfig {
+pub struct BackboneConfig {
     /// Width of the residual stream.
     pub d_model: usize,
     /// Number of layers.
@@ -52,7 +52,7 @@ pub enum NormPlacement {
     Post,
 }
 
-impl TrunkConfig {
+impl BackboneConfig {
     /// Number of key/value heads.
     pub fn kv_heads(&self) -> usize {
         self.n_kv_heads.unwrap_or(self.n_heads)
@@ -72,8 +72,8 @@ impl TrunkConfig {
     ///
     /// # Errors
     /// Names the key, what was expected and what was found.
-    pub fn validate(&self) -> Result<(), TrunkError> {
-        let fail = |key, expected: String, found: String| Err(TrunkError { key, expected, found });
+    pub fn validate(&self) -> Result<(), BackboneError> {
+        let fail = |key, expected: String, found: String| Err(BackboneError { key, expected, found });
         // Beyond the larger numbers a typing error is likelier than a wish, and memory runs out without a message.
         let sizes = [
             ("d_model", self.d_model, 1 << 16),
@@ -110,7 +110,7 @@ impl TrunkConfig {
 /// A setting outside its range.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{key}: expected {expected}, found {found}")]
-pub struct TrunkError {
+pub struct BackboneError {
     /// The key at fault.
     pub key: &'static str,
     /// What fits.

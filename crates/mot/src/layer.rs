@@ -1,4 +1,4 @@
-//! One layer of the trunk: every expert on its own rows, attention over all.
+//! One layer of the backbone: every part on its own rows, attention over all.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,23 +7,23 @@ use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
 use crate::adaptive::StreamCondition;
 use crate::attention::shared_attention;
 use crate::cache::LayerCache;
-use crate::config::TrunkConfig;
-use crate::expert::ExpertLayer;
+use crate::config::BackboneConfig;
+use crate::part::PartLayer;
 use crate::partition::Streams;
 
-/// One layer of the trunk.
+/// One layer of the backbone.
 #[derive(Module, Debug)]
 pub struct Layer {
     /// One for each part of the partition.
-    pub experts: Vec<ExpertLayer>,
+    pub parts: Vec<PartLayer>,
 }
 
 /// What all layers share: where the rows stand and what they see.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// By expert; `None` for an expert without rows.
+    /// By part; `None` for a part without rows.
     pub streams: Vec<Option<StreamRows>>,
-    /// By expert.
+    /// By part.
     pub conditions: Vec<Option<StreamCondition>>,
 }
 
@@ -37,30 +37,30 @@ pub struct StreamRows {
 }
 
 impl Layer {
-    /// Fresh weights; `conditioned` says which experts' rows may have a condition.
-    pub fn new(config: &TrunkConfig, conditioned: &[bool], init: &mut WeightInit) -> Self {
-        Self { experts: conditioned.iter().map(|&conditioned| ExpertLayer::new(config, conditioned, init)).collect() }
+    /// Fresh weights; `conditioned` says which parts' rows may have a condition.
+    pub fn new(config: &BackboneConfig, conditioned: &[bool], init: &mut WeightInit) -> Self {
+        Self { parts: conditioned.iter().map(|&conditioned| PartLayer::new(config, conditioned, init)).collect() }
     }
 
     /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them. Also returns the keys and
     /// values of all rows seen.
     pub fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> (Streams, LayerCache) {
         let terms: Vec<_> = self
-            .experts
+            .parts
             .iter()
             .zip(&streams)
             .zip(&rows.conditions)
-            .map(|((expert, stream), condition)| stream.as_ref().and(expert.terms(condition.as_ref())))
+            .map(|((part, stream), condition)| stream.as_ref().and(part.terms(condition.as_ref())))
             .collect();
-        let ready = self.experts.iter().zip(&streams).zip(&terms).zip(&rows.streams);
-        let projected = ready.map(|(((expert, stream), terms), rows)| {
+        let ready = self.parts.iter().zip(&streams).zip(&terms).zip(&rows.streams);
+        let projected = ready.map(|(((part, stream), terms), rows)| {
             let (stream, rows): (Tensor<3>, _) = (stream.clone()?, rows.as_ref()?);
-            Some(expert.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
+            Some(part.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
         });
         let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
-        let finished = self.experts.iter().zip(streams).zip(attended).zip(&terms);
+        let finished = self.parts.iter().zip(streams).zip(attended).zip(&terms);
         let streams = finished
-            .map(|(((expert, stream), attended), terms)| Some(expert.finish(stream?, attended?, terms.as_ref())))
+            .map(|(((part, stream), attended), terms)| Some(part.finish(stream?, attended?, terms.as_ref())))
             .collect();
         (streams, seen)
     }

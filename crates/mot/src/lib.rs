@@ -1,24 +1,24 @@
-//! The trunk: experts under shared attention (Mixture-of-Transformers, 2411.04996).
+//! The backbone: parts under shared attention (Mixture-of-Transformers, 2411.04996).
 //!
 //! An architecture is a partition of the modalities: `[["text"], ["image"]]` is MoT, `[["text", "image"]]` is the dense
-//! baseline, and both are this code. Each expert owns all weights of its rows; only [`attention`] lets rows see one another.
-//! The trunk has no embedding and no head.
+//! baseline, and both are this code. Each part owns all weights of its rows; only [`attention`] lets rows see one another.
+//! The backbone has no embedding and no head.
 
 pub mod adaptive;
 pub mod attention;
+pub mod backbone;
 pub mod cache;
 pub mod config;
-pub mod expert;
 pub mod layer;
 pub mod norm;
+pub mod part;
 pub mod partition;
-pub mod trunk;
 
 pub use adaptive::StreamCondition;
+pub use backbone::{Backbone, BackboneInput};
 pub use cache::{CacheUse, KvCache, LayerCache};
-pub use config::{NormPlacement, TrunkConfig, TrunkError};
-pub use expert::{ExpertDimensions, ExpertLayer};
+pub use config::{BackboneConfig, BackboneError, NormPlacement};
 pub use layer::{Layer, Rows, StreamRows};
 pub use norm::RmsNorm;
+pub use part::{PartDimensions, PartLayer};
 pub use partition::{Partition, Streams};
-pub use trunk::{Trunk, TrunkInput};

@@ -1,17 +1,17 @@
-//! The weights of any model by name: walked over, saved, and loaded whole or not at all.
+//! The weights of any model by name: visited, saved, and loaded whole or not at all.
 //!
 //! | what | where |
 //! |---|---|
-//! | every weight with its name and shape | [`walk`] |
+//! | every weight with its name and shape | [`visit`] |
 //! | weights in a file, in PyTorch's layout | [`weights`] |
 //! | `safetensors` and PyTorch's pickled files | [`files`] |
 
 pub mod files;
-pub mod walk;
+pub mod visit;
 pub mod weights;
 
 pub use files::{
     HostTensor, HostTensors, Precision, TensorFile, WeightsError, read_tensors, write_tensors, write_tensors_as,
 };
-pub use walk::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
+pub use visit::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 pub use weights::{export_weights, import_weights, load_weights, replaced, save_weights};

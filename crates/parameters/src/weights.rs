@@ -1,6 +1,6 @@
 //! The weights of a model as tensors by name, and back. A matrix of a linear map is `[d_out, d_in]`, as in PyTorch.
 //!
-//! A load is all or nothing: a missing, spare or misshapen tensor is an error that lists them.
+//! A load is all or nothing: a missing, unexpected or misshapen tensor is an error that lists them.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::files::{HostTensor, HostTensors, WeightsError, read_tensors, write_tensors};
-use crate::walk::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
+use crate::visit::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 
 /// Writes all weights.
 ///
@@ -101,7 +101,7 @@ pub fn replaced<const R: usize>(
 /// Checks that the tensors are exactly those that are expected.
 ///
 /// # Errors
-/// Lists what is missing, spare or misshapen; `path` is for the message.
+/// Lists what is missing, unexpected or misshapen; `path` is for the message.
 pub fn check_names(expected: &[ParameterInfo], found: &HostTensors, path: &Path) -> Result<(), WeightsError> {
     let mut lines = Vec::new();
     for info in expected {
@@ -115,7 +115,7 @@ pub fn check_names(expected: &[ParameterInfo], found: &HostTensors, path: &Path)
         }
     }
     let names: std::collections::BTreeSet<&str> = expected.iter().map(|info| info.name.as_str()).collect();
-    lines.extend(found.keys().filter(|name| !names.contains(name.as_str())).map(|name| format!("spare {name}")));
+    lines.extend(found.keys().filter(|name| !names.contains(name.as_str())).map(|name| format!("unexpected {name}")));
     if lines.is_empty() {
         return Ok(());
     }

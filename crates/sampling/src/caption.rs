@@ -1,7 +1,7 @@
-//! Captions of pictures: the picture is read clean, at t = 0, and the model writes until EOS.
+//! Captions of images: the image is read clean, at t = 0, and the model writes until EOS.
 
 use burn::tensor::{Tensor, TensorData};
-use interfuse_data::Picture;
+use interfuse_data::Image;
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
@@ -9,19 +9,19 @@ use crate::pretrained::Pretrained;
 use crate::session::Session;
 use crate::write::{Decoder, greedy_tokens};
 
-/// Captions pictures of the model's size; `progress` hears how many are done.
+/// Captions images of the model's size; `progress` hears how many are done.
 ///
 /// # Errors
-/// When a setting or a picture does not fit the model.
+/// When a setting or an image does not fit the model.
 pub fn caption(
     pretrained: &Pretrained,
-    pictures: &[Picture],
+    images: &[Image],
     config: &SamplingConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<String>, SamplingError> {
     config.validate()?;
-    let mut captions = Vec::with_capacity(pictures.len());
-    for batch in pictures.chunks(config.max_batch) {
+    let mut captions = Vec::with_capacity(images.len());
+    for batch in images.chunks(config.max_batch) {
         let latents = encode(pretrained, batch)?;
         let ids = caption_batch(pretrained, latents, config)?;
         for ids in ids {
@@ -45,22 +45,22 @@ fn caption_batch(
     session.commit(&span, latents);
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
     let mut decoder = Decoder::new(&mut session, logits, config.max_tokens);
-    // A caption ends with EOS; a model that wants to draw another picture has said all it had to say.
+    // A caption ends with EOS; a model that wants to draw another image has said all it had to say.
     decoder.run(|logits| Ok(greedy_tokens(logits)), |token| token == special.eos || token == special.boi)
 }
 
-fn encode(pretrained: &Pretrained, pictures: &[Picture]) -> Result<Tensor<4>, SamplingError> {
-    let expected = pretrained.card.picture_shape;
+fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Tensor<4>, SamplingError> {
+    let expected = pretrained.card.image_shape;
     let [channels, height, width] = pretrained.card.model.latent_shape;
-    let mut values = Vec::with_capacity(pictures.len() * channels * height * width);
-    for (index, picture) in pictures.iter().enumerate() {
-        let found = picture.pixels().shape().to_vec();
+    let mut values = Vec::with_capacity(images.len() * channels * height * width);
+    for (index, image) in images.iter().enumerate() {
+        let found = image.pixels().shape().to_vec();
         if found != expected {
             let name = format!("number {index}");
-            return Err(SamplingError::Picture { name, found, expected: expected.to_vec() });
+            return Err(SamplingError::Image { name, found, expected: expected.to_vec() });
         }
-        values.extend(pretrained.codec.encode(picture.to_unit_range())?.mean);
+        values.extend(pretrained.codec.encode(image.to_unit_range())?.mean);
     }
-    let data = TensorData::new(values, [pictures.len(), channels, height, width]);
+    let data = TensorData::new(values, [images.len(), channels, height, width]);
     Ok(Tensor::from_data(data, &pretrained.device))
 }

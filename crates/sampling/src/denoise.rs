@@ -15,9 +15,9 @@ use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::pretrained::Pretrained;
 use crate::session::{OpenSpan, Session};
-use crate::solver::{Walk, times, walk};
+use crate::solver::{Integration, integrate, times};
 
-/// The step number under which a sample's own noise is drawn; training never gets there.
+/// The step number under which a sample's own noise is generated; training never gets there.
 const SAMPLING_STEP: u64 = u64::MAX;
 
 /// Denoises the open span of every sequence that has one.
@@ -38,7 +38,7 @@ pub fn denoise(
 ) -> Result<Tensor<4>, SamplingError> {
     let card = &pretrained.card;
     let tower = card.model.image_tower().ok_or(SamplingError::NoModality("denoise"))?;
-    let plan = Walk {
+    let plan = Integration {
         solver: config.solver_for(tower.process)?,
         prediction: tower.prediction,
         process: tower.process,
@@ -62,9 +62,9 @@ pub fn denoise(
                 unconditional.clone() + (conditional - unconditional).mul_scalar(config.guidance)
             }
             Some(prediction) => prediction,
-            // A span without rows says nothing; the walk then leaves the image where it is.
+            // A span without rows says nothing; the solver then leaves the image where it is.
             None => x.zeros_like(),
         }
     };
-    Ok(walk(&plan, start, &mut generators, &predict))
+    Ok(integrate(&plan, start, &mut generators, &predict))
 }

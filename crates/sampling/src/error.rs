@@ -1,4 +1,4 @@
-//! What can go wrong between a prompt and a picture.
+//! What can go wrong between a prompt and an image.
 
 use interfuse_data::DataError;
 use interfuse_parameters::WeightsError;
@@ -42,10 +42,10 @@ pub enum SamplingError {
         /// What is there.
         found: String,
     },
-    /// The picture is of another size than the model's.
-    #[error("the picture {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
-    Picture {
-        /// The picture.
+    /// The image is of another size than the model's.
+    #[error("the image {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
+    Image {
+        /// The image.
         name: String,
         /// Its shape.
         found: Vec<usize>,
@@ -58,7 +58,7 @@ pub enum SamplingError {
     /// From the weights' file.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// From the tokenizer or a picture.
+    /// From the tokenizer or an image.
     #[error(transparent)]
     Data(#[from] DataError),
     /// From the codec.

@@ -1,4 +1,4 @@
-//! From prompt to text and pictures.
+//! From prompt to text and images.
 //!
 //! | what | where |
 //! |---|---|
@@ -6,15 +6,15 @@
 //! | sequences that grow against a cache | [`session`] |
 //! | the denoise loop and guidance | [`denoise`] |
 //! | one step of each solver | [`solver`] |
-//! | pictures of prompts | [`mod@draw`] |
-//! | captions of pictures | [`mod@caption`] |
-//! | text and pictures in turn, without a prompt | [`mod@write`] |
+//! | images of prompts | [`mod@generate`] |
+//! | captions of images | [`mod@caption`] |
+//! | text and images in turn, without a prompt | [`mod@write`] |
 
 pub mod caption;
 pub mod config;
 pub mod denoise;
-pub mod draw;
 pub mod error;
+pub mod generate;
 pub mod pretrained;
 pub mod session;
 pub mod solver;
@@ -22,8 +22,8 @@ pub mod write;
 
 pub use caption::caption;
 pub use config::{SamplingConfig, Solver};
-pub use draw::{Drawing, draw, fits, prompt_ids};
 pub use error::SamplingError;
+pub use generate::{ImageRequest, fits, generate, prompt_ids};
 pub use pretrained::{ModelCard, Pretrained, weights_file};
 pub use session::Session;
 pub use write::{Piece, write};

@@ -28,14 +28,14 @@ pub struct ModelCard {
     pub model_type: String,
     /// Version of this layout.
     pub format_version: u32,
-    /// Optimiser steps behind the weights.
+    /// Optimizer steps behind the weights.
     pub step: u64,
     /// Settings of the model, with every size filled in.
     pub model: ModelConfig,
     /// Turns latents into pixels.
     pub codec: CodecConfig,
-    /// `[channels, height, width]` of a picture, in pixels.
-    pub picture_shape: [usize; 3],
+    /// `[channels, height, width]` of an image, in pixels.
+    pub image_shape: [usize; 3],
     /// The most text rows of a training sequence; longer prompts are refused.
     pub max_text_rows: usize,
     /// Ids of the markers.
@@ -47,7 +47,7 @@ pub const VAE: &str = "vae";
 /// `model_type` of a card.
 pub const MODEL_TYPE: &str = "transfusion";
 /// `format_version` of a card.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// A model ready for sampling.
 pub struct Pretrained {
@@ -106,32 +106,37 @@ pub fn read_card(folder: &Path) -> Result<ModelCard, SamplingError> {
     }
     let version = value.get("format_version").and_then(serde_json::Value::as_u64);
     if version != Some(FORMAT_VERSION.into()) {
-        return Err(fail(&format!("\"format_version\": {FORMAT_VERSION}"), format!("{version:?}")));
+        let found = match version {
+            Some(1) => "1: it was made before configuration and weights were renamed; train it again".into(),
+            Some(other) => other.to_string(),
+            None => "none".into(),
+        };
+        return Err(fail(&format!("\"format_version\": {FORMAT_VERSION}"), found));
     }
     serde_json::from_value(value).map_err(|error| fail("the settings of a model", error.to_string()))
 }
 
-/// The codec, once it is sure that it makes the model's latents of the card's pictures.
+/// The codec, once it is sure that it makes the model's latents of the card's images.
 fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dyn Codec>, SamplingError> {
     let fail = |expected: String, found: String| SamplingError::Checkpoint {
         path: folder.join("config.json").display().to_string(),
         expected,
         found,
     };
-    let refused = |error: VaeError| fail("a picture_shape that the codec takes".into(), error.to_string());
+    let refused = |error: VaeError| fail("an image_shape that the codec takes".into(), error.to_string());
     let codec = match card.codec.vae() {
         // The copy that the checkpoint carries, before the place where the autoencoder lay in training.
         Some(vae) if folder.join(VAE).is_dir() => {
             let carried = VaeCodecConfig { path: folder.join(VAE), ..vae.clone() };
-            CodecConfig::Vae(carried).open(card.picture_shape[0], device)?
+            CodecConfig::Vae(carried).open(card.image_shape[0], device)?
         }
-        _ => card.codec.open(card.picture_shape[0], device).map_err(refused)?,
+        _ => card.codec.open(card.image_shape[0], device).map_err(refused)?,
     };
-    let latents = codec.latent_shape(card.picture_shape).map_err(refused)?;
+    let latents = codec.latent_shape(card.image_shape).map_err(refused)?;
     match card.model.latent_shape == latents {
         true => Ok(codec),
         false => Err(fail(
-            format!("a latent_shape of {latents:?}, which the codec makes of pictures {:?}", card.picture_shape),
+            format!("a latent_shape of {latents:?}, which the codec makes of images {:?}", card.image_shape),
             format!("{:?}", card.model.latent_shape),
         )),
     }

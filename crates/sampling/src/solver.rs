@@ -1,17 +1,17 @@
 //! One step of each solver, as plain arithmetic on tensors.
 //!
-//! Every solver asks the network through one function, `(x_t, t) ↦ prediction`, and walks the times that [`times`] gives.
+//! Every solver asks the network through one function, `(x_t, t) ↦ prediction`, and follows the times that [`times`] gives.
 
 use burn::tensor::{Tensor, TensorData};
-use interfuse_image_tower::schedule::DDPM_STEPS;
+use interfuse_image_tower::noise_schedule::DDPM_STEPS;
 use interfuse_image_tower::{CosineSchedule, NoiseProcess, PredictionTarget, shift_timestep, standard_normal};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::Solver;
 
-/// How the walk goes.
+/// How the solver goes.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub struct Integration {
     /// How a step is taken.
     pub solver: Solver,
     /// What the network puts out.
@@ -43,19 +43,19 @@ pub fn times(process: NoiseProcess, steps: usize, shift: f64) -> Vec<f32> {
 ///
 /// # Shapes
 /// - `x`: `[B, C, H, W]`, standard normal; `predict` takes and gives the same; `generators`: one for each of `B`
-pub fn walk(
-    walk: &Walk,
+pub fn integrate(
+    integrate: &Integration,
     mut x: Tensor<4>,
     generators: &mut [ChaCha8Rng],
     predict: &dyn Fn(Tensor<4>, f32) -> Tensor<4>,
 ) -> Tensor<4> {
-    for pair in walk.times.windows(2) {
+    for pair in integrate.times.windows(2) {
         let (t, next) = (pair[0], pair[1]);
-        x = match walk.solver {
-            Solver::Euler => walk.euler(x, t, next, predict),
-            Solver::Heun => walk.heun(x, t, next, predict),
-            Solver::Ddim => walk.ddim(x, t, next, predict),
-            Solver::Ancestral => walk.ancestral(x, t, next, generators, predict),
+        x = match integrate.solver {
+            Solver::Euler => integrate.euler(x, t, next, predict),
+            Solver::Heun => integrate.heun(x, t, next, predict),
+            Solver::Ddim => integrate.ddim(x, t, next, predict),
+            Solver::Ancestral => integrate.ancestral(x, t, next, generators, predict),
         };
     }
     x
@@ -63,7 +63,7 @@ pub fn walk(
 
 type Predict<'a> = &'a dyn Fn(Tensor<4>, f32) -> Tensor<4>;
 
-impl Walk {
+impl Integration {
     fn velocity(&self, x: &Tensor<4>, t: f32, predict: Predict<'_>) -> Tensor<4> {
         let (c, d) = self.prediction.to_velocity(self.process.coefficients(t));
         combine(x, c, predict(x.clone(), t), d)
@@ -161,10 +161,10 @@ mod tests {
     }
 
     /// A network that knows the one image of the data set.
-    fn oracle(walk: &Walk, clean: &[f32], x: Tensor<4>, t: f32) -> Tensor<4> {
-        let (alpha, sigma) = walk.process.coefficients(t);
+    fn oracle(integrate: &Integration, clean: &[f32], x: Tensor<4>, t: f32) -> Tensor<4> {
+        let (alpha, sigma) = integrate.process.coefficients(t);
         let noise = (x - tensor(clean).mul_scalar(alpha)).div_scalar(sigma);
-        let (a, b) = walk.prediction.coefficients();
+        let (a, b) = integrate.prediction.coefficients();
         tensor(clean).mul_scalar(a) + noise.mul_scalar(b)
     }
 
@@ -180,11 +180,11 @@ mod tests {
             for prediction in [process.natural_target(), PredictionTarget::Clean] {
                 for steps in [1, 7, 50] {
                     let times = times(process, steps, 1.5);
-                    let plan = Walk { solver, prediction, process, times, bound: Some(1.0) };
+                    let plan = Integration { solver, prediction, process, times, bound: Some(1.0) };
                     let mut generators = [ChaCha8Rng::seed_from_u64(4)];
                     let start = tensor(&standard_normal(3, &mut generators[0]));
                     let predict = |x: Tensor<4>, t: f32| oracle(&plan, &clean, x, t);
-                    let found = values(walk(&plan, start, &mut generators, &predict));
+                    let found = values(integrate(&plan, start, &mut generators, &predict));
                     for (found, clean) in found.iter().zip(clean) {
                         let case = format!("{solver:?} {prediction:?} {steps} steps: {found} for {clean}");
                         assert!((found - clean).abs() < 0.02, "{case}");
@@ -210,8 +210,8 @@ mod tests {
         let error = |solver, steps| {
             let (process, prediction) = (NoiseProcess::RectifiedFlow, PredictionTarget::Velocity);
             let times = times(process, steps, 1.0);
-            let plan = Walk { solver, prediction, process, times, bound: None };
-            let end = walk(&plan, tensor(&[1.0]), &mut [], &|x, _| x.neg());
+            let plan = Integration { solver, prediction, process, times, bound: None };
+            let end = integrate(&plan, tensor(&[1.0]), &mut [], &|x, _| x.neg());
             (values(end)[0] - std::f32::consts::E).abs()
         };
         assert!(error(Solver::Heun, 40) < error(Solver::Euler, 40) / 5.0);

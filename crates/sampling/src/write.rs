@@ -1,15 +1,15 @@
-//! Text and pictures in turn: the model writes until BOI, draws, closes the picture with EOI and writes on until EOS.
+//! Text and images in turn: the model writes until BOI, draws, closes the image with EOI and writes on until EOS.
 
 use burn::tensor::Tensor;
-use interfuse_data::Picture;
+use interfuse_data::Image;
 use interfuse_image_tower::NoiseKey;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::SamplingConfig;
 use crate::denoise::denoise;
-use crate::draw::{decode, host_images};
 use crate::error::SamplingError;
+use crate::generate::{decode, host_images};
 use crate::pretrained::Pretrained;
 use crate::session::Session;
 
@@ -18,14 +18,14 @@ use crate::session::Session;
 pub enum Piece {
     /// Words.
     Text(String),
-    /// A picture.
-    Picture(Picture),
+    /// An image.
+    Image(Image),
 }
 
-/// The most pictures in one document.
-const MOST_PICTURES: usize = 4;
+/// The most images in one document.
+const MOST_IMAGES: usize = 4;
 
-/// Lets the model write and draw by itself, one document for each seed. Tokens are drawn at the configured temperature, or
+/// Lets the model write and draw by itself, one document for each seed. Tokens are sampled at the configured temperature, or
 /// at 1 when that is 0: without chance all documents would be alike.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ fn write_batch(
     let mut session = Session::new(pretrained, seeds.len())?;
     let mut logits = session.append_tokens(&vec![vec![special.bos]; seeds.len()]);
     let mut active = vec![true; seeds.len()];
-    for image_index in 0..MOST_PICTURES {
+    for image_index in 0..MOST_IMAGES {
         let mut decoder = Decoder { session: &mut session, logits, active: active.clone(), left: config.max_tokens };
         let written = decoder.run(
             |logits| Ok(sampled_tokens(logits, temperature, &mut generators)),
@@ -81,9 +81,9 @@ fn write_batch(
         let latents = denoise(pretrained, &session, &span, seeds, image_index as u64, config, false)?;
         session.commit(&span, latents.clone());
         logits = session.append_tokens(&only_drawing(special.eoi));
-        for ((document, latents), &drawn) in documents.iter_mut().zip(host_images(latents)).zip(&drawing) {
-            if drawn {
-                document.push(Piece::Picture(decode(pretrained, latents)?));
+        for ((document, latents), &generated) in documents.iter_mut().zip(host_images(latents)).zip(&drawing) {
+            if generated {
+                document.push(Piece::Image(decode(pretrained, latents)?));
             }
         }
         active = drawing;
@@ -141,7 +141,7 @@ pub(crate) fn greedy_tokens(logits: &Tensor<2>) -> Vec<u32> {
     ids.into_iter().map(|id| id as u32).collect()
 }
 
-/// A token of every sequence, drawn with its own generator. `[B, V]`
+/// A token of every sequence, sampled with its own generator. `[B, V]`
 fn sampled_tokens(logits: &Tensor<2>, temperature: f64, generators: &mut [ChaCha8Rng]) -> Vec<u32> {
     let [_, vocab] = logits.dims();
     let values = logits.to_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();

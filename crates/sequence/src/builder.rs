@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::SequenceError;
 use crate::layout::{LaneContent, LaneLayout, RowShape, SequenceLayout, Span};
 use crate::modality::{Modality, Objective};
-use crate::sample::{Image, Sample, Segment};
+use crate::sample::{LatentImage, Sample, Segment};
 use crate::visibility::Visibility;
 
 /// How the patches of an image advance the position.
@@ -177,7 +177,7 @@ impl LayoutBuilder {
     }
 
     /// Appends the patches of an image, left to right and top to bottom.
-    pub fn push_image(&mut self, modality: usize, sample: u64, image_index: usize, image: &Image) {
+    pub fn push_image(&mut self, modality: usize, sample: u64, image_index: usize, image: &LatentImage) {
         let span = Span { sample, image_index, precedes_caption: image.precedes_caption, x_0: Arc::clone(&image.x_0) };
         self.push_span(modality, span);
     }

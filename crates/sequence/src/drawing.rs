@@ -1,4 +1,4 @@
-//! A sequence drawn as text: one line a row, in reading order, with the row's modality, its position and what it sees.
+//! A sequence rendered as text: one line a row, in reading order, with the row's modality, its position and what it sees.
 
 use std::fmt::Write;
 

@@ -26,4 +26,4 @@ pub use builder::{LayoutBuilder, PositionScheme, SequenceFormat};
 pub use error::SequenceError;
 pub use layout::{LaneContent, LaneLayout, RowShape, SequenceLayout, Span};
 pub use modality::{Modality, Objective};
-pub use sample::{Image, Sample, Segment};
+pub use sample::{LatentImage, Sample, Segment};

@@ -28,13 +28,13 @@ pub enum Segment {
         /// Index into the model's modalities.
         modality: usize,
         /// What is to be denoised.
-        image: Image,
+        image: LatentImage,
     },
 }
 
 /// The clean latents of one image.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct LatentImage {
     /// `[latent_channels, height, width]`
     pub x_0: Arc<Array3<f32>>,
     /// True when the image's own caption comes after it. Such an image is not noised beyond recognition

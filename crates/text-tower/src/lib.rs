@@ -1,6 +1,6 @@
 //! The autoregressive end: ids in, next-token logits and loss out.
 //!
-//! One [`TextTower`] serves one discrete modality (text, speech units, image codes). Between its two ends lies the trunk.
+//! One [`TextTower`] serves one discrete modality (text, speech units, image codes). Between its two ends lies the backbone.
 
 pub mod next_token;
 pub mod tower;

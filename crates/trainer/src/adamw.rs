@@ -15,7 +15,7 @@ use crate::config::OptimizerConfig;
 use crate::error::TrainError;
 use crate::gradients::FlatGradients;
 
-/// What the optimiser remembers.
+/// What the optimizer remembers.
 #[derive(Clone, Debug, Default)]
 pub struct AdamW {
     /// By the weight's name.
@@ -110,8 +110,8 @@ impl AdamW {
             moments.insert(name.clone(), Moments { first, second, steps });
         }
         match tensors.keys().next() {
-            Some(spare) => {
-                Err(foreign("moments of the weights in state.json alone".into(), format!("{spare} as well")))
+            Some(unexpected) => {
+                Err(foreign("moments of the weights in state.json alone".into(), format!("{unexpected} as well")))
             }
             None => Ok(Self { moments }),
         }

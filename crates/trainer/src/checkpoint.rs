@@ -3,7 +3,7 @@
 //! ```text
 //! step-000500/
 //!   config.json  tokenizer.json  model.safetensors  ema.safetensors          (see `interfuse_sampling::pretrained`)
-//!   vae/                                      a copy of the autoencoder, where `codec.carry` asks for it
+//!   vae/                                      a copy of the autoencoder, where `codec.bundle` asks for it
 //!   training_state/optimizer.safetensors  training_state/state.json
 //! ```
 
@@ -23,7 +23,7 @@ use crate::error::TrainError;
 use crate::skipped_steps::SkippedSteps;
 use crate::trainer::Trainer;
 
-/// Where the optimiser's memory lies in a checkpoint.
+/// Where the optimizer's memory lies in a checkpoint.
 const OPTIMIZER: &str = "training_state/optimizer.safetensors";
 
 /// `training_state/state.json`.
@@ -49,7 +49,7 @@ pub struct StateFile {
 /// # Errors
 /// When something cannot be written; `folder` is then as it was.
 pub fn save(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Path) -> Result<(), TrainError> {
-    write_folder(folder, |aside| write_all(trainer, card, tokenizer, aside))
+    write_folder(folder, |temporary| write_all(trainer, card, tokenizer, temporary))
 }
 
 fn write_all(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Path) -> Result<(), TrainError> {
@@ -59,7 +59,7 @@ fn write_all(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Pat
     save_weights(&trainer.ema_model(), &folder.join("ema.safetensors"))?;
     write_json(&folder.join("config.json"), card)?;
     write_synced(&folder.join("tokenizer.json"), tokenizer)?;
-    if let Some(vae) = card.codec.vae().filter(|vae| vae.carry) {
+    if let Some(vae) = card.codec.vae().filter(|vae| vae.bundle) {
         let carried = folder.join(pretrained::VAE);
         create_folder(&carried)?;
         interfuse_vae::folder::copy(&vae.path, &carried)?;
@@ -97,7 +97,7 @@ pub fn open(folder: &Path, card: &ModelCard, seed: u64) -> Result<Resumed, Train
         expected,
         found,
     };
-    if found.model != card.model || !found.codec.is_same(&card.codec) || found.picture_shape != card.picture_shape {
+    if found.model != card.model || !found.codec.is_same(&card.codec) || found.image_shape != card.image_shape {
         let expected = "the model of this configuration; a resume cannot change it";
         return Err(foreign("config.json", expected.into(), "another model".into()));
     }
@@ -112,7 +112,7 @@ pub fn open(folder: &Path, card: &ModelCard, seed: u64) -> Result<Resumed, Train
 }
 
 impl Resumed {
-    /// Puts weights, averages and the optimiser's memory into a trainer whose loader already stands at the state's cursor.
+    /// Puts weights, averages and the optimizer's memory into a trainer whose loader already stands at the state's cursor.
     ///
     /// # Errors
     /// When a file is missing, torn or of another model.

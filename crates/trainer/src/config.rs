@@ -10,13 +10,13 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Optimiser steps.
+    /// Optimizer steps.
     pub steps: u64,
     /// Sequences of a micro-batch.
-    pub sequences: usize,
-    /// Micro-batches of an optimiser step; their gradient is that of one batch of all their sequences.
+    pub batch_size: usize,
+    /// Micro-batches of an optimizer step; their gradient is that of one batch of all their sequences.
     #[serde(default = "one")]
-    pub accumulation: usize,
+    pub gradient_accumulation: usize,
     /// The most documents packed into a sequence.
     #[serde(default = "one")]
     pub documents_per_sequence: usize,
@@ -94,16 +94,16 @@ impl Default for OptimizerConfig {
 /// Held-out losses with fixed noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HeldOutConfig {
-    /// Pictures that are measured; 0 measures none.
-    pub pictures: usize,
+pub struct ValidationConfig {
+    /// Images that are measured; 0 measures none.
+    pub images: usize,
     /// Times t of the noise levels.
     pub levels: Vec<f32>,
 }
 
-impl Default for HeldOutConfig {
+impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { pictures: 64, levels: vec![0.1, 0.3, 0.5, 0.7, 0.9] }
+        Self { images: 64, levels: vec![0.1, 0.3, 0.5, 0.7, 0.9] }
     }
 }
 
@@ -112,18 +112,18 @@ impl Default for HeldOutConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct IntervalConfig {
     /// Steps between held-out losses.
-    pub held_out: u64,
+    pub validation: u64,
     /// Steps between previews.
     pub preview: u64,
     /// Steps between checkpoints.
     pub checkpoint: u64,
     /// Steps between evaluations of the moving average, as `interfuse evaluate` makes them; 0, the usual, is never.
-    pub measure: u64,
+    pub evaluation: u64,
 }
 
 impl Default for IntervalConfig {
     fn default() -> Self {
-        Self { held_out: 500, preview: 500, checkpoint: 500, measure: 0 }
+        Self { validation: 500, preview: 500, checkpoint: 500, evaluation: 0 }
     }
 }
 
@@ -143,8 +143,8 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         let counts = [
             ("train.steps", self.steps as usize),
-            ("train.sequences", self.sequences),
-            ("train.accumulation", self.accumulation),
+            ("train.batch_size", self.batch_size),
+            ("train.gradient_accumulation", self.gradient_accumulation),
             ("train.documents_per_sequence", self.documents_per_sequence),
             ("train.most_bad_steps", self.most_bad_steps as usize),
         ];
@@ -186,14 +186,14 @@ impl OptimizerConfig {
     }
 }
 
-impl HeldOutConfig {
+impl ValidationConfig {
     /// Checks the settings.
     ///
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), TrainError> {
         match self.levels.iter().find(|&&level| !(level > 0.0 && level <= 1.0)) {
-            Some(level) => Err(TrainError::setting("held_out.levels", "times in (0, 1]", level)),
+            Some(level) => Err(TrainError::setting("validation.levels", "times in (0, 1]", level)),
             None => Ok(()),
         }
     }

@@ -16,23 +16,23 @@ use crate::error::TrainError;
 /// # Errors
 /// When something cannot be written; `folder` is then as it was.
 pub fn write_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
-    let aside = aside_of(folder);
-    remove(&aside)?;
-    let written = create_folder(&aside).and_then(|()| write(&aside)).and_then(|()| {
-        sync_folder(&aside)?;
+    let temporary = temporary_path(folder);
+    remove(&temporary)?;
+    let written = create_folder(&temporary).and_then(|()| write(&temporary)).and_then(|()| {
+        sync_folder(&temporary)?;
         remove(folder)?;
-        std::fs::rename(&aside, folder).map_err(io("rename", &aside))?;
+        std::fs::rename(&temporary, folder).map_err(io("rename", &temporary))?;
         sync_folder(folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
     });
     if written.is_err() {
         // What is half written helps nobody, and on a full disk its room is needed; the first error is the one to report.
-        let _ = std::fs::remove_dir_all(&aside);
+        let _ = std::fs::remove_dir_all(&temporary);
     }
     written
 }
 
 /// `step-000500` → `step-000500.partial`, which nobody takes for a checkpoint.
-fn aside_of(folder: &Path) -> PathBuf {
+fn temporary_path(folder: &Path) -> PathBuf {
     let mut name = folder.as_os_str().to_owned();
     name.push(".partial");
     PathBuf::from(name)

@@ -20,7 +20,7 @@ pub enum TrainError {
         /// What it says.
         found: String,
     },
-    /// Too many steps in a row came out as no number.
+    /// Too many steps in a row came out non-finite.
     #[error(
         "step {step}: {culprit} is not finite, for the {in_a_row}th step in a row; \
          a lower learning rate, a longer warm-up or qk_norm = true usually helps"
@@ -35,7 +35,7 @@ pub enum TrainError {
     },
     /// The device could not do a step.
     #[error(
-        "the device failed: {0}; if its memory ran out, lower train.sequences and raise train.accumulation \
+        "the device failed: {0}; if its memory ran out, lower train.batch_size and raise train.gradient_accumulation \
          as much, which gives the same steps"
     )]
     Device(String),

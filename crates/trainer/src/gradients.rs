@@ -9,7 +9,7 @@ use interfuse_parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
 
 use crate::error::TrainError;
 
-/// The gradient of every weight that took part, flattened, by the weight's name. A weight whose expert had no row is not
+/// The gradient of every weight that took part, flattened, by the weight's name. A weight whose part had no row is not
 /// there.
 #[derive(Debug, Default)]
 pub struct FlatGradients {
@@ -24,7 +24,7 @@ struct FlatGradient {
 }
 
 impl FlatGradients {
-    /// The gradients of one micro-batch. `group` says of which group's norm a weight is part, such as its expert's.
+    /// The gradients of one micro-batch. `group` says of which group's norm a weight is part, such as its part's.
     pub fn of(model: &impl Module, gradients: Gradients, group: impl Fn(&ParameterInfo) -> Option<usize>) -> Self {
         let mut all = Self::default();
         visit_parameters(model, &mut Collect { gradients, group, all: &mut all });

@@ -2,13 +2,13 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | one optimiser step | [`trainer`] |
-//! | the loop, and what is due when | [`schedule`] |
+//! | one optimizer step | [`trainer`] |
+//! | the loop, and what is due when | [`training_loop`] |
 //! | AdamW, the learning rate | [`adamw`], [`learning_rate`] |
 //! | gradients: accumulation, norms, clipping | [`gradients`] |
 //! | the moving average of the weights | [`ema`] |
 //! | an autoencoder instead of a hybrid model | [`autoencoder`] |
-//! | held-out losses | [`held_out`] |
+//! | held-out losses | [`validation`] |
 //! | saving and resuming | [`checkpoint`] |
 //! | folders that are whole or not there | [`durable`] |
 
@@ -20,15 +20,15 @@ pub mod durable;
 pub mod ema;
 pub mod error;
 pub mod gradients;
-pub mod held_out;
 pub mod learning_rate;
-pub mod schedule;
 pub mod skipped_steps;
 mod tape;
 pub mod trainer;
+pub mod training_loop;
+pub mod validation;
 
-pub use config::{HeldOutConfig, IntervalConfig, OptimizerConfig, TrainConfig, TrainPrecision};
+pub use config::{IntervalConfig, OptimizerConfig, TrainConfig, TrainPrecision, ValidationConfig};
 pub use error::TrainError;
-pub use held_out::{HeldOut, HeldOutReport};
-pub use schedule::{Due, Learner, Observer, Outcome, run};
 pub use trainer::{ModalityReport, Setup, StepReport, Trainer};
+pub use training_loop::{Due, Learner, Observer, Outcome, run};
+pub use validation::{Validation, ValidationReport};

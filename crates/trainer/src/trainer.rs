@@ -1,4 +1,4 @@
-//! One optimiser step, and everything that survives a resume.
+//! One optimizer step, and everything that survives a resume.
 
 use std::time::Instant;
 
@@ -9,9 +9,9 @@ use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::{Workers, with_precision};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::Objective;
-use interfuse_transfusion::ownership::expert_of;
+use interfuse_transfusion::ownership::part_of;
 use interfuse_transfusion::{
-    FlopsPerToken, HybridLoss, ModelConfig, Normaliser, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
+    FlopsPerToken, HybridLoss, ModelConfig, Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
 };
 use serde::Serialize;
 
@@ -21,9 +21,9 @@ use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::gradients::{FlatGradients, clip_scale, read_numbers};
 use crate::learning_rate::learning_rate;
-use crate::schedule::Learner;
 use crate::skipped_steps::SkippedSteps;
 use crate::tape;
+use crate::training_loop::Learner;
 
 /// What a run is made of.
 pub struct Setup {
@@ -31,7 +31,7 @@ pub struct Setup {
     pub model: ModelConfig,
     /// How the losses are weighed.
     pub objective: ObjectiveConfig,
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// How much is trained.
     pub train: TrainConfig,
@@ -49,7 +49,7 @@ pub struct Trainer {
     pub model: Transfusion,
     /// Their moving average.
     pub ema: Ema,
-    /// The optimiser's memory.
+    /// The optimizer's memory.
     pub optimizer: AdamW,
     /// The data, and where it stands.
     pub loader: Loader,
@@ -85,8 +85,8 @@ pub struct StepReport {
     pub modalities: Vec<ModalityReport>,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
-    /// The same of each expert's weights, with the names of its modalities.
-    pub expert_gradient_norms: Vec<(String, f64)>,
+    /// The same of each part's weights, with the names of its modalities.
+    pub part_gradient_norms: Vec<(String, f64)>,
     /// Learning rate.
     pub learning_rate: f64,
     /// Rows of all lanes, padding included.
@@ -103,14 +103,14 @@ pub struct StepReport {
 struct Computed {
     gradients: FlatGradients,
     losses: Vec<HybridLoss>,
-    normaliser: Normaliser,
+    normalizer: Normalizer,
 }
 
 impl Trainer {
     /// A run at its beginning, with the given weights; `model` lives on an autodiff device.
     pub fn new(setup: Setup, model: Transfusion, loader: Loader) -> Self {
         let ema = Ema::new(&model);
-        let workers = Workers::on(&setup.device, setup.train.accumulation);
+        let workers = Workers::on(&setup.device, setup.train.gradient_accumulation);
         let optimizer = AdamW::default();
         Self { setup, model, ema, optimizer, loader, workers, step: 0, skipped: SkippedSteps::default() }
     }
@@ -128,9 +128,9 @@ impl Trainer {
     fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
         let key = NoiseKey { seed: self.setup.seed, step: self.step };
         let device = self.setup.device.clone().autodiff();
-        let layouts = self.loader.next_batches(self.setup.train.sequences, self.setup.train.accumulation)?;
+        let layouts = self.loader.next_batches(self.setup.train.batch_size, self.setup.train.gradient_accumulation)?;
         let model = &self.setup.model;
-        let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Drawn, &device);
+        let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Sampled, &device);
         Ok(self.workers.map(&layouts, noised))
     }
 
@@ -140,7 +140,7 @@ impl Trainer {
         let (train, last) = (&setup.train, *step + 1 >= setup.train.steps);
         std::thread::scope(|scope| {
             if !last {
-                scope.spawn(|| loader.prepare(train.sequences, train.accumulation));
+                scope.spawn(|| loader.prepare(train.batch_size, train.gradient_accumulation));
             }
             compute(model, workers, setup, batches)
         })
@@ -172,22 +172,22 @@ impl Trainer {
             }
         }
         let squared: Vec<f32> = read.collect();
-        let experts = self.expert_names();
-        let (norms, gradient_norm) = computed.gradients.norms(&squared, experts.len());
+        let parts = self.part_names();
+        let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
         let capacity = &self.loader.shape().capacity;
-        let sequences = self.setup.train.sequences * computed.losses.len();
+        let sequences = self.setup.train.batch_size * computed.losses.len();
         Ok(StepReport {
             step: self.step,
             total,
             modalities: self.modality_reports(&sums),
             gradient_norm,
-            expert_gradient_norms: experts.into_iter().zip(norms).collect(),
+            part_gradient_norms: parts.into_iter().zip(norms).collect(),
             learning_rate,
             rows: sequences * capacity.iter().sum::<usize>(),
             seconds: 0.0,
             flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
             skipped: computed.gradients.is_empty().then(|| {
-                format!("the batch ({} tokens and {} images)", computed.normaliser.tokens, computed.normaliser.images)
+                format!("the batch ({} tokens and {} images)", computed.normalizer.tokens, computed.normalizer.images)
             }),
         })
     }
@@ -205,9 +205,9 @@ impl Trainer {
             .collect()
     }
 
-    /// `text`, `image`, or `image+text` for a shared expert.
-    fn expert_names(&self) -> Vec<String> {
-        self.setup.model.experts.iter().map(|names| names.join("+")).collect()
+    /// `text`, `image`, or `image+text` for a shared part.
+    fn part_names(&self) -> Vec<String> {
+        self.setup.model.partition.iter().map(|names| names.join("+")).collect()
     }
 
     fn update(&mut self, gradients: FlatGradients, learning_rate: f64, gradient_norm: f64) {
@@ -231,11 +231,11 @@ impl Learner for Trainer {
         self.setup.train.steps
     }
 
-    fn is_spoilt(&self) -> bool {
+    fn is_non_finite(&self) -> bool {
         self.skipped.in_a_row > 0
     }
 
-    /// Takes one optimiser step: data → forward → backward → accumulate → clip → AdamW → moving average.
+    /// Takes one optimizer step: data → forward → backward → accumulate → clip → AdamW → moving average.
     ///
     /// A loss or gradient that is not finite skips the update and is counted.
     ///
@@ -260,17 +260,17 @@ impl Learner for Trainer {
 }
 
 fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[TrainBatch]) -> Computed {
-    let normaliser = batches.iter().map(Normaliser::of).fold(Normaliser::default(), Normaliser::and);
+    let normalizer = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
     let precision = setup.train.precision.kernels();
     let pass =
-        |batch: &TrainBatch| with_precision(precision, || forward_backward(model, batch, &setup.objective, normaliser));
+        |batch: &TrainBatch| with_precision(precision, || forward_backward(model, batch, &setup.objective, normalizer));
     let mut gradients = FlatGradients::default();
     let mut losses = Vec::new();
     for (part, loss) in workers.map(batches, pass) {
         gradients.add(part);
         losses.push(loss);
     }
-    Computed { gradients, losses, normaliser }
+    Computed { gradients, losses, normalizer }
 }
 
 /// The gradients and losses of one micro-batch.
@@ -278,12 +278,12 @@ fn forward_backward(
     model: &Transfusion,
     batch: &TrainBatch,
     objective: &ObjectiveConfig,
-    normaliser: Normaliser,
+    normalizer: Normalizer,
 ) -> (FlatGradients, HybridLoss) {
     let model = tape::on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
-    let loss = hybrid_loss(&model, &predictions, batch, objective, normaliser);
-    let gradients = FlatGradients::of(&model, loss.total.backward(), expert_of);
+    let loss = hybrid_loss(&model, &predictions, batch, objective, normalizer);
+    let gradients = FlatGradients::of(&model, loss.total.backward(), part_of);
     (gradients, loss.detached())
 }
 
@@ -295,8 +295,8 @@ fn culprit(report: &StepReport) -> Option<String> {
     if let Some(modality) = report.modalities.iter().find(|modality| !modality.loss.is_finite()) {
         return Some(format!("the {} loss ({})", modality.name, modality.loss));
     }
-    if let Some((name, norm)) = report.expert_gradient_norms.iter().find(|(_, norm)| !norm.is_finite()) {
-        return Some(format!("the gradient of expert {name} ({norm})"));
+    if let Some((name, norm)) = report.part_gradient_norms.iter().find(|(_, norm)| !norm.is_finite()) {
+        return Some(format!("the gradient of part {name} ({norm})"));
     }
-    (!report.gradient_norm.is_finite()).then(|| format!("the gradient outside the trunk ({})", report.gradient_norm))
+    (!report.gradient_norm.is_finite()).then(|| format!("the gradient outside the backbone ({})", report.gradient_norm))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
-use interfuse_mot::{NormPlacement, Partition, TrunkConfig};
+use interfuse_mot::{BackboneConfig, NormPlacement, Partition};
 use interfuse_sequence::{Modality, Objective, PositionScheme, SequenceFormat};
 use interfuse_text_tower::TextTowerConfig;
 use serde::{Deserialize, Serialize};
@@ -17,17 +17,17 @@ const MOST_IDS: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// The architecture: a partition of the modalities among experts. One part is the dense model, one part for each
+    /// The architecture: a partition of the modalities among parts. One part is the dense model, one part for each
     /// modality is Mixture-of-Transformers.
-    pub experts: Vec<Vec<String>>,
+    pub partition: Vec<Vec<String>>,
     /// How the patches of an image advance the position.
     #[serde(default)]
     pub positions: PositionScheme,
     /// `[latent_channels, height, width]` of every image; taken from the data and its codec if absent.
     #[serde(default)]
     pub latent_shape: [usize; 3],
-    /// The trunk.
-    pub trunk: TrunkConfig,
+    /// The backbone.
+    pub backbone: BackboneConfig,
     /// The modalities by name, each with the settings of its tower. Lanes are in the order of the names.
     pub modalities: BTreeMap<String, TowerConfig>,
 }
@@ -96,10 +96,10 @@ impl ModelConfig {
     /// The architecture.
     ///
     /// # Errors
-    /// When `experts` is no partition of the modalities.
+    /// When `partition` is no partition of the modalities.
     pub fn partition(&self) -> Result<Partition, ConfigError> {
         let names: Vec<String> = self.modalities.keys().cloned().collect();
-        Partition::from_names(&self.experts, &names).map_err(|message| ConfigError(format!("model.{message}")))
+        Partition::from_names(&self.partition, &names).map_err(|message| ConfigError(format!("model.{message}")))
     }
 
     /// Whether the rows of a lane carry a condition for adaptive norms.
@@ -115,7 +115,7 @@ impl ModelConfig {
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.trunk.validate().map_err(|error| ConfigError(format!("model.trunk.{error}")))?;
+        self.backbone.validate().map_err(|error| ConfigError(format!("model.backbone.{error}")))?;
         self.partition()?;
         for (name, tower) in &self.modalities {
             match tower {
@@ -143,9 +143,9 @@ impl ModelConfig {
             return Err(ConfigError(message.into()));
         }
         if self.image_tower().is_some_and(|image| image.timestep_conditioning == TimestepConditioning::AdaLn)
-            && self.trunk.norm == NormPlacement::Post
+            && self.backbone.norm == NormPlacement::Post
         {
-            let message = "model.trunk.norm: expected `pre`, which `ada_ln` conditioning modulates, found `post`";
+            let message = "model.backbone.norm: expected `pre`, which `ada_ln` conditioning modulates, found `post`";
             return Err(ConfigError(message.into()));
         }
         Ok(())

@@ -1,24 +1,24 @@
 //! Exact counts of parameters and of training FLOPs per token.
 //!
-//! *Stored* parameters are all there are. *Activated* parameters are those that one row meets: its own expert and its own
-//! tower. A Mixture-of-Transformers stores as many trunks as it has experts and activates one.
+//! *Stored* parameters are all there are. *Activated* parameters are those that one row meets: its own part and its own
+//! tower. A Mixture-of-Transformers stores as many backbones as it has parts and activates one.
 
 use interfuse_parameters::{ParameterInfo, parameters};
 use serde::Serialize;
 
 use crate::config::{ModelConfig, TowerConfig};
 use crate::model::Transfusion;
-use crate::ownership::{expert_of, in_trunk, tower_of};
+use crate::ownership::{in_backbone, part_of, tower_of};
 
 /// How many parameters a model has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParameterCounts {
     /// All.
     pub stored: usize,
-    /// In the trunk, all experts together.
-    pub trunk: usize,
-    /// In each expert, its last norm included.
-    pub experts: Vec<usize>,
+    /// In the backbone, all parts together.
+    pub backbone: usize,
+    /// In each part, its last norm included.
+    pub parts: Vec<usize>,
     /// In the ends of each modality, by lane.
     pub towers: Vec<usize>,
 }
@@ -32,45 +32,45 @@ impl ParameterCounts {
         };
         Self {
             stored: sum(&|_| true),
-            trunk: sum(&in_trunk),
-            experts: (0..model.trunk.final_norms.len())
-                .map(|expert| sum(&|parameter| expert_of(parameter) == Some(expert)))
+            backbone: sum(&in_backbone),
+            parts: (0..model.backbone.final_norms.len())
+                .map(|part| sum(&|parameter| part_of(parameter) == Some(part)))
                 .collect(),
             towers: (0..model.towers.len()).map(|lane| sum(&|parameter| tower_of(parameter) == Some(lane))).collect(),
         }
     }
 
-    /// Parameters that a row of a lane meets, served by `expert`.
-    pub fn activated(&self, lane: usize, expert: usize) -> usize {
-        self.experts[expert] + self.towers[lane]
+    /// Parameters that a row of a lane meets, served by `part`.
+    pub fn activated(&self, lane: usize, part: usize) -> usize {
+        self.parts[part] + self.towers[lane]
     }
 }
 
-/// Parameters of one expert by arithmetic, without making it: what a preset too large for this machine can still show.
+/// Parameters of one part by arithmetic, without making it: what a preset too large for this machine can still show.
 /// Adaptive norms are counted when `conditioned`.
-pub fn expert_parameters(config: &ModelConfig, conditioned: bool) -> usize {
-    let trunk = &config.trunk;
-    let (d, f, kv) = (trunk.d_model, trunk.feed_forward(), trunk.kv_heads() * trunk.head_dim());
+pub fn part_parameters(config: &ModelConfig, conditioned: bool) -> usize {
+    let backbone = &config.backbone;
+    let (d, f, kv) = (backbone.d_model, backbone.feed_forward(), backbone.kv_heads() * backbone.head_dim());
     let linear = 2 * d * d + 2 * d * kv + 3 * d * f;
-    let norms = 2 * d + if trunk.qk_norm { 2 * trunk.head_dim() } else { 0 };
+    let norms = 2 * d + if backbone.qk_norm { 2 * backbone.head_dim() } else { 0 };
     let modulation = if conditioned { 6 * d * d + 6 * d } else { 0 };
-    trunk.n_layers * (linear + norms + modulation) + d
+    backbone.n_layers * (linear + norms + modulation) + d
 }
 
-/// Parameters of the trunk by arithmetic, without making it.
+/// Parameters of the backbone by arithmetic, without making it.
 ///
 /// # Errors
 /// When the partition is not valid.
-pub fn trunk_parameters(config: &ModelConfig) -> Result<usize, crate::ConfigError> {
+pub fn backbone_parameters(config: &ModelConfig) -> Result<usize, crate::ConfigError> {
     let partition = config.partition()?;
     let conditioned = |lanes: &Vec<usize>| lanes.iter().any(|&lane| config.is_conditioned(lane));
-    Ok(partition.experts().iter().map(|lanes| expert_parameters(config, conditioned(lanes))).sum())
+    Ok(partition.parts().iter().map(|lanes| part_parameters(config, conditioned(lanes))).sum())
 }
 
 /// Floating-point operations of training, forward and backward, per row. A multiplication and an addition are two.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FlopsPerToken {
-    /// `6 ×` the trunk's matrix parameters that a row meets.
+    /// `6 ×` the backbone's matrix parameters that a row meets.
     pub matrices: f64,
     /// Scores and weighted sums of attention under the causal mask, `6 L D s`; twice that without a mask.
     pub causal_attention: f64,
@@ -79,11 +79,11 @@ pub struct FlopsPerToken {
 }
 
 impl FlopsPerToken {
-    /// For sequences of `rows` rows. Dense and MoT are equal: a row meets one expert either way.
+    /// For sequences of `rows` rows. Dense and MoT are equal: a row meets one part either way.
     pub fn of(config: &ModelConfig, rows: usize) -> Self {
-        let trunk = &config.trunk;
-        let (d, f, kv) = (trunk.d_model, trunk.feed_forward(), trunk.kv_heads() * trunk.head_dim());
-        let layers = trunk.n_layers as f64;
+        let backbone = &config.backbone;
+        let (d, f, kv) = (backbone.d_model, backbone.feed_forward(), backbone.kv_heads() * backbone.head_dim());
+        let layers = backbone.n_layers as f64;
         let per_layer = 2 * d * d + 2 * d * kv + 3 * d * f;
         let tower = |tower: &TowerConfig| match tower {
             TowerConfig::NextToken(text) => 6.0 * (text.vocab_size * d) as f64,
@@ -110,7 +110,7 @@ impl FlopsPerToken {
     pub fn of_rows(config: &ModelConfig, rows: &[usize]) -> f64 {
         let total: usize = rows.iter().sum();
         let flops = Self::of(config, total);
-        let trunk = total as f64 * (flops.matrices + flops.causal_attention);
-        trunk + rows.iter().zip(&flops.towers).map(|(&rows, tower)| rows as f64 * tower).sum::<f64>()
+        let backbone = total as f64 * (flops.matrices + flops.causal_attention);
+        backbone + rows.iter().zip(&flops.towers).map(|(&rows, tower)| rows as f64 * tower).sum::<f64>()
     }
 }

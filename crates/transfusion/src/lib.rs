@@ -1,11 +1,11 @@
-//! The model (towers on the trunk) and the hybrid objective. Open this crate first.
+//! The model (towers on the backbone) and the hybrid objective. Open this crate first.
 //!
 //! | what | where |
 //! |---|---|
-//! | the model: embed, trunk, heads | [`model`] |
+//! | the model: embed, backbone, heads | [`model`] |
 //! | the loss: next token + λ · denoising | [`objective`] |
 //! | settings of both | [`config`] |
-//! | which expert or tower owns a weight | [`ownership`] |
+//! | which part or tower owns a weight | [`ownership`] |
 //! | exact counts of parameters and FLOPs | [`counts`] |
 
 pub mod config;
@@ -19,4 +19,4 @@ pub use config::{ConfigError, ModelConfig, TowerConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};
 pub use input::{LaneInput, ModelInput, TrainBatch};
 pub use model::{LanePrediction, Predictions, Tower, Transfusion};
-pub use objective::{HybridLoss, ImageAveraging, ModalityLoss, Normaliser, ObjectiveConfig, hybrid_loss};
+pub use objective::{HybridLoss, ImageAveraging, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};

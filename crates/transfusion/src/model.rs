@@ -1,15 +1,15 @@
-//! The model: towers on a trunk.
+//! The model: towers on a backbone.
 //!
 //! ```text
 //! ids    ─► text tower  ┐                                          ┌► text tower  ─► logits
-//! x_t, t ─► image tower ┴► streams ─► trunk ─► streams ─► lanes ───┴► image tower ─► prediction
+//! x_t, t ─► image tower ┴► streams ─► backbone ─► streams ─► lanes ───┴► image tower ─► prediction
 //! ```
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use interfuse_image_tower::{ImageContext, ImageTower};
 use interfuse_kernels::WeightInit;
-use interfuse_mot::{CacheUse, Partition, StreamCondition, Trunk, TrunkInput};
+use interfuse_mot::{Backbone, BackboneInput, CacheUse, Partition, StreamCondition};
 use interfuse_text_tower::TextTower;
 
 use crate::config::{ConfigError, ModelConfig, TowerConfig};
@@ -18,8 +18,8 @@ use crate::input::{LaneInput, ModelInput};
 /// The model.
 #[derive(Module, Debug)]
 pub struct Transfusion {
-    /// Experts under shared attention.
-    pub trunk: Trunk,
+    /// Parts under shared attention.
+    pub backbone: Backbone,
     /// By lane.
     pub towers: Vec<Tower>,
     #[module(skip)]
@@ -52,10 +52,10 @@ pub enum LanePrediction {
     Images(Tensor<5>),
 }
 
-/// A lane on its way into the trunk.
+/// A lane on its way into the backbone.
 struct EmbeddedLane {
     rows: Tensor<3>,
-    /// What goes around the trunk; nothing for text.
+    /// What goes around the backbone; nothing for text.
     context: ImageContext,
 }
 
@@ -68,8 +68,8 @@ impl Transfusion {
         config.validate()?;
         let partition = config.partition()?;
         let conditioned: Vec<bool> =
-            partition.experts().iter().map(|lanes| lanes.iter().any(|&lane| config.is_conditioned(lane))).collect();
-        let d_model = config.trunk.d_model;
+            partition.parts().iter().map(|lanes| lanes.iter().any(|&lane| config.is_conditioned(lane))).collect();
+        let d_model = config.backbone.d_model;
         let towers = config
             .modalities
             .values()
@@ -78,8 +78,8 @@ impl Transfusion {
                 TowerConfig::Denoise(image) => Tower::Image(ImageTower::new(image, config.latent_shape, d_model, init)),
             })
             .collect();
-        let trunk = Trunk::new(&config.trunk, config.positions, &conditioned, init);
-        Ok(Self { trunk, towers, partition })
+        let backbone = Backbone::new(&config.backbone, config.positions, &conditioned, init);
+        Ok(Self { backbone, towers, partition })
     }
 
     /// The architecture.
@@ -87,7 +87,7 @@ impl Transfusion {
         &self.partition
     }
 
-    /// Embeds every lane, runs the trunk, and asks every tower's head.
+    /// Embeds every lane, runs the backbone, and asks every tower's head.
     pub fn forward(&self, input: ModelInput, cache: CacheUse<'_>) -> Predictions {
         let embedded: Vec<Option<EmbeddedLane>> = self.towers.iter().zip(input.lanes).map(embed_lane).collect();
         let rows: Vec<usize> =
@@ -96,19 +96,19 @@ impl Transfusion {
         let contexts: Vec<ImageContext> =
             embedded.into_iter().map(|lane| lane.map(|lane| lane.context).unwrap_or_default()).collect();
         let geometry: Vec<_> = input.geometry.iter().map(Option::as_ref).collect();
-        let trunk_input = TrunkInput {
+        let backbone_input = BackboneInput {
             streams: self.partition.join(&lanes),
             geometry: self.partition.join_geometry(&geometry),
             conditions: self.stream_conditions(&rows, &contexts),
         };
-        let streams = self.trunk.forward(trunk_input, cache);
+        let streams = self.backbone.forward(backbone_input, cache);
         let lanes = self.partition.split(streams, &rows);
         let heads = self.towers.iter().zip(lanes).zip(contexts);
         Predictions { lanes: heads.map(|((tower, rows), context)| Some(tower.predict(rows?, context))).collect() }
     }
 
     fn stream_conditions(&self, rows: &[usize], contexts: &[ImageContext]) -> Vec<Option<StreamCondition>> {
-        let of_expert = |owned: &Vec<usize>| {
+        let of_part = |owned: &Vec<usize>| {
             let lanes: Vec<_> = owned
                 .iter()
                 .filter(|&&lane| rows[lane] > 0)
@@ -116,7 +116,7 @@ impl Transfusion {
                 .collect();
             lanes.iter().any(|(_, condition)| condition.is_some()).then_some(StreamCondition { lanes })
         };
-        self.partition.experts().iter().map(of_expert).collect()
+        self.partition.parts().iter().map(of_part).collect()
     }
 }
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `L_next_token` is the mean over scored tokens, in nats; `L_denoising` the mean over images of an image's mean squared
-//! error. Both means run over the whole optimiser step, so accumulating over micro-batches gives the gradient of one large
-//! batch exactly: the caller counts first and passes the counts as a [`Normaliser`].
+//! error. Both means run over the whole optimizer step, so accumulating over micro-batches gives the gradient of one large
+//! batch exactly: the caller counts first and passes the counts as a [`Normalizer`].
 
 use burn::tensor::Tensor;
 use interfuse_image_tower::denoising_loss;
@@ -87,14 +87,14 @@ impl ObjectiveConfig {
 
 /// Over how much a step takes its means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Normaliser {
+pub struct Normalizer {
     /// Scored tokens of the step, of all next-token modalities.
     pub tokens: usize,
     /// Images of the step.
     pub images: usize,
 }
 
-impl Normaliser {
+impl Normalizer {
     /// What one batch holds.
     pub fn of(batch: &TrainBatch) -> Self {
         let lanes = 0..batch.batch.lanes.len();
@@ -143,11 +143,11 @@ pub fn hybrid_loss(
     predictions: &Predictions,
     batch: &TrainBatch,
     config: &ObjectiveConfig,
-    normaliser: Normaliser,
+    normalizer: Normalizer,
 ) -> HybridLoss {
-    let per_token = config.text_weight / normaliser.tokens.max(1) as f64;
+    let per_token = config.text_weight / normalizer.tokens.max(1) as f64;
     // Images of one batch are of one size, so the mean over images is the mean over patches as well.
-    let per_image = config.image_weight / normaliser.images.max(1) as f64;
+    let per_image = config.image_weight / normalizer.images.max(1) as f64;
     let mut total: Option<Tensor<1>> = None;
     let mut modalities = Vec::new();
     for (lane, prediction) in predictions.lanes.iter().enumerate() {
@@ -173,7 +173,7 @@ pub fn hybrid_loss(
             None => term,
         });
     }
-    let device = model.trunk.final_norms[0].weight.device();
+    let device = model.backbone.final_norms[0].weight.device();
     HybridLoss { total: total.unwrap_or_else(|| Tensor::zeros([1], &device)), modalities }
 }
 

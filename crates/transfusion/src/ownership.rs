@@ -2,14 +2,14 @@
 
 use interfuse_parameters::ParameterInfo;
 
-/// Whether a weight belongs to the trunk; otherwise it is part of an embedding or a head.
-pub fn in_trunk(weight: &ParameterInfo) -> bool {
-    weight.name.starts_with("trunk.")
+/// Whether a weight belongs to the backbone; otherwise it is part of an embedding or a head.
+pub fn in_backbone(weight: &ParameterInfo) -> bool {
+    weight.name.starts_with("backbone.")
 }
 
-/// The expert that owns a weight, if it lies in the trunk.
-pub fn expert_of(weight: &ParameterInfo) -> Option<usize> {
-    let mut parts = weight.name.split('.').skip_while(|part| *part != "experts" && *part != "final_norms");
+/// The part that owns a weight, if it lies in the backbone.
+pub fn part_of(weight: &ParameterInfo) -> Option<usize> {
+    let mut parts = weight.name.split('.').skip_while(|part| *part != "parts" && *part != "final_norms");
     parts.next()?;
     parts.next()?.parse().ok()
 }

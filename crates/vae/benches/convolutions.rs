@@ -1,5 +1,5 @@
 //! How much of an autoencoder's training step its convolutions take, with the kernels and with their plain definitions: forward
-//! and backward of `configs/vae_emoji.toml` (4 pictures of 64 × 64) on one thread, as a worker runs them, and of its
+//! and backward of `configs/vae_emoji.toml` (4 images of 64 × 64) on one thread, as a worker runs them, and of its
 //! convolutions alone.
 //!
 //!   cargo bench --workspace --bench convolutions
@@ -15,7 +15,7 @@ use interfuse_kernels::{ConvSteps, WeightInit, conv2d, with_definitions};
 use interfuse_parameters::parameters;
 use interfuse_vae::{AutoencoderConfig, AutoencoderKl, LatentScale, NetworkConfig};
 
-const PICTURES: usize = 4;
+const IMAGES: usize = 4;
 const SIDE: usize = 64;
 
 fn wave<const R: usize>(shape: [usize; R]) -> Tensor<R> {
@@ -42,7 +42,7 @@ impl Convolution {
         };
         let side = side(name, levels);
         Some(Self {
-            x: wave([PICTURES, inputs, side, side]),
+            x: wave([IMAGES, inputs, side, side]),
             weight: wave([outputs, inputs, kernel, kernel]),
             bias: wave([outputs]),
             steps,
@@ -62,7 +62,7 @@ fn side(name: &str, levels: usize) -> usize {
     let below = if let Some(level) = level("down_blocks.") {
         level
     } else if let Some(level) = level("up_blocks.") {
-        // The picture is enlarged before the upsampler's convolution.
+        // The image is enlarged before the upsampler's convolution.
         last - level - usize::from(name.contains("upsamplers"))
     } else if name.starts_with("encoder.conv_in") || name.starts_with("decoder.conv_out") {
         0
@@ -93,7 +93,7 @@ fn step(criterion: &mut Criterion) {
     let config =
         AutoencoderConfig { network, use_quant_conv: true, use_post_quant_conv: true, scale: LatentScale::default() };
     let vae = AutoencoderKl::new(&config, &mut WeightInit::new(0, &Device::flex().autodiff()));
-    let pixels = wave([PICTURES, 3, SIDE, SIDE]);
+    let pixels = wave([IMAGES, 3, SIDE, SIDE]);
     measure(&mut criterion.benchmark_group("whole step"), || {
         let posterior = vae.encode(pixels.clone());
         let noise = Tensor::zeros(posterior.mean.dims(), &pixels.device());

@@ -20,11 +20,11 @@ pub struct AutoencoderKl {
 impl AutoencoderKl {
     /// Fresh weights of a valid configuration.
     pub fn new(config: &AutoencoderConfig, init: &mut WeightInit) -> Self {
-        let (channels, moments) = (config.network.latent_channels, 2 * config.network.latent_channels);
+        let (channels, posterior) = (config.network.latent_channels, 2 * config.network.latent_channels);
         Self {
-            encoder: Encoder::new(&config.network, moments, init),
+            encoder: Encoder::new(&config.network, posterior, init),
             decoder: Decoder::new(&config.network, init),
-            quant_conv: config.use_quant_conv.then(|| Conv2d::same([moments, moments], 1, init)),
+            quant_conv: config.use_quant_conv.then(|| Conv2d::same([posterior, posterior], 1, init)),
             post_quant_conv: config.use_post_quant_conv.then(|| Conv2d::same([channels, channels], 1, init)),
         }
     }
@@ -32,10 +32,10 @@ impl AutoencoderKl {
     /// # Shapes
     /// - `pixels`: `[B, in_channels, H, W]`; the posterior is of `[B, latent_channels, H/f, W/f]`
     pub fn encode(&self, pixels: Tensor<4>) -> Posterior {
-        let moments = self.encoder.forward(pixels);
-        Posterior::of_moments(match &self.quant_conv {
-            Some(conv) => conv.forward(moments),
-            None => moments,
+        let posterior = self.encoder.forward(pixels);
+        Posterior::of_channels(match &self.quant_conv {
+            Some(conv) => conv.forward(posterior),
+            None => posterior,
         })
     }
 

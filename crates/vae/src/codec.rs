@@ -16,30 +16,30 @@ use crate::vae_codec::VaeCodec;
 
 /// Takes pixels to latents and back. Pixels are `[channels, height, width]` in [-1, 1]; latents are about unit scale.
 pub trait Codec: Send + Sync {
-    /// Shape `[latent_channels, height, width]` of the latents of a picture of shape `[channels, height, width]`.
+    /// Shape `[latent_channels, height, width]` of the latents of an image of shape `[channels, height, width]`.
     ///
     /// # Errors
-    /// When the codec does not take pictures of that shape.
-    fn latent_shape(&self, picture: [usize; 3]) -> Result<[usize; 3], VaeError>;
+    /// When the codec does not take images of that shape.
+    fn latent_shape(&self, image: [usize; 3]) -> Result<[usize; 3], VaeError>;
 
-    /// What the encoder says of one picture, as a latent cache keeps it.
+    /// What the encoder says of one image, as a latent cache keeps it.
     ///
     /// # Errors
-    /// When the codec does not take pictures of that shape.
-    fn moments(&self, pixels: Array3<f32>) -> Result<Moments, VaeError>;
+    /// When the codec does not take images of that shape.
+    fn posterior(&self, pixels: Array3<f32>) -> Result<LatentPosterior, VaeError>;
 
-    /// Moments as a model sees them.
-    fn scaled(&self, moments: Moments) -> Latents;
+    /// LatentPosterior as a model sees them.
+    fn scaled(&self, posterior: LatentPosterior) -> Latents;
 
-    /// The latents of one picture.
+    /// The latents of one image.
     ///
     /// # Errors
-    /// When the codec does not take pictures of that shape.
+    /// When the codec does not take images of that shape.
     fn encode(&self, pixels: Array3<f32>) -> Result<Latents, VaeError> {
-        Ok(self.scaled(self.moments(pixels)?))
+        Ok(self.scaled(self.posterior(pixels)?))
     }
 
-    /// The pixels of one picture, within [-1, 1].
+    /// The pixels of one image, within [-1, 1].
     ///
     /// # Errors
     /// When the latents are not of a shape that this codec makes, or not finite.
@@ -55,32 +55,32 @@ pub trait Codec: Send + Sync {
     }
 }
 
-/// The posterior of one picture as the encoder gives it.
+/// The posterior of one image as the encoder gives it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moments {
+pub struct LatentPosterior {
     /// `[latent_channels, height, width]`
     pub mean: Array3<f32>,
     /// `None` where there is nothing to draw. `[latent_channels, height, width]`
     pub log_variance: Option<Array3<f32>>,
 }
 
-/// The latents of one picture as a model sees them: a mean, and how far they may lie from it.
+/// The latents of one image as a model sees them: a mean, and how far they may lie from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latents {
     /// `[latent_channels, height, width]`
     pub mean: Array3<f32>,
     /// Of each number; `None` where there is nothing to draw. `[latent_channels, height, width]`
-    pub deviation: Option<Array3<f32>>,
+    pub std: Option<Array3<f32>>,
 }
 
 impl Latents {
     /// One draw from the posterior: `mean + deviation · noise`.
     pub fn sample(self, rng: &mut ChaCha8Rng) -> Array3<f32> {
-        let Self { mut mean, deviation } = self;
-        if let Some(deviation) = deviation {
-            Zip::from(&mut mean).and(&deviation).for_each(|mean, &deviation| {
+        let Self { mut mean, std } = self;
+        if let Some(std) = std {
+            Zip::from(&mut mean).and(&std).for_each(|mean, &std| {
                 let noise: f32 = StandardNormal.sample(rng);
-                *mean += deviation * noise;
+                *mean += std * noise;
             });
         }
         mean
@@ -104,13 +104,13 @@ pub enum CodecConfig {
 pub struct VaeCodecConfig {
     /// Its folder, with `config.json` and weights; `interfuse vae train` leaves one in its run folder as `vae`.
     pub path: PathBuf,
-    /// A latent cache of the training pictures, made by `interfuse data encode`; without one, pictures are encoded whenever
+    /// A latent cache of the training images, made by `interfuse data encode`; without one, images are encoded whenever
     /// they come up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
     /// Whether every checkpoint holds a copy of the autoencoder.
     #[serde(default = "yes")]
-    pub carry: bool,
+    pub bundle: bool,
     /// SHA-256 of the weights; another autoencoder is refused. Filled in when a run begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
@@ -121,7 +121,7 @@ fn yes() -> bool {
 }
 
 impl CodecConfig {
-    /// Makes the codec for pictures of `channels` channels, computing on `device`.
+    /// Makes the codec for images of `channels` channels, computing on `device`.
     ///
     /// # Errors
     /// When the codec does not take that many channels, or its autoencoder cannot be opened or is another than wanted.

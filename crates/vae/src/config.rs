@@ -8,16 +8,16 @@ use crate::error::VaeError;
 /// Settings of the convolutional networks, which both kinds of autoencoder share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkConfig {
-    /// Channels of a picture that is encoded.
+    /// Channels of an image that is encoded.
     #[serde(default = "three")]
     pub in_channels: usize,
-    /// Channels of a picture that is decoded.
+    /// Channels of an image that is decoded.
     #[serde(default = "three")]
     pub out_channels: usize,
     /// Channels of the latents.
     #[serde(default = "four")]
     pub latent_channels: usize,
-    /// Width at every size of the picture, the largest first; each but the last halves height and width.
+    /// Width at every size of the image, the largest first; each but the last halves height and width.
     pub block_out_channels: Vec<usize>,
     /// Residual blocks at every size; the decoder has one more.
     #[serde(default = "one")]
@@ -123,7 +123,7 @@ impl NetworkConfig {
         1 << (self.block_out_channels.len().max(1) - 1)
     }
 
-    /// Refuses pictures of a shape `[channels, height, width]` that the networks do not take.
+    /// Refuses images of a shape `[channels, height, width]` that the networks do not take.
     ///
     /// # Errors
     /// Another number of channels, or sides that do not divide.
@@ -132,27 +132,27 @@ impl NetworkConfig {
         let factor = self.downsampling();
         if height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {
             let expected = format!("sides that are multiples of {factor}, by which the autoencoder shrinks them");
-            return Err(VaeError::Shape { what: "picture", expected, found: format!("{height} × {width}") });
+            return Err(VaeError::Shape { what: "image", expected, found: format!("{height} × {width}") });
         }
         Ok(())
     }
 
-    /// Refuses pictures of a number of channels that is not encoded or not decoded.
+    /// Refuses images of a number of channels that is not encoded or not decoded.
     pub(crate) fn check_channels(&self, channels: usize) -> Result<(), VaeError> {
         if self.in_channels == channels && self.out_channels == channels {
             return Ok(());
         }
         let (expected, found) = (format!("{} channels", self.in_channels), format!("{channels} channels"));
-        Err(VaeError::Shape { what: "picture", expected, found })
+        Err(VaeError::Shape { what: "image", expected, found })
     }
 
     /// As [`Self::check_shape`], and refuses values that are not finite.
-    pub(crate) fn check_picture(&self, pixels: &Array3<f32>) -> Result<(), VaeError> {
+    pub(crate) fn check_image(&self, pixels: &Array3<f32>) -> Result<(), VaeError> {
         let (channels, height, width) = pixels.dim();
         self.check_shape([channels, height, width])?;
         match pixels.iter().all(|value| value.is_finite()) {
             true => Ok(()),
-            false => Err(VaeError::NotFinite { what: "picture" }),
+            false => Err(VaeError::NotFinite { what: "image" }),
         }
     }
 

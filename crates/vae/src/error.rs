@@ -26,10 +26,10 @@ pub enum VaeError {
         /// What was found.
         found: String,
     },
-    /// A picture or latents of another shape.
+    /// An image or latents of another shape.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// `picture`, `latents` or `codes`.
+        /// `image`, `latents` or `codes`.
         what: &'static str,
         /// What fits.
         expected: String,
@@ -39,7 +39,7 @@ pub enum VaeError {
     /// Numbers that are none.
     #[error("{what}: expected finite numbers, found NaN or infinity")]
     NotFinite {
-        /// `picture` or `latents`.
+        /// `image` or `latents`.
         what: &'static str,
     },
     /// From the weights' file.

@@ -48,7 +48,7 @@ impl Vae {
         }
     }
 
-    /// The pictures as they come back, without a random draw: through the mean of the posterior, or through codes.
+    /// The images as they come back, without a random draw: through the mean of the posterior, or through codes.
     ///
     /// # Shapes
     /// - `pixels`: `[B, in_channels, H, W]`; returns `[B, out_channels, H, W]`
@@ -82,7 +82,7 @@ pub struct OpenedVae {
 /// Opens a folder.
 ///
 /// # Errors
-/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, spare or misshapen.
+/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, unexpected or misshapen.
 pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
     let config = read_config(folder)?;
     let path = weights_of(folder)?;

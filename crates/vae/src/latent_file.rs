@@ -1,4 +1,4 @@
-//! The latents of one picture as a `safetensors` file:
+//! The latents of one image as a `safetensors` file:
 //!
 //! ```text
 //! mean, logvar     [latent_channels, h, w], f32, as the encoder gives them, unscaled
@@ -11,14 +11,14 @@ use interfuse_parameters::{HostTensor, HostTensors, read_tensors, write_tensors}
 use ndarray::{Array2, Array3};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::codec::Moments;
+use crate::codec::LatentPosterior;
 use crate::error::VaeError;
 
 /// What such a file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LatentFile {
     /// Continuous latents.
-    Moments(Moments),
+    Posterior(LatentPosterior),
     /// Ids of codes.
     Codes(Array2<u32>),
 }
@@ -34,7 +34,7 @@ impl LatentFile {
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), VaeError> {
         match self {
-            Self::Moments(Moments { mean, log_variance }) => {
+            Self::Posterior(LatentPosterior { mean, log_variance }) => {
                 let host =
                     |x: &Array3<f32>| HostTensor { shape: x.shape().to_vec(), values: x.iter().copied().collect() };
                 let mut tensors = HostTensors::from([(MEAN.to_string(), host(mean))]);
@@ -71,7 +71,7 @@ impl LatentFile {
         let (mean, log_variance) = (take(MEAN)?, take(LOG_VARIANCE)?);
         let expected = format!("a tensor {MEAN}, and {LOG_VARIANCE} if there is one, or {IDS}");
         match mean {
-            Some(mean) => Ok(Self::Moments(Moments { mean, log_variance })),
+            Some(mean) => Ok(Self::Posterior(LatentPosterior { mean, log_variance })),
             None => Err(VaeError::file(path, expected, format!("tensors {names:?}"))),
         }
     }
@@ -102,9 +102,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let mean = Array3::from_shape_fn((4, 2, 3), |(c, y, x)| (c * 6 + y * 3 + x) as f32);
-        let moments = LatentFile::Moments(Moments { log_variance: Some(mean.mapv(|x| -x)), mean: mean.clone() });
+        let posterior =
+            LatentFile::Posterior(LatentPosterior { log_variance: Some(mean.mapv(|x| -x)), mean: mean.clone() });
         let codes = LatentFile::Codes(Array2::from_shape_fn((2, 3), |(y, x)| (y * 3 + x) as u32));
-        for file in [moments, codes] {
+        for file in [posterior, codes] {
             file.write(&path).unwrap();
             assert_eq!(LatentFile::read(&path).unwrap(), file);
         }

@@ -8,11 +8,11 @@
 //! |---|---|
 //! | the interface between pixels and latents | [`codec`] |
 //! | the autoencoder with continuous latents, and its posterior | [`autoencoder`], [`posterior`] |
-//! | its twin with codes | [`vq_model`], [`quantiser`] |
+//! | its twin with codes | [`vq_model`], [`quantizer`] |
 //! | encoder and decoder | [`network`] |
 //! | what they are trained by: reconstruction, perceptual, discriminator | [`loss`] |
 //! | the folder that one is kept in, and foreign names of weights | [`folder`], [`names`] |
-//! | the latents of one picture in a file | [`latent_file`] |
+//! | the latents of one image in a file | [`latent_file`] |
 //! | decoding in tiles | [`tiling`] |
 
 pub mod autoencoder;
@@ -26,21 +26,21 @@ pub mod names;
 pub mod network;
 pub mod pixel;
 pub mod posterior;
-pub mod quantiser;
+pub mod quantizer;
 pub mod tiling;
 pub mod vae_codec;
 pub mod vq_codec;
 pub mod vq_model;
 
 pub use autoencoder::AutoencoderKl;
-pub use codec::{Codec, CodecConfig, Latents, Moments, VaeCodecConfig};
+pub use codec::{Codec, CodecConfig, LatentPosterior, Latents, VaeCodecConfig};
 pub use config::{AutoencoderConfig, LatentScale, NetworkConfig, VaeConfig, VqConfig};
 pub use error::VaeError;
 pub use folder::{OpenedVae, Vae};
 pub use latent_file::LatentFile;
 pub use pixel::PixelCodec;
 pub use posterior::Posterior;
-pub use quantiser::{CodeUsage, Quantised, Quantiser};
+pub use quantizer::{CodeUsage, Quantized, Quantizer};
 pub use vae_codec::VaeCodec;
 pub use vq_codec::VqCodec;
 pub use vq_model::VqModel;

@@ -63,7 +63,7 @@ fn of_latent_diffusion(name: &str, levels: usize) -> String {
     std::iter::once(head.as_str()).chain(rest).collect::<Vec<_>>().join(".")
 }
 
-/// Level 0 is the largest picture in one notation and the smallest in the other.
+/// Level 0 is the largest image in one notation and the smallest in the other.
 fn from_the_other_end(level: &str, levels: usize) -> String {
     level.parse::<usize>().map_or_else(|_| level.to_string(), |level| (levels.max(1) - 1).abs_diff(level).to_string())
 }

@@ -2,7 +2,7 @@
 
 use ndarray::Array3;
 
-use crate::codec::{Codec, Latents, Moments};
+use crate::codec::{Codec, LatentPosterior, Latents};
 use crate::error::VaeError;
 
 /// Latents are pixels.
@@ -12,14 +12,14 @@ pub struct PixelCodec {
 }
 
 impl PixelCodec {
-    /// A codec for pictures of 1 (grey) or 3 (RGB) channels.
+    /// A codec for images of 1 (grey) or 3 (RGB) channels.
     ///
     /// # Errors
     /// For any other number of channels.
     pub fn new(channels: usize) -> Result<Self, VaeError> {
         if channels != 1 && channels != 3 {
             let (expected, found) = ("1 (grey) or 3 (RGB) channels".into(), format!("{channels} channels"));
-            return Err(VaeError::Shape { what: "picture", expected, found });
+            return Err(VaeError::Shape { what: "image", expected, found });
         }
         Ok(Self { channels })
     }
@@ -29,23 +29,23 @@ impl PixelCodec {
             return Ok(());
         }
         let (expected, found) = (format!("{} channels", self.channels), format!("{found} channels"));
-        Err(VaeError::Shape { what: "picture", expected, found })
+        Err(VaeError::Shape { what: "image", expected, found })
     }
 }
 
 impl Codec for PixelCodec {
-    fn latent_shape(&self, picture: [usize; 3]) -> Result<[usize; 3], VaeError> {
-        self.check(picture[0])?;
-        Ok(picture)
+    fn latent_shape(&self, image: [usize; 3]) -> Result<[usize; 3], VaeError> {
+        self.check(image[0])?;
+        Ok(image)
     }
 
-    fn moments(&self, pixels: Array3<f32>) -> Result<Moments, VaeError> {
+    fn posterior(&self, pixels: Array3<f32>) -> Result<LatentPosterior, VaeError> {
         self.check(pixels.dim().0)?;
-        Ok(Moments { mean: pixels, log_variance: None })
+        Ok(LatentPosterior { mean: pixels, log_variance: None })
     }
 
-    fn scaled(&self, moments: Moments) -> Latents {
-        Latents { mean: moments.mean, deviation: None }
+    fn scaled(&self, posterior: LatentPosterior) -> Latents {
+        Latents { mean: posterior.mean, std: None }
     }
 
     fn decode(&self, latents: Array3<f32>) -> Result<Array3<f32>, VaeError> {

@@ -1,4 +1,4 @@
-//! The distribution of latents that an encoder gives a picture: a Gaussian for every number.
+//! The distribution of latents that an encoder gives an image: a Gaussian for every number.
 
 use burn::tensor::Tensor;
 
@@ -16,13 +16,13 @@ pub struct Posterior {
 
 impl Posterior {
     /// # Shapes
-    /// - `moments`: `[B, 2 · latent_channels, h, w]`, the means first
-    pub fn of_moments(moments: Tensor<4>) -> Self {
-        let [_, channels, _, _] = moments.dims();
+    /// - `posterior`: `[B, 2 · latent_channels, h, w]`, the means first
+    pub fn of_channels(posterior: Tensor<4>) -> Self {
+        let [_, channels, _, _] = posterior.dims();
         let half = channels / 2;
         let [low, high] = LOG_VARIANCE;
-        let mean = moments.clone().narrow(1, 0, half);
-        Self { mean, log_variance: moments.narrow(1, half, half).clamp(low, high) }
+        let mean = posterior.clone().narrow(1, 0, half);
+        Self { mean, log_variance: posterior.narrow(1, half, half).clamp(low, high) }
     }
 
     /// `mean + exp(log_variance / 2) · noise`
@@ -30,7 +30,7 @@ impl Posterior {
         self.mean.clone() + self.log_variance.clone().mul_scalar(0.5).exp() * noise
     }
 
-    /// Kullback–Leibler divergence from the standard normal, the sum over a picture's latents and the mean over pictures, in
+    /// Kullback–Leibler divergence from the standard normal, the sum over an image's latents and the mean over images, in
     /// nats (Kingma and Welling, 1312.6114, appendix B). `[1]`
     pub fn divergence(&self) -> Tensor<1> {
         let [batch, _, _, _] = self.mean.dims();

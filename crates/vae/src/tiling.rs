@@ -1,7 +1,7 @@
-//! Decoding in tiles, where a whole picture would need too much memory.
+//! Decoding in tiles, where a whole image would need too much memory.
 //!
 //! Tiles overlap by a quarter and are blended along straight ramps, as diffusers does. The innermost attention and the norms
-//! then see a tile alone, so that colours may drift a little between tiles; a picture that fits is decoded whole.
+//! then see a tile alone, so that colours may drift a little between tiles; an image that fits is decoded whole.
 
 use ndarray::{Array3, s};
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_fits_is_decoded_whole() {
+    fn a_image_that_fits_is_decoded_whole() {
         let network = NetworkConfig { block_out_channels: vec![128, 256, 512, 512], ..network() };
         let tiling = Tiling::of(&network);
         assert!(tiling.whole >= 64 * 64, "512 × 512 pixels fit");

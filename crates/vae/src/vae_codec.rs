@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array3, Axis};
 
 use crate::autoencoder::AutoencoderKl;
-use crate::codec::{Codec, Latents, Moments};
+use crate::codec::{Codec, LatentPosterior, Latents};
 use crate::config::{AutoencoderConfig, VaeConfig};
 use crate::error::VaeError;
 use crate::folder::{OpenedVae, Vae};
@@ -72,22 +72,22 @@ impl Codec for VaeCodec {
         Ok([network.latent_channels, height / factor, width / factor])
     }
 
-    fn moments(&self, pixels: Array3<f32>) -> Result<Moments, VaeError> {
-        self.config.network.check_picture(&pixels)?;
+    fn posterior(&self, pixels: Array3<f32>) -> Result<LatentPosterior, VaeError> {
+        self.config.network.check_image(&pixels)?;
         let posterior = self.vae.encode(to_device(&pixels, &self.device));
-        Ok(Moments { mean: to_host(posterior.mean), log_variance: Some(to_host(posterior.log_variance)) })
+        Ok(LatentPosterior { mean: to_host(posterior.mean), log_variance: Some(to_host(posterior.log_variance)) })
     }
 
-    fn scaled(&self, Moments { mut mean, log_variance }: Moments) -> Latents {
-        let mut deviation = log_variance.map(|values| values.mapv_into(|value| (0.5 * value).exp()));
+    fn scaled(&self, LatentPosterior { mut mean, log_variance }: LatentPosterior) -> Latents {
+        let mut std = log_variance.map(|values| values.mapv_into(|value| (0.5 * value).exp()));
         for channel in 0..mean.dim().0 {
             let (slope, offset) = self.config.scale.line(channel);
             mean.index_axis_mut(Axis(0), channel).mapv_inplace(|value| value * slope + offset);
-            if let Some(deviation) = &mut deviation {
-                deviation.index_axis_mut(Axis(0), channel).mapv_inplace(|value| value * slope);
+            if let Some(std) = &mut std {
+                std.index_axis_mut(Axis(0), channel).mapv_inplace(|value| value * slope);
             }
         }
-        Latents { mean, deviation }
+        Latents { mean, std }
     }
 
     fn decode(&self, mut latents: Array3<f32>) -> Result<Array3<f32>, VaeError> {
@@ -108,13 +108,13 @@ impl Codec for VaeCodec {
     }
 }
 
-/// One picture as a batch.
+/// One image as a batch.
 pub(crate) fn to_device(values: &Array3<f32>, device: &Device) -> Tensor<4> {
     let (channels, height, width) = values.dim();
     Tensor::from_data(TensorData::new(values.iter().copied().collect(), [1, channels, height, width]), device)
 }
 
-/// The only picture of a batch.
+/// The only image of a batch.
 pub(crate) fn to_host(values: Tensor<4>) -> Array3<f32> {
     let [_, channels, height, width] = values.dims();
     let values = values.into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Pictures to ids of codes and back, one at a time.
+//! Images to ids of codes and back, one at a time.
 
 use std::path::Path;
 
@@ -34,12 +34,12 @@ impl VqCodec {
         }
     }
 
-    /// The code of every place of a picture `[channels, height, width]` in [-1, 1].
+    /// The code of every place of an image `[channels, height, width]` in [-1, 1].
     ///
     /// # Errors
-    /// When the picture has another number of channels, sides that do not divide, or values that are not finite.
+    /// When the image has another number of channels, sides that do not divide, or values that are not finite.
     pub fn encode(&self, pixels: &Array3<f32>) -> Result<Array2<u32>, VaeError> {
-        self.config.network.check_picture(pixels)?;
+        self.config.network.check_image(pixels)?;
         let ids = self.vae.quantize.ids(self.vae.vectors(to_device(pixels, &self.device)));
         let [_, height, width] = ids.dims();
         let ids: Vec<u32> = ids.into_data().iter::<u32>().collect();
@@ -50,7 +50,7 @@ impl VqCodec {
         })
     }
 
-    /// The picture of codes, within [-1, 1].
+    /// The image of codes, within [-1, 1].
     ///
     /// # Errors
     /// When an id is that of no code.

@@ -6,7 +6,7 @@ use interfuse_kernels::{Conv2d, WeightInit};
 
 use crate::config::VqConfig;
 use crate::network::{Decoder, Encoder};
-use crate::quantiser::{Quantised, Quantiser};
+use crate::quantizer::{Quantized, Quantizer};
 
 /// Pixels in [-1, 1] to ids of codes, and ids to pixels. Field names are diffusers'.
 #[derive(Module, Debug)]
@@ -14,7 +14,7 @@ pub struct VqModel {
     encoder: Encoder,
     decoder: Decoder,
     /// The codes.
-    pub quantize: Quantiser,
+    pub quantize: Quantizer,
     quant_conv: Conv2d,
     post_quant_conv: Conv2d,
 }
@@ -26,13 +26,13 @@ impl VqModel {
         Self {
             encoder: Encoder::new(&config.network, channels, init),
             decoder: Decoder::new(&config.network, init),
-            quantize: Quantiser::new(config.num_vq_embeddings, dim, init),
+            quantize: Quantizer::new(config.num_vq_embeddings, dim, init),
             quant_conv: Conv2d::same([channels, dim], 1, init),
             post_quant_conv: Conv2d::same([dim, channels], 1, init),
         }
     }
 
-    /// What is quantised.
+    /// What is quantized.
     ///
     /// # Shapes
     /// - `pixels`: `[B, in_channels, H, W]`; returns `[B, vq_embed_dim, H/f, W/f]`
@@ -42,7 +42,7 @@ impl VqModel {
 
     /// # Shapes
     /// - `pixels`: `[B, in_channels, H, W]`; the ids are `[B, H/f, W/f]`
-    pub fn encode(&self, pixels: Tensor<4>) -> Quantised {
+    pub fn encode(&self, pixels: Tensor<4>) -> Quantized {
         self.quantize.forward(self.vectors(pixels))
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-/// The network that features are taken of, and how pictures are brought to it.
+/// The network that features are taken of, and how images are brought to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExtractorArgs {
     /// Network; only the distance of Inception's features is called FID
@@ -20,16 +20,16 @@ pub(crate) struct ExtractorArgs {
     /// Features of Inception: 64, 192, 768 or 2048
     #[arg(long, default_value_t = 2048)]
     pub(crate) dims: usize,
-    /// How pictures are resized for Inception
+    /// How images are resized for Inception
     #[arg(long, value_enum, default_value = "pytorch")]
     pub(crate) resize: ResizeName,
-    /// Pictures that go through the network at once
+    /// Images that go through the network at once
     #[arg(long, default_value_t = 16)]
     pub(crate) batch_size: usize,
     /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// Taken for the sake of pytorch-fid's command lines; pictures are decoded on all cores
+    /// Taken for the sake of pytorch-fid's command lines; images are decoded on all cores
     #[arg(long, hide = true)]
     pub(crate) num_workers: Option<usize>,
 }
@@ -56,7 +56,7 @@ pub(crate) enum ResizeName {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FidArgs {
-    /// Pictures (a folder and all below it, a .tar) or statistics (.npz with mu and sigma); the real ones, where it matters
+    /// Images (a folder and all below it, a .tar) or statistics (.npz with mu and sigma); the real ones, where it matters
     pub(crate) a: PathBuf,
     /// The other set; with --save-stats, the .npz to write
     pub(crate) b: PathBuf,
@@ -77,14 +77,14 @@ pub(crate) struct FidArgs {
     /// Also the Inception score of B
     #[arg(long)]
     pub(crate) score: bool,
-    /// Real pictures that the model was trained on: as many of them as B has, against A, are the floor of every distance
+    /// Real images that the model was trained on: as many of them as B has, against A, are the baseline of every distance
     #[arg(long, value_name = "SET")]
     pub(crate) train: Option<PathBuf>,
-    /// How often the pictures are drawn anew for a 95 % interval; 0 for none. Each time costs as much as the distance alone,
+    /// How often the images are resampled for a 95 % interval; 0 for none. Each time costs as much as the distance alone,
     /// some seconds with 2048 features
     #[arg(long, default_value_t = 0)]
     pub(crate) resamples: usize,
-    /// Of the subsets of KID and of the pictures that are drawn anew
+    /// Of the subsets of KID and of the images that are resampled
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Write everything to a file as well
@@ -94,8 +94,8 @@ pub(crate) struct FidArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FeaturesArgs {
-    /// Pictures: a folder or a .tar
-    pub(crate) pictures: PathBuf,
+    /// Images: a folder or a .tar
+    pub(crate) images: PathBuf,
     #[command(flatten)]
     pub(crate) network: ExtractorArgs,
     /// The .npz to write: features [count, dim] and names
@@ -105,15 +105,15 @@ pub(crate) struct FeaturesArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClipScoreArgs {
-    /// Pictures with captions: a folder with metadata.jsonl or .txt files beside pictures, or a .tar
-    pub(crate) pictures: PathBuf,
+    /// Images with captions: a folder with metadata.jsonl or .txt files beside images, or a .tar
+    pub(crate) images: PathBuf,
     /// Folder of a CLIP model from Hugging Face
     #[arg(long, value_name = "FOLDER")]
     pub(crate) clip: PathBuf,
     /// Put before every caption; Hessel et al. have "A photo depicts "
     #[arg(long, default_value = "")]
     pub(crate) prefix: String,
-    /// Pictures that go through the network at once
+    /// Images that go through the network at once
     #[arg(long, default_value_t = 16)]
     pub(crate) batch_size: usize,
     /// Of the intervals
@@ -127,7 +127,7 @@ pub(crate) struct ClipScoreArgs {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Published networks that pictures are also measured by, where their weights are at hand.
+/// Published networks that images are also measured by, where their weights are at hand.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DistanceArgs {
     /// Also by the Inception of the FID; =FILE where PyTorch's cache folder lacks its weights
@@ -141,7 +141,7 @@ pub(crate) struct DistanceArgs {
     pub(crate) allow_unknown_weights: bool,
 }
 
-/// The same for drawn pictures, which have prompts.
+/// The same for generated images, which have prompts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PublishedArgs {
     #[command(flatten)]
@@ -149,7 +149,7 @@ pub(crate) struct PublishedArgs {
     /// Also the CLIP score and CMMD, by the CLIP model in this folder from Hugging Face
     #[arg(long, value_name = "FOLDER")]
     pub(crate) clip: Option<PathBuf>,
-    /// How often the pictures are drawn anew for the 95 % interval of a distance; 0 for none
+    /// How often the images are resampled for the 95 % interval of a distance; 0 for none
     #[arg(long, default_value_t = 20)]
     pub(crate) resamples: usize,
 }

@@ -36,19 +36,19 @@ impl Args {
 pub(crate) enum Command {
     /// Train a model as a configuration says
     Train(TrainArgs),
-    /// Draw pictures of prompts; without a prompt the model writes and draws by itself
+    /// Draw images of prompts; without a prompt the model writes and draws by itself
     Sample(SampleArgs),
-    /// Say what is on pictures
+    /// Say what is on images
     Caption(CaptionArgs),
     /// Measure a trained model
     Evaluate(EvaluateArgs),
     /// Show what a configuration makes: parameters, FLOPs per token, memory, the mask
     Inspect(ConfigArgs),
-    /// Measure how far two sets of pictures are apart
+    /// Measure how far two sets of images are apart
     Fid(FidArgs),
-    /// Write the features of pictures
+    /// Write the features of images
     Features(FeaturesArgs),
-    /// Measure how well pictures fit their captions
+    /// Measure how well images fit their captions
     ClipScore(ClipScoreArgs),
     /// Look at data, or write it out
     #[command(subcommand)]
@@ -99,7 +99,7 @@ pub(crate) struct BenchArgs {
     /// Steps before them, which are not
     #[arg(long, default_value_t = 3)]
     pub(crate) warmup: u64,
-    /// Change a key, such as --set model.trunk.d_model=512; may be repeated
+    /// Change a key, such as --set model.backbone.d_model=512; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }
@@ -108,9 +108,9 @@ pub(crate) struct BenchArgs {
 pub(crate) enum DataCommand {
     /// Counts, sizes, caption lengths, how full the rows are, and a contact sheet
     Inspect(DataInspectArgs),
-    /// Write pictures and captions as a Hugging Face imagefolder
+    /// Write images and captions as a Hugging Face imagefolder
     Export(DataExportArgs),
-    /// Write the latents of all training pictures into the cache that the configuration names
+    /// Write the latents of all training images into the cache that the configuration names
     Encode(DataEncodeArgs),
 }
 
@@ -146,9 +146,9 @@ pub(crate) struct ModelArgs {
     pub(crate) raw_weights: bool,
 }
 
-/// How pictures are drawn; what is absent is as the run's configuration says.
+/// How images are sampled; what is absent is as the run's configuration says.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct DrawArgs {
+pub(crate) struct SamplingArgs {
     /// Scale of classifier-free guidance; 1 is none
     #[arg(long)]
     pub(crate) guidance: Option<f64>,
@@ -192,14 +192,14 @@ pub(crate) struct SampleArgs {
     pub(crate) model: ModelArgs,
     /// What to draw
     pub(crate) prompts: Vec<String>,
-    /// Pictures of each prompt
+    /// Images of each prompt
     #[arg(long, default_value_t = 4)]
     pub(crate) count: usize,
-    /// Seed of the first picture of each prompt; the next has the next
+    /// Seed of the first image of each prompt; the next has the next
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) draw: DrawArgs,
+    pub(crate) sampling: SamplingArgs,
     /// Draw the prompts of a JSON lines file into the folders that GenEval's scorer reads, instead of PROMPTS
     #[arg(long, value_name = "FILE", conflicts_with = "prompts")]
     pub(crate) geneval: Option<PathBuf>,
@@ -212,7 +212,7 @@ pub(crate) struct SampleArgs {
 pub(crate) struct CaptionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Pictures to caption: jpg, png or webp
+    /// Images to caption: jpg, png or webp
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
 }
@@ -221,14 +221,14 @@ pub(crate) struct CaptionArgs {
 pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Pictures to draw; of a set with classes, as many of each
+    /// Images to draw; of a set with classes, as many of each
     #[arg(long, default_value_t = 1000)]
     pub(crate) count: usize,
-    /// Seed of the first picture
+    /// Seed of the first image
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     #[command(flatten)]
-    pub(crate) draw: DrawArgs,
+    pub(crate) sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) networks: PublishedArgs,
 }

@@ -12,11 +12,11 @@ pub(crate) enum VaeCommand {
     Train(TrainArgs),
     /// Show what such a configuration makes: parameters, the shape of the latents
     Inspect(ConfigArgs),
-    /// Pictures to latents: one safetensors file each, with mean and logvar unscaled, or ids of codes
+    /// Images to latents: one safetensors file each, with mean and logvar unscaled, or ids of codes
     Encode(VaeFilesArgs),
-    /// Such latents to pictures
+    /// Such latents to images
     Decode(VaeFilesArgs),
-    /// Pictures there and back, and how like they are
+    /// Images there and back, and how like they are
     Reconstruct(VaeReconstructArgs),
     /// Make a folder in the layout of diffusers of a single file of weights
     Import(VaeImportArgs),
@@ -28,7 +28,7 @@ pub(crate) struct VaeArgs {
     /// Folder with config.json and weights in the layout of diffusers
     #[arg(long, value_name = "FOLDER")]
     pub(crate) vae: PathBuf,
-    /// Bring pictures to a square of so many pixels a side; they keep their own size if absent
+    /// Bring images to a square of so many pixels a side; they keep their own size if absent
     #[arg(long, value_name = "PIXELS")]
     pub(crate) size: Option<usize>,
     /// auto, cpu, wgpu, wgpu:N, cuda or cuda:N
@@ -52,7 +52,7 @@ pub(crate) struct VaeFilesArgs {
 pub(crate) struct VaeReconstructArgs {
     #[command(flatten)]
     pub(crate) vae: VaeArgs,
-    /// Pictures, or folders of them
+    /// Images, or folders of them
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     /// Folder to write the reconstructions to; nothing is written if absent

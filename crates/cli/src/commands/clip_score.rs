@@ -1,9 +1,9 @@
-//! `interfuse clip-score FOLDER`: how well pictures fit their captions.
+//! `interfuse clip-score FOLDER`: how well images fit their captions.
 
 use anyhow::ensure;
 use interfuse_evaluation::clip_score::clip_score;
 use interfuse_evaluation::features::clip::Clip;
-use interfuse_evaluation::picture_set::PictureSet;
+use interfuse_evaluation::image_set::ImageSet;
 use ndarray::Axis;
 use serde_json::json;
 
@@ -14,47 +14,47 @@ use crate::progress::counting_bar;
 pub(crate) fn run(args: &ClipScoreArgs) -> anyhow::Result<()> {
     ensure!(args.batch_size > 0, "--batch-size: expected at least 1, found 0");
     let clip = Clip::open(&args.clip, &crate::device::open(&args.device)?)?;
-    let set = PictureSet::open(&args.pictures)?;
-    let (mut captions, mut without, mut pictures, mut texts) = (vec![], vec![], vec![], vec![]);
-    let bar = counting_bar("pictures", set.len().unwrap_or(0));
+    let set = ImageSet::open(&args.images)?;
+    let (mut captions, mut without, mut images, mut texts) = (vec![], vec![], vec![], vec![]);
+    let bar = counting_bar("images", set.len().unwrap_or(0));
     let report = set.for_each_batch(args.batch_size, &mut |batch, _| {
         bar.inc(batch.len() as u64);
         let (mut pixels, mut prompts) = (vec![], vec![]);
-        for picture in batch {
-            match picture.caption {
+        for image in batch {
+            match image.caption {
                 Some(caption) => {
                     prompts.push(format!("{}{caption}", args.prefix));
                     captions.push(caption);
-                    pixels.push(picture.pixels);
+                    pixels.push(image.pixels);
                 }
-                None => without.push(picture.name),
+                None => without.push(image.name),
             }
         }
         if !pixels.is_empty() {
-            pictures.push(clip.embed_pictures(&pixels)?);
+            images.push(clip.embed_images(&pixels)?);
             texts.push(clip.embed_texts(&prompts)?);
         }
         Ok(())
     })?;
     bar.finish_and_clear();
-    let found = args.pictures.display();
+    let found = args.images.display();
     ensure!(
         !captions.is_empty(),
-        "{found}: expected captions in metadata.jsonl or in .txt files beside the pictures, found none for {} pictures",
+        "{found}: expected captions in metadata.jsonl or in .txt files beside the images, found none for {} images",
         without.len()
     );
-    println!("{found}: {} pictures with a caption", captions.len());
+    println!("{found}: {} images with a caption", captions.len());
     if let Some(first) = without.first() {
         println!("  left out {} without a caption, such as {first}", without.len());
     }
     if report.bad > 0 {
         println!("  skipped {} bad ones; first: {}", report.bad, report.bad_examples.join("; "));
     }
-    let [pictures, texts] = [&pictures, &texts].map(|parts| {
+    let [images, texts] = [&images, &texts].map(|parts| {
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         ndarray::concatenate(Axis(0), &views)
     });
-    let score = clip_score(pictures?.view(), texts?.view(), &captions, args.seed)?;
+    let score = clip_score(images?.view(), texts?.view(), &captions, args.seed)?;
     let chance = 100.0 / score.candidates as f64;
     println!("R-precision among {} captions:  {} (chance {chance:.1} %)", score.candidates, score.r_precision);
     println!("2.5 · max(0, cos) (Hessel):  {}", score.hessel);

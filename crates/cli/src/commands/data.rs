@@ -14,7 +14,7 @@ use crate::interruption::stop_on_ctrl_c;
 use crate::progress::counting_bar;
 use crate::settings::Settings;
 
-/// Pictures of the contact sheet.
+/// Images of the contact sheet.
 const ON_THE_SHEET: usize = 64;
 /// Sequences by which the fill of the rows is measured.
 const PACKED: usize = 256;
@@ -28,7 +28,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
         let same = split == Split::HeldOut && source.held_out_is_train();
         let name = if split == Split::Train { "train" } else { "held out" };
         if same {
-            println!("held out: nothing can be held out; measured on the training pictures under fixed noise");
+            println!("held out: nothing can be held out; measured on the training images under fixed noise");
             continue;
         }
         println!("{name}:");
@@ -43,7 +43,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
 
 fn print_summary(summary: &Summary) {
     let spread = |spread: &Spread| format!("{} to {}, {:.1} on average", spread.min, spread.max, spread.mean);
-    println!("  {} pictures, {} of them bad, {} left out", summary.pictures, summary.bad, summary.skipped);
+    println!("  {} images, {} of them bad, {} left out", summary.images, summary.bad, summary.skipped);
     for example in summary.bad_examples.iter().chain(&summary.skipped_examples) {
         println!("    {example}");
     }
@@ -71,8 +71,8 @@ fn print_fill(plan: &Plan) -> anyhow::Result<()> {
     for (lane, modality) in plan.card.model.modalities().iter().enumerate() {
         let capacity = plan.shape.capacity[lane];
         let filled: usize = sequences.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
-        let share = 100.0 * filled as f64 / (capacity * PACKED).max(1) as f64;
-        println!("  {:<8} {capacity:>5} rows, {share:.0} % filled", modality.name);
+        let fraction = 100.0 * filled as f64 / (capacity * PACKED).max(1) as f64;
+        println!("  {:<8} {capacity:>5} rows, {fraction:.0} % filled", modality.name);
     }
     Ok(())
 }
@@ -80,19 +80,19 @@ fn print_fill(plan: &Plan) -> anyhow::Result<()> {
 pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config, &args.overrides)?;
     let source: Arc<dyn interfuse_data::Source> = interfuse_data::open(&settings.data, args.split.into())?.into();
-    let bar = counting_bar("pictures", source.len());
+    let bar = counting_bar("images", source.len());
     let report = interfuse_data::export::export(source.as_ref(), &args.folder, &mut |done, _| {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
-    println!("{} pictures in {}", report.written, args.folder.display());
+    println!("{} images in {}", report.written, args.folder.display());
     if let Some(first) = report.skipped.first() {
         println!("skipped {}; first: {first}", report.skipped.len());
     }
     Ok(())
 }
 
-/// Encodes all training pictures, as `codec.cache` of the configuration will then give them.
+/// Encodes all training images, as `codec.cache` of the configuration will then give them.
 pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     let Some(vae) = settings.codec.vae() else {
@@ -107,7 +107,7 @@ pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
 
     let key = CacheKey::new(source.as_ref(), codec.as_ref(), settings.data.horizontal_flip > 0.0)?;
     let writer = LatentWriter::begin(folder, key, args.precision.into())?;
-    let bar = counting_bar("pictures encoded", source.len());
+    let bar = counting_bar("images encoded", source.len());
     let written = writer.write(source.as_ref(), codec.as_ref(), &mut |done| {
         bar.set_position(done as u64);
         !stop.load(Ordering::Relaxed)
@@ -121,6 +121,6 @@ pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let (encoded, found, bad) = (written.encoded, written.found, written.bad_count);
-    println!("{encoded} pictures encoded, {found} found, {bad} left out: {}", folder.display());
+    println!("{encoded} images encoded, {found} found, {bad} left out: {}", folder.display());
     Ok(())
 }

@@ -24,17 +24,17 @@ fn print_parameters(plan: &Plan) -> anyhow::Result<()> {
     let counts = ParameterCounts::of(&model);
     println!("parameters");
     println!("  stored      {:>14}", thousands(counts.stored));
-    for (names, count) in plan.card.model.experts.iter().zip(&counts.experts) {
-        println!("  expert {:<14} {:>7}", names.join("+"), thousands(*count));
+    for (names, count) in plan.card.model.partition.iter().zip(&counts.parts) {
+        println!("  part {:<14} {:>7}", names.join("+"), thousands(*count));
     }
     for (lane, modality) in plan.card.model.modalities().iter().enumerate() {
         let serves = |names: &Vec<String>| names.contains(&modality.name);
-        let expert = plan.card.model.experts.iter().position(serves).unwrap_or(0);
+        let part = plan.card.model.partition.iter().position(serves).unwrap_or(0);
         println!(
             "  {:<8} ends {}, activated by a row {}",
             modality.name,
             thousands(counts.towers[lane]),
-            thousands(counts.activated(lane, expert)),
+            thousands(counts.activated(lane, part)),
         );
     }
     Ok(())
@@ -44,13 +44,13 @@ fn print_flops(plan: &Plan) {
     let rows = plan.shape.rows();
     let flops = FlopsPerToken::of(&plan.card.model, rows);
     println!("training FLOPs of a row, in sequences of {rows} rows");
-    println!("  matrices of the trunk   {:.3e}", flops.matrices);
+    println!("  matrices of the backbone   {:.3e}", flops.matrices);
     println!("  causal attention        {:.3e}", flops.causal_attention);
     for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
         println!("  ends of {:<15} {tower:.3e}", modality.name);
     }
     let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
-        * (plan.settings.train.sequences * plan.settings.train.accumulation) as f64;
+        * (plan.settings.train.batch_size * plan.settings.train.gradient_accumulation) as f64;
     println!("  a whole step            {step:.3e}");
 }
 
@@ -59,9 +59,9 @@ fn print_memory(plan: &Plan) -> anyhow::Result<()> {
     let (model, train) = (&plan.card.model, &plan.settings.train);
     let device = burn::tensor::Device::flex();
     let stored = ParameterCounts::of(&Transfusion::new(model, &mut WeightInit::new(0, &device))?).stored;
-    let rows = (train.sequences * plan.shape.rows()) as f64;
-    let trunk = &model.trunk;
-    let per_row = trunk.n_layers * (10 * trunk.d_model + 3 * trunk.feed_forward());
+    let rows = (train.batch_size * plan.shape.rows()) as f64;
+    let backbone = &model.backbone;
+    let per_row = backbone.n_layers * (10 * backbone.d_model + 3 * backbone.feed_forward());
     let mib = |floats: f64| floats * 4.0 / 1024.0 / 1024.0;
     println!("memory, estimated (f32)");
     println!("  weights, gradients, moments, average  {:>8.1} MiB", mib(5.0 * stored as f64));

@@ -41,7 +41,7 @@ impl LoadedRun {
         self.settings.as_ref().map(|settings| settings.sampling.clone()).unwrap_or_default()
     }
 
-    /// Says so where pictures are to be drawn with guidance that the model was not trained for.
+    /// Says so where images are to be generated with guidance that the model was not trained for.
     pub(crate) fn warn_of_guidance(&self, sampling: &SamplingConfig) {
         if let Some(warning) =
             self.settings.as_ref().and_then(|settings| settings.untrained_guidance(sampling.guidance))

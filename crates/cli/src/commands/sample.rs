@@ -1,9 +1,9 @@
-//! `interfuse sample`: pictures of prompts, or whatever the model makes by itself.
+//! `interfuse sample`: images of prompts, or whatever the model makes by itself.
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use interfuse_sampling::{Drawing, Piece, SamplingConfig, draw, write};
+use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, write};
 use serde_json::Value;
 
 use crate::args::SampleArgs;
@@ -16,28 +16,28 @@ use crate::sample_folder::{self, Origin};
 pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     ensure!(args.count > 0, "--count: expected at least 1, found 0");
     let loaded = LoadedRun::open(&args.model)?;
-    let sampling = sampling_of(&loaded.sampling(), &args.draw)?;
+    let sampling = sampling_of(&loaded.sampling(), &args.sampling)?;
     loaded.warn_of_guidance(&sampling);
     let folder = args.out.clone().unwrap_or_else(|| loaded.folder().join("samples"));
     if let Some(prompts) = &args.geneval {
-        return draw_geneval(&loaded, args, &sampling, (prompts, &folder));
+        return generate_geneval(&loaded, args, &sampling, (prompts, &folder));
     }
     if args.prompts.is_empty() {
         return write_freely(&loaded, args, &sampling, &folder);
     }
     let seeds = seeds(args);
-    let drawings: Vec<Drawing> = args
+    let requests: Vec<ImageRequest> = args
         .prompts
         .iter()
-        .flat_map(|prompt| seeds.iter().map(|&seed| Drawing { prompt: prompt.clone(), seed }))
+        .flat_map(|prompt| seeds.iter().map(|&seed| ImageRequest { prompt: prompt.clone(), seed }))
         .collect();
-    let bar = counting_bar("pictures", drawings.len());
-    let pictures = draw(&loaded.pretrained, &drawings, &sampling, &mut |done| bar.set_position(done as u64))?;
+    let bar = counting_bar("images", requests.len());
+    let images = generate(&loaded.pretrained, &requests, &sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let columns = if args.prompts.len() == 1 { 8.min(args.count) } else { args.count };
     let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns };
-    let grid = sample_folder::write(&folder, &drawings, &pictures, &origin)?;
-    println!("{} pictures in {}, all of them in {}", pictures.len(), folder.display(), grid.display());
+    let grid = sample_folder::write(&folder, &requests, &images, &origin)?;
+    println!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
     Ok(())
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
 /// 00000/metadata.jsonl         the prompt's own line
 /// 00000/samples/0000.png …
 /// ```
-fn draw_geneval(
+fn generate_geneval(
     loaded: &LoadedRun,
     args: &SampleArgs,
     sampling: &SamplingConfig,
@@ -57,26 +57,26 @@ fn draw_geneval(
     let lines: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
     ensure!(!lines.is_empty(), "{}: expected a JSON object with a `prompt` a line, found no line", path.display());
     let seeds = seeds(args);
-    let mut drawings = vec![];
+    let mut requests = vec![];
     for (index, line) in &lines {
         let at = || format!("{}, line {}", path.display(), index + 1);
         let value: Value = serde_json::from_str(line).with_context(at)?;
         let prompt = value.get("prompt").and_then(Value::as_str);
         let prompt = prompt.with_context(|| format!("{}: expected a text `prompt`, found none", at()))?;
-        drawings.extend(seeds.iter().map(|&seed| Drawing { prompt: prompt.into(), seed }));
+        requests.extend(seeds.iter().map(|&seed| ImageRequest { prompt: prompt.into(), seed }));
     }
-    let bar = counting_bar("pictures", drawings.len());
-    let pictures = draw(&loaded.pretrained, &drawings, sampling, &mut |done| bar.set_position(done as u64))?;
+    let bar = counting_bar("images", requests.len());
+    let images = generate(&loaded.pretrained, &requests, sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    for (index, ((_, line), pictures)) in lines.iter().zip(pictures.chunks(seeds.len())).enumerate() {
+    for (index, ((_, line), images)) in lines.iter().zip(images.chunks(seeds.len())).enumerate() {
         let samples = folder.join(format!("{index:05}")).join("samples");
         std::fs::create_dir_all(&samples).with_context(|| format!("cannot create {}", samples.display()))?;
         write_whole(&samples.with_file_name("metadata.jsonl"), format!("{line}\n").as_bytes())?;
-        for (number, picture) in pictures.iter().enumerate() {
-            picture.save_png(&samples.join(format!("{number:04}.png")))?;
+        for (number, image) in images.iter().enumerate() {
+            image.save_png(&samples.join(format!("{number:04}.png")))?;
         }
     }
-    println!("{} pictures of {} prompts in {}", pictures.len(), lines.len(), folder.display());
+    println!("{} images of {} prompts in {}", images.len(), lines.len(), folder.display());
     Ok(())
 }
 
@@ -89,7 +89,7 @@ fn seeds(args: &SampleArgs) -> Vec<u64> {
 fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig, folder: &Path) -> anyhow::Result<()> {
     let seeds = seeds(args);
     let documents = write(&loaded.pretrained, &seeds, sampling)?;
-    let (mut drawings, mut pictures) = (vec![], vec![]);
+    let (mut requests, mut images) = (vec![], vec![]);
     for (document, &seed) in documents.iter().zip(&seeds) {
         let mut words = String::new();
         for piece in document {
@@ -98,22 +98,22 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
                     println!("seed {seed}: {text}");
                     words = text.clone();
                 }
-                Piece::Picture(picture) => {
-                    println!("seed {seed}: [picture {:06}.png]", pictures.len());
-                    drawings.push(Drawing { prompt: words.clone(), seed });
-                    pictures.push(picture.clone());
+                Piece::Image(image) => {
+                    println!("seed {seed}: [image {:06}.png]", images.len());
+                    requests.push(ImageRequest { prompt: words.clone(), seed });
+                    images.push(image.clone());
                 }
             }
         }
     }
-    if pictures.is_empty() {
-        println!("the model drew no picture");
+    if images.is_empty() {
+        println!("the model drew no image");
         return Ok(());
     }
-    // Nothing guides a picture that nobody asked for.
+    // Nothing guides an image that nobody asked for.
     let unguided = SamplingConfig { guidance: 1.0, ..sampling.clone() };
-    let origin = Origin { sampling: &unguided, checkpoint: &loaded.checkpoint, columns: 8.min(pictures.len()) };
-    let grid = sample_folder::write(folder, &drawings, &pictures, &origin)?;
-    println!("{} pictures in {}, all of them in {}", pictures.len(), folder.display(), grid.display());
+    let origin = Origin { sampling: &unguided, checkpoint: &loaded.checkpoint, columns: 8.min(images.len()) };
+    let grid = sample_folder::write(folder, &requests, &images, &origin)?;
+    println!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
 
     let started = Instant::now();
     let mut recorder = Recorder::new(&plan, &folder, trainer.step)?;
-    let outcome = interfuse_trainer::run(&mut trainer, &plan.settings.every, &mut recorder, &stop);
+    let outcome = interfuse_trainer::run(&mut trainer, &plan.settings.intervals, &mut recorder, &stop);
     recorder.finish();
     let outcome = outcome.map_err(|error| with_last_checkpoint(error, &folder))?;
     match outcome {
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
         }
     }
     // Where evaluations are due in between, the last step had one.
-    if plan.settings.run.measure && plan.settings.every.measure == 0 {
+    if plan.settings.run.evaluate && plan.settings.intervals.evaluation == 0 {
         let model = pretrained(&plan, &trainer)?;
         evaluate::measure_in_training(&plan.settings, &model, &folder)?;
     }
@@ -81,12 +81,12 @@ fn resume(settings: Settings) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
 
 fn introduce(plan: &Plan, trainer: &Trainer, folder: &RunFolder) {
     let counts = ParameterCounts::of(&trainer.model);
-    let pictures = trainer.loader.documents().source().len();
+    let images = trainer.loader.documents().source().len();
     println!(
-        "{:.2} M parameters in {} experts, {pictures} pictures, {} sequences of {} rows a step, on {:?}",
+        "{:.2} M parameters in {} parts, {images} images, {} sequences of {} rows a step, on {:?}",
         counts.stored as f64 / 1e6,
-        counts.experts.len(),
-        plan.settings.train.sequences * plan.settings.train.accumulation,
+        counts.parts.len(),
+        plan.settings.train.batch_size * plan.settings.train.gradient_accumulation,
         plan.shape.rows(),
         trainer.setup.device,
     );

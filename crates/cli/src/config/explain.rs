@@ -174,15 +174,15 @@ fn child<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
 ///
 /// A key can be blamed if serde's words fit its value and the error goes away, or becomes another, without it.
 fn culprit<T: DeserializeOwned>(config: &Value, path: KeyPath, found: &str) -> KeyPath {
-    let complaint =
+    let warning =
         |config: &Value| serde_path_to_error::deserialize::<_, T>(config.clone()).err().map(|e| e.to_string());
-    let original = complaint(config);
+    let original = warning(config);
     let mut path = path;
     while let Some(Value::Table(table)) = path.iter().try_fold(config, |value, part| child(value, part)) {
         let suspects: Vec<(&String, &Value)> = table
             .iter()
             .filter(|(_, value)| value.is_table() || words_for(value) == found)
-            .filter(|(key, _)| complaint(&without(config, &path, key)) != original)
+            .filter(|(key, _)| warning(&without(config, &path, key)) != original)
             .collect();
         let fitting = suspects.iter().filter(|(_, value)| words_for(value) == found).collect::<Vec<_>>();
         match (fitting.as_slice(), suspects.as_slice()) {

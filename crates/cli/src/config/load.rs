@@ -165,11 +165,8 @@ source = { kind = 'emoji', groups = ['Animals'], styles = 3 }
     #[test]
     fn an_override_makes_the_tables_that_it_needs() {
         let without_data = GOOD.split("[data]").next().unwrap();
-        let overrides = ["data.image_size=[4,4]", "data.source.kind=folder", "data.source.path=pictures"];
-        assert_eq!(
-            load_text(without_data, &overrides).unwrap().data.source,
-            Source::Folder { path: "pictures".into() }
-        );
+        let overrides = ["data.image_size=[4,4]", "data.source.kind=folder", "data.source.path=images"];
+        assert_eq!(load_text(without_data, &overrides).unwrap().data.source, Source::Folder { path: "images".into() });
     }
 
     #[test]

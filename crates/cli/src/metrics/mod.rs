@@ -4,4 +4,4 @@ mod jsonl;
 mod tensorboard;
 
 pub(crate) use jsonl::JsonLines;
-pub(crate) use tensorboard::{EventFile, Picture};
+pub(crate) use tensorboard::{EventFile, Image};

@@ -1,4 +1,4 @@
-//! TensorBoard's event files, written by hand: scalars, pictures and text.
+//! TensorBoard's event files, written by hand: scalars, images and text.
 //!
 //! An event file is a row of records (a length and a payload, each with a checksum), and each payload is an `Event`
 //! message of `tensorflow/core/util/event.proto`. The messages in use are few and fixed, so they are written field by
@@ -16,9 +16,9 @@ use anyhow::Context as _;
 
 use protobuf::Message;
 
-/// A picture in the form that TensorBoard takes it.
+/// An image in the form that TensorBoard takes it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Picture<'a> {
+pub(crate) struct Image<'a> {
     /// A whole PNG file.
     pub(crate) png: &'a [u8],
     /// In pixels.
@@ -70,16 +70,16 @@ impl EventFile {
         self.summary(step, &value)
     }
 
-    /// A picture under `tag`.
+    /// An image under `tag`.
     ///
     /// # Errors
     /// The disk is full.
-    pub(crate) fn picture(&mut self, tag: &str, step: u64, picture: Picture<'_>) -> anyhow::Result<()> {
+    pub(crate) fn image(&mut self, tag: &str, step: u64, image: Image<'_>) -> anyhow::Result<()> {
         let image = Message::new()
-            .varint(image::HEIGHT, picture.height.into())
-            .varint(image::WIDTH, picture.width.into())
-            .varint(image::COLORSPACE, picture.channels.into())
-            .bytes(image::ENCODED, picture.png);
+            .varint(image::HEIGHT, image.height.into())
+            .varint(image::WIDTH, image.width.into())
+            .varint(image::COLORSPACE, image.channels.into())
+            .bytes(image::ENCODED, image.png);
         self.summary(step, &Message::new().string(value::TAG, tag).message(value::IMAGE, &image))
     }
 
@@ -202,8 +202,8 @@ mod tests {
     fn one_of_each(folder: &Path) -> Vec<u8> {
         let mut events = EventFile::with_clock(folder, Some(1), || 1_700_000_000.5).unwrap();
         events.scalar("loss/total", 300, 0.125).unwrap();
-        let picture = Picture { png: PNG, width: 1, height: 1, channels: 1 };
-        events.picture("previews", 300, picture).unwrap();
+        let image = Image { png: PNG, width: 1, height: 1, channels: 1 };
+        events.image("previews", 300, image).unwrap();
         events.text("caption", 301, "a red circle").unwrap();
         std::fs::read(&events.path).unwrap()
     }

@@ -1,4 +1,4 @@
-//! From pictures to an autoencoder, to latents, to a model that draws through it; and what may be wrong on the way.
+//! From images to an autoencoder, to latents, to a model that draws through it; and what may be wrong on the way.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ device = "cpu"
 
 [data]
 image_size = [8, 16]
-source = { kind = "folder", path = "pictures", held_out = 0.25 }
+source = { kind = "folder", path = "images", held_out = 0.25 }
 
 [vae]
 latent_channels = 2
@@ -24,10 +24,10 @@ warmup_steps = 2
 
 [train]
 steps = 4
-pictures = 2
+batch_size = 2
 
-[every]
-held_out = 2
+[intervals]
+validation = 2
 preview = 2
 checkpoint = 2
 "#;
@@ -75,22 +75,22 @@ fn training_leaves_a_folder_curves_and_pairs_and_goes_on_after_a_resume() {
 }
 
 #[test]
-fn pictures_become_latents_and_pictures_again() {
+fn images_become_latents_and_images_again() {
     let sandbox = with_autoencoder();
     let to = ["--vae", "vae-run/vae", "--out"];
-    vae(&sandbox, "encode", &[&to[..], &["latents", "pictures"]].concat()).succeeded().said(&["encoded 8 of 8"]);
+    vae(&sandbox, "encode", &[&to[..], &["latents", "images"]].concat()).succeeded().said(&["encoded 8 of 8"]);
     assert_eq!(sandbox.names("latents").len(), COLOURS.len());
     let latents: Vec<u8> = sandbox.bytes("latents/red.safetensors");
     let header = String::from_utf8_lossy(&latents[8..300]).into_owned();
     assert!(header.contains("\"mean\"") && header.contains("\"logvar\"") && header.contains("[2,4,8]"), "{header}");
     vae(&sandbox, "decode", &[&to[..], &["back", "latents"]].concat()).succeeded().said(&["decoded 8 of 8"]);
-    assert_eq!(sandbox.picture_size("back/red.png"), (16, 8));
-    let ended = vae(&sandbox, "reconstruct", &[&to[..], &["there", "pictures"]].concat()).succeeded();
-    ended.said(&["PSNR", "8 pictures", "pairs.png"]);
+    assert_eq!(sandbox.image_size("back/red.png"), (16, 8));
+    let ended = vae(&sandbox, "reconstruct", &[&to[..], &["there", "images"]].concat()).succeeded();
+    ended.said(&["PSNR", "8 images", "pairs.png"]);
     assert!(sandbox.bytes("back/red.png") == sandbox.bytes("there/red.png"), "decode and reconstruct differ");
 
     let inception = format!("--fid={}", crate::fid::weights(&sandbox).display());
-    let measured = ["--vae", "vae-run/vae", "pictures", &inception];
+    let measured = ["--vae", "vae-run/vae", "images", &inception];
     vae(&sandbox, "reconstruct", &measured).refused(&["weights.safetensors", "--allow-unknown-weights"]);
     let ended = vae(&sandbox, "reconstruct", &[&measured[..], &["--allow-unknown-weights"]].concat()).succeeded();
     ended.said(&["reconstruction FID-8 with unknown weights:"]);
@@ -106,9 +106,9 @@ fn codes_are_written_and_read() {
     let lines = sandbox.json_lines("vae-run/metrics.jsonl");
     assert!(lines[0]["code_perplexity"].as_f64().expect("a number") >= 1.0 && lines[0]["codes_used"].is_number());
     let to = ["--vae", "vae-run/vae", "--out"];
-    vae(&sandbox, "encode", &[&to[..], &["codes", "pictures/red.png"]].concat()).succeeded();
+    vae(&sandbox, "encode", &[&to[..], &["codes", "images/red.png"]].concat()).succeeded();
     vae(&sandbox, "decode", &[&to[..], &["back", "codes/red.safetensors"]].concat()).succeeded();
-    assert_eq!(sandbox.picture_size("back/red.png"), (16, 8));
+    assert_eq!(sandbox.image_size("back/red.png"), (16, 8));
     // A model that denoises needs continuous latents.
     sandbox.train(&ON_LATENTS).refused(&["AutoencoderKL", "VQModel"]);
 }
@@ -118,8 +118,8 @@ fn a_model_learns_from_a_cache_draws_through_the_autoencoder_and_carries_it_alon
     let sandbox = with_autoencoder();
     let set = ["--set", ON_LATENTS[0]];
     let encode = [&["data", "encode", "tiny.toml", "--out", "cache"][..], &set].concat();
-    sandbox.interfuse(&encode).succeeded().said(&["8 pictures encoded, 0 found, 0 left out"]);
-    sandbox.interfuse(&encode).succeeded().said(&["0 pictures encoded, 8 found"]);
+    sandbox.interfuse(&encode).succeeded().said(&["8 images encoded, 0 found, 0 left out"]);
+    sandbox.interfuse(&encode).succeeded().said(&["0 images encoded, 8 found"]);
     let cached = "codec={kind=\"vae\",path=\"vae-run/vae\",cache=\"cache\"}";
     sandbox.train(&[cached, ON_LATENTS[1]]).succeeded();
     let fly = ["run.dir=fly", ON_LATENTS[0], ON_LATENTS[1]];
@@ -129,9 +129,9 @@ fn a_model_learns_from_a_cache_draws_through_the_autoencoder_and_carries_it_alon
 
     // The checkpoint is whole without the autoencoder's own folder.
     fs::rename(sandbox.path("vae-run"), sandbox.path("elsewhere")).expect("renamed");
-    let drawn = sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "drawn"]);
-    drawn.succeeded();
-    assert_eq!(sandbox.picture_size("drawn/000000.png"), (16, 8));
+    let generated = sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "generated"]);
+    generated.succeeded();
+    assert_eq!(sandbox.image_size("generated/000000.png"), (16, 8));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn nan_in_a_latent_is_skipped_in_training_and_refused_by_decode() {
     let set = ["--set", ON_LATENTS[0]];
     sandbox.interfuse(&[&["data", "encode", "tiny.toml", "--out", "cache"][..], &set].concat()).succeeded();
     let to = ["--vae", "vae-run/vae", "--out"];
-    vae(&sandbox, "encode", &[&to[..], &["latents", "pictures/red.png"]].concat()).succeeded();
+    vae(&sandbox, "encode", &[&to[..], &["latents", "images/red.png"]].concat()).succeeded();
     for file in ["cache/shard-00000.safetensors", "latents/red.safetensors"] {
         let mut bytes = sandbox.bytes(file);
         let last = bytes.len() - 4;
@@ -184,7 +184,7 @@ fn sizes_channels_and_files_that_do_not_fit_are_named() {
     vae(&sandbox, "encode", &[&to[..], &["vae.toml"]].concat()).refused(&["vae.toml"]);
     vae(&sandbox, "decode", &[&to[..], &["vae-run/vae/diffusion_pytorch_model.safetensors"]].concat())
         .refused(&["a tensor mean"]);
-    vae(&sandbox, "encode", &["--vae", "pictures", "--out", "out", "grey.png"]).refused(&["config.json"]);
+    vae(&sandbox, "encode", &["--vae", "images", "--out", "out", "grey.png"]).refused(&["config.json"]);
     sandbox.train(&[ON_LATENTS[0], ON_LATENTS[1], "data.channels=1"]).refused(&["3 channels", "1 channels"]);
     let shape = "model.latent_shape=[4, 4, 8]";
     sandbox.train(&[ON_LATENTS[0], ON_LATENTS[1], shape]).refused(&["model.latent_shape", "[2, 4, 8]", "[4, 4, 8]"]);

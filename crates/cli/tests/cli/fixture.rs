@@ -1,4 +1,4 @@
-//! Where the tests run: a folder of pictures, a configuration, and ways to start the program.
+//! Where the tests run: a folder of images, a configuration, and ways to start the program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Captions of the pictures in `pictures/`, and their colours.
+/// Captions of the images in `images/`, and their colours.
 pub(crate) const COLOURS: [(&str, [u8; 3]); 8] = [
     ("red", [220, 30, 30]),
     ("green", [30, 180, 40]),
@@ -20,9 +20,9 @@ pub(crate) const COLOURS: [(&str, [u8; 3]); 8] = [
     ("cyan", [40, 220, 230]),
 ];
 
-/// Of every picture; they differ, so that a mix-up of the two shows.
+/// Of every image; they differ, so that a mix-up of the two shows.
 pub(crate) const HEIGHT: u32 = 8;
-/// Of every picture.
+/// Of every image.
 pub(crate) const WIDTH: u32 = 16;
 
 /// A model of one layer; a checkpoint is due every third step.
@@ -33,15 +33,15 @@ device = "cpu"
 
 [data]
 image_size = [8, 16]
-source = { kind = "folder", path = "pictures", held_out = 0.0 }
+source = { kind = "folder", path = "images", held_out = 0.0 }
 
 [tokenizer]
 vocab_size = 261
 
 [model]
-experts = [["text"], ["image"]]
+partition = [["text"], ["image"]]
 
-[model.trunk]
+[model.backbone]
 d_model = 16
 n_layers = 1
 n_heads = 2
@@ -61,10 +61,10 @@ warmup_steps = 2
 
 [train]
 steps = 6
-sequences = 2
+batch_size = 2
 
-[every]
-held_out = 3
+[intervals]
+validation = 3
 preview = 3
 checkpoint = 3
 
@@ -74,7 +74,7 @@ guidance = 2.0
 max_tokens = 8
 "#;
 
-/// A temporary folder with `pictures/` and `tiny.toml`, in which the program runs.
+/// A temporary folder with `images/` and `tiny.toml`, in which the program runs.
 pub(crate) struct Sandbox {
     folder: TempDir,
 }
@@ -87,19 +87,19 @@ pub(crate) struct Ended {
 }
 
 impl Sandbox {
-    /// The folder with its pictures.
+    /// The folder with its images.
     pub(crate) fn new() -> Self {
         let sandbox = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         sandbox.write("tiny.toml", CONFIG);
         let mut metadata = String::new();
-        fs::create_dir(sandbox.path("pictures")).expect("a folder for pictures");
+        fs::create_dir(sandbox.path("images")).expect("a folder for images");
         for (name, colour) in COLOURS {
             // The lower half is black.
-            let picture = RgbImage::from_fn(WIDTH, HEIGHT, |_, y| image::Rgb(if y < 4 { colour } else { [0; 3] }));
-            picture.save(sandbox.path(&format!("pictures/{name}.png"))).expect("a picture is written");
+            let image = RgbImage::from_fn(WIDTH, HEIGHT, |_, y| image::Rgb(if y < 4 { colour } else { [0; 3] }));
+            image.save(sandbox.path(&format!("images/{name}.png"))).expect("an image is written");
             metadata.push_str(&format!("{{\"file_name\": \"{name}.png\", \"text\": \"{name}\"}}\n"));
         }
-        sandbox.write("pictures/metadata.jsonl", metadata);
+        sandbox.write("images/metadata.jsonl", metadata);
         sandbox
     }
 
@@ -141,8 +141,8 @@ impl Sandbox {
         names_in(&self.path(folder))
     }
 
-    /// Size of a picture: width, height.
-    pub(crate) fn picture_size(&self, name: &str) -> (u32, u32) {
+    /// Size of an image: width, height.
+    pub(crate) fn image_size(&self, name: &str) -> (u32, u32) {
         image::image_dimensions(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 

@@ -21,7 +21,7 @@ fn a_full_disk_is_an_error_and_the_older_checkpoint_survives() {
 
     assert_eq!(sandbox.names("run/checkpoints"), ["step-000003", "step-000006"], "a partial save was left behind");
     assert!(sandbox.bytes(weights) == before, "the older checkpoint was touched");
-    sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "drawn"]).succeeded();
+    sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "generated"]).succeeded();
 
     // Once there is room again, the run goes on.
     sandbox.train(&["train.steps=9", "--resume"]).succeeded().said(&["resuming from run/checkpoints/step-000006"]);

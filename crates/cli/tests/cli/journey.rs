@@ -1,4 +1,4 @@
-//! From a folder of pictures to a model, pictures, captions and numbers.
+//! From a folder of images to a model, images, captions and numbers.
 
 use crate::fixture::{COLOURS, HEIGHT, Sandbox, WIDTH};
 
@@ -9,7 +9,7 @@ const CHECKPOINT: [&str; 5] =
 #[test]
 fn training_leaves_a_whole_run_folder() {
     let sandbox = Sandbox::new();
-    sandbox.train(&["run.measure=true"]).succeeded().said(&["trained 6 steps", "run folder: run"]);
+    sandbox.train(&["run.evaluate=true"]).succeeded().said(&["trained 6 steps", "run folder: run"]);
 
     let records: Vec<_> =
         sandbox.json_lines("run/metrics.jsonl").into_iter().filter(|line| line.get("loss").is_some()).collect();
@@ -29,7 +29,7 @@ fn training_leaves_a_whole_run_folder() {
     assert_eq!(sandbox.json("run/evaluation.json")["step"], 6);
     let names = sandbox.names("run");
     assert!(names.iter().any(|name| name.starts_with("events.out.tfevents.")), "{names:?}");
-    assert_eq!(sandbox.picture_size("run/samples/000000.png"), (WIDTH, HEIGHT));
+    assert_eq!(sandbox.image_size("run/samples/000000.png"), (WIDTH, HEIGHT));
 }
 
 #[test]
@@ -52,38 +52,39 @@ fn the_configuration_in_the_run_folder_is_complete() {
 }
 
 #[test]
-fn prompts_become_pictures_at_native_size() {
+fn prompts_become_images_at_native_size() {
     let sandbox = Sandbox::trained();
-    let ended = sandbox.interfuse(&["sample", "run", "red", "blue", "--count", "2", "--seed", "7", "--out", "drawn"]);
-    ended.succeeded().said(&["4 pictures in drawn"]);
+    let ended =
+        sandbox.interfuse(&["sample", "run", "red", "blue", "--count", "2", "--seed", "7", "--out", "generated"]);
+    ended.succeeded().said(&["4 images in generated"]);
 
-    let pictures = ["000000.png", "000001.png", "000002.png", "000003.png"];
+    let images = ["000000.png", "000001.png", "000002.png", "000003.png"];
     let others = ["grid.png", "grid.txt", "metadata.jsonl"];
-    assert_eq!(sandbox.names("drawn"), [&pictures[..], &others].concat());
-    let lines = sandbox.json_lines("drawn/metadata.jsonl");
+    assert_eq!(sandbox.names("generated"), [&images[..], &others].concat());
+    let lines = sandbox.json_lines("generated/metadata.jsonl");
     let asked = [("red", 7), ("red", 8), ("blue", 7), ("blue", 8)];
     assert_eq!(lines.len(), asked.len());
-    for ((line, name), (prompt, seed)) in lines.iter().zip(pictures).zip(asked) {
+    for ((line, name), (prompt, seed)) in lines.iter().zip(images).zip(asked) {
         assert_eq!((&line["file_name"], &line["text"], &line["seed"]), (&name.into(), &prompt.into(), &seed.into()));
-        assert_eq!(sandbox.picture_size(&format!("drawn/{name}")), (WIDTH, HEIGHT));
+        assert_eq!(sandbox.image_size(&format!("generated/{name}")), (WIDTH, HEIGHT));
     }
-    let (width, height) = sandbox.picture_size("drawn/grid.png");
+    let (width, height) = sandbox.image_size("generated/grid.png");
     assert!(width >= 2 * WIDTH && height >= 2 * HEIGHT, "{width} × {height}");
 
-    // What was drawn is data for the next model.
-    let source = "data.source.path=drawn";
+    // What was generated is data for the next model.
+    let source = "data.source.path=generated";
     let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--set", source, "--out", "sheet.png"]);
-    ended.succeeded().said(&["4 pictures, 0 of them bad, 0 left out"]);
+    ended.succeeded().said(&["4 images, 0 of them bad, 0 left out"]);
 }
 
 #[test]
-fn a_picture_depends_on_its_prompt_and_seed_alone() {
+fn a_image_depends_on_its_prompt_and_seed_alone() {
     let sandbox = Sandbox::trained();
     let sample = |args: &[&str]| sandbox.interfuse(&[&["sample", "run"], args].concat()).succeeded();
     sample(&["red", "a b", "--count", "3", "--out", "many"]);
     sample(&["a b", "--count", "1", "--seed", "2", "--out", "one"]);
     let (many, one) = (sandbox.bytes("many/000005.png"), sandbox.bytes("one/000000.png"));
-    let pixels = |png: &[u8]| image::load_from_memory(png).expect("a picture").to_rgb8().into_raw();
+    let pixels = |png: &[u8]| image::load_from_memory(png).expect("an image").to_rgb8().into_raw();
     // Sums over a batch may differ in the last bit, which may move a byte by one.
     assert!(pixels(&many).iter().zip(pixels(&one)).all(|(&a, b)| a.abs_diff(b) <= 1));
 }
@@ -93,27 +94,28 @@ fn without_a_prompt_the_model_writes_and_draws_by_itself() {
     let sandbox = Sandbox::new();
     // Most documents begin with an image, and after it nothing comes: that takes a moment to learn.
     let learn = ["train.steps=60", "documents.caption_dropout=0.5", "documents.image_first=0.0"];
-    let fast = ["optimizer.learning_rate=3e-2", "optimizer.ema_decay=0.5", "every.preview=0", "every.held_out=0"];
+    let fast =
+        ["optimizer.learning_rate=3e-2", "optimizer.ema_decay=0.5", "intervals.preview=0", "intervals.validation=0"];
     sandbox.train(&[&learn[..], &fast].concat()).succeeded();
-    let ended = sandbox.interfuse(&["sample", "run", "--count", "2", "--out", "drawn"]).succeeded();
-    let ended = ended.said(&["seed 0: [picture 000000.png]", "seed 1: [picture 000001.png]"]);
-    ended.said(&["2 pictures in drawn"]);
-    assert_eq!(sandbox.picture_size("drawn/000001.png"), (WIDTH, HEIGHT));
+    let ended = sandbox.interfuse(&["sample", "run", "--count", "2", "--out", "generated"]).succeeded();
+    let ended = ended.said(&["seed 0: [image 000000.png]", "seed 1: [image 000001.png]"]);
+    ended.said(&["2 images in generated"]);
+    assert_eq!(sandbox.image_size("generated/000001.png"), (WIDTH, HEIGHT));
 }
 
 #[test]
-fn pictures_get_captions() {
+fn images_get_captions() {
     let sandbox = Sandbox::trained();
-    let ended = sandbox.interfuse(&["caption", "run", "pictures/red.png", "pictures/blue.png"]).succeeded();
-    assert!(ended.stdout.starts_with("pictures/red.png\t"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("\npictures/blue.png\t"), "{}", ended.stdout);
+    let ended = sandbox.interfuse(&["caption", "run", "images/red.png", "images/blue.png"]).succeeded();
+    assert!(ended.stdout.starts_with("images/red.png\t"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\nimages/blue.png\t"), "{}", ended.stdout);
 }
 
 #[test]
 fn a_run_or_one_of_its_checkpoints_is_measured() {
     let sandbox = Sandbox::trained();
     let ended = sandbox.interfuse(&["evaluate", "run", "--count", "8"]).succeeded();
-    ended.said(&["step 6", "losses on training pictures: text", "perplexity", "bits per byte"]);
+    ended.said(&["step 6", "losses on training images: text", "perplexity", "bits per byte"]);
     // The last step of training measured the same.
     let records = sandbox.json_lines("run/metrics.jsonl");
     let last = records.iter().rfind(|line| line.get("train_fixed_noise/text_loss").is_some()).expect("a record");
@@ -140,17 +142,17 @@ fn a_configuration_is_looked_at_before_it_is_trained() {
 fn data_is_looked_at_and_exported_without_loss() {
     let sandbox = Sandbox::trained();
     let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--out", "sheet.png"]).succeeded();
-    ended.said(&["8 pictures, 0 of them bad, 0 left out", "8 captions", "rows", "contact sheet: sheet.png"]);
-    sandbox.picture_size("sheet.png");
+    ended.said(&["8 images, 0 of them bad, 0 left out", "8 captions", "rows", "contact sheet: sheet.png"]);
+    sandbox.image_size("sheet.png");
 
-    sandbox.interfuse(&["data", "export", "tiny.toml", "exported"]).succeeded().said(&["8 pictures in exported"]);
+    sandbox.interfuse(&["data", "export", "tiny.toml", "exported"]).succeeded().said(&["8 images in exported"]);
     let lines = sandbox.json_lines("exported/metadata.jsonl");
     assert!(lines.iter().map(|line| line["text"].as_str()).eq(COLOURS.iter().map(|(name, _)| Some(*name))));
 
-    // The same pictures in the same order: the same model.
+    // The same images in the same order: the same model.
     sandbox.train(&["data.source.path=exported", "run.dir=again"]).succeeded();
     let weights = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));
-    assert!(weights("run") == weights("again"), "the exported pictures train another model");
+    assert!(weights("run") == weights("again"), "the exported images train another model");
 
     // And nothing is ever exported over something else.
     sandbox
@@ -161,25 +163,25 @@ fn data_is_looked_at_and_exported_without_loss() {
 #[test]
 fn shapes_are_scored_by_their_attributes_on_scenes_that_were_seen_and_on_others() {
     let sandbox = Sandbox::new();
-    let shapes = ["data.source={kind=\"shapes\",pictures=16}", "data.image_size=[16, 16]", "tokenizer.vocab_size=280"];
+    let shapes = ["data.source={kind=\"shapes\",images=16}", "data.image_size=[16, 16]", "tokenizer.vocab_size=280"];
     sandbox.train(&shapes).succeeded();
     let ended = sandbox.interfuse(&["evaluate", "run", "--count", "6"]).succeeded();
-    ended.said(&["seen scenes drawn right", "held-out scenes captioned right", "colour", "0.1 %"]);
+    ended.said(&["seen scenes generated right", "held-out scenes captioned right", "colour", "0.1 %"]);
     let report = sandbox.json("run/evaluation.json");
-    assert_eq!(report["held_out_scenes"]["drawn"]["all"]["total"], 3);
+    assert_eq!(report["held_out_scenes"]["generated"]["all"]["total"], 3);
     assert_eq!(report["seen_scenes"]["captioned"]["attributes"][2][0], "colour");
     let grey = [&shapes[..], &["data.channels=1", "run.dir=grey"]].concat();
     sandbox.train(&grey).refused(&["data.channels", "told by their colours"]);
-    let many = ["data.source={kind=\"shapes\",pictures=9223372036854775807}", "run.dir=many"];
-    sandbox.train(&many).refused(&["data.source.pictures", "1 to 10000000"]);
+    let many = ["data.source={kind=\"shapes\",images=9223372036854775807}", "run.dir=many"];
+    sandbox.train(&many).refused(&["data.source.images", "1 to 10000000"]);
 }
 
 #[test]
-fn prompts_of_a_file_are_drawn_into_the_folders_of_geneval() {
+fn prompts_of_a_file_are_generated_into_the_folders_of_geneval() {
     let sandbox = Sandbox::trained();
     sandbox.write("prompts.jsonl", "{\"tag\": \"colors\", \"prompt\": \"red\"}\n{\"prompt\": \"blue\"}\n");
     let args = ["sample", "run", "--geneval", "prompts.jsonl", "--count", "2", "--out", "geneval"];
-    sandbox.interfuse(&args).succeeded().said(&["4 pictures of 2 prompts"]);
+    sandbox.interfuse(&args).succeeded().said(&["4 images of 2 prompts"]);
     assert_eq!(sandbox.names("geneval/00001/samples"), ["0000.png", "0001.png"]);
     assert_eq!(sandbox.json("geneval/00000/metadata.jsonl")["tag"], "colors");
     sandbox.write("prompts.jsonl", "{\"text\": \"red\"}\n");
@@ -197,7 +199,7 @@ fn an_evaluation_leaves_a_page_that_needs_nothing_else() {
     let sandbox = Sandbox::trained();
     sandbox.interfuse(&["evaluate", "run", "--count", "4"]).succeeded().said(&["report.html", "BLEU-4"]);
     let page = String::from_utf8(sandbox.bytes("run/report.html")).expect("UTF-8");
-    for part in ["<svg", "polyline", "data:image/png;base64,", "retrieval.top1", "Nearest to a training picture"] {
+    for part in ["<svg", "polyline", "data:image/png;base64,", "retrieval.top1", "Nearest to a training image"] {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("http") && !page.contains("<script"), "the page asks for something");
@@ -209,7 +211,7 @@ fn an_evaluation_leaves_a_page_that_needs_nothing_else() {
 fn an_evaluation_in_between_does_not_disturb_training() {
     let sandbox = Sandbox::trained();
     sandbox
-        .train(&["run.dir=measured", "every.measure=2"])
+        .train(&["run.dir=measured", "intervals.evaluation=2"])
         .succeeded()
         .said(&["measured at step 2", "measured at step 6"]);
     let weights = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));

@@ -1,10 +1,10 @@
 //! The built binary, as a person meets it. Every test runs `interfuse` itself on a model so small that a step takes
 //! milliseconds, and looks at nothing but what a person sees: exit codes, words, and files.
 
-/// Where the tests run: a folder of pictures, a configuration, and ways to start the program.
+/// Where the tests run: a folder of images, a configuration, and ways to start the program.
 mod fixture;
 
-/// From a folder of pictures to a model, pictures, captions and numbers.
+/// From a folder of images to a model, images, captions and numbers.
 mod journey;
 
 /// An interrupted run ends with the same bytes as one that was left alone.
@@ -13,7 +13,7 @@ mod resume;
 /// What a person may get wrong in a configuration or on the command line.
 mod wrong_configuration;
 
-/// Pictures, captions and data sets that are not as they should be.
+/// Images, captions and data sets that are not as they should be.
 mod wrong_data;
 
 /// Checkpoints that are missing, torn, or of another model or program.
@@ -25,7 +25,7 @@ mod full_disk;
 /// An autoencoder trained, used on files, and trained on.
 mod autoencoder;
 
-/// Distances of sets of pictures.
+/// Distances of sets of images.
 mod fid;
 
 /// Every preset in `configs/` loads, validates and builds.

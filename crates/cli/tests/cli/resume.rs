@@ -9,8 +9,13 @@ use std::time::{Duration, Instant};
 use crate::fixture::{Ended, Sandbox};
 
 /// Long enough to be interrupted in the middle. The learning rate depends on the number of steps, so every run has all.
-const LONG: [&str; 5] =
-    ["train.steps=150", "every.checkpoint=10", "every.preview=0", "every.held_out=0", "train.accumulation=2"];
+const LONG: [&str; 5] = [
+    "train.steps=150",
+    "intervals.checkpoint=10",
+    "intervals.preview=0",
+    "intervals.validation=0",
+    "train.gradient_accumulation=2",
+];
 
 #[test]
 fn ctrl_c_saves_and_a_resume_ends_with_the_same_bytes() {
@@ -27,9 +32,10 @@ fn ctrl_c_saves_and_a_resume_ends_with_the_same_bytes() {
 #[test]
 fn a_resume_says_what_has_changed_since_the_start() {
     let sandbox = Sandbox::new();
-    let short = ["train.steps=2", "every.preview=0", "every.held_out=0", "run.dir=short"];
+    let short = ["train.steps=2", "intervals.preview=0", "intervals.validation=0", "run.dir=short"];
     sandbox.train(&short).succeeded();
-    let more = ["train.steps=3", "every.preview=0", "every.held_out=0", "run.dir=short", "data.horizontal_flip=0.5"];
+    let more =
+        ["train.steps=3", "intervals.preview=0", "intervals.validation=0", "run.dir=short", "data.horizontal_flip=0.5"];
     let ended = sandbox.train(&[&more[..], &["--resume"]].concat()).succeeded();
     ended.said(&["changed since the run was started: train.steps: 2 → 3", "data.horizontal_flip: 0.0 → 0.5"]);
 }

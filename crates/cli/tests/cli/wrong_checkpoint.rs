@@ -8,7 +8,7 @@ use crate::fixture::{Ended, Sandbox};
 const LATEST: &str = "run/checkpoints/step-000006";
 
 fn sample(sandbox: &Sandbox) -> Ended {
-    sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "drawn"])
+    sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "generated"])
 }
 
 fn resume(sandbox: &Sandbox) -> Ended {
@@ -22,7 +22,7 @@ fn a_run_without_a_checkpoint_says_so() {
     sample(&sandbox).refused(&["run", "has no whole checkpoint yet"]);
     resume(&sandbox).refused(&["run: expected a checkpoint to resume from, found none"]);
     sandbox.interfuse(&["sample", "nowhere", "red"]).refused(&["there is no run or checkpoint folder nowhere"]);
-    sandbox.interfuse(&["sample", "pictures", "red"]).refused(&["pictures is neither a run folder"]);
+    sandbox.interfuse(&["sample", "images", "red"]).refused(&["images is neither a run folder"]);
     sandbox.train(&["run.dir=nowhere", "--resume"]).refused(&["there is no run folder nowhere"]);
 }
 
@@ -49,7 +49,7 @@ fn a_missing_file_of_a_checkpoint_is_named() {
         let path = format!("{LATEST}/{file}");
         fs::remove_file(sandbox.path(&path)).expect("removed");
         resume(&sandbox).refused(&[&path, "No such file"]);
-        // Pictures do not need it: without an average, the weights themselves draw.
+        // Images do not need it: without an average, the weights themselves draw.
         sample(&sandbox).succeeded();
     }
 }
@@ -72,7 +72,7 @@ fn a_torn_file_of_a_checkpoint_is_named() {
         resume(&sandbox).refused(&[&path, expected]);
         if !file.starts_with("training_state") {
             let raw = if file == "model.safetensors" { "--raw-weights" } else { "--seed=0" };
-            sandbox.interfuse(&["sample", "run", "red", raw, "--out", "drawn"]).refused(&[&path, expected]);
+            sandbox.interfuse(&["sample", "run", "red", raw, "--out", "generated"]).refused(&[&path, expected]);
         }
         sandbox.write(&path, whole);
     }
@@ -87,8 +87,9 @@ fn a_checkpoint_of_another_program_is_refused() {
     for (config, parts) in [
         (foreign, ["\"model_type\": \"transfusion\"", "\"llama\": a checkpoint of another program"]),
         ("[]", ["\"model_type\": \"transfusion\"", "found"]),
-        (r#"{"model_type": "transfusion", "format_version": 99}"#, ["\"format_version\": 1", "99"]),
-        (r#"{"model_type": "transfusion", "format_version": 1}"#, ["the settings of a model", "missing field"]),
+        (r#"{"model_type": "transfusion", "format_version": 99}"#, ["\"format_version\": 2", "99"]),
+        (r#"{"model_type": "transfusion", "format_version": 1}"#, ["\"format_version\": 2", "train it again"]),
+        (r#"{"model_type": "transfusion", "format_version": 2}"#, ["the settings of a model", "missing field"]),
     ] {
         sandbox.write(&path, config);
         sample(&sandbox).refused(&[&path, parts[0], parts[1]]);
@@ -99,7 +100,7 @@ fn a_checkpoint_of_another_program_is_refused() {
 #[test]
 fn weights_of_another_model_list_what_differs() {
     let sandbox = Sandbox::trained();
-    sandbox.train(&["run.dir=wide", "model.trunk.d_model=24"]).succeeded();
+    sandbox.train(&["run.dir=wide", "model.backbone.d_model=24"]).succeeded();
     for file in ["model.safetensors", "ema.safetensors", "training_state/optimizer.safetensors"] {
         let path = format!("{LATEST}/{file}");
         let ours = sandbox.bytes(&path);
@@ -118,7 +119,7 @@ fn weights_of_another_model_list_what_differs() {
     resume(&sandbox).refused(&["optimizer.safetensors", "as well"]);
     sandbox.write(&path, whole);
     // A resume under another configuration is not that run.
-    let other = sandbox.train(&["model.trunk.d_model=24", "--resume"]);
+    let other = sandbox.train(&["model.backbone.d_model=24", "--resume"]);
     other.refused(&[&format!("{LATEST}/config.json"), "another model"]);
     sandbox.train(&["run.seed=1", "--resume"]).refused(&["state.json", "expected seed 1", "found seed 0"]);
 }
@@ -129,19 +130,19 @@ fn a_model_card_that_contradicts_itself_is_refused() {
     let path = format!("{LATEST}/config.json");
     let card = sandbox.json(&path);
     for (pointer, value) in [
-        ("/picture_shape", "[3, 16, 16]"),
-        ("/picture_shape", "[0, 0, 0]"),
+        ("/image_shape", "[3, 16, 16]"),
+        ("/image_shape", "[0, 0, 0]"),
         ("/model/latent_shape", "[3, 16, 16]"),
-        ("/model/trunk/n_heads", "0"),
+        ("/model/backbone/n_heads", "0"),
         ("/model/modalities/image/patch_size", "0"),
-        ("/model/trunk/n_layers", "1000000000"),
+        ("/model/backbone/n_layers", "1000000000"),
         ("/model/modalities/text/vocab_size", "9999999999999"),
         ("/special_tokens/boi", "99999"),
     ] {
         let mut card = card.clone();
         *card.pointer_mut(pointer).expect("a key of the card") = serde_json::from_str(value).expect("JSON");
         sandbox.write(&path, card.to_string());
-        sandbox.interfuse(&["caption", "run", "pictures/red.png"]).refused(&["expected", "found"]);
+        sandbox.interfuse(&["caption", "run", "images/red.png"]).refused(&["expected", "found"]);
         sample(&sandbox).refused(&["expected", "found"]);
     }
 }

@@ -8,7 +8,7 @@ fn an_unknown_key_names_the_nearest() {
     sandbox.train(&["train.stepz=3"]).refused(&["unknown key `train.stepz`", "did you mean `steps`?"]);
     sandbox.write("typo.toml", String::from_utf8_lossy(&sandbox.bytes("tiny.toml")).replace("d_model", "dmodel"));
     let ended = sandbox.interfuse(&["train", "typo.toml"]);
-    ended.refused(&["unknown key `model.trunk.dmodel`", "typo.toml", "did you mean `d_model`?"]);
+    ended.refused(&["unknown key `model.backbone.dmodel`", "typo.toml", "did you mean `d_model`?"]);
 }
 
 #[test]
@@ -37,8 +37,12 @@ fn sizes_that_do_not_divide_name_the_key() {
     let patch = ["model.modalities.image.patch_size", "a divisor", "found 3"];
     sandbox.train(&["model.modalities.image.patch_size=3"]).refused(&patch);
     sandbox.train(&["model.modalities.image.patch_size=0"]).refused(&["patch_size", "found 0"]);
-    sandbox.train(&["model.trunk.n_heads=3"]).refused(&["model.trunk.n_heads", "a divisor of d_model", "found 3"]);
-    sandbox.train(&["model.trunk.n_kv_heads=3"]).refused(&["model.trunk.n_kv_heads", "found 3"]);
+    sandbox.train(&["model.backbone.n_heads=3"]).refused(&[
+        "model.backbone.n_heads",
+        "a divisor of d_model",
+        "found 3",
+    ]);
+    sandbox.train(&["model.backbone.n_kv_heads=3"]).refused(&["model.backbone.n_kv_heads", "found 3"]);
     let rows = ["train.row_shape.capacity", "a multiple of 8", "found 9"];
     sandbox.train(&["train.row_shape={capacity=[9,20]}"]).refused(&rows);
 }
@@ -46,7 +50,7 @@ fn sizes_that_do_not_divide_name_the_key() {
 #[test]
 fn nothing_that_is_refused_leaves_a_run_folder() {
     let sandbox = Sandbox::new();
-    for change in ["train.steps=0", "model.trunk.n_heads=3", "data.source.path=nowhere", "run.device=gpu"] {
+    for change in ["train.steps=0", "model.backbone.n_heads=3", "data.source.path=nowhere", "run.device=gpu"] {
         sandbox.train(&[change]).refused(&[]);
         assert!(!sandbox.path("run").exists(), "{change} left a run folder");
     }
@@ -63,11 +67,11 @@ fn values_outside_their_range_name_the_key() {
         ("optimizer.learning_rate=nan", ["optimizer.learning_rate", "above 0"]),
         ("documents.caption_dropout=1.5", ["documents.caption_dropout", "from 0 to 1"]),
         ("sampling.solver=ddim", ["sampling.solver", "Euler"]),
-        ("model.experts=[[\"text\"]]", ["model.experts", "`image`"]),
+        ("model.partition=[[\"text\"]]", ["model.partition", "`image`"]),
         ("objective.image_weight=-1", ["objective.image_weight", "a number from 0"]),
-        ("model.trunk.n_layers=1000000000", ["model.trunk.n_layers", "from 1 to"]),
+        ("model.backbone.n_layers=1000000000", ["model.backbone.n_layers", "from 1 to"]),
         ("model.modalities.text.vocab_size=9999999999999", ["vocab_size", "from 1 to"]),
-        ("held_out.levels=[0.0]", ["held_out.levels", "(0, 1]"]),
+        ("validation.levels=[0.0]", ["validation.levels", "(0, 1]"]),
         ("tokenizer.vocab_size=10", ["vocab_size", "at least 261"]),
     ] {
         sandbox.train(&[change]).refused(&parts);
@@ -102,9 +106,9 @@ fn a_device_that_is_not_there_is_named() {
 fn a_prompt_longer_than_the_row_is_quoted() {
     let sandbox = Sandbox::trained();
     let prompt = "a red square above a black one";
-    let ended = sandbox.interfuse(&["sample", "run", prompt, "--out", "drawn"]);
+    let ended = sandbox.interfuse(&["sample", "run", prompt, "--out", "generated"]);
     ended.refused(&[prompt, "tokens", "at most 10"]);
-    assert!(!sandbox.path("drawn").exists());
+    assert!(!sandbox.path("generated").exists());
 }
 
 #[test]
@@ -120,12 +124,12 @@ fn a_preview_longer_than_the_row_is_refused_before_training() {
 #[test]
 fn numbers_on_the_command_line_have_a_range_as_well() {
     let sandbox = Sandbox::trained();
-    let sample = |args: &[&str]| sandbox.interfuse(&[&["sample", "run", "red", "--out", "drawn"], args].concat());
+    let sample = |args: &[&str]| sandbox.interfuse(&[&["sample", "run", "red", "--out", "generated"], args].concat());
     sample(&["--count", "0"]).refused(&["--count", "at least 1"]);
     sample(&["--steps", "0"]).refused(&["steps", "at least 1"]);
     sample(&["--guidance", "nan"]).refused(&["guidance", "a number from 0"]);
     sample(&["--solver", "ddim"]).refused(&["solver", "Ddim"]);
     // The last seed is followed by the first.
     sample(&["--seed", "18446744073709551615", "--count", "2"]).succeeded();
-    assert_eq!(sandbox.json_lines("drawn/metadata.jsonl")[1]["seed"], 0);
+    assert_eq!(sandbox.json_lines("generated/metadata.jsonl")[1]["seed"], 0);
 }

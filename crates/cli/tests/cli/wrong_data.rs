@@ -1,14 +1,14 @@
-//! Pictures, captions and data sets that are not as they should be.
+//! Images, captions and data sets that are not as they should be.
 
 use std::fs;
 
 use crate::fixture::Sandbox;
 
 #[test]
-fn a_folder_without_pictures_says_what_was_looked_for() {
+fn a_folder_without_images_says_what_was_looked_for() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("empty")).expect("a folder");
-    let searched = ["no captioned pictures found", "`empty`", "metadata.jsonl", ".txt"];
+    let searched = ["no captioned images found", "`empty`", "metadata.jsonl", ".txt"];
     sandbox.train(&["data.source.path=empty"]).refused(&searched);
     sandbox.train(&["data.source.path=nowhere"]).refused(&["`nowhere` does not exist", "data.source.path"]);
 }
@@ -22,23 +22,23 @@ fn a_data_set_that_is_not_installed_says_how_to_get_it() {
 }
 
 #[test]
-fn a_bad_picture_is_skipped_counted_and_named_once() {
+fn a_bad_image_is_skipped_counted_and_named_once() {
     let sandbox = Sandbox::new();
-    let whole = sandbox.bytes("pictures/red.png");
-    sandbox.write("pictures/red.png", &whole[..whole.len() / 2]);
-    // Five times through the pictures.
-    let ended = sandbox.train(&["train.steps=20", "run.measure=true"]).succeeded().said(&["trained 20 steps"]);
+    let whole = sandbox.bytes("images/red.png");
+    sandbox.write("images/red.png", &whole[..whole.len() / 2]);
+    // Five times through the images.
+    let ended = sandbox.train(&["train.steps=20", "run.evaluate=true"]).succeeded().said(&["trained 20 steps"]);
     assert_eq!(ended.stdout.matches("red.png").count(), 1, "{}", ended.stdout);
     assert!(ended.stdout.contains("skipped 1 bad"), "{}", ended.stdout);
     let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--out", "sheet.png"]).succeeded();
-    ended.said(&["8 pictures, 1 of them bad", "red.png"]);
+    ended.said(&["8 images, 1 of them bad", "red.png"]);
 }
 
 #[test]
-fn a_folder_of_bad_pictures_ends_training_with_a_reason() {
+fn a_folder_of_bad_images_ends_training_with_a_reason() {
     let sandbox = Sandbox::new();
-    for name in sandbox.names("pictures").iter().filter(|name| name.ends_with(".png")) {
-        sandbox.write(&format!("pictures/{name}"), "not a picture");
+    for name in sandbox.names("images").iter().filter(|name| name.ends_with(".png")) {
+        sandbox.write(&format!("images/{name}"), "not an image");
     }
     sandbox.train(&[]).refused(&["at least one document", "bad", ".png"]);
 }
@@ -46,24 +46,24 @@ fn a_folder_of_bad_pictures_ends_training_with_a_reason() {
 #[test]
 fn bad_rows_of_metadata_are_left_out_and_named() {
     let sandbox = Sandbox::new();
-    let mut metadata = String::from_utf8(sandbox.bytes("pictures/metadata.jsonl")).expect("UTF-8");
+    let mut metadata = String::from_utf8(sandbox.bytes("images/metadata.jsonl")).expect("UTF-8");
     metadata.push_str("{\"file_name\": \"gone.png\", \"text\": \"gone\"}\n{\"file_name\": \"red.png\"}\nno JSON\n");
     metadata.push_str("{\"file_name\": \"../tiny.toml\", \"text\": \"outside\"}\n");
-    sandbox.write("pictures/metadata.jsonl", metadata);
+    sandbox.write("images/metadata.jsonl", metadata);
     let ended = sandbox.train(&[]).succeeded();
-    ended.said(&["8 pictures", "`gone.png` does not exist", "line 10", "line 11", "line 12", "../tiny.toml"]);
+    ended.said(&["8 images", "`gone.png` does not exist", "line 10", "line 11", "line 12", "../tiny.toml"]);
 }
 
 #[test]
-fn something_that_is_no_picture_gets_no_caption() {
+fn something_that_is_no_image_gets_no_caption() {
     let sandbox = Sandbox::trained();
     let ended = sandbox.interfuse(&["caption", "run", "tiny.toml"]);
-    ended.refused(&["skipped: `tiny.toml`: expected a complete JPEG, PNG or WebP picture", "none of the 1 pictures"]);
+    ended.refused(&["skipped: `tiny.toml`: expected a complete JPEG, PNG or WebP image", "none of the 1 images"]);
     let ended = sandbox.interfuse(&["caption", "run", "nowhere.png"]);
     ended.refused(&["skipped", "nowhere.png", "No such file"]);
     // The others still get theirs.
-    let ended = sandbox.interfuse(&["caption", "run", "tiny.toml", "pictures/red.png"]).succeeded();
-    assert!(ended.stderr.contains("tiny.toml") && ended.stdout.starts_with("pictures/red.png\t"));
+    let ended = sandbox.interfuse(&["caption", "run", "tiny.toml", "images/red.png"]).succeeded();
+    assert!(ended.stderr.contains("tiny.toml") && ended.stdout.starts_with("images/red.png\t"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Coloured shapes with captions, made by the program: unlimited pictures whose content is known exactly, so that what a
-//! model draws and writes can be scored without a learned judge.
+//! Coloured shapes with captions, made by the program: unlimited images whose content is known exactly, so that what a
+//! model draws and writes can be scored without a learned classifier.
 //!
 //! A scene has five attributes, and a caption that names them all:
 //!
@@ -24,30 +24,30 @@ pub use scene::{Attribute, Colour, Count, Place, Scene, Shape, Size};
 
 use crate::config::ShapesConfig;
 use crate::error::DataError;
-use crate::picture::{Picture, PictureShape};
+use crate::pixels::{Image, ImageShape};
 use crate::source::{Source, Split};
 
-/// One held-out picture for so many training pictures.
+/// One held-out image for so many training images.
 const HELD_OUT: usize = 8;
 
-/// Scenes drawn at random from those that a split may see.
+/// Scenes generated at random from those that a split may see.
 pub(crate) struct ShapesSource {
     scenes: Vec<(Scene, [String; 1])>,
-    shape: PictureShape,
+    shape: ImageShape,
     split: Split,
 }
 
 impl ShapesSource {
-    /// Draws the scenes; a picture is rendered when it is asked for.
-    pub(crate) fn new(config: &ShapesConfig, shape: PictureShape, split: Split) -> Self {
+    /// Draws the scenes; an image is rendered when it is asked for.
+    pub(crate) fn new(config: &ShapesConfig, shape: ImageShape, split: Split) -> Self {
         let held_out = split == Split::HeldOut;
         let possible: Vec<Scene> = Scene::all().filter(|scene| scene.is_held_out() == held_out).collect();
-        let pictures = if held_out { (config.pictures / HELD_OUT).max(1) } else { config.pictures };
+        let images = if held_out { (config.images / HELD_OUT).max(1) } else { config.images };
         let draw = |index: usize| {
             let scene = possible[generator(split, index, 0).next_u64() as usize % possible.len()];
             (scene, [scene.caption()])
         };
-        Self { scenes: (0..pictures).map(draw).collect(), shape, split }
+        Self { scenes: (0..images).map(draw).collect(), shape, split }
     }
 }
 
@@ -64,14 +64,14 @@ impl Source for ShapesSource {
         &self.scenes[index].1
     }
 
-    fn picture(&self, index: usize) -> Result<Picture, DataError> {
-        let PictureShape { channels, height, width } = self.shape;
+    fn image(&self, index: usize) -> Result<Image, DataError> {
+        let ImageShape { channels, height, width } = self.shape;
         let jitter = Jitter::draw(&mut generator(self.split, index, 1));
         let pixels: Array3<u8> = render(self.scenes[index].0, [height, width], jitter);
-        Picture::new(pixels)?.with_channels(channels)
+        Image::new(pixels)?.with_channels(channels)
     }
 
-    fn shape(&self) -> PictureShape {
+    fn shape(&self) -> ImageShape {
         self.shape
     }
 
@@ -94,8 +94,8 @@ mod tests {
     use super::*;
 
     fn source(split: Split) -> ShapesSource {
-        let shape = PictureShape { channels: 3, height: 32, width: 32 };
-        ShapesSource::new(&ShapesConfig { pictures: 2000 }, shape, split)
+        let shape = ImageShape { channels: 3, height: 32, width: 32 };
+        ShapesSource::new(&ShapesConfig { images: 2000 }, shape, split)
     }
 
     #[test]
@@ -115,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_the_same_each_time_and_differ_from_one_another() {
+    fn images_are_the_same_each_time_and_differ_from_one_another() {
         let (once, again) = (source(Split::Train), source(Split::Train));
         for index in [0, 7, 1999] {
-            assert_eq!(once.picture(index).unwrap(), again.picture(index).unwrap());
+            assert_eq!(once.image(index).unwrap(), again.image(index).unwrap());
         }
-        assert_ne!(once.picture(0).unwrap(), once.picture(1).unwrap());
+        assert_ne!(once.image(0).unwrap(), once.image(1).unwrap());
         assert_eq!(once.captions(5), again.captions(5));
     }
 }

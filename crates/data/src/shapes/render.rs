@@ -1,4 +1,4 @@
-//! A scene as a picture, with smooth edges.
+//! A scene as an image, with smooth edges.
 
 use ndarray::{Array2, Array3};
 use rand::Rng;
@@ -12,10 +12,10 @@ const SAMPLES: usize = 4;
 /// Level of the background, in all channels.
 pub const BACKGROUND: f32 = 255.0;
 
-/// What differs between two pictures of one scene.
+/// What differs between two images of one scene.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Jitter {
-    /// Shift down and to the right, in shares of the picture's sides.
+    /// Shift down and to the right, in fractions of the image's sides.
     pub shift: [f32; 2],
     /// What the colour's levels are moved by.
     pub levels: [f32; 3],
@@ -27,24 +27,24 @@ impl Jitter {
         Self::draw(&mut ChaCha8Rng::seed_from_u64(number))
     }
 
-    /// Up to a thirty-second of the picture, and up to 12 levels.
+    /// Up to a thirty-second of the image, and up to 12 levels.
     pub(super) fn draw(rng: &mut ChaCha8Rng) -> Self {
         let mut number = || (rng.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0;
         Self { shift: [number() / 32.0, number() / 32.0], levels: [number(), number(), number()].map(|x| x * 12.0) }
     }
 }
 
-/// The picture of a scene, `[3, height, width]`.
+/// The image of a scene, `[3, height, width]`.
 pub fn render(scene: Scene, [height, width]: [usize; 2], jitter: Jitter) -> Array3<u8> {
-    let share = coverage(scene, [height, width], jitter.shift);
+    let fraction = coverage(scene, [height, width], jitter.shift);
     let colour = scene.colour.levels();
     Array3::from_shape_fn((3, height, width), |(channel, y, x)| {
         let level = (colour[channel] + jitter.levels[channel]).clamp(0.0, 255.0);
-        (BACKGROUND + (level - BACKGROUND) * share[[y, x]]).round() as u8
+        (BACKGROUND + (level - BACKGROUND) * fraction[[y, x]]).round() as u8
     })
 }
 
-/// What share of every pixel the shapes cover, from 0 to 1, `[height, width]`; `shift` as in [`Jitter`].
+/// What fraction of every pixel the shapes cover, from 0 to 1, `[height, width]`; `shift` as in [`Jitter`].
 pub fn coverage(scene: Scene, [height, width]: [usize; 2], shift: [f32; 2]) -> Array2<f32> {
     let centres = centres(scene, shift);
     // No shape reaches further than this from its centre, along either axis.
@@ -83,7 +83,7 @@ impl Colour {
     }
 }
 
-/// Half the height of a shape, in shares of the picture.
+/// Half the height of a shape, in fractions of the image.
 fn radius(size: Size) -> f32 {
     match size {
         Size::Small => 0.09,
@@ -91,7 +91,7 @@ fn radius(size: Size) -> f32 {
     }
 }
 
-/// The shapes' centres, in shares of the picture.
+/// The shapes' centres, in fractions of the image.
 fn centres(scene: Scene, [down, right]: [f32; 2]) -> Vec<[f32; 2]> {
     let [y, x] = match scene.place {
         Place::Middle => [0.5, 0.5],

@@ -1,4 +1,4 @@
-//! What is on a picture, as attributes and as a caption.
+//! What is on an image, as attributes and as a caption.
 
 /// The values of an attribute, in the order of their numbers.
 pub trait Attribute: Copy + PartialEq + 'static {
@@ -61,7 +61,7 @@ attribute!(
     BottomRight = "at the bottom right"
 );
 
-/// Equal shapes somewhere on a white picture.
+/// Equal shapes somewhere on a white image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scene {
     /// How many.

@@ -1,6 +1,6 @@
-//! The judge's network: two strided convolutions, a layer of features, a layer of classes.
+//! The classifier's network: two strided convolutions, a layer of features, a layer of classes.
 //!
-//! Shapes: B pictures, C channels, H x W pixels, K classes; h x w = ⌈H/4⌉ x ⌈W/4⌉.
+//! Shapes: B images, C channels, H x W pixels, K classes; h x w = ⌈H/4⌉ x ⌈W/4⌉.
 //!
 //! ```text
 //! [B, C, H, W] ─ 5x5, stride 2, ReLU ─► [B, 2h+1, 2w+1, 32] ─ 3x3, stride 2, ReLU ─► [B, h, w, 64]
@@ -17,7 +17,7 @@ use ndarray::ArrayView4;
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
-/// Values in the feature vector of a picture.
+/// Values in the feature vector of an image.
 pub(super) const FEATURES: usize = 64;
 
 const CHANNELS_1: usize = 32;
@@ -27,7 +27,7 @@ const KERNEL_2: usize = 3;
 /// Of both convolutions.
 const STRIDE: usize = 2;
 
-/// The pictures that a network takes and the classes it knows.
+/// The images that a network takes and the classes it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shape {
@@ -37,7 +37,7 @@ pub(super) struct Shape {
     pub(super) classes: usize,
 }
 
-/// One weight of the network: all are matrices, so that an optimiser or a file can treat them alike.
+/// One weight of the network: all are matrices, so that an optimizer or a file can treat them alike.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) dims: [usize; 2],
@@ -76,7 +76,7 @@ pub(super) struct Network {
     pub(super) weights: [Tensor<2>; 8],
 }
 
-/// What a network says of B pictures.
+/// What a network says of B images.
 pub(super) struct Judgement {
     /// `[B, 64]`, none negative.
     pub(super) features: Tensor<2>,
@@ -96,14 +96,14 @@ impl Network {
     }
 
     /// # Shapes
-    /// - `pictures`: `[B, C, H, W]`, of this network's `Shape`
-    pub(super) fn forward(&self, pictures: ArrayView4<'_, f32>, device: &Device) -> Judgement {
+    /// - `images`: `[B, C, H, W]`, of this network's `Shape`
+    pub(super) fn forward(&self, images: ArrayView4<'_, f32>, device: &Device) -> Judgement {
         let [conv_1, bias_1, conv_2, bias_2, to_features, features_bias, to_classes, classes_bias] =
             self.weights.clone();
-        let batch = pictures.shape()[0];
+        let batch = images.shape()[0];
         let (height, width) = (grid(self.shape.height), grid(self.shape.width));
 
-        let x = relu(patches(pictures, [height, width], device).matmul(conv_1) + bias_1);
+        let x = relu(patches(images, [height, width], device).matmul(conv_1) + bias_1);
         let rows = Tensor::from_data(patch_rows(batch, [height, width]), device);
         let x = x.select(0, rows).reshape([batch * height * width, KERNEL_2 * KERNEL_2 * CHANNELS_1]);
         let x = relu(x.matmul(conv_2) + bias_2).reshape([batch, height * width * CHANNELS_2]);
@@ -116,15 +116,15 @@ impl Network {
 
 /// The patches under the first layer's kernel, one a row: `[B · (2h+1) · (2w+1), C · 5 · 5]`.
 ///
-/// Beyond its edge a picture goes on in the colour of the edge.
-fn patches(pictures: ArrayView4<'_, f32>, [height, width]: [usize; 2], device: &Device) -> Tensor<2> {
-    let (batch, channels, picture_height, picture_width) = pictures.dim();
+/// Beyond its edge an image goes on in the colour of the edge.
+fn patches(images: ArrayView4<'_, f32>, [height, width]: [usize; 2], device: &Device) -> Tensor<2> {
+    let (batch, channels, image_height, image_width) = images.dim();
     let (rows, columns) = (2 * height + 1, 2 * width + 1);
-    let (ys, xs) = (covered(rows, picture_height), covered(columns, picture_width));
+    let (ys, xs) = (covered(rows, image_height), covered(columns, image_width));
     let mut values = Vec::with_capacity(batch * rows * columns * channels * KERNEL_1 * KERNEL_1);
-    for picture in pictures.outer_iter() {
+    for image in images.outer_iter() {
         for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
-            for channel in picture.outer_iter() {
+            for channel in image.outer_iter() {
                 for &y in &ys[STRIDE * row..][..KERNEL_1] {
                     values.extend(xs[STRIDE * column..][..KERNEL_1].iter().map(|&x| channel[[y, x]]));
                 }
@@ -135,7 +135,7 @@ fn patches(pictures: ArrayView4<'_, f32>, [height, width]: [usize; 2], device: &
     Tensor::from_data(TensorData::new(values, dims), device)
 }
 
-/// The pixels along one side of a picture that `outputs` kernels of the first layer cover, those outside moved to the edge.
+/// The pixels along one side of an image that `outputs` kernels of the first layer cover, those outside moved to the edge.
 fn covered(outputs: usize, size: usize) -> Vec<usize> {
     let all = STRIDE * (outputs - 1) + KERNEL_1;
     let before = (all - size) / 2;
@@ -146,10 +146,10 @@ fn covered(outputs: usize, size: usize) -> Vec<usize> {
 fn patch_rows(batch: usize, [height, width]: [usize; 2]) -> TensorData {
     let (rows, columns) = (2 * height + 1, 2 * width + 1);
     let mut indices = Vec::with_capacity(batch * height * width * KERNEL_2 * KERNEL_2);
-    for picture in 0..batch {
+    for image in 0..batch {
         for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
             for (dy, dx) in (0..KERNEL_2).flat_map(|dy| (0..KERNEL_2).map(move |dx| (dy, dx))) {
-                indices.push(((picture * rows + STRIDE * y + dy) * columns + STRIDE * x + dx) as i64);
+                indices.push(((image * rows + STRIDE * y + dy) * columns + STRIDE * x + dx) as i64);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A classifier as a safetensors file, so that a judge is trained once and stays the same judge.
+//! A classifier as a safetensors file, so that a classifier is trained once and stays the same classifier.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,14 +18,14 @@ const FORMAT: &str = "interfuse classifier 1";
 /// No size in the metadata of a file may be larger: it would be a mistake, and could ask for any amount of memory.
 const LARGEST: usize = 4096;
 
-/// Writes `network` aside, then renames it to `path`.
+/// Writes `network` to a temporary file, then renames it to `path`.
 pub(super) fn save(network: &Network, path: &Path) -> Result<(), EvaluationError> {
     let bytes = encode(network).map_err(|reason| refused(path, reason))?;
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".partial");
-    File::create(&aside)
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".partial");
+    File::create(&temporary)
         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&aside, path))
+        .and_then(|()| fs::rename(&temporary, path))
         .map_err(|source| EvaluationError::File { action: "write", path: path.to_owned(), source })
 }
 
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_saved_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("judge.safetensors");
+        let path = folder.path().join("classifier.safetensors");
         save(&network(), &path).unwrap();
         let loaded = load(&path, &Device::flex()).unwrap();
         assert_eq!(loaded.shape, network().shape);
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = load(Path::new("no/judge.safetensors"), &Device::flex()).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read no/judge.safetensors");
+        let error = load(Path::new("no/classifier.safetensors"), &Device::flex()).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read no/classifier.safetensors");
     }
 }

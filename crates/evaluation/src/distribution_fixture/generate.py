@@ -46,7 +46,7 @@ logits = torch.from_numpy(features(60, 8, 0, 3.0))
 score = isc_features_to_metric(logits, splits=7, shuffle=False)
 out["inception_score"] = score["inception_score_mean"]
 out["inception_score_deviation"] = score["inception_score_std"]
-# Fewer pictures than features, on both sides.
+# Fewer images than features, on both sides.
 x, y = features(12, 40, 0, 1.0).astype(np.float64), features(15, 40, 1, 1.3).astype(np.float64)
 shift = x.mean(0) - y.mean(0)
 products = np.linalg.eigvals(np.cov(x, rowvar=False) @ np.cov(y, rowvar=False))

@@ -105,9 +105,9 @@ impl<'a> WeightsReader<'a> {
     /// The end: every tensor was there, in its shape, and none is left.
     ///
     /// # Errors
-    /// Lists what was missing, misshapen or spare in the file `path`.
+    /// Lists what was missing, misshapen or unexpected in the file `path`.
     pub fn finish(mut self, path: &Path) -> Result<(), EvaluationError> {
-        self.faults.extend(self.tensors.keys().map(|name| format!("spare {name}")));
+        self.faults.extend(self.tensors.keys().map(|name| format!("unexpected {name}")));
         if self.faults.is_empty() {
             return Ok(());
         }

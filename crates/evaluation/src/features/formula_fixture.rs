@@ -30,12 +30,12 @@ pub(crate) fn formula_weights(layout: &str) -> HostTensors {
     tensors.collect()
 }
 
-/// A picture without pattern.
-pub(crate) fn formula_picture([height, width]: [usize; 2]) -> Array3<u8> {
+/// An image without pattern.
+pub(crate) fn formula_image([height, width]: [usize; 2]) -> Array3<u8> {
     Array3::from_shape_fn((3, height, width), |(c, y, x)| ((c * 40 + y * 7 + x * 5 + (x * y) % 23) % 256) as u8)
 }
 
-/// The largest difference, as a share of the largest value.
+/// The largest difference, as a fraction of the largest value.
 pub(crate) fn relative_gap(found: &Array2<f32>, expected: &HostTensor) -> f32 {
     assert_eq!(found.len(), expected.values.len());
     let largest = expected.values.iter().fold(0.0f32, |most, x| most.max(x.abs()));

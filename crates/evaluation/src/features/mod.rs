@@ -1,4 +1,4 @@
-//! Networks that turn pictures into vectors, for distances between sets of pictures.
+//! Networks that turn images into vectors, for distances between sets of images.
 
 pub mod clip;
 pub mod convolution;
@@ -14,7 +14,7 @@ use ndarray::{Array2, Array3};
 
 use crate::error::EvaluationError;
 
-/// A network whose features sets of pictures are compared in.
+/// A network whose features sets of images are compared in.
 pub trait FeatureExtractor: Send + Sync {
     /// Its name in reports, such as `inception-2015-2048`.
     fn name(&self) -> String;
@@ -25,14 +25,14 @@ pub trait FeatureExtractor: Send + Sync {
     /// The file that its weights came from.
     fn weights(&self) -> &WeightsOrigin;
 
-    /// How pictures are brought to the network's size, for reports.
+    /// How images are brought to the network's size, for reports.
     fn resize(&self) -> String;
 
-    /// The vectors of RGB pictures `[3, height, width]` of any sizes, `[count, dim]`.
+    /// The vectors of RGB images `[3, height, width]` of any sizes, `[count, dim]`.
     ///
     /// # Errors
-    /// When a picture is empty, or the numbers cannot be read from the device.
-    fn features(&self, pictures: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError>;
+    /// When an image is empty, or the numbers cannot be read from the device.
+    fn features(&self, images: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError>;
 }
 
 /// Where weights came from, so that two numbers can be told apart.

@@ -1,4 +1,4 @@
-//! Pictures brought to a network's size in the three ways that published numbers use. They differ enough to change an FID by
+//! Images brought to a network's size in the three ways that published numbers use. They differ enough to change an FID by
 //! whole points (Parmar et al., 2104.11222).
 //!
 //! All three are a weighted sum along each axis; they differ in where the samples lie and how far a sample reaches.
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
 
-/// How pictures are resized.
+/// How images are resized.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
@@ -28,18 +28,18 @@ struct Taps {
 }
 
 impl Resize {
-    /// A picture `[channels, height, width]` of 8-bit values as floats from 0 to 255 of another size.
+    /// An image `[channels, height, width]` of 8-bit values as floats from 0 to 255 of another size.
     ///
     /// # Errors
-    /// When the picture has no pixels.
-    pub fn apply(self, picture: &Array3<u8>, [height, width]: [usize; 2]) -> Result<Array3<f32>, EvaluationError> {
-        let (channels, old_height, old_width) = picture.dim();
+    /// When the image has no pixels.
+    pub fn apply(self, image: &Array3<u8>, [height, width]: [usize; 2]) -> Result<Array3<f32>, EvaluationError> {
+        let (channels, old_height, old_width) = image.dim();
         if channels * old_height * old_width == 0 {
-            return Err(EvaluationError::TooFew { what: "pixels of a picture", least: 1, found: 0 });
+            return Err(EvaluationError::TooFew { what: "pixels of an image", least: 1, found: 0 });
         }
         let (rows, columns) = (self.taps(old_height, height), self.taps(old_width, width));
         let mut out = Array3::zeros((channels, height, width));
-        for (plane, mut out) in picture.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
+        for (plane, mut out) in image.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
             let plane = plane.mapv(f64::from);
             // Columns first and then rows, as Pillow does.
             let narrow = along_columns(plane.view(), &columns);
@@ -70,12 +70,12 @@ impl Resize {
 
 fn linear_taps(at: f64, from: usize) -> Taps {
     let first = (at as usize).min(from - 1);
-    let share = at - first as f64;
-    let weights = if first + 1 < from { vec![1.0 - share, share] } else { vec![1.0] };
+    let fraction = at - first as f64;
+    let weights = if first + 1 < from { vec![1.0 - fraction, fraction] } else { vec![1.0] };
     Taps { first, weights }
 }
 
-/// Pillow's `precompute_coeffs`: a cubic of a = −½ that reaches two inputs, or two outputs where the picture shrinks.
+/// Pillow's `precompute_coeffs`: a cubic of a = −½ that reaches two inputs, or two outputs where the image shrinks.
 fn cubic_taps(centre: f64, scale: f64, from: usize) -> Taps {
     let reach = scale.max(1.0);
     let support = 2.0 * reach;
@@ -108,28 +108,24 @@ fn along_columns(x: ArrayView2<'_, f64>, taps: &[Taps]) -> Array2<f64> {
 /// Digits behind the point of Pillow's fixed-point weights.
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// The centre `[side, side]` of Pillow's `resize(size, BICUBIC)` of 8-bit pictures `[channels, height, width]`, to the very
+/// The centre `[side, side]` of Pillow's `resize(size, BICUBIC)` of 8-bit images `[channels, height, width]`, to the very
 /// level: weights in fixed point, columns first, rounded in between.
 ///
 /// Only what is kept is computed, so that a long strip costs no more than its pixels.
 ///
 /// # Errors
-/// When the picture has no pixels, or `size` is smaller than the centre.
-pub fn pillow_bicubic_centre(
-    picture: &Array3<u8>,
-    size: [usize; 2],
-    side: usize,
-) -> Result<Array3<u8>, EvaluationError> {
-    let (channels, old_height, old_width) = picture.dim();
+/// When the image has no pixels, or `size` is smaller than the centre.
+pub fn pillow_bicubic_centre(image: &Array3<u8>, size: [usize; 2], side: usize) -> Result<Array3<u8>, EvaluationError> {
+    let (channels, old_height, old_width) = image.dim();
     if channels * old_height * old_width == 0 {
-        return Err(EvaluationError::TooFew { what: "pixels of a picture", least: 1, found: 0 });
+        return Err(EvaluationError::TooFew { what: "pixels of an image", least: 1, found: 0 });
     }
     if side == 0 || size.iter().any(|&length| length < side) {
-        return Err(EvaluationError::mismatch("a picture and its centre", size, [side, side]));
+        return Err(EvaluationError::mismatch("an image and its centre", size, [side, side]));
     }
     let [rows, columns] = [(old_height, size[0]), (old_width, size[1])].map(|(from, to)| fixed_taps(from, to, side));
     let mut out = Array3::zeros((channels, side, side));
-    for (plane, mut out) in picture.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
+    for (plane, mut out) in image.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
         let narrow = along_fixed(plane, &columns);
         out.assign(&along_fixed(narrow.t(), &rows).t());
     }
@@ -154,7 +150,7 @@ fn fixed_taps(from: usize, to: usize, kept: usize) -> Vec<FixedTaps> {
 fn along_fixed(x: ArrayView2<'_, u8>, taps: &[FixedTaps]) -> Array2<u8> {
     let mut out = Array2::zeros((x.nrows(), taps.len()));
     for (line, mut out) in x.rows().into_iter().zip(out.rows_mut()) {
-        // A line of a transposed picture lies scattered.
+        // A line of a transposed image lies scattered.
         let line = line.to_vec();
         for (FixedTaps { first, weights }, out) in taps.iter().zip(&mut out) {
             let products = weights.iter().zip(&line[*first..]).map(|(weight, &level)| weight * i64::from(level));
@@ -171,8 +167,8 @@ mod tests {
 
     use super::*;
 
-    /// The picture of `resize_fixture/generate.py`.
-    fn picture(height: usize, width: usize) -> Array3<u8> {
+    /// The image of `resize_fixture/generate.py`.
+    fn image(height: usize, width: usize) -> Array3<u8> {
         Array3::from_shape_fn((3, height, width), |(c, y, x)| ((c * 40 + y * 7 + x * 5 + (x * y) % 23) % 256) as u8)
     }
 
@@ -183,7 +179,7 @@ mod tests {
         let modes = [("pytorch", Resize::Pytorch), ("clean", Resize::Clean), ("tensorflow1", Resize::Tensorflow1)];
         for (name, mode) in modes {
             for (index, [height, width]) in [[37, 53], [11, 9], [23, 31]].into_iter().enumerate() {
-                let found = mode.apply(&picture(height, width), [23, 31]).unwrap();
+                let found = mode.apply(&image(height, width), [23, 31]).unwrap();
                 let expected = &expected[&format!("{name}.{index}")].values;
                 let gap = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 // Of 255.

@@ -41,7 +41,7 @@ mix = rng.normal(size=(6, 6))
 cases = {
     "full rank": (features(40, 6), features(50, 6, mean=0.5, mix=mix), by_square_root),
     "a far mean": (features(40, 6, mean=100.0), features(40, 6, mean=101.0), by_square_root),
-    "fewer pictures than features": (features(4, 9), features(5, 9, mean=0.25), by_nuclear_norm),
+    "fewer images than features": (features(4, 9), features(5, 9, mean=0.25), by_nuclear_norm),
     "features that never change": (
         features(30, 3, mix=np.eye(3, 7)),
         features(30, 3, mix=rng.normal(size=(3, 7))),

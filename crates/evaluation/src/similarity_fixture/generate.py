@@ -1,4 +1,4 @@
-"""PSNR and SSIM of two formula-made pictures by scikit-image: python generate.py (scikit-image 0.26, numpy)."""
+"""PSNR and SSIM of two formula-made images by scikit-image: python generate.py (scikit-image 0.26, numpy)."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 
-def pictures(channels, height, width):
+def images(channels, height, width):
     c, y, x = np.meshgrid(np.arange(channels), np.arange(height), np.arange(width), indexing="ij")
     a = (c * 40 + y * 7 + x * 5 + (x * y) % 23) % 256
     b = np.minimum(a + (3 * x + 5 * y + c) % 17, 255)
@@ -15,7 +15,7 @@ def pictures(channels, height, width):
 
 
 def numbers(shape):
-    a, b = pictures(*shape)
+    a, b = images(*shape)
     options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return [peak_signal_noise_ratio(a, b, data_range=255), structural_similarity(a, b, channel_axis=0, **options)]
 

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use interfuse_data::PictureCursor;
+use interfuse_data::ImageCursor;
 use interfuse_parameters::{load_weights, save_weights};
 use interfuse_vae::{Vae, VaeConfig, folder};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub struct AutoencoderState {
     /// Seed of the run.
     pub seed: u64,
     /// Where the data stands.
-    pub cursor: PictureCursor,
+    pub cursor: ImageCursor,
     /// Steps skipped so far.
     pub skipped: u64,
     /// Of these, the latest in a row.
@@ -62,7 +62,7 @@ pub struct AutoencoderState {
 /// When something cannot be written, or the latents cannot be measured; `folder` is then as it was.
 pub fn save(trainer: &AutoencoderTrainer, folder: &Path) -> Result<(), TrainError> {
     let config = measured_config(trainer)?;
-    write_folder(folder, |aside| write_all(trainer, &config, aside))
+    write_folder(folder, |temporary| write_all(trainer, &config, temporary))
 }
 
 /// Writes the moving average alone, as `interfuse train` and diffusers read it.
@@ -71,7 +71,7 @@ pub fn save(trainer: &AutoencoderTrainer, folder: &Path) -> Result<(), TrainErro
 /// As [`save`].
 pub fn export(trainer: &AutoencoderTrainer, folder: &Path) -> Result<(), TrainError> {
     let config = measured_config(trainer)?;
-    write_folder(folder, |aside| Ok(folder::write(aside, &config, &trainer.ema_model())?))
+    write_folder(folder, |temporary| Ok(folder::write(temporary, &config, &trainer.ema_model())?))
 }
 
 /// The settings with the scale of the latents as it is now.
@@ -83,16 +83,16 @@ fn measured_config(trainer: &AutoencoderTrainer) -> Result<VaeConfig, TrainError
     Ok(config)
 }
 
-fn write_all(trainer: &AutoencoderTrainer, config: &VaeConfig, aside: &Path) -> Result<(), TrainError> {
-    let (vae, state_folder) = (aside.join(VAE), aside.join("training_state"));
+fn write_all(trainer: &AutoencoderTrainer, config: &VaeConfig, temporary: &Path) -> Result<(), TrainError> {
+    let (vae, state_folder) = (temporary.join(VAE), temporary.join("training_state"));
     create_folder(&vae)?;
     create_folder(&state_folder)?;
     folder::write(&vae, config, &trainer.ema_model())?;
-    save_weights(&trainer.vae, &aside.join(MODEL))?;
-    trainer.optimizer.save(&aside.join(OPTIMIZER))?;
-    if let Some(judge) = &trainer.judge {
-        save_weights(&judge.model, &aside.join(DISCRIMINATOR))?;
-        judge.optimizer.save(&aside.join(DISCRIMINATOR_OPTIMIZER))?;
+    save_weights(&trainer.vae, &temporary.join(MODEL))?;
+    trainer.optimizer.save(&temporary.join(OPTIMIZER))?;
+    if let Some(discriminator) = &trainer.discriminator {
+        save_weights(&discriminator.model, &temporary.join(DISCRIMINATOR))?;
+        discriminator.optimizer.save(&temporary.join(DISCRIMINATOR_OPTIMIZER))?;
     }
     let state = AutoencoderState {
         step: trainer.step,
@@ -101,14 +101,18 @@ fn write_all(trainer: &AutoencoderTrainer, config: &VaeConfig, aside: &Path) -> 
         skipped: trainer.skipped.total,
         skipped_in_a_row: trainer.skipped.in_a_row,
         weight_steps: trainer.optimizer.steps(),
-        discriminator_weight_steps: trainer.judge.as_ref().map(|judge| judge.optimizer.steps()).unwrap_or_default(),
+        discriminator_weight_steps: trainer
+            .discriminator
+            .as_ref()
+            .map(|discriminator| discriminator.optimizer.steps())
+            .unwrap_or_default(),
         code_counts: trainer.codes.as_ref().map(|codes| codes.counts().to_vec()).unwrap_or_default(),
     };
-    write_json(&aside.join(STATE), &state)?;
+    write_json(&temporary.join(STATE), &state)?;
     for folder in [&vae, &state_folder] {
         sync_folder(folder)?;
     }
-    sync_folder(aside)
+    sync_folder(temporary)
 }
 
 /// What a resume starts from.
@@ -154,7 +158,7 @@ fn is_same(a: &VaeConfig, b: &VaeConfig) -> bool {
 }
 
 impl Resumed {
-    /// Puts weights, averages and the optimisers' memories into a trainer whose pictures already stand at the state's cursor.
+    /// Puts weights, averages and the optimizers' memories into a trainer whose images already stand at the state's cursor.
     ///
     /// # Errors
     /// When a file is missing, torn or of another model.
@@ -166,12 +170,12 @@ impl Resumed {
         let average = folder::open(&at(VAE), &device)?.vae;
         trainer.ema = Ema::new(&average);
         trainer.optimizer = AdamW::load(&trainer.vae, &at(OPTIMIZER), &state.weight_steps, &device)?;
-        if let Some(judge) = &mut trainer.judge
+        if let Some(discriminator) = &mut trainer.discriminator
             && at(DISCRIMINATOR).is_file()
         {
-            judge.model = load_weights(judge.model.clone(), &at(DISCRIMINATOR))?;
+            discriminator.model = load_weights(discriminator.model.clone(), &at(DISCRIMINATOR))?;
             let steps = &state.discriminator_weight_steps;
-            judge.optimizer = AdamW::load(&judge.model, &at(DISCRIMINATOR_OPTIMIZER), steps, &device)?;
+            discriminator.optimizer = AdamW::load(&discriminator.model, &at(DISCRIMINATOR_OPTIMIZER), steps, &device)?;
         }
         if let Some(codes) = &mut trainer.codes {
             codes.restore(state.code_counts);

@@ -1,6 +1,6 @@
 //! Codes that nobody uses are put where the encoder's vectors are.
 
-use interfuse_vae::{CodeUsage, Quantiser};
+use interfuse_vae::{CodeUsage, Quantizer};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -18,7 +18,7 @@ pub struct CodeWatch {
 /// What is told of the codes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CodeReport {
-    /// Share of the codes that are in use, from 0 to 1.
+    /// Fraction of the codes that are in use, from 0 to 1.
     pub used: f64,
     /// As many codes used equally often would say as much.
     pub perplexity: f64,
@@ -39,29 +39,29 @@ impl CodeWatch {
 
     /// What there is to tell.
     pub fn report(&self, revived: usize) -> CodeReport {
-        CodeReport { used: self.usage.share(DEAD_BELOW), perplexity: self.usage.perplexity(), revived }
+        CodeReport { used: self.usage.fraction(DEAD_BELOW), perplexity: self.usage.perplexity(), revived }
     }
 
-    /// Puts dead codes in the places of vectors drawn from `vectors`, rows of `dim` numbers; at most one code a vector.
+    /// Puts dead codes in the places of vectors sampled from `vectors`, rows of `dim` numbers; at most one code a vector.
     pub fn revive(
         &mut self,
-        quantiser: Quantiser,
+        quantizer: Quantizer,
         vectors: &[f32],
         dim: usize,
         rng: &mut ChaCha8Rng,
-    ) -> (Quantiser, usize) {
+    ) -> (Quantizer, usize) {
         let mut places = self.usage.dead(DEAD_BELOW);
         let mut rows: Vec<&[f32]> = vectors.chunks_exact(dim.max(1)).collect();
         // Of more dead codes than vectors, some wait for another time.
         places.shuffle(rng);
         places.truncate(rows.len());
-        let (drawn, _) = rows.partial_shuffle(rng, places.len());
-        let drawn: Vec<f32> = drawn.iter().flat_map(|row| row.iter().copied()).collect();
+        let (sampled, _) = rows.partial_shuffle(rng, places.len());
+        let sampled: Vec<f32> = sampled.iter().flat_map(|row| row.iter().copied()).collect();
         self.usage.give_time(&places, 1.0);
         let revived = places.len();
         match revived {
-            0 => (quantiser, 0),
-            _ => (quantiser.revive(&places, &drawn), revived),
+            0 => (quantizer, 0),
+            _ => (quantizer.revive(&places, &sampled), revived),
         }
     }
 

@@ -15,7 +15,7 @@ pub struct ArchitectureConfig {
     /// Channels of the latents.
     #[serde(default = "four")]
     pub latent_channels: usize,
-    /// Width at every size of the picture, the largest first; each but the last halves height and width.
+    /// Width at every size of the image, the largest first; each but the last halves height and width.
     pub block_out_channels: Vec<usize>,
     /// Residual blocks at every size; the decoder has one more.
     #[serde(default = "one")]
@@ -54,7 +54,7 @@ pub struct CodebookConfig {
 pub struct AutoencoderLossConfig {
     /// The distance of two pixels.
     pub reconstruction: ReconstructionLoss,
-    /// Weight of the divergence from the standard normal, against a reconstruction that is summed over the picture as well
+    /// Weight of the divergence from the standard normal, against a reconstruction that is summed over the image as well
     /// (latent diffusion: 1e-6).
     pub kl_weight: f64,
     /// The perceptual distance.
@@ -74,7 +74,7 @@ impl Default for AutoencoderLossConfig {
     }
 }
 
-/// How alike two pictures look.
+/// How alike two images look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PerceptualConfig {
@@ -112,7 +112,7 @@ impl PerceptualConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiscriminatorConfig {
-    /// The step from which it judges and is trained.
+    /// The step from which it is used and is trained.
     pub from_step: u64,
     /// Weight of passing its judgement, times the adaptive weight.
     #[serde(default = "half")]
@@ -120,25 +120,25 @@ pub struct DiscriminatorConfig {
     /// Width of its first convolution.
     #[serde(default = "sixty_four")]
     pub width: usize,
-    /// How many of its convolutions halve the picture.
+    /// How many of its convolutions halve the image.
     #[serde(default = "three")]
     pub halvings: usize,
 }
 
-/// The most pictures of a batch, and batches of a step: beyond it, a typing error is likelier than a wish.
-const MOST_PICTURES: usize = 65_536;
+/// The most images of a batch, and batches of a step: beyond it, a typing error is likelier than a wish.
+const MOST_IMAGES: usize = 65_536;
 
 /// How much is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderTrainConfig {
-    /// Optimiser steps.
+    /// Optimizer steps.
     pub steps: u64,
-    /// Pictures of a micro-batch.
-    pub pictures: usize,
-    /// Micro-batches of an optimiser step; on the CPU they run side by side.
+    /// Images of a micro-batch.
+    pub batch_size: usize,
+    /// Micro-batches of an optimizer step; on the CPU they run side by side.
     #[serde(default = "one")]
-    pub accumulation: usize,
+    pub gradient_accumulation: usize,
     /// Steps in a row with a loss or gradient that is not finite after which training stops.
     #[serde(default = "ten")]
     pub most_bad_steps: u64,
@@ -193,7 +193,7 @@ fn yes() -> bool {
 }
 
 impl ArchitectureConfig {
-    /// The networks for pictures of `channels` channels.
+    /// The networks for images of `channels` channels.
     ///
     /// # Errors
     /// Names the key, what was expected and what was found.
@@ -242,7 +242,7 @@ impl AutoencoderLossConfig {
         }
     }
 
-    /// Checks that the discriminator finds a patch in pictures of this size.
+    /// Checks that the discriminator finds a patch in images of this size.
     ///
     /// # Errors
     /// When they are too small for so many halvings.
@@ -268,18 +268,18 @@ impl AutoencoderTrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         let counts = [
             ("train.steps", self.steps as usize),
-            ("train.pictures", self.pictures),
-            ("train.accumulation", self.accumulation),
+            ("train.batch_size", self.batch_size),
+            ("train.gradient_accumulation", self.gradient_accumulation),
             ("train.most_bad_steps", self.most_bad_steps as usize),
         ];
         if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(TrainError::setting(key, "at least 1", 0));
         }
-        match [("train.pictures", self.pictures), ("train.accumulation", self.accumulation)]
+        match [("train.batch_size", self.batch_size), ("train.gradient_accumulation", self.gradient_accumulation)]
             .into_iter()
-            .find(|(_, count)| *count > MOST_PICTURES)
+            .find(|(_, count)| *count > MOST_IMAGES)
         {
-            Some((key, count)) => Err(TrainError::setting(key, format!("at most {MOST_PICTURES}"), count)),
+            Some((key, count)) => Err(TrainError::setting(key, format!("at most {MOST_IMAGES}"), count)),
             None => Ok(()),
         }
     }

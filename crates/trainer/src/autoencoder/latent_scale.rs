@@ -6,25 +6,25 @@ use interfuse_vae::{AutoencoderKl, LatentScale};
 
 use crate::error::TrainError;
 
-/// Pictures by which the latents are measured.
-const PICTURES: usize = 512;
-/// Pictures that are encoded at once.
+/// Images by which the latents are measured.
+const IMAGES: usize = 512;
+/// Images that are encoded at once.
 const AT_ONCE: usize = 8;
 
-/// The scale of the latents of a source's pictures, over all channels and places: draws from the posterior then have mean 0
+/// The scale of the latents of a source's images, over all channels and places: draws from the posterior then have mean 0
 /// and deviation 1.
 ///
 /// # Errors
-/// When no picture can be read, or the latents are not finite or all the same.
+/// When no image can be read, or the latents are not finite or all the same.
 pub fn measure(vae: &AutoencoderKl, source: &dyn Source, device: &Device) -> Result<LatentScale, TrainError> {
-    let count = PICTURES.min(source.len());
-    // Bad pictures are counted where they are trained on.
-    let readable: Vec<_> = (0..count).filter_map(|place| source.picture(place * source.len() / count).ok()).collect();
+    let count = IMAGES.min(source.len());
+    // Bad images are counted where they are trained on.
+    let readable: Vec<_> = (0..count).filter_map(|place| source.image(place * source.len() / count).ok()).collect();
     let (mut sum, mut squares, mut numbers) = (0.0, 0.0, 0);
-    for pictures in readable.chunks(AT_ONCE) {
-        let shape = pictures[0].shape();
-        let values: Vec<f32> = pictures.iter().flat_map(|picture| picture.to_unit_range()).collect();
-        let shape = [pictures.len(), shape.channels, shape.height, shape.width];
+    for images in readable.chunks(AT_ONCE) {
+        let shape = images[0].shape();
+        let values: Vec<f32> = images.iter().flat_map(|image| image.to_unit_range()).collect();
+        let shape = [images.len(), shape.channels, shape.height, shape.width];
         let posterior = vae.encode(Tensor::from_data(TensorData::new(values, shape), device));
         let means: Vec<f32> = posterior.mean.into_data().try_to_vec().unwrap_or_default();
         let variances: Vec<f32> = posterior.log_variance.exp().into_data().try_to_vec().unwrap_or_default();
@@ -35,10 +35,10 @@ pub fn measure(vae: &AutoencoderKl, source: &dyn Source, device: &Device) -> Res
         numbers += means.len();
     }
     let mean = sum / numbers as f64;
-    let deviation = (squares / numbers as f64 - mean * mean).sqrt();
-    if !(deviation > 0.0 && deviation.is_finite()) {
-        let found = format!("a deviation of {deviation} over {} pictures", readable.len());
+    let std = (squares / numbers as f64 - mean * mean).sqrt();
+    if !(std > 0.0 && std.is_finite()) {
+        let found = format!("a deviation of {std} over {} images", readable.len());
         return Err(TrainError::setting("latents", "finite numbers that differ", found));
     }
-    Ok(LatentScale { scaling_factor: 1.0 / deviation, shift_factor: Some(mean), ..LatentScale::default() })
+    Ok(LatentScale { scaling_factor: 1.0 / std, shift_factor: Some(mean), ..LatentScale::default() })
 }

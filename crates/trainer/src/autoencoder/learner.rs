@@ -1,10 +1,10 @@
-//! One optimiser step of an autoencoder, and everything that survives a resume.
+//! One optimizer step of an autoencoder, and everything that survives a resume.
 
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_data::{DataError, PictureCursor, PictureStream, Source};
+use interfuse_data::{DataError, ImageCursor, ImageStream, Source};
 use interfuse_image_tower::standard_normal;
 use interfuse_kernels::{WeightInit, Workers};
 use interfuse_vae::loss::{Lpips, PatchDiscriminator};
@@ -15,16 +15,16 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::codes::{CodeReport, CodeWatch};
 use super::config::{AutoencoderLossConfig, AutoencoderTrainConfig, CodebookConfig, PerceptualConfig};
-use super::pass::{Objective, Pass, PictureBatch, pass};
+use super::pass::{ImageBatch, Objective, Pass, pass};
 use crate::adamw::{AdamW, Update};
 use crate::config::OptimizerConfig;
 use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::gradients::{FlatGradients, clip_scale, read_numbers};
 use crate::learning_rate::learning_rate;
-use crate::schedule::Learner;
 use crate::skipped_steps::SkippedSteps;
 use crate::tape;
+use crate::training_loop::Learner;
 
 /// What a run is made of.
 pub struct AutoencoderSetup {
@@ -34,7 +34,7 @@ pub struct AutoencoderSetup {
     pub codebook: Option<CodebookConfig>,
     /// What is minimised.
     pub loss: AutoencoderLossConfig,
-    /// The optimiser, of the discriminator as well.
+    /// The optimizer, of the discriminator as well.
     pub optimizer: OptimizerConfig,
     /// How much is trained.
     pub train: AutoencoderTrainConfig,
@@ -44,11 +44,11 @@ pub struct AutoencoderSetup {
     pub device: Device,
 }
 
-/// The patch discriminator and its optimiser.
-pub struct Judge {
+/// The patch discriminator and its optimizer.
+pub struct Adversary {
     /// The weights.
     pub model: PatchDiscriminator,
-    /// The optimiser's memory.
+    /// The optimizer's memory.
     pub optimizer: AdamW,
 }
 
@@ -60,14 +60,14 @@ pub struct AutoencoderTrainer {
     pub vae: Vae,
     /// Their moving average.
     pub ema: Ema,
-    /// The optimiser's memory.
+    /// The optimizer's memory.
     pub optimizer: AdamW,
     /// The discriminator, if the settings ask for one.
-    pub judge: Option<Judge>,
+    pub discriminator: Option<Adversary>,
     /// How codes are used, where there are codes.
     pub codes: Option<CodeWatch>,
     lpips: Option<Lpips>,
-    stream: PictureStream,
+    stream: ImageStream,
     ahead: Option<Ahead>,
     workers: Workers,
     /// Steps taken.
@@ -76,11 +76,11 @@ pub struct AutoencoderTrainer {
     pub skipped: SkippedSteps,
 }
 
-/// The pictures of the next step, made while their predecessors are trained on.
+/// The images of the next step, made while their predecessors are trained on.
 struct Ahead {
     batches: Result<Vec<Array4<f32>>, DataError>,
     /// Where the stream stood before them: for everyone else, it still stands there.
-    before: PictureCursor,
+    before: ImageCursor,
 }
 
 /// What a step did.
@@ -88,7 +88,7 @@ struct Ahead {
 pub struct AutoencoderReport {
     /// Steps taken, this one included.
     pub step: u64,
-    /// Losses by name, before they are weighed: means over the step's pictures.
+    /// Losses by name, before they are weighed: means over the step's images.
     pub losses: Vec<(&'static str, f64)>,
     /// Norm of the autoencoder's gradient before clipping.
     pub gradient_norm: f64,
@@ -96,8 +96,8 @@ pub struct AutoencoderReport {
     pub discriminator_gradient_norm: Option<f64>,
     /// Learning rate.
     pub learning_rate: f64,
-    /// Pictures.
-    pub pictures: usize,
+    /// Images.
+    pub images: usize,
     /// Duration.
     pub seconds: f64,
     /// How codes are used.
@@ -109,7 +109,7 @@ pub struct AutoencoderReport {
 /// What a step computed, before it is decided what to do with it.
 struct Computed {
     gradients: FlatGradients,
-    judge_gradients: Option<FlatGradients>,
+    discriminator_gradients: Option<FlatGradients>,
     passes: Vec<Pass>,
 }
 
@@ -118,14 +118,14 @@ impl AutoencoderTrainer {
     ///
     /// # Errors
     /// When the files of the perceptual loss cannot be loaded.
-    pub fn new(setup: AutoencoderSetup, stream: PictureStream) -> Result<Self, TrainError> {
+    pub fn new(setup: AutoencoderSetup, stream: ImageStream) -> Result<Self, TrainError> {
         let device = setup.device.clone().autodiff();
         let mut init = WeightInit::new(setup.seed, &device);
         let vae = Vae::new(&setup.vae, &mut init);
-        let judge = setup.loss.discriminator.as_ref().map(|config| {
+        let discriminator = setup.loss.discriminator.as_ref().map(|config| {
             let channels = setup.vae.network().out_channels;
             let model = PatchDiscriminator::new(channels, config.width, config.halvings, &mut init);
-            Judge { model, optimizer: AdamW::default() }
+            Adversary { model, optimizer: AdamW::default() }
         });
         let lpips = match &setup.loss.perceptual {
             PerceptualConfig::Lpips { vgg, heads, .. } => Some(Lpips::load(vgg, heads, &device)?),
@@ -134,14 +134,14 @@ impl AutoencoderTrainer {
         Ok(Self {
             ema: Ema::new(&vae),
             codes: setup.codebook.as_ref().map(|codebook| CodeWatch::new(codebook.codes)),
-            workers: Workers::on(&setup.device, setup.train.accumulation),
+            workers: Workers::on(&setup.device, setup.train.gradient_accumulation),
             optimizer: AdamW::default(),
             ahead: None,
             step: 0,
             skipped: SkippedSteps::default(),
             setup,
             vae,
-            judge,
+            discriminator,
             lpips,
             stream,
         })
@@ -157,22 +157,22 @@ impl AutoencoderTrainer {
         self.vae.valid()
     }
 
-    /// The pictures.
+    /// The images.
     pub fn source(&self) -> &dyn Source {
         self.stream.source()
     }
 
-    /// What is wrong with the first bad picture that has not been named before.
-    pub fn take_complaint(&mut self) -> Option<String> {
-        self.stream.take_complaint()
+    /// What is wrong with the first bad image that has not been named before.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.stream.take_warning()
     }
 
-    /// Where the data stands: after the pictures that were trained on.
-    pub fn cursor(&self) -> PictureCursor {
+    /// Where the data stands: after the images that were trained on.
+    pub fn cursor(&self) -> ImageCursor {
         self.ahead.as_ref().map_or_else(|| self.stream.cursor(), |ahead| ahead.before)
     }
 
-    fn next_pictures(&mut self) -> Result<Vec<Array4<f32>>, TrainError> {
+    fn next_images(&mut self) -> Result<Vec<Array4<f32>>, TrainError> {
         let Ahead { batches, .. } = match self.ahead.take() {
             Some(ahead) => ahead,
             None => make_ahead(&mut self.stream, &self.setup.train),
@@ -180,25 +180,25 @@ impl AutoencoderTrainer {
         Ok(batches?)
     }
 
-    /// Forward and backward of all micro-batches, while a thread beside them makes the next step's pictures.
-    fn compute_and_prepare(&mut self, pictures: Vec<Array4<f32>>) -> Computed {
-        let Self { setup, vae, judge, lpips, stream, ahead, workers, step, .. } = self;
+    /// Forward and backward of all micro-batches, while a thread beside them makes the next step's images.
+    fn compute_and_prepare(&mut self, images: Vec<Array4<f32>>) -> Computed {
+        let Self { setup, vae, discriminator, lpips, stream, ahead, workers, step, .. } = self;
         let starts = setup.loss.discriminator.as_ref().is_some_and(|config| *step >= config.from_step);
         let objective = Objective {
             config: &setup.loss,
             commitment: setup.codebook.as_ref().map_or(0.0, |codebook| codebook.commitment),
             lpips: lpips.as_ref(),
-            judge: judge.as_ref().filter(|_| starts).map(|judge| &judge.model),
-            share: 1.0 / pictures.len() as f64,
+            discriminator: discriminator.as_ref().filter(|_| starts).map(|discriminator| &discriminator.model),
+            fraction: 1.0 / images.len() as f64,
         };
         let last = *step + 1 >= setup.train.steps;
-        let work: Vec<(usize, Array4<f32>)> = pictures.into_iter().enumerate().collect();
+        let work: Vec<(usize, Array4<f32>)> = images.into_iter().enumerate().collect();
         std::thread::scope(|scope| {
             if !last {
                 scope.spawn(|| *ahead = Some(make_ahead(stream, &setup.train)));
             }
-            let passes = workers
-                .map(&work, |(number, pictures)| pass(vae, &to_batch(setup, *step, *number, pictures), &objective));
+            let passes =
+                workers.map(&work, |(number, images)| pass(vae, &to_batch(setup, *step, *number, images), &objective));
             gather(passes)
         })
     }
@@ -211,8 +211,8 @@ impl AutoencoderTrainer {
         let mut numbers: Vec<Tensor<1>> = Vec::new();
         numbers.extend(computed.passes.iter().flat_map(|pass| pass.losses.iter().map(|(_, loss)| loss.clone())));
         numbers.extend(computed.gradients.squared_norms());
-        let before_judge: usize = numbers.iter().map(|number| number.dims()[0]).sum();
-        numbers.extend(computed.judge_gradients.as_ref().and_then(FlatGradients::squared_norms));
+        let before_discriminator: usize = numbers.iter().map(|number| number.dims()[0]).sum();
+        numbers.extend(computed.discriminator_gradients.as_ref().and_then(FlatGradients::squared_norms));
         let numbers = read_numbers(numbers)?;
 
         let names = computed.passes.first().map_or(&[][..], |pass| &pass.losses);
@@ -222,10 +222,11 @@ impl AutoencoderTrainer {
             values.map(f64::from).sum::<f64>() / passes as f64
         };
         let losses: Vec<_> = names.iter().enumerate().map(|(index, (name, _))| (*name, mean(index))).collect();
-        let squared = &numbers[(passes * names.len()).min(before_judge)..before_judge];
+        let squared = &numbers[(passes * names.len()).min(before_discriminator)..before_discriminator];
         let (_, gradient_norm) = computed.gradients.norms(squared, 0);
-        let judge = computed.judge_gradients.as_ref();
-        let discriminator_gradient_norm = judge.map(|gradients| gradients.norms(&numbers[before_judge..], 0).1);
+        let discriminator = computed.discriminator_gradients.as_ref();
+        let discriminator_gradient_norm =
+            discriminator.map(|gradients| gradients.norms(&numbers[before_discriminator..], 0).1);
         Ok(AutoencoderReport {
             step: self.step,
             skipped: culprit(&losses, gradient_norm, discriminator_gradient_norm),
@@ -233,14 +234,14 @@ impl AutoencoderTrainer {
             gradient_norm,
             discriminator_gradient_norm,
             learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
-            pictures: self.setup.train.pictures * passes,
+            images: self.setup.train.batch_size * passes,
             seconds: 0.0,
             codes: None,
         })
     }
 
     fn update(&mut self, computed: Computed, report: &mut AutoencoderReport) {
-        let Computed { gradients, judge_gradients, passes } = computed;
+        let Computed { gradients, discriminator_gradients, passes } = computed;
         let config = &self.setup.optimizer;
         let of = |norm| Update {
             learning_rate: report.learning_rate,
@@ -248,10 +249,10 @@ impl AutoencoderTrainer {
         };
         let vae = tape::take(&mut self.vae);
         self.vae = self.optimizer.step(vae, gradients, config, of(report.gradient_norm));
-        let judged = self.judge.as_mut().zip(judge_gradients).zip(report.discriminator_gradient_norm);
-        if let Some(((judge, gradients), norm)) = judged {
-            let model = tape::take(&mut judge.model);
-            judge.model = judge.optimizer.step(model, gradients, config, of(norm));
+        let judged = self.discriminator.as_mut().zip(discriminator_gradients).zip(report.discriminator_gradient_norm);
+        if let Some(((discriminator, gradients), norm)) = judged {
+            let model = tape::take(&mut discriminator.model);
+            discriminator.model = discriminator.optimizer.step(model, gradients, config, of(norm));
         }
         report.codes = self.watch_codes(&passes);
         self.ema.update(&self.vae, self.setup.optimizer.ema_decay, self.step);
@@ -289,11 +290,11 @@ impl Learner for AutoencoderTrainer {
         self.setup.train.steps
     }
 
-    fn is_spoilt(&self) -> bool {
+    fn is_non_finite(&self) -> bool {
         self.skipped.in_a_row > 0
     }
 
-    /// Takes one optimiser step of the autoencoder, and one of the discriminator once it judges.
+    /// Takes one optimizer step of the autoencoder, and one of the discriminator once it has started.
     ///
     /// A loss or gradient that is not finite skips the update and is counted.
     ///
@@ -301,8 +302,8 @@ impl Learner for AutoencoderTrainer {
     /// When the data runs dry, or too many steps in a row are skipped.
     fn step(&mut self) -> Result<AutoencoderReport, TrainError> {
         let started = Instant::now();
-        let pictures = self.next_pictures()?;
-        let computed = self.compute_and_prepare(pictures);
+        let images = self.next_images()?;
+        let computed = self.compute_and_prepare(images);
         let mut report = self.measure(&computed)?;
         if report.skipped.is_none() {
             self.update(computed, &mut report);
@@ -315,16 +316,16 @@ impl Learner for AutoencoderTrainer {
     }
 }
 
-fn make_ahead(stream: &mut PictureStream, train: &AutoencoderTrainConfig) -> Ahead {
+fn make_ahead(stream: &mut ImageStream, train: &AutoencoderTrainConfig) -> Ahead {
     let before = stream.cursor();
-    let batches = (0..train.accumulation).map(|_| stream.next_batch(train.pictures)).collect();
+    let batches = (0..train.gradient_accumulation).map(|_| stream.next_batch(train.batch_size)).collect();
     Ahead { batches, before }
 }
 
-/// Brings pictures to the device, with the noise of their latents.
-fn to_batch(setup: &AutoencoderSetup, step: u64, number: usize, pictures: &Array4<f32>) -> PictureBatch {
+/// Brings images to the device, with the noise of their latents.
+fn to_batch(setup: &AutoencoderSetup, step: u64, number: usize, images: &Array4<f32>) -> ImageBatch {
     let device = setup.device.clone().autodiff();
-    let (batch, channels, height, width) = pictures.dim();
+    let (batch, channels, height, width) = images.dim();
     let network = setup.vae.network();
     let factor = network.downsampling();
     let latents = match setup.vae {
@@ -333,8 +334,8 @@ fn to_batch(setup: &AutoencoderSetup, step: u64, number: usize, pictures: &Array
     };
     let mut rng = generator(setup.seed, step, number as u64);
     let noise = standard_normal(latents.iter().product(), &mut rng);
-    let pixels = TensorData::new(pictures.iter().copied().collect(), [batch, channels, height, width]);
-    PictureBatch {
+    let pixels = TensorData::new(images.iter().copied().collect(), [batch, channels, height, width]);
+    ImageBatch {
         pixels: Tensor::from_data(pixels, &device),
         noise: Tensor::from_data(TensorData::new(noise, latents), &device),
     }
@@ -343,19 +344,19 @@ fn to_batch(setup: &AutoencoderSetup, step: u64, number: usize, pictures: &Array
 /// Adds up the gradients of all micro-batches.
 fn gather(mut passes: Vec<Pass>) -> Computed {
     let mut gradients = FlatGradients::default();
-    let mut judge_gradients: Option<FlatGradients> = None;
+    let mut discriminator_gradients: Option<FlatGradients> = None;
     for pass in &mut passes {
         gradients.add(std::mem::take(&mut pass.gradients));
-        if let Some(part) = pass.judge_gradients.take() {
-            judge_gradients.get_or_insert_default().add(part);
+        if let Some(part) = pass.discriminator_gradients.take() {
+            discriminator_gradients.get_or_insert_default().add(part);
         }
     }
-    Computed { gradients, judge_gradients, passes }
+    Computed { gradients, discriminator_gradients, passes }
 }
 
 /// The first number of a step that is none, by name.
-fn culprit(losses: &[(&'static str, f64)], norm: f64, judge_norm: Option<f64>) -> Option<String> {
-    let norms = [("gradient", Some(norm)), ("gradient of the discriminator", judge_norm)];
+fn culprit(losses: &[(&'static str, f64)], norm: f64, discriminator_norm: Option<f64>) -> Option<String> {
+    let norms = [("gradient", Some(norm)), ("gradient of the discriminator", discriminator_norm)];
     let norms = norms.into_iter().filter_map(|(name, norm)| Some((name, norm?)));
     let mut all = losses.iter().copied().chain(norms);
     all.find(|(_, value)| !value.is_finite()).map(|(name, value)| format!("the {name} ({value})"))

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | settings | [`config`] |
 //! | losses and gradients of a micro-batch | `pass` |
-//! | one optimiser step | [`learner`] |
+//! | one optimizer step | [`learner`] |
 //! | codes that nobody uses | [`codes`] |
 //! | the scale of the latents | [`latent_scale`] |
 //! | saving and resuming | [`checkpoint`] |

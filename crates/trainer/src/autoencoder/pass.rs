@@ -6,7 +6,7 @@
 //! λ = |∂(first two)/∂W| / |∂deceit/∂W|                      W: the decoder's last weights
 //! ```
 //!
-//! The losses of the picture are differentiated by the picture alone first; the adaptive weight λ needs both gradients. What
+//! The losses of the image are differentiated by the image alone first; the adaptive weight λ needs both gradients. What
 //! they come to then goes back through decoder and encoder once.
 
 use burn::module::Module;
@@ -18,20 +18,20 @@ use super::config::{AutoencoderLossConfig, PerceptualConfig};
 use crate::gradients::FlatGradients;
 use crate::tape::on_its_own_tape;
 
-/// Everything that the losses of a step need besides pictures.
+/// Everything that the losses of a step need besides images.
 pub(super) struct Objective<'a> {
     pub(super) config: &'a AutoencoderLossConfig,
     /// Weight of the commitment to a code.
     pub(super) commitment: f64,
     pub(super) lpips: Option<&'a Lpips>,
     /// Judges the reconstructions, once it is time.
-    pub(super) judge: Option<&'a PatchDiscriminator>,
+    pub(super) discriminator: Option<&'a PatchDiscriminator>,
     /// What a micro-batch counts in the whole step.
-    pub(super) share: f64,
+    pub(super) fraction: f64,
 }
 
 /// A micro-batch.
-pub(super) struct PictureBatch {
+pub(super) struct ImageBatch {
     /// In [-1, 1], `[B, C, H, W]`.
     pub(super) pixels: Tensor<4>,
     /// Standard normal, `[B, latent_channels, h, w]`; not used by codes.
@@ -41,7 +41,7 @@ pub(super) struct PictureBatch {
 /// What a micro-batch came to.
 pub(super) struct Pass {
     pub(super) gradients: FlatGradients,
-    pub(super) judge_gradients: Option<FlatGradients>,
+    pub(super) discriminator_gradients: Option<FlatGradients>,
     /// Losses by name, off the tape, each `[1]`.
     pub(super) losses: Vec<(&'static str, Tensor<1>)>,
     pub(super) codes: Option<Codes>,
@@ -56,28 +56,28 @@ pub(super) struct Codes {
 }
 
 /// Forward and backward of a micro-batch.
-pub(super) fn pass(vae: &Vae, batch: &PictureBatch, objective: &Objective<'_>) -> Pass {
+pub(super) fn pass(vae: &Vae, batch: &ImageBatch, objective: &Objective<'_>) -> Pass {
     let vae = on_its_own_tape(vae);
     let Encoded { features, regulariser, mut losses, codes } = encode_decode(&vae, batch, objective);
     let reconstruction = vae.last_layer().forward(features.clone());
 
     let pixels = batch.pixels.clone().inner();
-    let (by_picture, picture_losses) = gradient_by_picture(&vae, reconstruction.clone(), features, batch, objective);
-    losses.splice(0..0, picture_losses);
+    let (by_image, image_losses) = gradient_by_image(&vae, reconstruction.clone(), features, batch, objective);
+    losses.splice(0..0, image_losses);
     let fake = reconstruction.clone().inner();
-    let total = (reconstruction * Tensor::from_inner(by_picture)).sum() + regulariser;
-    let gradients = FlatGradients::of(&vae, total.mul_scalar(objective.share).backward(), |_| None);
+    let total = (reconstruction * Tensor::from_inner(by_image)).sum() + regulariser;
+    let gradients = FlatGradients::of(&vae, total.mul_scalar(objective.fraction).backward(), |_| None);
 
-    let judge_gradients = objective.judge.map(|judge| {
-        let judge = on_its_own_tape(judge);
-        let loss = judge.loss(Tensor::from_inner(pixels), Tensor::from_inner(fake));
+    let discriminator_gradients = objective.discriminator.map(|discriminator| {
+        let discriminator = on_its_own_tape(discriminator);
+        let loss = discriminator.loss(Tensor::from_inner(pixels), Tensor::from_inner(fake));
         losses.push(("discriminator_loss", loss.clone().inner()));
-        FlatGradients::of(&judge, loss.mul_scalar(objective.share).backward(), |_| None)
+        FlatGradients::of(&discriminator, loss.mul_scalar(objective.fraction).backward(), |_| None)
     });
-    Pass { gradients, judge_gradients, losses, codes }
+    Pass { gradients, discriminator_gradients, losses, codes }
 }
 
-/// Pictures on their way, up to the decoder's last convolution.
+/// Images on their way, up to the decoder's last convolution.
 struct Encoded {
     features: Tensor<4>,
     /// What keeps the latents in bounds. `[1]`
@@ -86,7 +86,7 @@ struct Encoded {
     codes: Option<Codes>,
 }
 
-fn encode_decode(vae: &Vae, batch: &PictureBatch, objective: &Objective<'_>) -> Encoded {
+fn encode_decode(vae: &Vae, batch: &ImageBatch, objective: &Objective<'_>) -> Encoded {
     let [_, channels, height, width] = batch.pixels.dims();
     let pixels = batch.pixels.clone();
     match vae {
@@ -103,55 +103,55 @@ fn encode_decode(vae: &Vae, batch: &PictureBatch, objective: &Objective<'_>) -> 
         }
         Vae::Vq(vae) => {
             let vectors = vae.vectors(pixels);
-            let quantised = vae.quantize.forward(vectors.clone());
-            let commitment = quantised.commitment_loss;
+            let quantized = vae.quantize.forward(vectors.clone());
+            let commitment = quantized.commitment_loss;
             let losses = vec![("commitment", commitment.clone().inner())];
             Encoded {
-                features: vae.decode_features(quantised.vectors),
-                regulariser: quantised.codebook_loss + commitment.mul_scalar(objective.commitment),
+                features: vae.decode_features(quantized.vectors),
+                regulariser: quantized.codebook_loss + commitment.mul_scalar(objective.commitment),
                 losses,
-                codes: Some(Codes { ids: quantised.ids, vectors: vectors.inner() }),
+                codes: Some(Codes { ids: quantized.ids, vectors: vectors.inner() }),
             }
         }
     }
 }
 
-/// The gradient of all losses of the picture by the reconstruction, and the losses.
-fn gradient_by_picture(
+/// The gradient of all losses of the image by the reconstruction, and the losses.
+fn gradient_by_image(
     vae: &Vae,
     reconstruction: Tensor<4>,
     features: Tensor<4>,
-    batch: &PictureBatch,
+    batch: &ImageBatch,
     objective: &Objective<'_>,
 ) -> (Tensor<4>, Vec<(&'static str, Tensor<1>)>) {
     let config = objective.config;
     let leaf = || Tensor::<4>::from_inner(reconstruction.clone().inner()).require_grad();
-    let picture = leaf();
-    let pixel_loss = config.reconstruction.of(picture.clone(), batch.pixels.clone());
+    let image = leaf();
+    let pixel_loss = config.reconstruction.of(image.clone(), batch.pixels.clone());
     let mut losses = vec![("reconstruction", pixel_loss.clone().inner())];
     let mut loss = pixel_loss;
-    if let Some(distance) = perceptual(objective, picture.clone(), batch.pixels.clone()) {
+    if let Some(distance) = perceptual(objective, image.clone(), batch.pixels.clone()) {
         losses.push(("perceptual", distance.clone().inner()));
         loss = loss + distance.mul_scalar(config.perceptual.weight());
     }
-    let by_loss = gradient(&picture, loss);
-    let (Some(judge), Some(discriminator)) = (objective.judge, &config.discriminator) else {
+    let by_loss = gradient(&image, loss);
+    let (Some(discriminator), Some(settings)) = (objective.discriminator, &config.discriminator) else {
         return (by_loss, losses);
     };
-    let picture = leaf();
-    let deceit = on_its_own_tape(judge).no_grad().deceit(picture.clone());
+    let image = leaf();
+    let deceit = on_its_own_tape(discriminator).no_grad().deceit(image.clone());
     losses.push(("deceit", deceit.clone().inner()));
-    let by_deceit = gradient(&picture, deceit);
+    let by_deceit = gradient(&image, deceit);
     let weight = discriminator::adaptive_weight(vae.last_layer(), features, by_loss.clone(), by_deceit.clone());
     losses.push(("adaptive_weight", weight.clone()));
-    let weight = weight.mul_scalar(discriminator.weight).reshape([1, 1, 1, 1]);
+    let weight = weight.mul_scalar(settings.weight).reshape([1, 1, 1, 1]);
     (by_loss + by_deceit * weight, losses)
 }
 
-fn perceptual(objective: &Objective<'_>, picture: Tensor<4>, pixels: Tensor<4>) -> Option<Tensor<1>> {
+fn perceptual(objective: &Objective<'_>, image: Tensor<4>, pixels: Tensor<4>) -> Option<Tensor<1>> {
     match (&objective.config.perceptual, objective.lpips) {
-        (PerceptualConfig::Lpips { .. }, Some(lpips)) => Some(lpips.distance(picture, pixels)),
-        (PerceptualConfig::Pyramid { .. }, _) => Some(pyramid::distance(picture, pixels)),
+        (PerceptualConfig::Lpips { .. }, Some(lpips)) => Some(lpips.distance(image, pixels)),
+        (PerceptualConfig::Pyramid { .. }, _) => Some(pyramid::distance(image, pixels)),
         _ => None,
     }
 }
@@ -203,35 +203,38 @@ mod tests {
             codebook: None,
         };
         let vae = Vae::new(&architecture.vae_config(3).unwrap(), init);
-        let judge = PatchDiscriminator::new(3, 8, 1, init);
-        let discriminator = DiscriminatorConfig { from_step: 0, weight: 0.5, width: 8, halvings: 1 };
-        let config = AutoencoderLossConfig {
-            kl_weight: 0.3,
-            discriminator: Some(discriminator),
-            ..AutoencoderLossConfig::default()
-        };
+        let discriminator = PatchDiscriminator::new(3, 8, 1, init);
+        let settings = DiscriminatorConfig { from_step: 0, weight: 0.5, width: 8, halvings: 1 };
+        let config =
+            AutoencoderLossConfig { kl_weight: 0.3, discriminator: Some(settings), ..AutoencoderLossConfig::default() };
         let data = |shape: [usize; 4]| TensorData::new(noise(shape.iter().product(), 0.9), shape);
-        let batch = PictureBatch {
+        let batch = ImageBatch {
             pixels: Tensor::from_data(data([2, 3, 16, 16]), &device),
             noise: Tensor::from_data(data([2, 2, 8, 8]), &device),
         };
-        let objective = Objective { config: &config, commitment: 0.0, lpips: None, judge: Some(&judge), share: 1.0 };
+        let objective = Objective {
+            config: &config,
+            commitment: 0.0,
+            lpips: None,
+            discriminator: Some(&discriminator),
+            fraction: 1.0,
+        };
         let mut pass = pass(&vae, &batch, &objective);
 
         // The reference: all in one loss, with the adaptive weight as a number.
         let (_, weight) = pass.losses.iter().find(|(name, _)| *name == "adaptive_weight").unwrap();
         let weight = f64::from(weight.clone().into_scalar::<f32>());
-        let parts = |with_judge: bool| {
+        let parts = |with_discriminator: bool| {
             let vae = on_its_own_tape(&vae);
             let Vae::Kl(kl) = &vae else { panic!("continuous latents") };
             let posterior = kl.encode(batch.pixels.clone());
             let back = kl.decode(posterior.sample(batch.noise.clone()));
-            let picture = config.reconstruction.of(back.clone(), batch.pixels.clone())
+            let image = config.reconstruction.of(back.clone(), batch.pixels.clone())
                 + pyramid::distance(back.clone(), batch.pixels.clone());
-            let deceit = on_its_own_tape(&judge).deceit(back);
+            let deceit = on_its_own_tape(&discriminator).deceit(back);
             let kl = posterior.divergence().mul_scalar(0.3 / 768.0);
-            let loss = match with_judge {
-                true => picture + deceit.mul_scalar(0.5 * weight) + kl,
+            let loss = match with_discriminator {
+                true => image + deceit.mul_scalar(0.5 * weight) + kl,
                 false => deceit,
             };
             norms(&vae, loss)

@@ -1,7 +1,7 @@
 //! The patch discriminator (Isola et al., 1611.07004) with the hinge loss, and its adaptive weight (VQGAN, 2012.09841,
 //! section 3.1).
 //!
-//! Its norms are group norms, where the original has batch norms: a judgement of one picture should not depend on the others.
+//! Its norms are group norms, where the original has batch norms: what it says of one image should not depend on the others.
 
 use burn::module::Module;
 use burn::tensor::activation::{leaky_relu, relu};
@@ -15,7 +15,7 @@ const EPSILON: f64 = 1e-4;
 /// The largest adaptive weight.
 const MOST_WEIGHT: f64 = 1e4;
 
-/// Says of every patch of a picture how real it looks; above 0 is real.
+/// Says of every patch of an image how real it looks; above 0 is real.
 #[derive(Module, Debug)]
 pub struct PatchDiscriminator {
     layers: Vec<Layer>,
@@ -29,7 +29,7 @@ struct Layer {
 }
 
 impl PatchDiscriminator {
-    /// For pictures of `channels` channels; `halvings` convolutions of stride 2, the first of them `width` wide.
+    /// For images of `channels` channels; `halvings` convolutions of stride 2, the first of them `width` wide.
     pub fn new(channels: usize, width: usize, halvings: usize, init: &mut WeightInit) -> Self {
         let mut layers = Vec::new();
         let mut inputs = channels;
@@ -58,9 +58,9 @@ impl PatchDiscriminator {
     /// The hinge loss of judging: `½ (mean relu(1 − D(real)) + mean relu(1 + D(fake)))`. `[1]`
     pub fn loss(&self, real: Tensor<4>, fake: Tensor<4>) -> Tensor<1> {
         let [batch, _, _, _] = real.dims();
-        let judged = self.forward(Tensor::cat(vec![real, fake], 0));
-        let real = judged.clone().slice(s![..batch as isize, .., .., ..]);
-        let fake = judged.slice(s![batch as isize.., .., .., ..]);
+        let logits = self.forward(Tensor::cat(vec![real, fake], 0));
+        let real = logits.clone().slice(s![..batch as isize, .., .., ..]);
+        let fake = logits.slice(s![batch as isize.., .., .., ..]);
         (relu(real.neg().add_scalar(1.0)).mean() + relu(fake.add_scalar(1.0)).mean()).mul_scalar(0.5)
     }
 

@@ -1,4 +1,4 @@
-//! LPIPS (Zhang et al., 1801.03924): the distance of two pictures in the features of VGG-16, weighed by learned heads.
+//! LPIPS (Zhang et al., 1801.03924): the distance of two images in the features of VGG-16, weighed by learned heads.
 //!
 //! The weights are the user's: torchvision's `vgg16-397923af.pth` and the `vgg.pth` of the package `lpips` (version 0.1).
 //!
@@ -86,9 +86,9 @@ impl Lpips {
         Ok(import_weights(Self::blank(&mut WeightInit::new(0, device)), tensors, vgg)?.no_grad())
     }
 
-    /// The mean over the batch. Grey pictures count as three equal channels. `[1]`
-    pub fn distance(&self, reconstruction: Tensor<4>, picture: Tensor<4>) -> Tensor<1> {
-        let (a, b) = (self.unit_features(reconstruction), self.unit_features(picture));
+    /// The mean over the batch. Grey images count as three equal channels. `[1]`
+    pub fn distance(&self, reconstruction: Tensor<4>, image: Tensor<4>) -> Tensor<1> {
+        let (a, b) = (self.unit_features(reconstruction), self.unit_features(image));
         let stages = a.into_iter().zip(b).zip(&self.heads).map(|((a, b), head)| {
             let head = head.val();
             let [width] = head.dims();

@@ -1,4 +1,4 @@
-//! What an autoencoder is trained by, each part a function of pictures `[B, C, H, W]` in [-1, 1].
+//! What an autoencoder is trained by, each part a function of images `[B, C, H, W]` in [-1, 1].
 
 pub mod discriminator;
 pub mod lpips;

@@ -1,4 +1,4 @@
-//! The distance of two pictures over the levels of a Laplacian pyramid (Bojanowski et al., 1707.05776, section 3.2): a
+//! The distance of two images over the levels of a Laplacian pyramid (Bojanowski et al., 1707.05776, section 3.2): a
 //! perceptual loss that needs no trained network.
 //!
 //! ```text
@@ -18,10 +18,10 @@ const LEVELS: usize = 4;
 const BINOMIAL: [f32; 5] = [1.0, 4.0, 6.0, 4.0, 1.0];
 
 /// `Lap₁` divided by the number of pixels. `[1]`
-pub fn distance(reconstruction: Tensor<4>, picture: Tensor<4>) -> Tensor<1> {
-    let [batch, channels, height, width] = picture.dims();
-    let kernel = kernel(&picture.device());
-    let mut level = (reconstruction - picture).reshape([batch * channels, 1, height, width]);
+pub fn distance(reconstruction: Tensor<4>, image: Tensor<4>) -> Tensor<1> {
+    let [batch, channels, height, width] = image.dims();
+    let kernel = kernel(&image.device());
+    let mut level = (reconstruction - image).reshape([batch * channels, 1, height, width]);
     let mut total: Option<Tensor<1>> = None;
     for index in 0..LEVELS {
         let [_, _, height, width] = level.dims();
@@ -62,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_zero_of_equal_pictures_and_grows_with_the_difference() {
-        let picture = Tensor::<4>::from_data(
+    fn it_is_zero_of_equal_images_and_grows_with_the_difference() {
+        let image = Tensor::<4>::from_data(
             TensorData::new((0..3072).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>(), [1, 3, 32, 32]),
             &Device::flex(),
         );
-        let of = |x: Tensor<4>| distance(x, picture.clone()).into_scalar::<f32>();
-        assert_eq!(of(picture.clone()), 0.0);
-        let (near, far) = (of(picture.clone().mul_scalar(0.9)), of(picture.clone().mul_scalar(0.5)));
+        let of = |x: Tensor<4>| distance(x, image.clone()).into_scalar::<f32>();
+        assert_eq!(of(image.clone()), 0.0);
+        let (near, far) = (of(image.clone().mul_scalar(0.9)), of(image.clone().mul_scalar(0.5)));
         assert!(near > 0.0 && (far / near - 5.0).abs() < 1e-3, "{near} {far}");
     }
 
@@ -82,7 +82,7 @@ mod tests {
             ),
             &Device::flex(),
         );
-        // Both differ by 0.1 at every pixel; a shift of the whole picture lies in the last level, and at the edges.
+        // Both differ by 0.1 at every pixel; a shift of the whole image lies in the last level, and at the edges.
         let (fine, shift) = (distance(checks, flat(0.0)), distance(flat(0.1), flat(0.0)));
         let (fine, shift) = (fine.into_scalar::<f32>(), shift.into_scalar::<f32>());
         assert!(fine > 0.099 && shift > 0.0, "{fine} {shift}");

@@ -1,4 +1,4 @@
-//! How far a reconstruction lies from its picture, pixel by pixel.
+//! How far a reconstruction lies from its image, pixel by pixel.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,8 @@ pub enum ReconstructionLoss {
 
 impl ReconstructionLoss {
     /// The mean over all numbers. `[1]`
-    pub fn of(self, reconstruction: Tensor<4>, picture: Tensor<4>) -> Tensor<1> {
-        let difference = reconstruction - picture;
+    pub fn of(self, reconstruction: Tensor<4>, image: Tensor<4>) -> Tensor<1> {
+        let difference = reconstruction - image;
         match self {
             Self::L1 => difference.abs().mean(),
             Self::L2 => difference.square().mean(),

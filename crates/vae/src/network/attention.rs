@@ -38,7 +38,7 @@ impl AttentionBlock {
     }
 }
 
-/// Every pixel sees all pixels of its picture.
+/// Every pixel sees all pixels of its image.
 fn all_of(x: &Tensor<4>) -> VisibleRanges {
     let [batch, _, height, width] = x.dims();
     let pixels = height * width;

@@ -1,4 +1,4 @@
-//! Pixels to the moments of latents, or to what is quantised.
+//! Pixels to the posterior of latents, or to what is quantized.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -9,7 +9,7 @@ use super::resnet::ResnetBlock;
 use super::{MidBlock, norm_silu};
 use crate::config::NetworkConfig;
 
-/// Pixels to moments.
+/// Pixels to posterior.
 #[derive(Module, Debug)]
 pub struct Encoder {
     conv_in: Conv2d,

@@ -1,6 +1,6 @@
 //! The convolutional networks of an autoencoder, with the layers and the names of diffusers.
 //!
-//! Dimensions: `B` batch, `C` channels, `H × W` picture, `h × w` latents; `f = 2^(levels − 1)`, `H = f h`, `W = f w`.
+//! Dimensions: `B` batch, `C` channels, `H × W` image, `h × w` latents; `f = 2^(levels − 1)`, `H = f h`, `W = f w`.
 
 mod attention;
 mod decoder;

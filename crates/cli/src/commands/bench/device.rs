@@ -14,7 +14,7 @@ use interfuse_mot::CacheUse;
 use interfuse_sequence::SequenceLayout;
 use interfuse_trainer::Trainer;
 use interfuse_trainer::gradients::FlatGradients;
-use interfuse_transfusion::{Normaliser, TrainBatch, hybrid_loss};
+use interfuse_transfusion::{Normalizer, TrainBatch, hybrid_loss};
 use serde_json::{Value, json};
 
 use super::{YARDSTICK, device_memory};
@@ -24,13 +24,13 @@ use crate::settings::Settings;
 
 /// What the small model changes in the yardstick: every kind of layer that a model can have.
 const SMALL: [&str; 9] = [
-    "model.experts=[[\"text\"],[\"image\"]]",
-    "model.trunk.d_model=128",
-    "model.trunk.n_layers=2",
-    "model.trunk.n_heads=2",
-    "model.trunk.n_kv_heads=1",
-    "model.trunk.qk_norm=true",
-    "model.trunk.d_ff=344",
+    "model.partition=[[\"text\"],[\"image\"]]",
+    "model.backbone.d_model=128",
+    "model.backbone.n_layers=2",
+    "model.backbone.n_heads=2",
+    "model.backbone.n_kv_heads=1",
+    "model.backbone.qk_norm=true",
+    "model.backbone.d_ff=344",
     "model.modalities.image.timestep_conditioning=\"ada_ln\"",
     "train.documents_per_sequence=2",
 ];
@@ -107,10 +107,10 @@ fn compute(
 ) -> anyhow::Result<Computed> {
     let (model, setup) = (&trainer.model, &trainer.setup);
     let key = NoiseKey { seed: 0, step: 0 };
-    let batch = TrainBatch::new(layouts, &setup.model, key, TimestepChoice::Drawn, &device.clone().autodiff());
+    let batch = TrainBatch::new(layouts, &setup.model, key, TimestepChoice::Sampled, &device.clone().autodiff());
     let (total, mut gradients) = with_precision(precision, || {
         let predictions = model.forward(batch.input(), CacheUse::None);
-        let loss = hybrid_loss(model, &predictions, &batch, &setup.objective, Normaliser::of(&batch));
+        let loss = hybrid_loss(model, &predictions, &batch, &setup.objective, Normalizer::of(&batch));
         let gradients = FlatGradients::of(model, loss.total.backward(), |_| None);
         (loss.total.inner(), gradients)
     });

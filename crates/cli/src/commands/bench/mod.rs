@@ -31,7 +31,7 @@ const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.cap
 pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
     let plan = plan(args, &[])?;
     let mut trainer = plan.trainer(LoaderCursor::default())?;
-    introduce(&plan, &ParameterCounts::of(&trainer.model), plan.settings.train.accumulation);
+    introduce(&plan, &ParameterCounts::of(&trainer.model), plan.settings.train.gradient_accumulation);
     for _ in 0..args.warmup {
         trainer.step()?;
     }
@@ -60,7 +60,7 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model), 1);
     let model = pretrained(&plan, &trainer)?;
-    let sequences = plan.settings.train.sequences;
+    let sequences = plan.settings.train.batch_size;
 
     let layouts = trainer.loader.next_batch(sequences)?;
     let key = NoiseKey { seed: 0, step: 0 };
@@ -100,10 +100,10 @@ fn plan(args: &BenchArgs, sizes: &[&str]) -> anyhow::Result<Plan> {
 
 fn introduce(plan: &Plan, counts: &ParameterCounts, batches: usize) {
     println!(
-        "{:.2} M parameters in {} experts, {} sequences of {} rows",
+        "{:.2} M parameters in {} parts, {} sequences of {} rows",
         counts.stored as f64 / 1e6,
-        counts.experts.len(),
-        plan.settings.train.sequences * batches,
+        counts.parts.len(),
+        plan.settings.train.batch_size * batches,
         plan.shape.rows(),
     );
 }

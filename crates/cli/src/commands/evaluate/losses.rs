@@ -4,20 +4,20 @@
 use interfuse_sampling::Pretrained;
 use serde_json::{Value, json};
 
-use crate::assembly::held_out_of;
+use crate::assembly::validation_of;
 use crate::settings::Settings;
 
 /// Prints the losses and returns them; nothing where nothing fits the model's rows.
 pub(super) fn measure(settings: &Settings, pretrained: &Pretrained) -> anyhow::Result<Option<Value>> {
-    let held_out = held_out_of(settings, pretrained)?;
+    let held_out = validation_of(settings, pretrained)?;
     if held_out.is_empty() {
         return Ok(None);
     }
     let card = &pretrained.card;
     let run = (settings.run.seed, card.step);
-    let sequences = settings.train.sequences;
+    let sequences = settings.train.batch_size;
     let found = held_out.measure(&pretrained.model, &card.model, run, sequences, &pretrained.device)?;
-    let on = if found.is_train { "training pictures" } else { "held-out pictures" };
+    let on = if found.is_train { "training images" } else { "held-out images" };
     println!(
         "losses on {on}: text {:.4} (perplexity {:.3}, {:.3} bits per byte)  image {}",
         found.text,

@@ -1,23 +1,23 @@
-//! Data without classes is measured by *retrieval* (is the training picture nearest to a drawn one the prompted one?) and by
-//! *captions* (are greedy captions of training pictures exact?). Both say how well a small set was memorised.
+//! Data without classes is measured by *retrieval* (is the training image nearest to a generated one the prompted one?) and by
+//! *captions* (are greedy captions of training images exact?). Both say how well a small set was memorised.
 
 use std::collections::HashMap;
 
 use anyhow::bail;
-use interfuse_data::{Picture, Source};
+use interfuse_data::{Image, Source};
 use interfuse_evaluation::caption_metrics::{CaptionMetrics, caption_metrics};
 use interfuse_evaluation::retrieval::Retrieval;
 use interfuse_evaluation::{captions, retrieval, similarity};
-use interfuse_sampling::{Drawing, Pretrained, SamplingConfig, caption, fits};
+use interfuse_sampling::{ImageRequest, Pretrained, SamplingConfig, caption, fits};
 use serde_json::{Value, json};
 
-use super::drawn::{Drawn, PromptScores, array, draw_all};
+use super::generated::{Generated, PromptScores, array, generate_all};
 use super::row;
 use crate::progress::counting_bar;
 
-/// What was drawn, written and found.
+/// What was generated, written and found.
 pub(super) struct Measured {
-    pub(super) drawn: Drawn,
+    pub(super) generated: Generated,
     retrieval: Retrieval,
     captions: captions::Captions,
     caption_metrics: CaptionMetrics,
@@ -28,7 +28,7 @@ pub(super) struct Measured {
     examples: Vec<(String, String)>,
 }
 
-/// Draws a picture of each of `count` captions, and captions every training picture.
+/// Draws an image of each of `count` captions, and captions every training image.
 pub(super) fn measure(
     pretrained: &Pretrained,
     source: &dyn Source,
@@ -37,51 +37,51 @@ pub(super) fn measure(
     seed: u64,
 ) -> anyhow::Result<Measured> {
     // Training left out captions that are longer than its rows, so the model is not asked for them either.
-    let readable: Vec<(usize, Picture)> = (0..source.len())
+    let readable: Vec<(usize, Image)> = (0..source.len())
         .filter(|&index| fits(pretrained, &source.captions(index)[0]))
-        .filter_map(|index| Some((index, source.picture(index).ok()?)))
+        .filter_map(|index| Some((index, source.image(index).ok()?)))
         .collect();
     let left_out = source.len() - readable.len();
     if readable.is_empty() {
-        bail!("none of the {left_out} pictures of the data could be read and has a caption that fits the model's rows");
+        bail!("none of the {left_out} images of the data could be read and has a caption that fits the model's rows");
     }
     if left_out > 0 {
-        println!("left out: {left_out} pictures that cannot be read or whose caption does not fit the model's rows");
+        println!("left out: {left_out} images that cannot be read or whose caption does not fit the model's rows");
     }
-    let references: Vec<Picture> = readable.iter().map(|(_, picture)| picture.clone()).collect();
+    let references: Vec<Image> = readable.iter().map(|(_, image)| image.clone()).collect();
     let wanted: Vec<usize> = (0..count.max(1)).map(|i| i % references.len()).collect();
     let caption_of = |reference: usize| source.captions(readable[reference].0)[0].clone();
-    let drawings: Vec<Drawing> = wanted
+    let requests: Vec<ImageRequest> = wanted
         .iter()
         .enumerate()
-        .map(|(i, &reference)| Drawing { prompt: caption_of(reference), seed: seed.wrapping_add(i as u64) })
+        .map(|(i, &reference)| ImageRequest { prompt: caption_of(reference), seed: seed.wrapping_add(i as u64) })
         .collect();
 
-    let mut drawn = draw_all(pretrained, drawings, sampling)?;
-    let retrieval = retrieval::retrieval(array(&drawn.pictures)?.view(), array(&references)?.view(), &wanted)?;
-    let likeness = drawn
-        .pictures
+    let mut generated = generate_all(pretrained, requests, sampling)?;
+    let retrieval = retrieval::retrieval(array(&generated.images)?.view(), array(&references)?.view(), &wanted)?;
+    let likeness = generated
+        .images
         .iter()
         .zip(&wanted)
-        .map(|(picture, &reference)| similarity::psnr(picture.pixels(), references[reference].pixels()));
+        .map(|(image, &reference)| similarity::psnr(image.pixels(), references[reference].pixels()));
     let values = likeness.collect::<Result<_, _>>()?;
-    drawn.scores = Some(PromptScores { what: "PSNR to the prompted training picture", values });
+    generated.scores = Some(PromptScores { what: "PSNR to the prompted training image", values });
 
-    let bar = counting_bar("pictures captioned", references.len());
+    let bar = counting_bar("images captioned", references.len());
     let written = caption(pretrained, &references, sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let right: Vec<String> = (0..references.len()).map(caption_of).collect();
     let captions = captions::compare(&written, &right)?;
-    let chance_of_caption = share_of_the_commonest(&right);
+    let chance_of_caption = fraction_of_the_commonest(&right);
     let all_right: Vec<Vec<String>> = readable.iter().map(|(index, _)| source.captions(*index).to_vec()).collect();
     let caption_metrics = caption_metrics(&written, &all_right)?;
     let examples = right.iter().cloned().zip(written).step_by(references.len().div_ceil(4)).collect();
     let references = references.len();
-    Ok(Measured { drawn, retrieval, captions, caption_metrics, chance_of_caption, references, examples })
+    Ok(Measured { generated, retrieval, captions, caption_metrics, chance_of_caption, references, examples })
 }
 
 /// How often a model would be right that always wrote the same caption.
-fn share_of_the_commonest(captions: &[String]) -> f64 {
+fn fraction_of_the_commonest(captions: &[String]) -> f64 {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for caption in captions {
         *counts.entry(caption).or_default() += 1;
@@ -91,29 +91,30 @@ fn share_of_the_commonest(captions: &[String]) -> f64 {
 
 /// Prints a table and returns it.
 pub(super) fn report(measured: &Measured, pretrained: &Pretrained) -> anyhow::Result<Value> {
-    let Measured { drawn, retrieval, captions, caption_metrics, chance_of_caption, references, examples } = measured;
-    println!("captions of training pictures, and what the model writes:");
+    let Measured { generated, retrieval, captions, caption_metrics, chance_of_caption, references, examples } =
+        measured;
+    println!("captions of training images, and what the model writes:");
     for (right, written) in examples {
         println!("  {right:<28} {written}");
     }
     super::heading(pretrained.card.step);
     let chance = 100.0 / *references as f64;
-    row("nearest training picture is the prompted one", &retrieval.top1, Some(chance));
+    row("nearest training image is the prompted one", &retrieval.top1, Some(chance));
     row("… or among the five nearest", &retrieval.top5, Some(5.0 * chance));
-    row("greedy captions of training pictures are exact", &captions.exact, Some(100.0 * chance_of_caption));
+    row("greedy captions of training images are exact", &captions.exact, Some(100.0 * chance_of_caption));
     println!(
         "captions: BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
         caption_metrics.bleu[3], caption_metrics.rouge_l, caption_metrics.cider_d
     );
-    println!("{}", drawn.summary());
+    println!("{}", generated.summary());
     Ok(json!({
         "step": pretrained.card.step,
-        "drawn": drawn.report(),
+        "generated": generated.report(),
         "retrieval": serde_json::to_value(retrieval)?,
         "captions": serde_json::to_value(captions)?,
         "captions_chance": chance_of_caption,
         "caption_metrics": serde_json::to_value(caption_metrics)?,
-        "reference_pictures": references,
+        "reference_images": references,
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }

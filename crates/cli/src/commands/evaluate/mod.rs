@@ -1,10 +1,10 @@
 //! `interfuse evaluate`: numbers for a trained model, on the data that it was trained on.
 //!
-//! Data without classes is measured by [`memory`], data with classes by a judge, [`classes`], and the procedural shapes
+//! Data without classes is measured by [`memory`], data with classes by a classifier, [`classes`], and the procedural shapes
 //! exactly, [`scenes`]. Where the user has the weights of published networks, those say more: [`published`].
 
 mod classes;
-mod drawn;
+mod generated;
 mod losses;
 mod memory;
 mod neighbours;
@@ -16,13 +16,13 @@ mod scenes;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use interfuse_data::{Picture, Source, SourceConfig, Split};
+use interfuse_data::{Image, Source, SourceConfig, Split};
 use interfuse_evaluation::bootstrap::Mean;
 use interfuse_evaluation::proportion::Proportion;
-use interfuse_sampling::{Drawing, Pretrained, SamplingConfig};
+use interfuse_sampling::{ImageRequest, Pretrained, SamplingConfig};
 use serde_json::{Value, json};
 
-use self::drawn::Drawn;
+use self::generated::Generated;
 use self::published::Published;
 use crate::args::EvaluateArgs;
 use crate::atomic_file::write_whole;
@@ -32,11 +32,11 @@ use crate::run_folder::RunFolder;
 use crate::sample_folder::{self, Origin};
 use crate::settings::Settings;
 
-/// Pictures of the grid that goes with the numbers.
+/// Images of the grid that goes with the numbers.
 const ON_THE_GRID: usize = 48;
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
-    // Weights that are not there are told before anything is drawn.
+    // Weights that are not there are told before anything is generated.
     let published = Published::open(&args.networks, &crate::device::open(&args.model.device)?)?;
     let loaded = LoadedRun::open(&args.model)?;
     let Some(settings) = &loaded.settings else {
@@ -53,14 +53,14 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let subject = Subject {
         settings,
         pretrained: &loaded.pretrained,
-        sampling: &sampling_of(&loaded.sampling(), &args.draw)?,
+        sampling: &sampling_of(&loaded.sampling(), &args.sampling)?,
         count: Some(args.count),
         seed: args.seed,
     };
     measure(&subject, &published, &places).map(|_| ())
 }
 
-/// Measures a model that is being trained or has just been, leaves a grid of its pictures in the run folder, and returns the
+/// Measures a model that is being trained or has just been, leaves a grid of its images in the run folder, and returns the
 /// report.
 pub(crate) fn measure_in_training(
     settings: &Settings,
@@ -93,9 +93,9 @@ struct Subject<'a> {
     settings: &'a Settings,
     pretrained: &'a Pretrained,
     sampling: &'a SamplingConfig,
-    /// Pictures to draw; as many as the data asks for if absent.
+    /// Images to draw; as many as the data asks for if absent.
     count: Option<usize>,
-    /// Of the first picture.
+    /// Of the first image.
     seed: u64,
 }
 
@@ -104,22 +104,22 @@ fn measure(subject: &Subject<'_>, published: &Published, places: &Places<'_>) ->
     let train = interfuse_data::open(data, Split::Train)?;
     let held_out = interfuse_data::open(data, Split::HeldOut)?;
     let sources = (train.as_ref(), held_out.as_ref());
-    let (mut drawn, mut report) = by_the_data(subject, sources, places)?;
-    let neighbours = neighbours::Neighbours::find(&drawn, train.as_ref())?;
-    // Held-out shapes are other scenes, and so farther from training pictures whatever a model does.
+    let (mut generated, mut report) = by_the_data(subject, sources, places)?;
+    let neighbours = neighbours::Neighbours::find(&generated, train.as_ref())?;
+    // Held-out shapes are other scenes, and so farther from training images whatever a model does.
     let comparable = !matches!(data.source, SourceConfig::Shapes(_));
     if let Some(memorisation) = comparable.then(|| neighbours.memorisation(held_out.as_ref())).transpose()?.flatten() {
         println!(
-            "nearer to a training picture than a held-out one is: {:.1} % of the time (50 %: no copies, 100 %: copies)",
-            100.0 * memorisation.drawn_is_nearer
+            "nearer to a training image than a held-out one is: {:.1} % of the time (50 %: no copies, 100 %: copies)",
+            100.0 * memorisation.generated_is_nearer
         );
         report["memorisation"] = serde_json::to_value(memorisation)?;
     }
     if let Some(losses) = losses::measure(subject.settings, subject.pretrained)? {
         report["losses"] = losses;
     }
-    published.measure(&mut drawn, sources, subject.seed, &mut report)?;
-    if let Some(scores) = &drawn.scores {
+    published.measure(&mut generated, sources, subject.seed, &mut report)?;
+    if let Some(scores) = &generated.scores {
         let mean = Mean::of(&scores.values, subject.seed);
         println!("{}:  {mean}", scores.what);
         report["prompt_score"] = json!({ "what": scores.what, "mean": mean });
@@ -131,7 +131,7 @@ fn measure(subject: &Subject<'_>, published: &Published, places: &Places<'_>) ->
         report["weights_sha256"] = json!(sha256);
     }
     write_report(&report, places.report)?;
-    write_page(subject, &drawn, &report, (&neighbours, train.as_ref()), places)?;
+    write_page(subject, &generated, &report, (&neighbours, train.as_ref()), places)?;
     Ok(report)
 }
 
@@ -140,39 +140,39 @@ fn by_the_data(
     subject: &Subject<'_>,
     (train, held_out): (&dyn Source, &dyn Source),
     places: &Places<'_>,
-) -> anyhow::Result<(Drawn, Value)> {
+) -> anyhow::Result<(Generated, Value)> {
     let Subject { settings, pretrained, sampling, count, seed } = *subject;
     if matches!(settings.data.source, SourceConfig::Shapes(_)) {
         let measured = scenes::measure(pretrained, sampling, (count.unwrap_or(1000), seed))?;
         let report = scenes::report(&measured, pretrained)?;
-        return Ok((measured.drawn, report));
+        return Ok((measured.generated, report));
     }
     if (0..train.len()).all(|index| train.label(index).is_some()) {
-        let judge = classes::judge(train, held_out, &places.folder.join("judge.safetensors"))?;
+        let classifier = classes::classifier(train, held_out, &places.folder.join("classifier.safetensors"))?;
         let count = count.unwrap_or(1000);
-        let measured = classes::measure(pretrained, &judge, (train, held_out), sampling, (count, seed))?;
+        let measured = classes::measure(pretrained, &classifier, (train, held_out), sampling, (count, seed))?;
         let report = classes::report(&measured, pretrained)?;
-        return Ok((measured.drawn, report));
+        return Ok((measured.generated, report));
     }
     let measured = memory::measure(pretrained, train, sampling, count.unwrap_or(train.len()), seed)?;
     let report = memory::report(&measured, pretrained)?;
-    Ok((measured.drawn, report))
+    Ok((measured.generated, report))
 }
 
-/// Leaves a grid of drawn pictures and `report.html`.
+/// Leaves a grid of generated images and `report.html`.
 fn write_page(
     subject: &Subject<'_>,
-    drawn: &Drawn,
+    generated: &Generated,
     report: &Value,
     (neighbours, train): (&neighbours::Neighbours, &dyn Source),
     places: &Places<'_>,
 ) -> anyhow::Result<()> {
-    let (all, count) = (drawn.drawings.len(), ON_THE_GRID.min(drawn.drawings.len()));
+    let (all, count) = (generated.requests.len(), ON_THE_GRID.min(generated.requests.len()));
     let shown = || (0..count).map(|i| i * all / count);
-    let drawings: Vec<Drawing> = shown().map(|i| drawn.drawings[i].clone()).collect();
-    let pictures: Vec<Picture> = shown().map(|i| drawn.pictures[i].clone()).collect();
+    let requests: Vec<ImageRequest> = shown().map(|i| generated.requests[i].clone()).collect();
+    let images: Vec<Image> = shown().map(|i| generated.images[i].clone()).collect();
     let origin = Origin { sampling: subject.sampling, checkpoint: places.checkpoint, columns: 8 };
-    let grid = sample_folder::write(places.samples, &drawings, &pictures, &origin)?;
+    let grid = sample_folder::write(places.samples, &requests, &images, &origin)?;
     println!("a grid of prompts: {}", grid.display());
     let page = places.folder.join("report.html");
     let contents = page::Contents {
@@ -180,27 +180,27 @@ fn write_page(
         report,
         metrics: std::fs::read_to_string(places.folder.join("metrics.jsonl")).ok(),
         grid: std::fs::read(&grid).with_context(|| format!("cannot read {}", grid.display()))?,
-        prompts: drawings.into_iter().map(|drawing| drawing.prompt).collect(),
-        pairs: neighbours.pairs(drawn, train)?,
-        score: drawn.scores.as_ref().map(|scores| scores.what),
+        prompts: requests.into_iter().map(|request| request.prompt).collect(),
+        pairs: neighbours.pairs(generated, train)?,
+        score: generated.scores.as_ref().map(|scores| scores.what),
     };
     page::write(&contents, &page)?;
     println!("the whole report: {}", page.display());
     Ok(())
 }
 
-/// The shares and distances of a report by name, for curves.
-pub(crate) fn shares(report: &Value) -> Vec<(String, f64)> {
+/// The fractions and distances of a report by name, for curves.
+pub(crate) fn fractions(report: &Value) -> Vec<(String, f64)> {
     let mut numbers = vec![];
     let paths = [
-        ("retrieval", "/retrieval/top1/share"),
-        ("captions_exact", "/captions/exact/share"),
+        ("retrieval", "/retrieval/top1/fraction"),
+        ("captions_exact", "/captions/exact/fraction"),
         ("cider_d", "/caption_metrics/cider_d"),
-        ("recognised", "/recognised/share"),
+        ("recognised", "/recognised/fraction"),
         ("fd_cnn_v1", "/fd_cnn_v1"),
-        ("seen_scenes_drawn", "/seen_scenes/drawn/all/share"),
-        ("held_out_scenes_drawn", "/held_out_scenes/drawn/all/share"),
-        ("drawn_is_nearer", "/memorisation/drawn_is_nearer"),
+        ("seen_scenes_generated", "/seen_scenes/generated/all/fraction"),
+        ("held_out_scenes_generated", "/held_out_scenes/generated/all/fraction"),
+        ("generated_is_nearer", "/memorisation/generated_is_nearer"),
     ];
     for (name, path) in paths {
         numbers.extend(report.pointer(path).and_then(Value::as_f64).map(|value| (name.to_string(), value)));
@@ -210,13 +210,13 @@ pub(crate) fn shares(report: &Value) -> Vec<(String, f64)> {
 
 fn heading(step: u64) {
     let what = format!("measured at step {step}");
-    println!("{what:<52} {:>8} {:>16} {:>7}", "share", "95 % interval", "chance");
+    println!("{what:<52} {:>8} {:>16} {:>7}", "fraction", "95 % interval", "chance");
 }
 
-fn row(what: &str, share: &Proportion, chance: Option<f64>) {
+fn row(what: &str, fraction: &Proportion, chance: Option<f64>) {
     let chance = chance.map(|chance| format!("{chance:.1} %")).unwrap_or_default();
-    let interval = format!("{:.1} – {:.1} %", 100.0 * share.low, 100.0 * share.high);
-    println!("{what:<52} {:>6.1} % {interval:>16} {chance:>7}", 100.0 * share.share);
+    let interval = format!("{:.1} – {:.1} %", 100.0 * fraction.low, 100.0 * fraction.high);
+    println!("{what:<52} {:>6.1} % {interval:>16} {chance:>7}", 100.0 * fraction.fraction);
 }
 
 fn write_report(report: &Value, path: &Path) -> anyhow::Result<()> {

@@ -55,8 +55,8 @@ fn in_one_row(value: &Value) -> Option<String> {
             Some(list.iter().filter_map(in_one_row).collect::<Vec<_>>().join("  "))
         }
         Value::Object(map) if map.contains_key("hits") => {
-            let [share, low, high] = ["share", "low", "high"].map(|key| 100.0 * number(key).unwrap_or(f64::NAN));
-            Some(format!("{share:.1} % ({low:.1} – {high:.1}), N = {}", value["total"]))
+            let [fraction, low, high] = ["fraction", "low", "high"].map(|key| 100.0 * number(key).unwrap_or(f64::NAN));
+            Some(format!("{fraction:.1} % ({low:.1} – {high:.1}), N = {}", value["total"]))
         }
         Value::Object(map) if map.contains_key("value") => {
             let mut text = in_one_row(&value["value"])?;
@@ -64,21 +64,21 @@ fn in_one_row(value: &Value) -> Option<String> {
             if let [Some(low), Some(high)] = ["low", "high"].map(|key| interval.get(key).and_then(Value::as_f64)) {
                 text += &format!(" ({low:.4} – {high:.4})");
             }
-            if let Some(floor) = value.pointer("/floor/value").and_then(Value::as_f64) {
-                text += &format!(", floor {floor:.4}");
+            if let Some(baseline) = value.pointer("/baseline/value").and_then(Value::as_f64) {
+                text += &format!(", baseline {baseline:.4}");
             }
-            for (what, key) in [("N", "count"), ("pictures", "pictures")] {
+            for (what, key) in [("N", "count"), ("images", "images")] {
                 text += &number(key).map(|count| format!(", {what} = {count}")).unwrap_or_default();
             }
             Some(text)
         }
-        Value::Object(map) if map.contains_key("deviation") => {
-            Some(format!("{:.6} ± {:.6}", number("mean")?, number("deviation")?))
+        Value::Object(map) if map.contains_key("std") => {
+            Some(format!("{:.6} ± {:.6}", number("mean")?, number("std")?))
         }
         Value::Object(map) if map.contains_key("coverage") => {
-            let shares = ["precision", "recall", "density", "coverage"];
-            let shares = shares.map(|key| format!("{key} {:.3}", number(key).unwrap_or(f64::NAN)));
-            Some(shares.join("  "))
+            let fractions = ["precision", "recall", "density", "coverage"];
+            let fractions = fractions.map(|key| format!("{key} {:.3}", number(key).unwrap_or(f64::NAN)));
+            Some(fractions.join("  "))
         }
         _ => None,
     }
@@ -87,27 +87,27 @@ fn in_one_row(value: &Value) -> Option<String> {
 /// What a number says, by its key.
 fn meaning(key: &str) -> &'static str {
     let known = [
-        ("retrieval.top1", "share of drawn pictures whose nearest training picture is the prompted one, 95 % interval"),
+        (
+            "retrieval.top1",
+            "fraction of generated images whose nearest training image is the prompted one, 95 % interval",
+        ),
         ("retrieval.top5", "… or among the five nearest"),
         ("chance", "what guessing would get"),
-        ("captions.exact", "share of greedy captions that are the training caption, letter by letter"),
+        ("captions.exact", "fraction of greedy captions that are the training caption, letter by letter"),
         ("captions.similarity", "words in place, from 0 to 1"),
-        (
-            "caption_metrics",
-            "BLEU, ROUGE-L and CIDEr-D of captions of training pictures; see the captioning literature",
-        ),
+        ("caption_metrics", "BLEU, ROUGE-L and CIDEr-D of captions of training images; see the captioning literature"),
         ("recognised_by_class", "the same by class"),
-        ("recognised", "share of drawn pictures that the judge sees the prompted class in"),
-        ("fd_cnn_v1_of_real", "the same distance of as many real training pictures: the floor"),
-        ("fd_cnn_v1", "Fréchet distance in the judge's features; lower is better; no FID"),
-        ("score_of_real", "the same by one that learned from as many real training pictures"),
+        ("recognised", "fraction of generated images that the classifier sees the prompted class in"),
+        ("fd_cnn_v1_of_real", "the same distance of as many real training images: the baseline"),
+        ("fd_cnn_v1", "Fréchet distance in the classifier's features; lower is better; no FID"),
+        ("score_of_real", "the same by one that learned from as many real training images"),
         (
             "classification_accuracy_score",
-            "share of real held-out pictures that a network tells apart which saw drawn ones alone",
+            "fraction of real held-out images that a network tells apart which saw generated ones alone",
         ),
-        ("judge_accuracy", "share of held-out real pictures that the judge classifies right"),
-        ("memorisation.drawn_is_nearer", "½: as far from training pictures as held-out ones; 1: copies"),
-        ("memorisation", "distance to the nearest training picture, values in [-1, 1]"),
+        ("classifier_accuracy", "fraction of held-out real images that the classifier classifies right"),
+        ("memorisation.generated_is_nearer", "½: as far from training images as held-out ones; 1: copies"),
+        ("memorisation", "distance to the nearest training image, values in [-1, 1]"),
         ("seen_scenes", "scenes of combinations that training saw"),
         ("held_out_scenes", "scenes of combinations that training did not see"),
         ("weights_sha256", "hash of the weights that were measured"),
@@ -117,17 +117,17 @@ fn meaning(key: &str) -> &'static str {
         ("losses.text_bits_per_byte", "what models with other tokenizers can be compared by"),
         ("losses.text", "next-token loss, in nats"),
         ("kid.", "kernel distance, unbiased and so about 0 for equal sets"),
-        (".prdc", "shares of drawn pictures among real ones, and of real ones among drawn"),
+        (".prdc", "fractions of generated images among real ones, and of real ones among generated"),
         (
             ".distance",
-            "how far drawn pictures are from real ones, 95 % interval; the floor is what training pictures have",
+            "how far generated images are from real ones, 95 % interval; the baseline is what training images have",
         ),
         ("distances.", ""),
-        ("prompt_score", "how well pictures fit their prompts, each by itself; the pictures below are sorted by it"),
-        ("clip_score", "how well pictures fit their prompts by CLIP"),
-        ("drawn.seconds", "how long drawing took"),
-        ("drawn.guidance", "scale of classifier-free guidance"),
-        ("drawn.steps", "denoise steps"),
+        ("prompt_score", "how well images fit their prompts, each by itself; the images below are sorted by it"),
+        ("clip_score", "how well images fit their prompts by CLIP"),
+        ("generated.seconds", "how long request took"),
+        ("generated.guidance", "scale of classifier-free guidance"),
+        ("generated.steps", "denoise steps"),
     ];
     known.iter().find(|(part, _)| key.contains(part)).map_or("", |(_, meaning)| meaning)
 }
@@ -142,13 +142,13 @@ mod tests {
     fn what_belongs_together_is_one_row() {
         let report = json!({
             "step": 3,
-            "recognised": { "hits": 1, "total": 2, "share": 0.5, "low": 0.1, "high": 0.9 },
+            "recognised": { "hits": 1, "total": 2, "fraction": 0.5, "low": 0.1, "high": 0.9 },
             "caption_metrics": { "bleu": [0.5, 0.25], "captions": 2 },
-            "seen_scenes": { "drawn": { "attributes": [["shape", { "hits": 1, "total": 1, "share": 1.0, "low": 0.2, "high": 1.0 }, 0.25]] } },
+            "seen_scenes": { "generated": { "attributes": [["shape", { "hits": 1, "total": 1, "fraction": 1.0, "low": 0.2, "high": 1.0 }, 0.25]] } },
             "distances": [{
                 "name": "FID-8",
-                "distance": { "value": 2.5, "interval": { "low": 2.0, "high": 3.0, "resamples": 9 }, "floor": { "value": 1.0, "pictures": 8 } },
-                "kid": { "found": { "mean": 0.5, "deviation": 0.25, "subsets": 1, "subset_size": 8 } },
+                "distance": { "value": 2.5, "interval": { "low": 2.0, "high": 3.0, "resamples": 9 }, "baseline": { "value": 1.0, "images": 8 } },
+                "kid": { "found": { "mean": 0.5, "std": 0.25, "subsets": 1, "subset_size": 8 } },
             }],
             "nothing": null,
         });
@@ -156,8 +156,8 @@ mod tests {
         let of = |key: &str| rows.iter().find(|row| row.key == key).map(|row| row.value.as_str());
         assert_eq!(of("recognised"), Some("50.0 % (10.0 – 90.0), N = 2"));
         assert_eq!(of("caption_metrics.bleu"), Some("0.5000  0.2500"));
-        assert_eq!(of("seen_scenes.drawn.shape"), Some("100.0 % (20.0 – 100.0), N = 1, chance 25.0 %"));
-        assert_eq!(of("distances.FID-8.distance"), Some("2.5000 (2.0000 – 3.0000), floor 1.0000"));
+        assert_eq!(of("seen_scenes.generated.shape"), Some("100.0 % (20.0 – 100.0), N = 1, chance 25.0 %"));
+        assert_eq!(of("distances.FID-8.distance"), Some("2.5000 (2.0000 – 3.0000), baseline 1.0000"));
         assert_eq!(of("distances.FID-8.kid.found"), Some("0.500000 ± 0.250000"));
         assert_eq!((rows.len(), of("step")), (8, Some("3")));
         assert!(rows.iter().all(|row| row.key != "nothing"));

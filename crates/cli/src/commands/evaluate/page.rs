@@ -1,12 +1,12 @@
-//! `report.html`: one page that needs nothing else. The curves, every number with its meaning, the drawn pictures, and those
-//! that lie nearest to and farthest from a training picture.
+//! `report.html`: one page that needs nothing else. The curves, every number with its meaning, the generated images, and those
+//! that lie nearest to and farthest from a training image.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use interfuse_data::Picture;
+use interfuse_data::Image;
 use serde_json::Value;
 
 use super::numbers::{self, Row};
@@ -15,18 +15,18 @@ use super::numbers::{self, Row};
 const SHOWN: usize = 8;
 /// Points of a curve.
 const POINTS: usize = 300;
-/// Width of a curve's picture.
+/// Width of a curve's image.
 const WIDTH: f64 = 420.0;
-/// Height of a curve's picture.
+/// Height of a curve's image.
 const HEIGHT: f64 = 140.0;
 
-/// A drawn picture and the training picture nearest to it.
+/// A generated image and the training image nearest to it.
 pub(super) struct Pair {
     pub(super) prompt: String,
-    /// How well the picture fits its prompt, where that is known; more is better.
+    /// How well the image fits its prompt, where that is known; more is better.
     pub(super) score: Option<f64>,
-    pub(super) drawn: Picture,
-    pub(super) nearest: Picture,
+    pub(super) generated: Image,
+    pub(super) nearest: Image,
     pub(super) nearest_caption: String,
     /// Root mean square of the difference, values in [-1, 1].
     pub(super) distance: f64,
@@ -51,7 +51,7 @@ pub(super) fn write(contents: &Contents<'_>, path: &Path) -> anyhow::Result<()> 
     let title = escaped(contents.title);
     write!(page, "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>")?;
     write!(page, "<h1>{title}</h1>")?;
-    write!(page, "<h2>Drawn pictures</h2><img alt='a grid of drawn pictures' src='{}'>", inline(&contents.grid))?;
+    write!(page, "<h2>Generated images</h2><img alt='a grid of generated images' src='{}'>", inline(&contents.grid))?;
     let prompts: Vec<String> = contents.prompts.iter().map(|prompt| escaped(prompt)).collect();
     write!(page, "<p class=small>Row by row: {}</p>", prompts.join(" · "))?;
     write!(page, "<h2>Numbers</h2><table>")?;
@@ -65,8 +65,8 @@ pub(super) fn write(contents: &Contents<'_>, path: &Path) -> anyhow::Result<()> 
         pairs(&mut page, &format!("Best prompts, by {score}"), by_score.iter().rev().copied())?;
     }
     let by_distance = sorted(&contents.pairs, |pair| pair.distance);
-    pairs(&mut page, "Nearest to a training picture", by_distance.iter().copied())?;
-    pairs(&mut page, "Farthest from any training picture", by_distance.iter().rev().copied())?;
+    pairs(&mut page, "Nearest to a training image", by_distance.iter().copied())?;
+    pairs(&mut page, "Farthest from any training image", by_distance.iter().rev().copied())?;
     if let Some(metrics) = &contents.metrics {
         curves(&mut page, metrics)?;
     }
@@ -89,10 +89,10 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;marg
 /// The first few pairs.
 fn pairs<'a>(page: &mut String, title: &str, pairs: impl Iterator<Item = &'a Pair>) -> anyhow::Result<()> {
     let title = escaped(title);
-    write!(page, "<h2>{title}</h2><p class=small>Drawn on the left, the nearest training picture on the right.</p>")?;
-    for Pair { prompt, score, drawn, nearest, nearest_caption, distance } in pairs.take(SHOWN) {
-        let (drawn, nearest) = (inline(&drawn.to_png()?), inline(&nearest.to_png()?));
-        write!(page, "<figure><img alt='drawn' src='{drawn}'> <img alt='nearest' src='{nearest}'>")?;
+    write!(page, "<h2>{title}</h2><p class=small>Generated on the left, the nearest training image on the right.</p>")?;
+    for Pair { prompt, score, generated, nearest, nearest_caption, distance } in pairs.take(SHOWN) {
+        let (generated, nearest) = (inline(&generated.to_png()?), inline(&nearest.to_png()?));
+        write!(page, "<figure><img alt='generated' src='{generated}'> <img alt='nearest' src='{nearest}'>")?;
         let [prompt, caption] = [prompt, nearest_caption].map(|text| escaped(text));
         let score = score.map(|score| format!(", {score:.3}")).unwrap_or_default();
         write!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use burn::tensor::Device;
-use interfuse_data::{Picture, pictures_below};
+use interfuse_data::{Image, images_below};
 use interfuse_vae::{Codec, LatentFile, Vae, VaeCodec, VaeConfig, VqCodec, folder};
 use ndarray::Array3;
 
@@ -21,7 +21,7 @@ const SHOWN: usize = 32;
 
 pub(crate) fn encode(args: &VaeFilesArgs) -> anyhow::Result<()> {
     let codec = AnyCodec::open(&args.vae)?;
-    let inputs = Input::gather(&args.inputs, pictures_below)?;
+    let inputs = Input::gather(&args.inputs, images_below)?;
     run(&inputs, "encoded", |input| {
         let latents = codec.encode(open(&input.path, codec.channels(), args.vae.size)?)?;
         Ok(latents.write(&input.output(&args.out, "safetensors")?)?)
@@ -36,9 +36,9 @@ pub(crate) fn decode(args: &VaeFilesArgs) -> anyhow::Result<()> {
     let inputs = Input::gather(&args.inputs, latents_below)?;
     run(&inputs, "decoded", |input| {
         let pixels = codec.decode(LatentFile::read(&input.path)?)?;
-        Ok(Picture::from_unit_range(pixels.view())?.save_png(&input.output(&args.out, "png")?)?)
+        Ok(Image::from_unit_range(pixels.view())?.save_png(&input.output(&args.out, "png")?)?)
     })?;
-    println!("pictures: {}", args.out.display());
+    println!("images: {}", args.out.display());
     Ok(())
 }
 
@@ -46,24 +46,24 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     let device = crate::device::open(&args.vae.device)?;
     let opened = folder::open(&args.vae.vae, &device)?;
     let network = opened.config.network().clone();
-    let inputs = Input::gather(&args.inputs, pictures_below)?;
+    let inputs = Input::gather(&args.inputs, images_below)?;
     let networks = Network::at_hand(&args.networks, &device)?;
     let mut distances: Vec<Reconstructed<'_>> = networks.iter().map(Reconstructed::new).collect();
     let (mut likenesses, mut shown) = (vec![], vec![]);
     run(&inputs, "reconstructed", |input| {
-        let picture = open(&input.path, network.in_channels, args.vae.size)?;
-        let shape = picture.shape();
+        let image = open(&input.path, network.in_channels, args.vae.size)?;
+        let shape = image.shape();
         network.check_shape([shape.channels, shape.height, shape.width])?;
-        for back in come_back(&opened.vae, std::slice::from_ref(&picture), &device)? {
+        for back in come_back(&opened.vae, std::slice::from_ref(&image), &device)? {
             if let Some(out) = &args.out {
                 back.save_png(&input.output(out, "png")?)?;
             }
-            likenesses.push(Likeness::of(&picture, &back)?);
+            likenesses.push(Likeness::of(&image, &back)?);
             for distance in &mut distances {
-                distance.take(&picture, &back)?;
+                distance.take(&image, &back)?;
             }
-            if shown.len() < SHOWN && shown.first().is_none_or(|(first, _): &(Picture, _)| first.shape() == shape) {
-                shown.push((picture.clone(), back));
+            if shown.len() < SHOWN && shown.first().is_none_or(|(first, _): &(Image, _)| first.shape() == shape) {
+                shown.push((image.clone(), back));
             }
         }
         Ok(())
@@ -75,41 +75,41 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     if let Some(out) = &args.out {
         // Beside the folder, so that the folder holds reconstructions alone.
         let grid = PathBuf::from(format!("{}.pairs.png", out.display().to_string().trim_end_matches('/')));
-        let (pictures, reconstructions): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
-        enlarged_grid(&pairs(&pictures, reconstructions), 8)?.save_png(&grid)?;
-        println!("picture and reconstruction side by side: {}", grid.display());
+        let (images, reconstructions): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
+        enlarged_grid(&pairs(&images, reconstructions), 8)?.save_png(&grid)?;
+        println!("image and reconstruction side by side: {}", grid.display());
     }
     Ok(())
 }
 
-/// Pictures and their reconstructions in the features of a network.
+/// Images and their reconstructions in the features of a network.
 struct Reconstructed<'a> {
     network: &'a Network,
-    pictures: Gathering<'a>,
+    images: Gathering<'a>,
     reconstructions: Gathering<'a>,
 }
 
 impl<'a> Reconstructed<'a> {
     fn new(network: &'a Network) -> Self {
-        let [pictures, reconstructions] = [(); 2].map(|()| Gathering::new(&**network, false));
-        Self { network, pictures, reconstructions }
+        let [images, reconstructions] = [(); 2].map(|()| Gathering::new(&**network, false));
+        Self { network, images, reconstructions }
     }
 
-    fn take(&mut self, picture: &Picture, reconstruction: &Picture) -> anyhow::Result<()> {
-        self.pictures.push(rgb(picture)?)?;
+    fn take(&mut self, image: &Image, reconstruction: &Image) -> anyhow::Result<()> {
+        self.images.push(rgb(image)?)?;
         Ok(self.reconstructions.push(rgb(reconstruction)?)?)
     }
 
     fn print(self) -> anyhow::Result<()> {
-        let (real, drawn) = (self.pictures.finish("pictures")?, self.reconstructions.finish("reconstructions")?);
-        let name = format!("reconstruction {}", self.network.distance_name(real.pictures()));
-        let sets = Comparison { real: &real, drawn: &drawn, train: None, resamples: (0, 0) };
+        let (real, generated) = (self.images.finish("images")?, self.reconstructions.finish("reconstructions")?);
+        let name = format!("reconstruction {}", self.network.distance_name(real.images()));
+        let sets = Comparison { real: &real, generated: &generated, train: None, resamples: (0, 0) };
         println!("{name}:  {:.4}", sets.measure(Distance::Frechet)?.value);
         Ok(())
     }
 }
 
-/// Either kind of autoencoder, used on one picture.
+/// Either kind of autoencoder, used on one image.
 enum AnyCodec {
     Kl(VaeCodec),
     Vq(VqCodec, usize),
@@ -135,17 +135,17 @@ impl AnyCodec {
         }
     }
 
-    fn encode(&self, picture: Picture) -> anyhow::Result<LatentFile> {
-        let pixels = picture.to_unit_range();
+    fn encode(&self, image: Image) -> anyhow::Result<LatentFile> {
+        let pixels = image.to_unit_range();
         Ok(match self {
-            Self::Kl(codec) => LatentFile::Moments(codec.moments(pixels)?),
+            Self::Kl(codec) => LatentFile::Posterior(codec.posterior(pixels)?),
             Self::Vq(codec, _) => LatentFile::Codes(codec.encode(&pixels)?),
         })
     }
 
     fn decode(&self, latents: LatentFile) -> anyhow::Result<Array3<f32>> {
         match (self, latents) {
-            (Self::Kl(codec), LatentFile::Moments(moments)) => Ok(codec.decode_unscaled(&moments.mean)?),
+            (Self::Kl(codec), LatentFile::Posterior(posterior)) => Ok(codec.decode_unscaled(&posterior.mean)?),
             (Self::Vq(codec, _), LatentFile::Codes(ids)) => Ok(codec.decode(&ids)?),
             (Self::Kl(_), _) => bail!("expected latents with a tensor `mean`, found codes, which are a VQModel's"),
             (Self::Vq(..), _) => {
@@ -214,12 +214,12 @@ fn latents_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A picture at its own size, or brought to a square of `size` pixels a side.
-fn open(path: &Path, channels: usize, size: Option<usize>) -> anyhow::Result<Picture> {
-    let picture = Picture::open(path, channels)?;
+/// An image at its own size, or brought to a square of `size` pixels a side.
+fn open(path: &Path, channels: usize, size: Option<usize>) -> anyhow::Result<Image> {
+    let image = Image::open(path, channels)?;
     Ok(match size {
-        Some(size) => picture.fitted([size, size])?,
-        None => picture,
+        Some(size) => image.fitted([size, size])?,
+        None => image,
     })
 }
 

@@ -11,11 +11,11 @@ use crate::args::VaeImportArgs;
 pub(crate) fn import(args: &VaeImportArgs) -> anyhow::Result<()> {
     let config = config_of(args)?;
     let vae = folder::load(&config, &args.file, &Device::flex())?;
-    interfuse_trainer::durable::write_folder(&args.out, |aside| Ok(folder::write(aside, &config, &vae)?))?;
+    interfuse_trainer::durable::write_folder(&args.out, |temporary| Ok(folder::write(temporary, &config, &vae)?))?;
     let weights: usize = parameters(&vae).iter().map(|info| info.count()).sum();
     let (millions, network) = (weights as f64 / 1e6, config.network());
     println!(
-        "{millions:.2} M parameters, {} latent channels, pictures shrink {} times: {}",
+        "{millions:.2} M parameters, {} latent channels, images shrink {} times: {}",
         network.latent_channels,
         network.downsampling(),
         args.out.display()

@@ -23,7 +23,7 @@ pub(crate) fn inspect(args: &ConfigArgs) -> anyhow::Result<()> {
     let [height, width] = settings.data.image_size;
     let latents = [network.latent_channels, height / network.downsampling(), width / network.downsampling()];
     let numbers = settings.data.channels * height * width;
-    println!("a picture of {} × {height} × {width}", settings.data.channels);
+    println!("an image of {} × {height} × {width}", settings.data.channels);
     match &settings.vae.codebook {
         None => {
             let fewer = numbers as f64 / latents.iter().product::<usize>() as f64;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use interfuse_data::{Picture, Split, spread};
+use interfuse_data::{Image, Split, spread};
 use interfuse_trainer::autoencoder::{AutoencoderReport, AutoencoderTrainer, checkpoint};
 use interfuse_trainer::{Due, Observer, TrainError};
 
@@ -20,10 +20,10 @@ pub(super) struct VaeRecorder<'a> {
     folder: &'a RunFolder,
     curves: Curves,
     progress: TrainProgress,
-    held_out: Vec<Picture>,
-    /// Whether these are training pictures, because nothing could be held out.
+    held_out: Vec<Image>,
+    /// Whether these are training images, because nothing could be held out.
     held_out_is_train: bool,
-    shown: Vec<Picture>,
+    shown: Vec<Image>,
     started: Instant,
     /// What was measured last.
     pub(super) quality: Option<Quality>,
@@ -36,9 +36,9 @@ impl<'a> VaeRecorder<'a> {
         Ok(Self {
             curves: Curves::new(folder, step, settings)?,
             progress: TrainProgress::new(step, settings.train.steps),
-            held_out: spread(held_out.as_ref(), settings.held_out.pictures).1,
+            held_out: spread(held_out.as_ref(), settings.validation.images).1,
             held_out_is_train: held_out.held_out_is_train(),
-            shown: spread(held_out.as_ref(), settings.held_out.shown).1,
+            shown: spread(held_out.as_ref(), settings.validation.shown).1,
             started: Instant::now(),
             quality: None,
             settings,
@@ -51,9 +51,9 @@ impl<'a> VaeRecorder<'a> {
         self.progress.finish();
     }
 
-    /// What the pictures are that quality is measured on.
+    /// What the images are that quality is measured on.
     pub(super) fn measured_on(&self) -> &'static str {
-        if self.held_out_is_train { "training pictures" } else { "held out" }
+        if self.held_out_is_train { "training images" } else { "held out" }
     }
 
     fn record_step(&mut self, report: &AutoencoderReport) -> anyhow::Result<()> {
@@ -70,7 +70,7 @@ impl<'a> VaeRecorder<'a> {
             put("codes_revived", codes.revived as f64);
         }
         put("learning_rate", report.learning_rate);
-        put("pictures_per_second", report.pictures as f64 / report.seconds.max(1e-9));
+        put("images_per_second", report.images as f64 / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
         let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
         self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
@@ -87,12 +87,12 @@ impl<'a> VaeRecorder<'a> {
         self.curves.record(trainer.step, "", &numbers, &[])
     }
 
-    /// Pairs of a picture and its reconstruction.
+    /// Pairs of an image and its reconstruction.
     fn preview(&mut self, trainer: &AutoencoderTrainer) -> anyhow::Result<()> {
         let reconstructions = reconstruct(&trainer.ema_model(), &self.shown, &trainer.setup.device)?;
         let grid = enlarged_grid(&pairs(&self.shown, reconstructions), 8)?;
         let path = self.folder.save_preview(trainer.step, &grid)?;
-        self.curves.picture("preview", trainer.step, &grid)?;
+        self.curves.image("preview", trainer.step, &grid)?;
         self.progress.line(&format!("step {}  preview: {}", trainer.step, path.display()));
         Ok(())
     }
@@ -104,39 +104,34 @@ impl<'a> VaeRecorder<'a> {
     }
 }
 
-/// Every picture with its reconstruction behind it.
-pub(super) fn pairs(pictures: &[Picture], reconstructions: Vec<Picture>) -> Vec<Picture> {
-    pictures
-        .iter()
-        .cloned()
-        .zip(reconstructions)
-        .flat_map(|(picture, reconstruction)| [picture, reconstruction])
-        .collect()
+/// Every image with its reconstruction behind it.
+pub(super) fn pairs(images: &[Image], reconstructions: Vec<Image>) -> Vec<Image> {
+    images.iter().cloned().zip(reconstructions).flat_map(|(image, reconstruction)| [image, reconstruction]).collect()
 }
 
 impl Observer<AutoencoderTrainer> for VaeRecorder<'_> {
     fn stepped(&mut self, trainer: &mut AutoencoderTrainer, report: &AutoencoderReport) -> Result<(), TrainError> {
-        if let Some(complaint) = trainer.take_complaint() {
-            self.progress.line(&format!("skipped {} bad pictures; first: {complaint}", trainer.cursor().bad));
+        if let Some(warning) = trainer.take_warning() {
+            self.progress.line(&format!("skipped {} bad images; first: {warning}", trainer.cursor().bad));
         }
         if let Some(culprit) = &report.skipped {
             self.progress.line(&format!("step {} skipped: {culprit} is not finite", report.step));
         }
         let losses = report.losses.iter().map(|(name, loss)| ((*name).to_string(), *loss));
-        let pace = Pace { done: report.pictures, unit: "pictures", seconds: report.seconds };
+        let pace = Pace { done: report.images, unit: "images", seconds: report.seconds };
         self.progress.step(report.step, losses, pace);
         self.record_step(report).map_err(observer_error)
     }
 
     fn due(&mut self, trainer: &AutoencoderTrainer, what: Due) -> Result<(), TrainError> {
         let done = match what {
-            Due::HeldOut if self.held_out.is_empty() => Ok(()),
-            Due::HeldOut => self.measure(trainer),
+            Due::Validation if self.held_out.is_empty() => Ok(()),
+            Due::Validation => self.measure(trainer),
             Due::Preview if self.shown.is_empty() => Ok(()),
             Due::Preview => self.preview(trainer),
             Due::Checkpoint => self.save(trainer),
-            // Quality on held-out pictures is all there is to measure.
-            Due::Measure => Ok(()),
+            // Quality on held-out images is all there is to measure.
+            Due::Evaluation => Ok(()),
         };
         done.map_err(observer_error)
     }

@@ -24,24 +24,24 @@ pub(super) struct VaeSettings {
     pub(super) optimizer: OptimizerConfig,
     pub(super) train: AutoencoderTrainConfig,
     #[serde(default)]
-    pub(super) every: IntervalConfig,
+    pub(super) intervals: IntervalConfig,
     #[serde(default)]
-    pub(super) held_out: HeldOutPictures,
+    pub(super) validation: ValidationImages,
 }
 
-/// How many held-out pictures are looked at, spread evenly, unless all are fewer.
+/// How many held-out images are looked at, spread evenly, unless all are fewer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct HeldOutPictures {
+pub(super) struct ValidationImages {
     /// By which quality is measured.
-    pub(super) pictures: usize,
+    pub(super) images: usize,
     /// Which previews show, each with its reconstruction.
     pub(super) shown: usize,
 }
 
-impl Default for HeldOutPictures {
+impl Default for ValidationImages {
     fn default() -> Self {
-        Self { pictures: 128, shown: 16 }
+        Self { images: 128, shown: 16 }
     }
 }
 
@@ -67,14 +67,14 @@ impl VaeSettings {
         if height % factor != 0 || width % factor != 0 {
             bail!(
                 "data.image_size: expected multiples of {factor}, by which {} widths in vae.block_out_channels shrink \
-                 pictures, found [{height}, {width}]",
+                 images, found [{height}, {width}]",
                 self.vae.block_out_channels.len()
             );
         }
         Ok(())
     }
 
-    /// The networks for pictures of this data.
+    /// The networks for images of this data.
     pub(super) fn networks(&self) -> anyhow::Result<VaeConfig> {
         Ok(self.vae.vae_config(self.data.channels)?)
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::bail;
-use interfuse_data::{PictureCursor, PictureStream, Split};
+use interfuse_data::{ImageCursor, ImageStream, Split};
 use interfuse_parameters::parameters;
 use interfuse_trainer::Outcome;
 use interfuse_trainer::autoencoder::{AutoencoderSetup, AutoencoderTrainer, PerceptualConfig, checkpoint};
@@ -28,7 +28,7 @@ pub(crate) fn train(args: &TrainArgs) -> anyhow::Result<()> {
 
     let started = Instant::now();
     let mut recorder = VaeRecorder::new(&settings, &folder, trainer.step)?;
-    let outcome = interfuse_trainer::run(&mut trainer, &settings.every, &mut recorder, &stop);
+    let outcome = interfuse_trainer::run(&mut trainer, &settings.intervals, &mut recorder, &stop);
     recorder.finish();
     match outcome.map_err(|error| with_last_checkpoint(error, &folder))? {
         Outcome::Stopped => println!("stopped at step {}; go on with --resume", trainer.step),
@@ -39,7 +39,7 @@ pub(crate) fn train(args: &TrainArgs) -> anyhow::Result<()> {
                 println!("{on}: {quality}");
                 let numbers = json!({
                     "step": trainer.step, "seed": settings.run.seed, "measured_on": on,
-                    "pictures": quality.pictures, "psnr": quality.psnr, "ssim": quality.ssim,
+                    "images": quality.images, "psnr": quality.psnr, "ssim": quality.ssim,
                 });
                 write_whole(&folder.evaluation(), &serde_json::to_vec_pretty(&numbers)?)?;
             }
@@ -49,7 +49,7 @@ pub(crate) fn train(args: &TrainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn trainer(settings: &VaeSettings, cursor: PictureCursor) -> anyhow::Result<AutoencoderTrainer> {
+fn trainer(settings: &VaeSettings, cursor: ImageCursor) -> anyhow::Result<AutoencoderTrainer> {
     let setup = AutoencoderSetup {
         vae: settings.networks()?,
         codebook: settings.vae.codebook.clone(),
@@ -60,12 +60,12 @@ fn trainer(settings: &VaeSettings, cursor: PictureCursor) -> anyhow::Result<Auto
         device: crate::device::open(&settings.run.device)?,
     };
     let source = interfuse_data::open(&settings.data, Split::Train)?;
-    let stream = PictureStream::new(source, settings.data.horizontal_flip, settings.run.seed, cursor);
+    let stream = ImageStream::new(source, settings.data.horizontal_flip, settings.run.seed, cursor);
     Ok(AutoencoderTrainer::new(setup, stream)?)
 }
 
 fn begin(settings: &VaeSettings) -> anyhow::Result<(RunFolder, AutoencoderTrainer)> {
-    let trainer = trainer(settings, PictureCursor::default())?;
+    let trainer = trainer(settings, ImageCursor::default())?;
     let folder = RunFolder::create(&settings.run.dir)?;
     crate::config::save(settings, &folder.config())?;
     Ok((folder, trainer))
@@ -95,11 +95,11 @@ fn introduce(settings: &VaeSettings, trainer: &AutoencoderTrainer, folder: &RunF
     let network = trainer.setup.vae.network();
     let [height, width] = settings.data.image_size.map(|side| side / network.downsampling());
     println!(
-        "{:.2} M parameters, latents of {} × {height} × {width}, {} pictures, {} a step, on {:?}",
+        "{:.2} M parameters, latents of {} × {height} × {width}, {} images, {} a step, on {:?}",
         weights as f64 / 1e6,
         network.latent_channels,
         source.len(),
-        settings.train.pictures * settings.train.accumulation,
+        settings.train.batch_size * settings.train.gradient_accumulation,
         trainer.setup.device,
     );
     if let PerceptualConfig::Pyramid { .. } = settings.loss.perceptual {

@@ -27,10 +27,10 @@ with tempfile.TemporaryDirectory() as folder:
     (scalar,) = events.Scalars("loss/total")
     assert (scalar.wall_time, scalar.step, scalar.value) == (1_700_000_000.5, 300, 0.125), scalar
 
-    (picture,) = events.Images("previews")
-    assert (picture.step, picture.width, picture.height) == (300, 1, 1), picture
-    assert picture.encoded_image_string.startswith(b"\x89PNG"), picture
-    assert picture.encoded_image_string.endswith(b"IEND\xaeB`\x82"), picture
+    (image,) = events.Images("previews")
+    assert (image.step, image.width, image.height) == (300, 1, 1), image
+    assert image.encoded_image_string.startswith(b"\x89PNG"), image
+    assert image.encoded_image_string.endswith(b"IEND\xaeB`\x82"), image
 
     # TensorBoard's reader never forgets a text, so both files' are here.
     text, _ = events.Tensors("caption")

@@ -6,7 +6,7 @@
 //! | settings | `config` |
 //! | the transformer that both towers are | `encoder` |
 //! | texts to ids | `texts` |
-//! | pictures to pixels, as Pillow | `pixels` |
+//! | images to pixels, as Pillow | `pixels` |
 
 mod config;
 mod encoder;
@@ -106,17 +106,17 @@ impl Clip {
         to_array(at_unit_length(self.text.forward(ids, &ends)))
     }
 
-    /// Vectors of pictures `[3, height, width]` at unit length, `[count, projection]`.
+    /// Vectors of images `[3, height, width]` at unit length, `[count, projection]`.
     ///
     /// # Errors
-    /// When a picture is empty, or the numbers cannot be read from the device.
-    pub fn embed_pictures(&self, pictures: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
+    /// When an image is empty, or the numbers cannot be read from the device.
+    pub fn embed_images(&self, images: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
         use rayon::prelude::*;
         let prepared: Vec<Array3<f32>> =
-            pictures.par_iter().map(|picture| self.preparation.apply(picture)).collect::<Result<_, _>>()?;
+            images.par_iter().map(|image| self.preparation.apply(image)).collect::<Result<_, _>>()?;
         let side = self.preparation.side;
         let values: Vec<f32> = prepared.into_iter().flatten().collect();
-        let pixels = Tensor::from_data(TensorData::new(values, [pictures.len(), 3, side, side]), &self.device);
+        let pixels = Tensor::from_data(TensorData::new(values, [images.len(), 3, side, side]), &self.device);
         to_array(at_unit_length(self.vision.forward(pixels)))
     }
 
@@ -143,8 +143,8 @@ impl FeatureExtractor for Clip {
         "clip".into()
     }
 
-    fn features(&self, pictures: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
-        self.embed_pictures(pictures)
+    fn features(&self, images: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
+        self.embed_images(images)
     }
 }
 

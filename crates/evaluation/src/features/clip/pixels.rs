@@ -1,4 +1,4 @@
-//! Pictures brought to what the vision tower reads, to the very grey level as Pillow does it: the shorter side resized with
+//! Images brought to what the vision tower reads, to the very grey level as Pillow does it: the shorter side resized with
 //! an antialiased bicubic, the centre cut out, and channels normalised.
 
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) struct Preparation {
     /// Length that the shorter side is brought to.
     shorter: usize,
     mean: [f64; 3],
-    deviation: [f64; 3],
+    std: [f64; 3],
 }
 
 impl Preparation {
@@ -35,7 +35,7 @@ impl Preparation {
             side,
             shorter: side,
             mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-            deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+            std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
         };
         let path = folder.join("preprocessor_config.json");
         if !path.exists() {
@@ -72,32 +72,33 @@ impl Preparation {
                 return Err(format!("crop_size: expected {}, what the tower reads, found {crop}", self.side));
             }
         }
-        for (key, numbers) in [("image_mean", &mut self.mean), ("image_std", &mut self.deviation)] {
+        for (key, numbers) in [("image_mean", &mut self.mean), ("image_std", &mut self.std)] {
             if let Some(found) = setting(key) {
                 let triple = triple(found).filter(|triple| key == "image_mean" || triple.iter().all(|&x| x > 0.0));
-                *numbers = triple
-                    .ok_or_else(|| format!("{key}: expected three numbers, deviations above 0, found {found}"))?;
+                *numbers = triple.ok_or_else(|| {
+                    format!("{key}: expected three numbers, standard deviations above 0, found {found}")
+                })?;
             }
         }
         Ok(self)
     }
 
     /// Levels from 0 to 255 before they are normalised.
-    pub(super) fn levels(&self, picture: &Array3<u8>) -> Result<Array3<u8>, EvaluationError> {
-        let (_, height, width) = picture.dim();
+    pub(super) fn levels(&self, image: &Array3<u8>) -> Result<Array3<u8>, EvaluationError> {
+        let (_, height, width) = image.dim();
         let longer = |long: usize, short: usize| self.shorter * long / short.max(1);
         let size = match width <= height {
             true => [longer(height, width), self.shorter],
             false => [self.shorter, longer(width, height)],
         };
-        pillow_bicubic_centre(picture, size, self.side)
+        pillow_bicubic_centre(image, size, self.side)
     }
 
-    pub(super) fn apply(&self, picture: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
-        let mut pixels = self.levels(picture)?.mapv(f32::from);
+    pub(super) fn apply(&self, image: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
+        let mut pixels = self.levels(image)?.mapv(f32::from);
         for (channel, mut plane) in pixels.axis_iter_mut(Axis(0)).enumerate() {
-            let (mean, deviation) = (self.mean[channel % 3], self.deviation[channel % 3]);
-            plane.mapv_inplace(|level| ((f64::from(level) / 255.0 - mean) / deviation) as f32);
+            let (mean, std) = (self.mean[channel % 3], self.std[channel % 3]);
+            plane.mapv_inplace(|level| ((f64::from(level) / 255.0 - mean) / std) as f32);
         }
         Ok(pixels)
     }
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     fn openai() -> Preparation {
-        Preparation { side: 224, shorter: 224, mean: [0.5; 3], deviation: [0.25; 3] }
+        Preparation { side: 224, shorter: 224, mean: [0.5; 3], std: [0.25; 3] }
     }
 
     #[test]

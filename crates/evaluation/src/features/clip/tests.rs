@@ -24,11 +24,11 @@ fn encoded() -> Encoded {
     serde_json::from_str(include_str!("fixture/ids.json")).unwrap()
 }
 
-fn pictures() -> Vec<Array3<u8>> {
-    let picture = |[height, width]: [usize; 2]| {
+fn images() -> Vec<Array3<u8>> {
+    let image = |[height, width]: [usize; 2]| {
         Array3::from_shape_fn((3, height, width), |(c, y, x)| ((c * 40 + y * 7 + x * 5 + (x * y) % 23) % 256) as u8)
     };
-    [[45, 61], [33, 32], [20, 17]].map(picture).to_vec()
+    [[45, 61], [33, 32], [20, 17]].map(image).to_vec()
 }
 
 fn gap<'a>(found: impl IntoIterator<Item = &'a f32>, expected: &HostTensor) -> f32 {
@@ -41,9 +41,9 @@ fn both_towers_are_those_of_transformers() {
     for name in ["openai", "laion"] {
         let clip = Clip::open(&fixture(name), &Device::flex()).unwrap();
         let texts = clip.embed_texts(&encoded().texts).unwrap();
-        let pictures = clip.embed_pictures(&pictures()).unwrap();
+        let images = clip.embed_images(&images()).unwrap();
         let gaps =
-            [gap(&texts, &expected[&format!("{name}.texts")]), gap(&pictures, &expected[&format!("{name}.pictures")])];
+            [gap(&texts, &expected[&format!("{name}.texts")]), gap(&images, &expected[&format!("{name}.images")])];
         assert!(gaps.iter().all(|&gap| gap < 1e-4), "{name}: {gaps:?}");
         let alone = clip.embed_texts(&encoded().texts[..1]).unwrap();
         let same = alone.iter().zip(&texts).all(|(a, b)| (a - b).abs() < 1e-5);
@@ -65,14 +65,14 @@ fn texts_are_cut_and_padded_as_in_transformers() {
 }
 
 #[test]
-fn pictures_are_prepared_as_by_pillow_to_the_grey_level() {
+fn images_are_prepared_as_by_pillow_to_the_grey_level() {
     let expected = expected();
     let preparation = Preparation::read(&fixture("openai"), 32).unwrap();
-    for (index, picture) in pictures().iter().enumerate() {
-        let levels = preparation.levels(picture).unwrap().mapv(f32::from);
+    for (index, image) in images().iter().enumerate() {
+        let levels = preparation.levels(image).unwrap().mapv(f32::from);
         let level_gap = gap(&levels, &expected[&format!("levels.{index}")]);
-        assert_eq!(level_gap, 0.0, "picture {index}");
-        let gap = gap(&preparation.apply(picture).unwrap(), &expected[&format!("pixels.{index}")]);
+        assert_eq!(level_gap, 0.0, "image {index}");
+        let gap = gap(&preparation.apply(image).unwrap(), &expected[&format!("pixels.{index}")]);
         assert!(gap < 1e-5, "{gap}");
     }
 }

@@ -118,13 +118,13 @@ impl EfficientNet {
         x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
     }
 
-    /// The likeliest class of ImageNet of every picture.
+    /// The likeliest class of ImageNet of every image.
     ///
     /// # Errors
     /// As [`FeatureExtractor::features`].
-    pub fn classes(&self, pictures: &[Array3<u8>]) -> Result<Vec<usize>, EvaluationError> {
-        let features = self.features(pictures)?;
-        let data = TensorData::new(features.iter().copied().collect::<Vec<f32>>(), [pictures.len(), FEATURES]);
+    pub fn classes(&self, images: &[Array3<u8>]) -> Result<Vec<usize>, EvaluationError> {
+        let features = self.features(images)?;
+        let data = TensorData::new(features.iter().copied().collect::<Vec<f32>>(), [images.len(), FEATURES]);
         let features = Tensor::<2>::from_data(data, &self.device);
         let logits = features.matmul(self.classifier.clone()) + self.bias.clone().unsqueeze::<2>();
         Ok(logits.argmax(1).into_data().iter::<i64>().map(|class| class as usize).collect())
@@ -148,21 +148,21 @@ impl FeatureExtractor for EfficientNet {
         format!("bicubic {SHORTER}, centre {SIDE}")
     }
 
-    fn features(&self, pictures: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
+    fn features(&self, images: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
         use rayon::prelude::*;
-        let prepared: Vec<Array3<f32>> = pictures.par_iter().map(prepared).collect::<Result<_, _>>()?;
+        let prepared: Vec<Array3<f32>> = images.par_iter().map(prepared).collect::<Result<_, _>>()?;
         let values: Vec<f32> = prepared.into_iter().flatten().collect();
-        let data = TensorData::new(values, [pictures.len(), 3, SIDE, SIDE]);
+        let data = TensorData::new(values, [images.len(), 3, SIDE, SIDE]);
         to_array(self.forward(Tensor::from_data(data, &self.device)))
     }
 }
 
-/// The centre of the picture, normalised.
-fn prepared(picture: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
-    let (_, height, width) = picture.dim();
+/// The centre of the image, normalised.
+fn prepared(image: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
+    let (_, height, width) = image.dim();
     let shorter = height.min(width).max(1);
     let size = [height, width].map(|side| (side * SHORTER / shorter).max(SHORTER));
-    let centre = pillow_bicubic_centre(picture, size, SIDE)?;
+    let centre = pillow_bicubic_centre(image, size, SIDE)?;
     Ok(centre.mapv(|level| (f32::from(level) - 127.0) / 128.0))
 }
 

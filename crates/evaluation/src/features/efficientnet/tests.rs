@@ -3,8 +3,8 @@
 use interfuse_parameters::read_tensors;
 
 use super::*;
-use crate::features::formula_fixture::{formula_picture, formula_weights, relative_gap};
-use crate::picture_set::{NamedPicture, PictureSet, SetReport};
+use crate::features::formula_fixture::{formula_image, formula_weights, relative_gap};
+use crate::image_set::{ImageSet, NamedImage, SetReport};
 
 /// The layout of the file: names and shapes.
 const LAYOUT: &str = include_str!("fixture/names.json");
@@ -18,7 +18,7 @@ fn expected() -> HostTensors {
 fn features_are_those_of_the_package() {
     let origin = WeightsOrigin { sha256: "formula".into(), published: false };
     let network = EfficientNet::of(formula_weights(LAYOUT), origin, Path::new("formula"), &Device::flex()).unwrap();
-    let gap = relative_gap(&network.features(&[formula_picture([300, 260])]).unwrap(), &expected()["formula"]);
+    let gap = relative_gap(&network.features(&[formula_image([300, 260])]).unwrap(), &expected()["formula"]);
     assert!(gap < 1e-4, "{gap}");
 }
 
@@ -26,10 +26,10 @@ fn features_are_those_of_the_package() {
 #[ignore = "needs efficientnet-lite0-57934424.pth, named by INTERFUSE_EFFICIENTNET or in PyTorch's cache"]
 fn features_of_the_published_weights_are_those_of_the_package() {
     let network = EfficientNet::load(None, false, &Device::flex()).unwrap();
-    let gap = relative_gap(&network.features(&[formula_picture([300, 260])]).unwrap(), &expected()["published"]);
+    let gap = relative_gap(&network.features(&[formula_image([300, 260])]).unwrap(), &expected()["published"]);
     assert!(gap < 1e-4, "{gap}");
     assert_eq!(
-        network.classes(&[formula_picture([300, 260])]).unwrap(),
+        network.classes(&[formula_image([300, 260])]).unwrap(),
         [expected()["published_class"].values[0] as usize]
     );
 }
@@ -41,12 +41,12 @@ fn photographs_are_of_what_they_show() {
     let network = EfficientNet::load(None, false, &Device::flex()).unwrap();
     let photographs = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/features/efficientnet/fixture/photographs");
     let mut seen = vec![];
-    let mut classify = |batch: Vec<NamedPicture>, _: &SetReport| {
-        let (names, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|picture| (picture.name, picture.pixels)).unzip();
+    let mut classify = |batch: Vec<NamedImage>, _: &SetReport| {
+        let (names, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|image| (image.name, image.pixels)).unzip();
         seen.extend(names.into_iter().zip(network.classes(&pixels)?));
         Ok(())
     };
-    PictureSet::open(&photographs).unwrap().for_each_batch(8, &mut classify).unwrap();
+    ImageSet::open(&photographs).unwrap().for_each_batch(8, &mut classify).unwrap();
     let class_of = |name: &str| seen.iter().find(|(seen, _)| seen == name).map(|(_, class)| *class);
     // One of ImageNet's five kinds of house cat: which of the striped ones it is, the network hardly knows.
     assert!(class_of("cat.jpg").is_some_and(|class| (281..=285).contains(&class)), "{seen:?}");

@@ -31,7 +31,7 @@ const SIDE: usize = 299;
 /// Classes, 1008 with those that are not used.
 const CLASSES: usize = 1008;
 
-/// Where features are taken, averaged over all places of the picture.
+/// Where features are taken, averaged over all places of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
     /// Behind the first pooling.
@@ -141,7 +141,7 @@ impl Inception {
         network
     }
 
-    /// The features of a layer, averaged over the picture.
+    /// The features of a layer, averaged over the image.
     ///
     /// # Shapes
     /// - `x`: `[B, 3, 299, 299]` in [-1, 1]; returns `[B, layer.dim()]`
@@ -180,8 +180,8 @@ impl Inception {
         to_array(features.matmul(self.classifier.clone().swap_dims(0, 1)))
     }
 
-    fn prepared(&self, picture: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
-        let resized = self.resize.apply(picture, [SIDE, SIDE])?;
+    fn prepared(&self, image: &Array3<u8>) -> Result<Array3<f32>, EvaluationError> {
+        let resized = self.resize.apply(image, [SIDE, SIDE])?;
         Ok(match self.resize {
             Resize::Pytorch => resized.mapv_into(|value| value / 255.0 * 2.0 - 1.0),
             Resize::Clean | Resize::Tensorflow1 => resized.mapv_into(|value| (value - 128.0) / 128.0),
@@ -206,12 +206,12 @@ impl FeatureExtractor for Inception {
         format!("{:?}", self.resize).to_lowercase()
     }
 
-    fn features(&self, pictures: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
+    fn features(&self, images: &[Array3<u8>]) -> Result<Array2<f32>, EvaluationError> {
         use rayon::prelude::*;
         let prepared: Vec<Array3<f32>> =
-            pictures.par_iter().map(|picture| self.prepared(picture)).collect::<Result<_, _>>()?;
+            images.par_iter().map(|image| self.prepared(image)).collect::<Result<_, _>>()?;
         let values: Vec<f32> = prepared.into_iter().flatten().collect();
-        let data = TensorData::new(values, [pictures.len(), 3, SIDE, SIDE]);
+        let data = TensorData::new(values, [images.len(), 3, SIDE, SIDE]);
         to_array(self.forward(Tensor::from_data(data, &self.device), self.layer))
     }
 }

@@ -3,7 +3,7 @@
 use interfuse_parameters::{HostTensor, read_tensors, write_tensors};
 
 use super::*;
-use crate::features::formula_fixture::{formula_picture, formula_weights, relative_gap};
+use crate::features::formula_fixture::{formula_image, formula_weights, relative_gap};
 
 /// The layout of the file: names and shapes.
 const LAYOUT: &str = include_str!("fixture/names.json");
@@ -26,12 +26,12 @@ fn features_of_all_layers_are_those_of_pytorch_fid_and_torch_fidelity() {
         network.resize = resize;
         for layer in [Layer::D64, Layer::D192, Layer::D768, Layer::D2048] {
             network.layer = layer;
-            let found = network.features(&[formula_picture([48, 40])]).unwrap();
+            let found = network.features(&[formula_image([48, 40])]).unwrap();
             let gap = relative_gap(&found, &expected[&format!("{mode}.{}", layer.dim())]);
             assert!(gap < 1e-4, "{mode} {layer:?}: {gap}");
         }
         if mode == "tensorflow1" {
-            let features = network.features(&[formula_picture([48, 40])]).unwrap();
+            let features = network.features(&[formula_image([48, 40])]).unwrap();
             let gap = relative_gap(&network.logits(&features).unwrap(), &expected["tensorflow1.logits_unbiased"]);
             assert!(gap < 1e-4, "logits: {gap}");
         }
@@ -59,5 +59,5 @@ fn other_files_are_refused_with_a_reason_unless_allowed() {
     tensors.insert("AuxLogits.fc.bias".into(), HostTensor { shape: vec![1], values: vec![0.0] });
     write_tensors(&tensors, &path).unwrap();
     let refused = message(true).unwrap();
-    assert!(refused.contains("missing fc.weight") && refused.contains("spare AuxLogits.fc.bias"), "{refused}");
+    assert!(refused.contains("missing fc.weight") && refused.contains("unexpected AuxLogits.fc.bias"), "{refused}");
 }

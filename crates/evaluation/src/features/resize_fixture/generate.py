@@ -1,4 +1,4 @@
-"""A formula-made picture resized by torch, Pillow and torch-fidelity: python generate.py.
+"""A formula-made image resized by torch, Pillow and torch-fidelity: python generate.py.
 
 torch 2.15, Pillow, torch-fidelity 0.4.0. Pillow resizes float channels one by one, as clean-fid 0.1.35 does.
 """
@@ -15,7 +15,7 @@ from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d
 SIZE = (23, 31)
 
 
-def picture(height, width):
+def image(height, width):
     c, y, x = np.meshgrid(np.arange(3), np.arange(height), np.arange(width), indexing="ij")
     return ((c * 40 + y * 7 + x * 5 + (x * y) % 23) % 256).astype(np.float32)
 
@@ -27,7 +27,7 @@ def clean(a):
 
 out = {}
 for index, shape in enumerate([(37, 53), (11, 9), (23, 31)]):
-    a = picture(*shape)
+    a = image(*shape)
     t = torch.from_numpy(a)[None]
     out[f"pytorch.{index}"] = F.interpolate(t, size=SIZE, mode="bilinear", align_corners=False)[0].numpy()
     out[f"clean.{index}"] = clean(a)

@@ -1,4 +1,4 @@
-"""Small autoencoders of diffusers with random weights, and what they make of a picture: python generate.py.
+"""Small autoencoders of diffusers with random weights, and what they make of an image: python generate.py.
 
 diffusers 0.42, torch 2.15. One folder for each published kind (sd15, sdxl, sd3, flux) and for VQModel, in the very layout
 that diffusers writes, with expected.safetensors beside the weights. `sd15_old` has the names of diffusers before 0.18 and
@@ -53,14 +53,14 @@ def continuous(name, seed):
     model = randomise(AutoencoderKL(**SMALL, **KINDS[name]))
     folder = fresh(name)
     model.save_pretrained(folder)
-    picture = torch.rand(1, 3, 24, 40) * 2 - 1
+    image = torch.rand(1, 3, 24, 40) * 2 - 1
     latents = torch.randn(1, KINDS[name]["latent_channels"], 3, 5)
     with torch.no_grad():
-        posterior = model.encode(picture).latent_dist
-        out = {"picture": picture, "mean": posterior.mean, "logvar": posterior.logvar,
+        posterior = model.encode(image).latent_dist
+        out = {"image": image, "mean": posterior.mean, "logvar": posterior.logvar,
                "latents": latents, "decoded": model.decode(latents).sample}
     save_file({key: value.contiguous() for key, value in out.items()}, folder / "expected.safetensors")
-    return model, picture
+    return model, image
 
 
 def codes(seed):
@@ -71,13 +71,13 @@ def codes(seed):
         model.quantize.embedding.weight.copy_(torch.randn(32, 8) * 0.3)
     folder = fresh("vq")
     model.save_pretrained(folder)
-    picture = torch.rand(1, 3, 24, 40) * 2 - 1
+    image = torch.rand(1, 3, 24, 40) * 2 - 1
     with torch.no_grad():
-        vectors = model.encode(picture).latents
+        vectors = model.encode(image).latents
         _, _, (_, _, ids) = model.quantize(vectors)
         decoded = model.decode(vectors).sample
     assert len(set(ids.flatten().tolist())) > 3
-    out = {"picture": picture, "ids": ids.reshape(1, 3, 5).float(), "decoded": decoded}
+    out = {"image": image, "ids": ids.reshape(1, 3, 5).float(), "decoded": decoded}
     save_file({key: value.contiguous() for key, value in out.items()}, folder / "expected.safetensors")
 
 
@@ -101,10 +101,10 @@ def ldm_name(name):
     return name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
 
 
-def other_names(model, picture):
+def other_names(model, image):
     tensors = load_file(HERE / "sd15" / WEIGHTS)
     with torch.no_grad():
-        mean = model.encode(picture).latent_dist.mean
+        mean = model.encode(image).latent_dist.mean
 
     folder = fresh("sd15_old")
     folder.mkdir()
@@ -117,7 +117,7 @@ def other_names(model, picture):
     save_file(old, folder / WEIGHTS)
     again = AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False)
     with torch.no_grad():
-        assert torch.equal(again.encode(picture).latent_dist.mean, mean)
+        assert torch.equal(again.encode(image).latent_dist.mean, mean)
 
     folder = fresh("sd15_ldm")
     folder.mkdir()

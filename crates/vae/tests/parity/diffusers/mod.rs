@@ -31,7 +31,7 @@ fn the_four_published_kinds_encode_and_decode_as_in_diffusers() {
     for name in ["sd15", "sdxl", "sd3", "flux"] {
         let opened = folder::open(&fixture(name), &Device::flex()).expect("fixture");
         let (Vae::Kl(vae), expected) = (opened.vae, expected(name)) else { panic!("{name} has continuous latents") };
-        let posterior = vae.encode(tensor(&expected["picture"]));
+        let posterior = vae.encode(tensor(&expected["image"]));
         let gaps = [
             gap(posterior.mean, &expected["mean"]),
             gap(posterior.log_variance, &expected["logvar"]),
@@ -59,7 +59,7 @@ fn the_published_kinds_are_known_by_name() {
 fn codes_are_those_of_diffusers() {
     let opened = folder::open(&fixture("vq"), &Device::flex()).expect("fixture");
     let (Vae::Vq(vae), expected) = (opened.vae, expected("vq")) else { panic!("codes") };
-    let ids = vae.quantize.ids(vae.vectors(tensor(&expected["picture"])));
+    let ids = vae.quantize.ids(vae.vectors(tensor(&expected["image"])));
     let values: Vec<f32> = ids.clone().into_data().iter::<f32>().collect();
     assert_eq!(values, expected["ids"].values);
     let gap = gap(vae.decode(ids), &expected["decoded"]);
@@ -75,7 +75,7 @@ fn older_and_foreign_names_lead_to_the_same_networks() {
     let foreign = folder::load(&config, &fixture("sd15_ldm").join("ae.safetensors"), &device).expect("fixture");
     for vae in [old, foreign] {
         let Vae::Kl(vae) = vae else { panic!("continuous latents") };
-        let gap = gap(vae.encode(tensor(&expected["picture"])).mean, &expected["mean"]);
+        let gap = gap(vae.encode(tensor(&expected["image"])).mean, &expected["mean"]);
         assert!(gap < 1e-4, "{gap}");
     }
 }
@@ -124,12 +124,12 @@ fn changed(change: impl FnOnce(&mut HostTensors)) -> String {
 }
 
 #[test]
-fn tensors_that_are_missing_spare_or_misshapen_are_listed() {
+fn tensors_that_are_missing_unexpected_or_misshapen_are_listed() {
     let name = "decoder.conv_in.weight";
     let missing = changed(|tensors| drop(tensors.remove(name)));
     assert!(missing.contains("missing") && missing.contains(name), "{missing}");
-    let spare = changed(|tensors| drop(tensors.insert("extra.weight".into(), tensors[name].clone())));
-    assert!(spare.contains("extra.weight"), "{spare}");
+    let unexpected = changed(|tensors| drop(tensors.insert("extra.weight".into(), tensors[name].clone())));
+    assert!(unexpected.contains("extra.weight"), "{unexpected}");
     let misshapen = changed(|tensors| tensors.get_mut(name).expect("fixture").shape.swap(0, 1));
     assert!(misshapen.contains(name), "{misshapen}");
 }

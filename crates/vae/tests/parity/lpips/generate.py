@@ -37,14 +37,14 @@ def fill(model):
             weight.copy_(formula(weight.numel(), 200 + salt, 1.0).abs().reshape(weight.shape))
 
 
-def picture(salt, channels, size):
+def image(salt, channels, size):
     return formula(channels * size * size, salt, 1.0).reshape(1, channels, size, size)
 
 
 model = lpips.LPIPS(net="vgg", pnet_rand=True, pretrained=False).eval()
 fill(model)
 with torch.no_grad():
-    colour = model(picture(300, 3, 32), picture(301, 3, 32)).item()
-    near = model(picture(300, 3, 32), picture(300, 3, 32) * 0.9).item()
-    grey = model(picture(302, 1, 32).expand(1, 3, 32, 32), picture(303, 1, 32).expand(1, 3, 32, 32)).item()
+    colour = model(image(300, 3, 32), image(301, 3, 32)).item()
+    near = model(image(300, 3, 32), image(300, 3, 32) * 0.9).item()
+    grey = model(image(302, 1, 32).expand(1, 3, 32, 32), image(303, 1, 32).expand(1, 3, 32, 32)).item()
 Path(__file__).with_name("expected.json").write_text(json.dumps([colour, near, grey]) + "\n")

@@ -37,7 +37,7 @@ fn formula_weights() -> [HostTensors; 2] {
     [vgg, heads]
 }
 
-fn picture(salt: u64, channels: usize) -> Tensor<4> {
+fn image(salt: u64, channels: usize) -> Tensor<4> {
     let values = formula(channels * 32 * 32, salt, 1.0);
     Tensor::from_data(TensorData::new(values, [1, channels, 32, 32]), &Device::flex())
 }
@@ -51,16 +51,16 @@ fn the_distance_is_that_of_the_package_lpips() {
     write_tensors(&heads, &heads_path).expect("fixture");
     let lpips = Lpips::load(&vgg_path, &heads_path, &Device::flex()).expect("fixture");
     let found = [
-        lpips.distance(picture(300, 3), picture(301, 3)),
-        lpips.distance(picture(300, 3), picture(300, 3).mul_scalar(0.9)),
-        lpips.distance(picture(302, 1), picture(303, 1)),
+        lpips.distance(image(300, 3), image(301, 3)),
+        lpips.distance(image(300, 3), image(300, 3).mul_scalar(0.9)),
+        lpips.distance(image(302, 1), image(303, 1)),
     ];
     let expected: Vec<f32> = serde_json::from_str(include_str!("expected.json")).expect("fixture");
     for (found, expected) in found.into_iter().zip(expected) {
         let found: f32 = found.into_scalar();
         assert!((found - expected).abs() < 1e-4 * expected, "{found} {expected}");
     }
-    assert_eq!(lpips.distance(picture(300, 3), picture(300, 3)).into_scalar::<f32>(), 0.0);
+    assert_eq!(lpips.distance(image(300, 3), image(300, 3)).into_scalar::<f32>(), 0.0);
     let message = Lpips::load(&heads_path, &vgg_path, &Device::flex()).expect_err("refused").to_string();
     assert!(message.contains("missing") && message.contains("heads.safetensors"), "{message}");
 }

@@ -9,13 +9,13 @@ use crate::error::TrainError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Held-out losses.
-    HeldOut,
-    /// Pictures of what the model draws so far.
+    Validation,
+    /// Images of what the model draws so far.
     Preview,
     /// A checkpoint.
     Checkpoint,
     /// An evaluation of what the model draws and writes, which takes longer than the others.
-    Measure,
+    Evaluation,
 }
 
 /// Something that is trained step by step: a hybrid model, an autoencoder.
@@ -29,10 +29,10 @@ pub trait Learner {
     /// Steps of the whole run.
     fn steps(&self) -> u64;
 
-    /// Whether the latest step came out as no number, so that the weights should not be kept.
-    fn is_spoilt(&self) -> bool;
+    /// Whether the latest step came out non-finite, so that the weights should not be kept.
+    fn is_non_finite(&self) -> bool;
 
-    /// Takes one optimiser step.
+    /// Takes one optimizer step.
     ///
     /// # Errors
     /// When the data runs dry, or too many steps in a row are skipped.
@@ -79,10 +79,10 @@ pub fn run<L: Learner>(
         let finished = step >= learner.steps();
         let stopped = stop.load(Ordering::Relaxed);
         if step > started_at {
-            for what in [Due::HeldOut, Due::Preview, Due::Checkpoint, Due::Measure] {
+            for what in [Due::Validation, Due::Preview, Due::Checkpoint, Due::Evaluation] {
                 // Weights that give no numbers must not push a good checkpoint out of those that are kept.
-                let spoilt = learner.is_spoilt() && !finished && !stopped;
-                if what == Due::Checkpoint && spoilt {
+                let non_finite = learner.is_non_finite() && !finished && !stopped;
+                if what == Due::Checkpoint && non_finite {
                     continue;
                 }
                 if is_due(what, step, intervals, finished, stopped) {
@@ -104,15 +104,15 @@ pub fn run<L: Learner>(
 /// At the end everything is due; when asked to stop, only what must not be lost.
 fn is_due(what: Due, step: u64, intervals: &IntervalConfig, finished: bool, stopped: bool) -> bool {
     let every = match what {
-        Due::HeldOut => intervals.held_out,
+        Due::Validation => intervals.validation,
         Due::Preview => intervals.preview,
         Due::Checkpoint => intervals.checkpoint,
-        Due::Measure => intervals.measure,
+        Due::Evaluation => intervals.evaluation,
     };
     let on_time = every > 0 && step.is_multiple_of(every);
     match (finished, stopped) {
         // Unasked, nobody should wait for an evaluation.
-        (true, _) => what != Due::Measure || every > 0,
+        (true, _) => what != Due::Evaluation || every > 0,
         (false, true) => what == Due::Checkpoint,
         (false, false) => on_time,
     }
@@ -124,11 +124,11 @@ mod tests {
 
     #[test]
     fn all_is_due_at_the_end_and_only_the_checkpoint_when_asked_to_stop() {
-        let intervals = IntervalConfig { held_out: 10, preview: 0, checkpoint: 7, measure: 0 };
+        let intervals = IntervalConfig { validation: 10, preview: 0, checkpoint: 7, evaluation: 0 };
         let due = |what, step, finished, stopped| is_due(what, step, &intervals, finished, stopped);
-        assert!(due(Due::HeldOut, 20, false, false) && !due(Due::HeldOut, 21, false, false));
+        assert!(due(Due::Validation, 20, false, false) && !due(Due::Validation, 21, false, false));
         assert!(!due(Due::Preview, 20, false, false) && due(Due::Preview, 20, true, false));
-        assert!(!due(Due::Measure, 20, true, false));
-        assert!(due(Due::Checkpoint, 3, false, true) && !due(Due::HeldOut, 10, false, true));
+        assert!(!due(Due::Evaluation, 20, true, false));
+        assert!(due(Due::Checkpoint, 3, false, true) && !due(Due::Validation, 10, false, true));
     }
 }

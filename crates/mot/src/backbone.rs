@@ -1,4 +1,4 @@
-//! All layers, and a last norm for each expert.
+//! All layers, and a last norm for each part.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -8,36 +8,41 @@ use interfuse_sequence::{PositionScheme, RowGeometry};
 
 use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
-use crate::config::TrunkConfig;
+use crate::config::BackboneConfig;
 use crate::layer::{Layer, Rows, StreamRows};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
 
-/// The trunk: rows in, rows out.
+/// The backbone: rows in, rows out.
 #[derive(Module, Debug)]
-pub struct Trunk {
+pub struct Backbone {
     /// From the first to the last.
     pub layers: Vec<Layer>,
-    /// One for each expert, before the towers' heads.
+    /// One for each part, before the towers' heads.
     pub final_norms: Vec<RmsNorm>,
     #[module(skip)]
     frequencies: RopeFrequencies,
 }
 
-/// What goes through the trunk.
+/// What goes through the backbone.
 #[derive(Clone, Debug)]
-pub struct TrunkInput {
-    /// By expert.
+pub struct BackboneInput {
+    /// By part.
     pub streams: Streams,
-    /// By expert.
+    /// By part.
     pub geometry: Vec<Option<RowGeometry>>,
-    /// By expert.
+    /// By part.
     pub conditions: Vec<Option<StreamCondition>>,
 }
 
-impl Trunk {
-    /// Fresh weights; `conditioned` says for each expert whether its rows may have a condition.
-    pub fn new(config: &TrunkConfig, positions: PositionScheme, conditioned: &[bool], init: &mut WeightInit) -> Self {
+impl Backbone {
+    /// Fresh weights; `conditioned` says for each part whether its rows may have a condition.
+    pub fn new(
+        config: &BackboneConfig,
+        positions: PositionScheme,
+        conditioned: &[bool],
+        init: &mut WeightInit,
+    ) -> Self {
         let frequencies = match positions {
             PositionScheme::Sequential | PositionScheme::Shared => RopeFrequencies::sequential,
             PositionScheme::Axial => RopeFrequencies::axial,
@@ -50,7 +55,7 @@ impl Trunk {
     }
 
     /// Runs all layers.
-    pub fn forward(&self, input: TrunkInput, mut cache: CacheUse<'_>) -> Streams {
+    pub fn forward(&self, input: BackboneInput, mut cache: CacheUse<'_>) -> Streams {
         let orders: Vec<Tensor<2, Int>> = input.geometry.iter().flatten().map(|rows| rows.order.clone()).collect();
         if orders.is_empty() {
             return input.streams;

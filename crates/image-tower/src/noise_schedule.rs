@@ -86,7 +86,7 @@ impl CosineSchedule {
         })
     }
 
-    /// ᾱ_n, the share of the image's variance left after step `n`; 1 at n = 0.
+    /// ᾱ_n, the fraction of the image's variance left after step `n`; 1 at n = 0.
     pub fn alpha_bar(&self, n: usize) -> f64 {
         self.alpha_bar[n.min(DDPM_STEPS)]
     }

@@ -1,33 +1,33 @@
-//! Held-out losses: the same pictures, the same noise, at fixed noise levels, so that two numbers differ only by the model.
+//! Held-out losses: the same images, the same noise, at fixed noise levels, so that two numbers differ only by the model.
 
 use burn::tensor::Device;
 use interfuse_data::Documents;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::{LayoutBuilder, Objective, RowShape, SequenceLayout};
-use interfuse_transfusion::{ModelConfig, Normaliser, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss};
+use interfuse_transfusion::{ModelConfig, Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss};
 use serde::Serialize;
 
-use crate::config::HeldOutConfig;
+use crate::config::ValidationConfig;
 use crate::error::TrainError;
 
-/// The step under which held-out noise is drawn; training never gets there.
+/// The step under which held-out noise is generated; training never gets there.
 const HELD_OUT_STEP: u64 = u64::MAX - 2;
 
-/// Pictures laid out once, ready to be measured.
+/// Images laid out once, ready to be measured.
 #[derive(Debug)]
-pub struct HeldOut {
+pub struct Validation {
     layouts: Vec<SequenceLayout>,
     /// Of all captions, in UTF-8.
     caption_bytes: usize,
-    config: HeldOutConfig,
-    /// Whether these are training pictures, because nothing could be held out.
+    config: ValidationConfig,
+    /// Whether these are training images, because nothing could be held out.
     is_train: bool,
 }
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct HeldOutReport {
+pub struct ValidationReport {
     /// Step of the model.
     pub step: u64,
     /// Mean next-token loss, in nats; its exponential is the perplexity.
@@ -37,11 +37,11 @@ pub struct HeldOutReport {
     pub bits_per_byte: f64,
     /// Time t of each level, and the mean denoising loss there.
     pub image: Vec<(f32, f64)>,
-    /// Whether these are training pictures under fixed noise.
+    /// Whether these are training images under fixed noise.
     pub is_train: bool,
 }
 
-impl HeldOutReport {
+impl ValidationReport {
     /// The mean of the levels.
     pub fn image_mean(&self) -> f64 {
         self.image.iter().map(|(_, loss)| loss).sum::<f64>() / self.image.len().max(1) as f64
@@ -58,14 +58,14 @@ impl HeldOutReport {
     }
 }
 
-impl HeldOut {
-    /// Lays out the first pictures of a source as plain documents; those that do not fit the row shape are left out.
-    pub fn new(documents: &Documents, config: &HeldOutConfig, model: &ModelConfig, shape: &RowShape) -> Self {
+impl Validation {
+    /// Lays out the first images of a source as plain documents; those that do not fit the row shape are left out.
+    pub fn new(documents: &Documents, config: &ValidationConfig, model: &ModelConfig, shape: &RowShape) -> Self {
         let format = model.sequence_format();
         let mut layouts = Vec::new();
         let mut caption_bytes = 0;
         for index in 0..documents.source().len() {
-            if layouts.len() == config.pictures {
+            if layouts.len() == config.images {
                 break;
             }
             let mut builder = LayoutBuilder::new(format.clone());
@@ -92,7 +92,7 @@ impl HeldOut {
         run: (u64, u64),
         sequences: usize,
         device: &Device,
-    ) -> Result<HeldOutReport, TrainError> {
+    ) -> Result<ValidationReport, TrainError> {
         let (seed, step) = run;
         let key = NoiseKey { seed, step: HELD_OUT_STEP };
         let mut text = (0.0, 0);
@@ -103,7 +103,7 @@ impl HeldOut {
                 let batch = TrainBatch::new(layouts, config, key, TimestepChoice::At(level), device);
                 let predictions = model.forward(batch.input(), CacheUse::None);
                 let objective = ObjectiveConfig::default();
-                let loss = hybrid_loss(model, &predictions, &batch, &objective, Normaliser::of(&batch));
+                let loss = hybrid_loss(model, &predictions, &batch, &objective, Normalizer::of(&batch));
                 for (modality, tower) in loss.modalities.iter().zip(config.modalities.values()) {
                     let Some(modality) = modality else { continue };
                     let sum: f32 = modality.sum.clone().into_scalar();
@@ -116,10 +116,10 @@ impl HeldOut {
             }
             image.push((level, at_level.0 / at_level.1.max(1) as f64));
         }
-        // The text is measured anew at every noise level.
+        // The text is measured again at every noise level.
         let bytes = (self.caption_bytes * self.config.levels.len()).max(1) as f64;
         let bits_per_byte = text.0 / std::f64::consts::LN_2 / bytes;
         let text = text.0 / text.1.max(1) as f64;
-        Ok(HeldOutReport { step, text, bits_per_byte, image, is_train: self.is_train })
+        Ok(ValidationReport { step, text, bits_per_byte, image, is_train: self.is_train })
     }
 }

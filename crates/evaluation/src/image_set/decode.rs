@@ -1,9 +1,9 @@
-//! One file of a picture.
+//! One file of an image.
 
 use image::{AnimationDecoder, DynamicImage, ImageFormat};
 use ndarray::Array3;
 
-/// A picture and what kind of file it was.
+/// An image and what kind of file it was.
 pub(super) struct Decoded {
     /// `[3, height, width]`
     pub(super) pixels: Array3<u8>,
@@ -11,18 +11,18 @@ pub(super) struct Decoded {
     pub(super) is_animated: bool,
 }
 
-/// A whole file in memory to a picture, or the reason why not.
+/// A whole file in memory to an image, or the reason why not.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let format = image::guess_format(bytes).map_err(|error| error.to_string())?;
-    let picture = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?;
-    Ok(Decoded { pixels: rgb(picture), is_jpeg: format == ImageFormat::Jpeg, is_animated: is_animated(bytes, format) })
+    let image = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?;
+    Ok(Decoded { pixels: rgb(image), is_jpeg: format == ImageFormat::Jpeg, is_animated: is_animated(bytes, format) })
 }
 
 /// `[3, height, width]`, with transparency dropped.
-fn rgb(picture: DynamicImage) -> Array3<u8> {
-    let picture = picture.into_rgb8();
-    let (width, height) = picture.dimensions();
-    let raw = picture.into_raw();
+fn rgb(image: DynamicImage) -> Array3<u8> {
+    let image = image.into_rgb8();
+    let (width, height) = image.dimensions();
+    let raw = image.into_raw();
     let (height, width) = (height as usize, width as usize);
     Array3::from_shape_fn((3, height, width), |(channel, y, x)| raw[(y * width + x) * 3 + channel])
 }

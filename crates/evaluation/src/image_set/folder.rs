@@ -1,4 +1,4 @@
-//! Pictures of a folder, and the captions beside them.
+//! Images of a folder, and the captions beside them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::EXTENSIONS;
 use crate::error::EvaluationError;
 
-/// The pictures below a folder; hidden entries are passed over.
-pub(super) fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<(), EvaluationError> {
+/// The images below a folder; hidden entries are passed over.
+pub(super) fn list_files(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Result<(), EvaluationError> {
     let folder = root.join(below);
     let fail = |source| EvaluationError::File { action: "read", path: folder.clone(), source };
     for entry in std::fs::read_dir(&folder).map_err(fail)? {
@@ -18,7 +18,7 @@ pub(super) fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Resul
         }
         let path = below.join(name);
         if entry.file_type().map_err(fail)?.is_dir() {
-            walk(root, &path, found)?;
+            list_files(root, &path, found)?;
         } else if path
             .extension()
             .is_some_and(|extension| EXTENSIONS.contains(&extension.to_string_lossy().to_lowercase().as_str()))
@@ -30,8 +30,8 @@ pub(super) fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> Resul
 }
 
 /// The caption in `name.txt` beside `name.png`: its first line.
-pub(super) fn beside(picture: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(picture.with_extension("txt")).ok()?;
+pub(super) fn beside(image: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(image.with_extension("txt")).ok()?;
     text.lines().next().map(|line| line.trim().to_string()).filter(|line| !line.is_empty())
 }
 
@@ -49,7 +49,7 @@ pub(super) fn metadata(folder: &Path) -> Result<BTreeMap<PathBuf, String>, Evalu
     let mut captions = BTreeMap::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let row: serde_json::Value = serde_json::from_str(line)
-            .map_err(|error| EvaluationError::Pictures { path: path.clone(), reason: error.to_string() })?;
+            .map_err(|error| EvaluationError::Images { path: path.clone(), reason: error.to_string() })?;
         let caption = ["text", "caption", "prompt"].iter().find_map(|key| row.get(key)?.as_str());
         if let (Some(file), Some(caption)) = (row.get("file_name").and_then(|name| name.as_str()), caption) {
             captions.insert(PathBuf::from(file), caption.to_string());

@@ -1,4 +1,4 @@
-//! A model's weights as a flat list of named tensors: what an optimiser, a checkpoint and a count walk over.
+//! A model's weights as a flat list of named tensors: what an optimizer, a checkpoint and a count visit.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
@@ -63,7 +63,7 @@ pub fn map_parameters<M: Module>(model: M, mapper: &mut impl ParameterMapper) ->
     model.map(&mut Walk { path: Path::default(), inner: mapper })
 }
 
-/// Where a walk stands, and what it carries.
+/// Where a visit stands, and what it carries.
 struct Walk<'a, T> {
     path: Path,
     inner: &'a mut T,
@@ -110,7 +110,7 @@ impl<T: ParameterMapper> ModuleMapper for Walk<'_, T> {
     }
 }
 
-/// The modules that a walk is inside of.
+/// The modules that a visit is inside of.
 #[derive(Default)]
 struct Path {
     modules: Vec<PathPart>,

@@ -1,6 +1,6 @@
-//! One picture on the host: whole bytes, planes first, no alpha.
+//! One image on the host: whole bytes, planes first, no alpha.
 //!
-//! Bytes rather than floats, because a picture is kept, mirrored, gridded and written far more
+//! Bytes rather than floats, because an image is kept, mirrored, gridded and written far more
 //! often than it is trained on, and a byte is a quarter of the memory and exact.
 
 use std::path::Path;
@@ -13,9 +13,9 @@ use crate::decode::decode_upright;
 use crate::error::DataError;
 use crate::resize::resize;
 
-/// Channels, height and width of a picture, the last two in pixels.
+/// Channels, height and width of an image, the last two in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct PictureShape {
+pub struct ImageShape {
     /// 1 (luma) or 3 (RGB).
     pub channels: usize,
     /// Height in pixels.
@@ -24,12 +24,12 @@ pub struct PictureShape {
     pub width: usize,
 }
 
-/// A picture of 1 (luma) or 3 (RGB) channels, sRGB bytes in `[channels, height, width]`, at least
+/// An image of 1 (luma) or 3 (RGB) channels, sRGB bytes in `[channels, height, width]`, at least
 /// one pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture(Array3<u8>);
+pub struct Image(Array3<u8>);
 
-impl Picture {
+impl Image {
     /// Takes pixels as they are.
     ///
     /// # Shapes
@@ -43,7 +43,7 @@ impl Picture {
         let (channels, height, width) = pixels.dim();
         if ![1, 3].contains(&channels) || height == 0 || width == 0 {
             let found = format!("[{channels}, {height}, {width}]");
-            return Err(DataError::malformed("picture", "[1 or 3 channels, height, width], none of them 0", found));
+            return Err(DataError::malformed("image", "[1 or 3 channels, height, width], none of them 0", found));
         }
         // Row-major memory is what the resizer and the encoder read.
         Ok(Self(pixels.as_standard_layout().into_owned()))
@@ -62,7 +62,7 @@ impl Picture {
             (3, false) => image.to_rgb8().into_raw(),
             (3, true) => over_white(image).into_raw(),
             _ => {
-                return Err(DataError::malformed("picture", "1 or 3 channels", format!("{channels}")));
+                return Err(DataError::malformed("image", "1 or 3 channels", format!("{channels}")));
             }
         };
         Self::new(Array3::from_shape_fn((channels, height, width), |(channel, row, column)| {
@@ -70,24 +70,24 @@ impl Picture {
         }))
     }
 
-    /// Decodes the bytes of a JPEG, PNG or WebP file at the picture's own size.
+    /// Decodes the bytes of a JPEG, PNG or WebP file at the image's own size.
     ///
     /// The format is read from the bytes and the EXIF orientation is applied. `name` is for the
     /// error message.
     ///
     /// # Errors
     ///
-    /// When the bytes are not a complete picture, or `channels` is not 1 or 3.
+    /// When the bytes are not a complete image, or `channels` is not 1 or 3.
     pub fn decode(bytes: &[u8], name: &str, channels: usize) -> Result<Self, DataError> {
-        let decoded = decode_upright(bytes).map_err(DataError::picture(name))?;
+        let decoded = decode_upright(bytes).map_err(DataError::image(name))?;
         Self::from_dynamic_image(&decoded, channels)
     }
 
-    /// Reads a JPEG, PNG or WebP file at the picture's own size. See [`Picture::decode`].
+    /// Reads a JPEG, PNG or WebP file at the image's own size. See [`Image::decode`].
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or is not a complete picture, or `channels` is not 1 or 3.
+    /// When the file cannot be read or is not a complete image, or `channels` is not 1 or 3.
     pub fn open(path: &Path, channels: usize) -> Result<Self, DataError> {
         let bytes = std::fs::read(path).map_err(DataError::io("read", path))?;
         Self::decode(&bytes, &path.display().to_string(), channels)
@@ -108,7 +108,7 @@ impl Picture {
         Self::new(pixels.mapv(|value| ((value + 1.0) * 127.5).round() as u8))
     }
 
-    /// The pixels in [-1, 1]: `x / 127.5 - 1`. [`Picture::from_unit_range`] takes them back
+    /// The pixels in [-1, 1]: `x / 127.5 - 1`. [`Image::from_unit_range`] takes them back
     /// exactly.
     pub fn to_unit_range(&self) -> Array3<f32> {
         self.0.mapv(|value| f32::from(value) / 127.5 - 1.0)
@@ -120,12 +120,12 @@ impl Picture {
     }
 
     /// Channels, height and width.
-    pub fn shape(&self) -> PictureShape {
+    pub fn shape(&self) -> ImageShape {
         let (channels, height, width) = self.0.dim();
-        PictureShape { channels, height, width }
+        ImageShape { channels, height, width }
     }
 
-    /// The picture at another size in pixels: the short side is resized to fit and the long side
+    /// The image at another size in pixels: the short side is resized to fit and the long side
     /// cropped at its centre.
     ///
     /// Antialiased Catmull-Rom, like Pillow's `BICUBIC`. Alpha is long gone at this point:
@@ -143,7 +143,7 @@ impl Picture {
         Self::new(resize(self.0.view(), [height, width])?)
     }
 
-    /// The picture in 1 or 3 channels: luma is repeated, RGB becomes luma (Rec. 709 weights).
+    /// The image in 1 or 3 channels: luma is repeated, RGB becomes luma (Rec. 709 weights).
     ///
     /// # Errors
     ///
@@ -161,22 +161,22 @@ impl Picture {
         Self(self.0.slice(s![.., .., ..;-1]).as_standard_layout().into_owned())
     }
 
-    /// The picture as a PNG file in memory.
+    /// The image as a PNG file in memory.
     ///
     /// # Errors
     ///
-    /// When the encoder refuses, as for pictures beyond 2³¹ pixels a side.
+    /// When the encoder refuses, as for images beyond 2³¹ pixels a side.
     pub fn to_png(&self) -> Result<Vec<u8>, DataError> {
-        let PictureShape { channels, height, width } = self.shape();
+        let ImageShape { channels, height, width } = self.shape();
         let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         let mut bytes = Vec::new();
         image::codecs::png::PngEncoder::new(&mut bytes)
             .write_image(&self.interleaved(), width as u32, height as u32, colour)
-            .map_err(DataError::picture("picture"))?;
+            .map_err(DataError::image("image"))?;
         Ok(bytes)
     }
 
-    /// Writes the picture as a PNG file; its folder must exist.
+    /// Writes the image as a PNG file; its folder must exist.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Picture {
     }
 
     fn to_dynamic_image(&self) -> DynamicImage {
-        let PictureShape { channels, height, width } = self.shape();
+        let ImageShape { channels, height, width } = self.shape();
         let (height, width, bytes) = (height as u32, width as u32, self.interleaved());
         // The byte count is channels * height * width by construction, so neither constructor can
         // refuse.
@@ -203,7 +203,7 @@ impl Picture {
     }
 }
 
-/// Composites a picture with alpha on white.
+/// Composites an image with alpha on white.
 fn over_white(image: &DynamicImage) -> image::RgbImage {
     let rgba = image.to_rgba8();
     image::RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
@@ -219,34 +219,34 @@ mod tests {
 
     use super::*;
 
-    fn gradient(channels: usize, height: usize, width: usize) -> Picture {
+    fn gradient(channels: usize, height: usize, width: usize) -> Image {
         let pixels = Array3::from_shape_fn((channels, height, width), |(channel, row, column)| {
             (channel * 80 + row * 7 + column * 3) as u8
         });
-        Picture::new(pixels).unwrap()
+        Image::new(pixels).unwrap()
     }
 
     #[test]
     fn every_byte_survives_the_unit_range() {
         let bytes = Array3::from_shape_fn((1, 16, 16), |(_, row, column)| (row * 16 + column) as u8);
-        let picture = Picture::new(bytes).unwrap();
-        let unit = picture.to_unit_range();
+        let image = Image::new(bytes).unwrap();
+        let unit = image.to_unit_range();
         assert_eq!((unit[[0, 0, 0]], unit[[0, 15, 15]]), (-1.0, 1.0));
-        assert_eq!(Picture::from_unit_range(unit.view()).unwrap(), picture);
+        assert_eq!(Image::from_unit_range(unit.view()).unwrap(), image);
     }
 
     #[test]
     fn values_beyond_the_unit_range_are_clamped() {
-        let picture = Picture::from_unit_range(array![[[-3.0, 3.0, f32::NAN, 0.0]]].view()).unwrap();
-        assert_eq!(picture.pixels().iter().copied().collect::<Vec<_>>(), [0, 255, 0, 128]);
+        let image = Image::from_unit_range(array![[[-3.0, 3.0, f32::NAN, 0.0]]].view()).unwrap();
+        assert_eq!(image.pixels().iter().copied().collect::<Vec<_>>(), [0, 255, 0, 128]);
     }
 
     #[test]
     fn transparency_becomes_white() {
         let mut rgba = image::RgbaImage::from_pixel(2, 1, image::Rgba([200, 0, 0, 0]));
         rgba.put_pixel(1, 0, image::Rgba([255, 0, 0, 128]));
-        let picture = Picture::from_dynamic_image(&DynamicImage::ImageRgba8(rgba), 3).unwrap();
-        assert_eq!(picture.pixels(), array![[[255, 255]], [[255, 127]], [[255, 127]]]);
+        let image = Image::from_dynamic_image(&DynamicImage::ImageRgba8(rgba), 3).unwrap();
+        assert_eq!(image.pixels(), array![[[255, 255]], [[255, 127]], [[255, 127]]]);
     }
 
     #[test]
@@ -255,8 +255,8 @@ mod tests {
         let rgba = image::RgbaImage::from_fn(64, 64, |x, _| {
             if x < 31 { image::Rgba([0, 0, 0, 0]) } else { image::Rgba([255, 255, 255, 255]) }
         });
-        let picture = Picture::from_dynamic_image(&DynamicImage::ImageRgba8(rgba), 3).unwrap();
-        assert!(picture.fitted([16, 16]).unwrap().pixels().iter().all(|&byte| byte == 255));
+        let image = Image::from_dynamic_image(&DynamicImage::ImageRgba8(rgba), 3).unwrap();
+        assert!(image.fitted([16, 16]).unwrap().pixels().iter().all(|&byte| byte == 255));
     }
 
     #[test]
@@ -270,10 +270,10 @@ mod tests {
 
     #[test]
     fn two_mirrors_are_none() {
-        let picture = gradient(3, 3, 4);
-        let mirrored = picture.flipped_horizontally();
-        assert_eq!(mirrored.pixels()[[0, 0, 0]], picture.pixels()[[0, 0, 3]]);
-        assert_eq!(mirrored.flipped_horizontally(), picture);
+        let image = gradient(3, 3, 4);
+        let mirrored = image.flipped_horizontally();
+        assert_eq!(mirrored.pixels()[[0, 0, 0]], image.pixels()[[0, 0, 3]]);
+        assert_eq!(mirrored.flipped_horizontally(), image);
     }
 
     #[test]
@@ -281,20 +281,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for channels in [1, 3] {
             let path = folder.path().join("a.png");
-            let picture = gradient(channels, 5, 7);
-            picture.save_png(&path).unwrap();
-            assert_eq!(Picture::open(&path, channels).unwrap(), picture);
+            let image = gradient(channels, 5, 7);
+            image.save_png(&path).unwrap();
+            assert_eq!(Image::open(&path, channels).unwrap(), image);
         }
     }
 
     #[test]
     fn broken_files_are_errors_that_name_the_file() {
         let png = gradient(3, 40, 40).to_png().unwrap();
-        for bytes in [&b""[..], b"not a picture", &png[..40], &png[..png.len() / 2]] {
-            let error = Picture::decode(bytes, "cat.png", 3).unwrap_err();
+        for bytes in [&b""[..], b"not an image", &png[..40], &png[..png.len() / 2]] {
+            let error = Image::decode(bytes, "cat.png", 3).unwrap_err();
             assert!(error.to_string().contains("cat.png"), "{error}");
         }
-        assert!(Picture::open(Path::new("/nowhere/cat.png"), 3).unwrap_err().to_string().contains("/nowhere/cat.png"));
-        assert!(Picture::new(Array3::zeros((3, 0, 4))).is_err());
+        assert!(Image::open(Path::new("/nowhere/cat.png"), 3).unwrap_err().to_string().contains("/nowhere/cat.png"));
+        assert!(Image::new(Array3::zeros((3, 0, 4))).is_err());
     }
 }

@@ -15,7 +15,7 @@ use interfuse_parameters::replaced;
 
 /// The codebook. Field names are diffusers' (`quantize.embedding.weight`).
 #[derive(Module, Debug)]
-pub struct Quantiser {
+pub struct Quantizer {
     embedding: Codebook,
 }
 
@@ -25,9 +25,9 @@ struct Codebook {
     weight: Param<Tensor<2>>,
 }
 
-/// Vectors after quantisation.
+/// Vectors after quantization.
 #[derive(Clone, Debug)]
-pub struct Quantised {
+pub struct Quantized {
     /// The nearest codes, with the gradient of the vectors. `[B, D, h, w]`
     pub vectors: Tensor<4>,
     /// `[B, h, w]`
@@ -38,7 +38,7 @@ pub struct Quantised {
     pub commitment_loss: Tensor<1>,
 }
 
-impl Quantiser {
+impl Quantizer {
     /// Codes with normal numbers of deviation `1 / √D`, about as long as the vectors of a fresh encoder.
     pub fn new(codes: usize, dim: usize, init: &mut WeightInit) -> Self {
         Self { embedding: Codebook { weight: init.normal([codes, dim], 1.0 / (dim as f64).sqrt()) } }
@@ -51,13 +51,13 @@ impl Quantiser {
 
     /// # Shapes
     /// - `z`: `[B, D, h, w]`
-    pub fn forward(&self, z: Tensor<4>) -> Quantised {
+    pub fn forward(&self, z: Tensor<4>) -> Quantized {
         let ids = self.ids(z.clone());
         let codes = self.look_up(ids.clone());
         let codebook_loss = (codes.clone() - z.clone().detach()).square().mean();
         let commitment_loss = (z.clone() - codes.clone().detach()).square().mean();
         let vectors = z.clone() + (codes - z).detach();
-        Quantised { vectors, ids, codebook_loss, commitment_loss }
+        Quantized { vectors, ids, codebook_loss, commitment_loss }
     }
 
     /// The nearest code of every vector.
@@ -125,8 +125,8 @@ impl CodeUsage {
         }
     }
 
-    /// The share of codes that are used at least `least` times a step.
-    pub fn share(&self, least: f64) -> f64 {
+    /// The fraction of codes that are used at least `least` times a step.
+    pub fn fraction(&self, least: f64) -> f64 {
         let used = self.counts.iter().filter(|&&count| count >= least).count();
         used as f64 / self.counts.len().max(1) as f64
     }
@@ -169,21 +169,21 @@ mod tests {
     use super::*;
     use burn::tensor::Device;
 
-    fn quantiser(device: &Device) -> Quantiser {
-        let quantiser = Quantiser::new(3, 2, &mut WeightInit::new(0, device));
-        quantiser.revive(&[0, 1, 2], &[0.0, 0.0, 1.0, 1.0, -1.0, 2.0])
+    fn quantizer(device: &Device) -> Quantizer {
+        let quantizer = Quantizer::new(3, 2, &mut WeightInit::new(0, device));
+        quantizer.revive(&[0, 1, 2], &[0.0, 0.0, 1.0, 1.0, -1.0, 2.0])
     }
 
     #[test]
     fn vectors_become_their_nearest_code_and_the_gradient_goes_straight_through() {
         let device = Device::flex().autodiff();
-        let quantiser = quantiser(&device);
+        let quantizer = quantizer(&device);
         let z = Tensor::<4>::from_floats([[[[0.1, 0.8]], [[0.2, 1.3]]]], &device).require_grad();
-        let quantised = quantiser.forward(z.clone());
-        assert_eq!(quantised.ids.into_data().iter::<i64>().collect::<Vec<_>>(), [0, 1]);
-        let values = quantised.vectors.clone().into_data().try_to_vec::<f32>().unwrap();
+        let quantized = quantizer.forward(z.clone());
+        assert_eq!(quantized.ids.into_data().iter::<i64>().collect::<Vec<_>>(), [0, 1]);
+        let values = quantized.vectors.clone().into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(values, [0.0, 1.0, 0.0, 1.0]);
-        let grads = quantised.vectors.mul_scalar(3.0).sum().backward();
+        let grads = quantized.vectors.mul_scalar(3.0).sum().backward();
         let gradient = z.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(gradient, [3.0; 4]);
     }
@@ -191,15 +191,15 @@ mod tests {
     #[test]
     fn the_codebook_loss_moves_codes_alone_and_the_commitment_vectors_alone() {
         let device = Device::flex().autodiff();
-        let quantiser = quantiser(&device);
+        let quantizer = quantizer(&device);
         let z = Tensor::<4>::from_floats([[[[0.2]], [[0.4]]]], &device).require_grad();
-        let quantised = quantiser.forward(z.clone());
-        let grads = quantised.codebook_loss.backward();
+        let quantized = quantizer.forward(z.clone());
+        let grads = quantized.codebook_loss.backward();
         assert!(z.grad(&grads).is_none_or(|gradient| gradient.abs().sum().into_scalar::<f32>() == 0.0));
-        let codes = quantiser.embedding.weight.val().grad(&grads).unwrap();
+        let codes = quantizer.embedding.weight.val().grad(&grads).unwrap();
         let codes = codes.into_data().try_to_vec::<f32>().unwrap();
         assert!((codes[0] + 0.2).abs() < 1e-6 && (codes[1] + 0.4).abs() < 1e-6 && codes[2..] == [0.0; 4], "{codes:?}");
-        let grads = quantised.commitment_loss.backward();
+        let grads = quantized.commitment_loss.backward();
         let gradient = z.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
         assert!((gradient[0] - 0.2).abs() < 1e-6 && (gradient[1] - 0.4).abs() < 1e-6, "{gradient:?}");
     }
@@ -208,7 +208,7 @@ mod tests {
     fn usage_counts_what_is_used_and_finds_what_is_dead() {
         let mut usage = CodeUsage::new(4, 0.5);
         usage.add(&[0, 0, 1, 1]);
-        assert_eq!(usage.share(0.1), 0.5);
+        assert_eq!(usage.fraction(0.1), 0.5);
         assert!((usage.perplexity() - 2.0).abs() < 1e-9);
         assert_eq!(usage.dead(0.1), [2, 3]);
         usage.give_time(&[2], 1.0);

@@ -1,7 +1,7 @@
-//! Pictures of prompts.
+//! Images of prompts.
 
 use burn::tensor::Tensor;
-use interfuse_data::Picture;
+use interfuse_data::Image;
 use interfuse_kernels::Workers;
 use ndarray::{Array3, Array4};
 
@@ -11,73 +11,73 @@ use crate::error::SamplingError;
 use crate::pretrained::Pretrained;
 use crate::session::Session;
 
-/// One picture to draw.
+/// One image to draw.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drawing {
+pub struct ImageRequest {
     /// What is to be seen; empty for anything.
     pub prompt: String,
-    /// Decides the noise, and with the prompt and the settings the picture.
+    /// Decides the noise, and with the prompt and the settings the image.
     pub seed: u64,
 }
 
-/// Draws pictures, in batches of at most `max_batch` sequences, on a CPU one for each core; `progress` hears how many are
+/// Draws images, in batches of at most `max_batch` sequences, on a CPU one for each core; `progress` hears how many are
 /// done.
 ///
-/// Each prompt is read once; every denoise step runs over the image's rows alone. A picture depends on its own prompt and
-/// seed, never on what else is drawn.
+/// Each prompt is read once; every denoise step runs over the image's rows alone. An image depends on its own prompt and
+/// seed, never on what else is generated.
 ///
 /// # Errors
 /// When a setting or a prompt does not fit the model.
-pub fn draw(
+pub fn generate(
     pretrained: &Pretrained,
-    drawings: &[Drawing],
+    requests: &[ImageRequest],
     config: &SamplingConfig,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Picture>, SamplingError> {
+) -> Result<Vec<Image>, SamplingError> {
     config.validate()?;
     let guided = config.guidance != 1.0;
     let at_once = if guided { config.max_batch / 2 } else { config.max_batch };
-    let mut pictures = Vec::with_capacity(drawings.len());
-    let workers = Workers::on(&pretrained.device, drawings.len());
-    let batches: Vec<&[Drawing]> =
-        drawings.chunks(at_once.min(drawings.len().div_ceil(workers.count()).max(1))).collect();
+    let mut images = Vec::with_capacity(requests.len());
+    let workers = Workers::on(&pretrained.device, requests.len());
+    let batches: Vec<&[ImageRequest]> =
+        requests.chunks(at_once.min(requests.len().div_ceil(workers.count()).max(1))).collect();
     for group in batches.chunks(workers.count()) {
-        for drawn in workers.map(group, |batch| draw_batch(pretrained, batch, config, guided)) {
-            pictures.extend(drawn?);
+        for generated in workers.map(group, |batch| generate_batch(pretrained, batch, config, guided)) {
+            images.extend(generated?);
         }
-        progress(pictures.len());
+        progress(images.len());
     }
-    Ok(pictures)
+    Ok(images)
 }
 
-fn draw_batch(
+fn generate_batch(
     pretrained: &Pretrained,
-    drawings: &[Drawing],
+    requests: &[ImageRequest],
     config: &SamplingConfig,
     guided: bool,
-) -> Result<Vec<Picture>, SamplingError> {
-    let latents = draw_latents(pretrained, drawings, config, guided)?;
+) -> Result<Vec<Image>, SamplingError> {
+    let latents = generate_latents(pretrained, requests, config, guided)?;
     host_images(latents).into_iter().map(|latents| decode(pretrained, latents)).collect()
 }
 
-fn draw_latents(
+fn generate_latents(
     pretrained: &Pretrained,
-    drawings: &[Drawing],
+    requests: &[ImageRequest],
     config: &SamplingConfig,
     guided: bool,
 ) -> Result<Tensor<4>, SamplingError> {
-    let mut prompts = Vec::with_capacity(2 * drawings.len());
-    for drawing in drawings {
-        prompts.push(prompt_ids(pretrained, &drawing.prompt)?);
+    let mut prompts = Vec::with_capacity(2 * requests.len());
+    for request in requests {
+        prompts.push(prompt_ids(pretrained, &request.prompt)?);
     }
     if guided {
         let unconditional = prompt_ids(pretrained, "")?;
-        prompts.extend(drawings.iter().map(|_| unconditional.clone()));
+        prompts.extend(requests.iter().map(|_| unconditional.clone()));
     }
     let mut session = Session::new(pretrained, prompts.len())?;
     session.append_tokens(&prompts);
     let span = session.open_span(&vec![true; prompts.len()]);
-    let seeds: Vec<u64> = drawings.iter().map(|drawing| drawing.seed).collect();
+    let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
     denoise(pretrained, &session, &span, &seeds, 0, config, guided)
 }
 
@@ -86,7 +86,7 @@ pub fn fits(pretrained: &Pretrained, prompt: &str) -> bool {
     prompt_ids(pretrained, prompt).is_ok()
 }
 
-/// `BOS prompt BOI`: what a picture of the prompt is drawn after.
+/// `BOS prompt BOI`: what an image of the prompt is generated after.
 ///
 /// # Errors
 /// When the prompt cannot be encoded, or is too long for the rows that the model was trained on.
@@ -112,8 +112,8 @@ pub(crate) fn host_images(latents: Tensor<4>) -> Vec<Array3<f32>> {
     }
 }
 
-/// Latents to a picture.
-pub(crate) fn decode(pretrained: &Pretrained, latents: Array3<f32>) -> Result<Picture, SamplingError> {
+/// Latents to an image.
+pub(crate) fn decode(pretrained: &Pretrained, latents: Array3<f32>) -> Result<Image, SamplingError> {
     let pixels = pretrained.codec.decode(latents)?;
-    Ok(Picture::from_unit_range(pixels.view())?)
+    Ok(Image::from_unit_range(pixels.view())?)
 }

@@ -1,8 +1,8 @@
-//! Trains the judge on the real Fashion-MNIST and prints how well it does on the pictures held out.
+//! Trains the classifier on the real Fashion-MNIST and prints how well it does on the images held out.
 //!
 //! ```text
 //! apt-get install dataset-fashion-mnist
-//! cargo run --release -p interfuse-evaluation --example judge_fashion_mnist [EPOCHS]
+//! cargo run --release -p interfuse-evaluation --example classify_fashion_mnist [EPOCHS]
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let start = Instant::now();
-    let judge = Classifier::train(images.view(), &labels, &config, 0, &mut |progress| {
+    let classifier = Classifier::train(images.view(), &labels, &config, 0, &mut |progress| {
         if progress.step % 250 == 0 {
             println!("step {} of {}: loss {:.3}", progress.step, progress.steps, progress.loss);
         }
@@ -36,23 +36,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("trained in {:.0} s", start.elapsed().as_secs_f64());
 
     let start = Instant::now();
-    println!("on the 10,000 test pictures: {}", judge.accuracy(test_images.view(), &test_labels)?);
-    println!("judged in {:.1} s; fingerprint {}", start.elapsed().as_secs_f64(), judge.fingerprint()?);
+    println!("on the 10,000 test images: {}", classifier.accuracy(test_images.view(), &test_labels)?);
+    println!("judged in {:.1} s; fingerprint {}", start.elapsed().as_secs_f64(), classifier.fingerprint()?);
 
-    // The floor of the Fréchet distance: real pictures against other real pictures.
-    let test = Statistics::of(judge.features(test_images.view())?.view())?;
+    // The baseline of the Fréchet distance: real images against other real images.
+    let test = Statistics::of(classifier.features(test_images.view())?.view())?;
     for (name, set) in [
-        ("train pictures", images.slice(s![..10_000, .., .., ..]).to_owned()),
-        ("test pictures upside down", test_images.slice(s![.., .., ..;-1, ..]).to_owned()),
-        ("grey pictures", Array4::zeros(test_images.dim())),
+        ("train images", images.slice(s![..10_000, .., .., ..]).to_owned()),
+        ("test images upside down", test_images.slice(s![.., .., ..;-1, ..]).to_owned()),
+        ("grey images", Array4::zeros(test_images.dim())),
     ] {
-        let other = Statistics::of(judge.features(set.view())?.view())?;
-        println!("Fréchet distance of test pictures to {name}: {:.3}", frechet_distance(&test, &other)?);
+        let other = Statistics::of(classifier.features(set.view())?.view())?;
+        println!("Fréchet distance of test images to {name}: {:.3}", frechet_distance(&test, &other)?);
     }
     Ok(())
 }
 
-/// One half of the set: pictures `[count, 1, 28, 28]` in [-1, 1], and labels.
+/// One half of the set: images `[count, 1, 28, 28]` in [-1, 1], and labels.
 fn read(half: &str) -> Result<(Array4<f32>, Vec<usize>), Box<dyn Error>> {
     let pixels = read_idx(half, "images-idx3", 16)?;
     let labels = read_idx(half, "labels-idx1", 8)?.into_iter().map(usize::from).collect::<Vec<_>>();

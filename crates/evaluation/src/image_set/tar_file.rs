@@ -1,4 +1,4 @@
-//! Pictures and captions of a WebDataset: files of one sample share the name up to the first dot and follow one another.
+//! Images and captions of a WebDataset: files of one sample share the name up to the first dot and follow one another.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,14 +7,14 @@ use std::path::Path;
 use super::{Batches, EXTENSIONS, Encoded, Spread};
 use crate::error::EvaluationError;
 
-/// Hands every sample that has a picture to `batches`, at most so many, spread evenly.
+/// Hands every sample that has an image to `batches`, at most so many, spread evenly.
 pub(super) fn read(path: &Path, most: Option<usize>, batches: &mut Batches<'_>) -> Result<(), EvaluationError> {
     let fail = |source| EvaluationError::File { action: "read", path: path.to_path_buf(), source };
     let spread = Spread::new(most, || count(path))?;
     let mut archive = tar::Archive::new(File::open(path).map_err(fail)?);
     let mut seen = 0;
     let mut give = |sample: Sample| -> Result<(), EvaluationError> {
-        let Some((name, bytes)) = sample.picture else { return Ok(()) };
+        let Some((name, bytes)) = sample.image else { return Ok(()) };
         seen += 1;
         let file = Encoded { name, bytes, caption: sample.caption };
         if spread.keeps(seen - 1) { batches.take(file) } else { Ok(()) }
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, most: Option<usize>, batches: &mut Batches<'_>) 
         let mut bytes = Vec::new();
         let read = entry.read_to_end(&mut bytes).map_err(|error| error.to_string());
         if EXTENSIONS.contains(&extension.as_str()) {
-            sample.picture = Some((path.display().to_string(), read.map(|_| bytes)));
+            sample.image = Some((path.display().to_string(), read.map(|_| bytes)));
         } else if extension == "txt" {
             sample.caption = Some(String::from_utf8_lossy(&bytes).trim().to_string());
         }
@@ -38,7 +38,7 @@ pub(super) fn read(path: &Path, most: Option<usize>, batches: &mut Batches<'_>) 
     give(sample)
 }
 
-/// How many samples have a picture, by the names alone.
+/// How many samples have an image, by the names alone.
 fn count(path: &Path) -> Result<usize, EvaluationError> {
     let fail = |source| EvaluationError::File { action: "read", path: path.to_path_buf(), source };
     let mut archive = tar::Archive::new(File::open(path).map_err(fail)?);
@@ -55,7 +55,7 @@ fn count(path: &Path) -> Result<usize, EvaluationError> {
 #[derive(Default)]
 struct Sample {
     key: String,
-    picture: Option<(String, Result<Vec<u8>, String>)>,
+    image: Option<(String, Result<Vec<u8>, String>)>,
     caption: Option<String>,
 }
 

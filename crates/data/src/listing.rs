@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 
-/// The file extensions of pictures, in lower case.
-pub(crate) const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// The file extensions of images, in lower case.
+pub(crate) const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
-/// The pictures below a folder in the order of their names, as paths below it.
+/// The images below a folder in the order of their names, as paths below it.
 ///
 /// # Errors
 ///
 /// When the folder or one below it cannot be read.
-pub fn pictures_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    Ok(Files::below(folder)?.pictures)
+pub fn images_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    Ok(Files::below(folder)?.images)
 }
 
 /// The files below a folder, as paths below it.
 #[derive(Default)]
 pub(crate) struct Files {
-    pub(crate) pictures: Vec<PathBuf>,
+    pub(crate) images: Vec<PathBuf>,
     /// Text files, which may be captions.
     pub(crate) texts: Vec<PathBuf>,
     /// `metadata.jsonl`, and `metadata.csv` where there is no such file beside it.
@@ -52,7 +52,7 @@ impl Files {
                 }
             }
         }
-        files.pictures.sort();
+        files.images.sort();
         files.texts.sort();
         files.metadata.sort();
         // A folder that describes itself twice is taken at the word of its JSON lines.
@@ -67,8 +67,8 @@ impl Files {
             self.metadata.push(path);
         } else if extension(&path) == "txt" {
             self.texts.push(path);
-        } else if PICTURES.contains(&extension(&path).as_str()) {
-            self.pictures.push(path);
+        } else if IMAGES.contains(&extension(&path).as_str()) {
+            self.images.push(path);
         }
     }
 }
@@ -102,7 +102,7 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         let files = Files::below(root.path()).unwrap();
-        assert_eq!(files.pictures, ["a.webp", "b.JPEG", "x/c.png"].map(PathBuf::from));
+        assert_eq!(files.images, ["a.webp", "b.JPEG", "x/c.png"].map(PathBuf::from));
         assert_eq!(files.texts, [PathBuf::from("a.txt")]);
         assert_eq!(files.metadata, ["metadata.jsonl", "x/metadata.csv"].map(PathBuf::from));
         assert!(Files::below(Path::new("/nowhere")).is_err());
@@ -115,6 +115,6 @@ mod tests {
         fs::write(root.path().join("a.png"), "").unwrap();
         std::os::unix::fs::symlink(root.path(), root.path().join("circle")).unwrap();
         std::os::unix::fs::symlink(root.path().join("a.png"), root.path().join("b.png")).unwrap();
-        assert_eq!(Files::below(root.path()).unwrap().pictures.len(), 2);
+        assert_eq!(Files::below(root.path()).unwrap().images.len(), 2);
     }
 }

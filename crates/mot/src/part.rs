@@ -1,6 +1,6 @@
-//! One layer of one expert: all the weights that its rows meet.
+//! One layer of one part: all the weights that its rows meet.
 //!
-//! Dimensions: `B` batch, `S` rows of the expert's stream, `D` width, `H` query heads, `G` key/value heads, `Dh` width of
+//! Dimensions: `B` batch, `S` rows of the part's stream, `D` width, `H` query heads, `G` key/value heads, `Dh` width of
 //! a head.
 
 use burn::module::Module;
@@ -8,12 +8,12 @@ use burn::tensor::Tensor;
 use interfuse_kernels::{Linear, RopeTable, WeightInit, add_rows, rotate, swiglu};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
-use crate::config::{NormPlacement, TrunkConfig};
+use crate::config::{BackboneConfig, NormPlacement};
 use crate::norm::RmsNorm;
 
-/// One layer of one expert.
+/// One layer of one part.
 #[derive(Module, Debug)]
-pub struct ExpertLayer {
+pub struct PartLayer {
     /// Before attention, or on its output.
     pub attention_norm: RmsNorm,
     /// `D → H · Dh`
@@ -36,15 +36,15 @@ pub struct ExpertLayer {
     pub up: Linear,
     /// `F → D`
     pub down: Linear,
-    /// Makes shift, scale and gate of a condition, if rows of this expert have one.
+    /// Makes shift, scale and gate of a condition, if rows of this part have one.
     pub modulation: Option<Modulation>,
     #[module(skip)]
-    dimensions: ExpertDimensions,
+    dimensions: PartDimensions,
 }
 
 /// What the weights' shapes alone do not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExpertDimensions {
+pub struct PartDimensions {
     /// Width of a head.
     pub head_dim: usize,
     /// Where the norms stand.
@@ -62,9 +62,9 @@ pub struct Projected {
     pub values: Tensor<4>,
 }
 
-impl ExpertLayer {
-    /// Fresh weights; `conditioned` when rows of this expert have a condition.
-    pub fn new(config: &TrunkConfig, conditioned: bool, init: &mut WeightInit) -> Self {
+impl PartLayer {
+    /// Fresh weights; `conditioned` when rows of this part have a condition.
+    pub fn new(config: &BackboneConfig, conditioned: bool, init: &mut WeightInit) -> Self {
         let (d_model, head_dim, d_ff) = (config.d_model, config.head_dim(), config.feed_forward());
         let kv_width = config.kv_heads() * head_dim;
         // The sum over all branches keeps its scale as the model deepens (GPT-2).
@@ -84,7 +84,7 @@ impl ExpertLayer {
             up: Linear::new(d_model, d_ff, init),
             down: Linear::scaled(d_ff, d_model, branch_scale, init),
             modulation: conditioned.then(|| Modulation::new(d_model, init)),
-            dimensions: ExpertDimensions { head_dim, norm: config.norm },
+            dimensions: PartDimensions { head_dim, norm: config.norm },
         }
     }
 
