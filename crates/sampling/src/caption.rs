@@ -5,9 +5,9 @@ use interfuse_data::Image;
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
-use crate::pretrained::Pretrained;
 use crate::session::Session;
 use crate::write::{Decoder, greedy_tokens};
+use interfuse_checkpoint::Pretrained;
 
 /// Captions images of the model's size; `progress` hears how many are done.
 ///

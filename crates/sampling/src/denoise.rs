@@ -13,9 +13,9 @@ use interfuse_image_tower::{NoiseKey, standard_normal};
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
-use crate::pretrained::Pretrained;
 use crate::session::{OpenSpan, Session};
 use crate::solver::{Integration, integrate, times};
+use interfuse_checkpoint::Pretrained;
 
 /// The step number under which a sample's own noise is generated; training never gets there.
 const SAMPLING_STEP: u64 = u64::MAX;

@@ -10,13 +10,11 @@
 //! | an autoencoder instead of a hybrid model | [`autoencoder`] |
 //! | held-out losses | [`validation`] |
 //! | saving and resuming | [`checkpoint`] |
-//! | folders that are whole or not there | [`durable`] |
 
 pub mod adamw;
 pub mod autoencoder;
 pub mod checkpoint;
 pub mod config;
-pub mod durable;
 pub mod ema;
 pub mod error;
 pub mod gradients;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_kernels::{Conv2d, WeightInit};
-use interfuse_parameters::{import_weights, read_tensors, save_weights};
+use interfuse_parameters::{check_finite, import_weights, read_tensors, save_weights};
 use sha2::{Digest, Sha256};
 
 use crate::autoencoder::AutoencoderKl;
@@ -95,7 +95,9 @@ pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
 /// # Errors
 /// As [`open`].
 pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, VaeError> {
-    let tensors = modern_names(read_tensors(path)?, config.network().block_out_channels.len());
+    let tensors = read_tensors(path)?;
+    check_finite(&tensors, path)?;
+    let tensors = modern_names(tensors, config.network().block_out_channels.len());
     Ok(import_weights(Vae::new(config, &mut WeightInit::new(0, device)), tensors, path)?)
 }
 

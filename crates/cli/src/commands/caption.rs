@@ -4,10 +4,10 @@ use anyhow::bail;
 use interfuse_data::Image;
 
 use crate::args::CaptionArgs;
-use crate::commands::loaded_run::LoadedRun;
+use crate::print::{say, say_error};
 
 pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
-    let loaded = LoadedRun::open(&args.model)?;
+    let loaded = args.model.open()?;
     let [channels, height, width] = loaded.pretrained.card.image_shape;
     let (mut names, mut images) = (vec![], vec![]);
     for path in &args.images {
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
                 names.push(path.display().to_string());
                 images.push(image);
             }
-            Err(error) => eprintln!("skipped: {error}"),
+            Err(error) => say_error!("skipped: {error}"),
         }
     }
     if images.is_empty() {
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
     }
     let captions = interfuse_sampling::caption(&loaded.pretrained, &images, &loaded.sampling(), &mut |_| {})?;
     for (name, caption) in names.iter().zip(captions) {
-        println!("{name}\t{caption}");
+        say!("{name}\t{caption}");
     }
     Ok(())
 }
