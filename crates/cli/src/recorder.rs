@@ -6,7 +6,6 @@ use anyhow::ensure;
 use interfuse_data::DataError;
 use interfuse_data::documents::MARKERS;
 use interfuse_sampling::{ImageRequest, ModelCard, Pretrained, SamplingConfig, generate};
-use interfuse_sequence::Objective;
 use interfuse_trainer::{Due, Observer, StepReport, TrainError, Trainer, Validation, ValidationReport, checkpoint};
 
 use crate::assembly::Plan;
@@ -70,20 +69,10 @@ impl<'a> Recorder<'a> {
 
     fn record_validation(&mut self, report: &ValidationReport) -> anyhow::Result<()> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
-        let mut numbers = vec![
-            (format!("{split}/text_loss"), report.text),
-            (format!("{split}/text_perplexity"), report.text_perplexity()),
-            (format!("{split}/text_bits_per_byte"), report.bits_per_byte),
-            (format!("{split}/image_loss"), report.image_mean()),
-        ];
-        numbers.extend(report.image.iter().map(|(level, loss)| (format!("{split}/image_loss.t={level}"), *loss)));
+        let numbers: Vec<(String, f64)> =
+            report.numbers().into_iter().map(|(name, value)| (format!("{split}/{name}"), value)).collect();
         let name = if report.is_train { "training images, fixed noise" } else { "held out" };
-        self.progress.line(&format!(
-            "step {}  {name}: text {:.3}  image {}",
-            report.step,
-            report.text,
-            report.image_by_level()
-        ));
+        self.progress.line(&format!("step {}  {name}: {}", report.step, report.line()));
         self.curves.record(report.step, "", &numbers, &[])
     }
 
@@ -139,7 +128,7 @@ impl Observer<Trainer> for Recorder<'_> {
                 let run = (setup.seed, trainer.step);
                 let model = trainer.ema_model();
                 let report =
-                    self.validation.measure(&model, &setup.model, run, setup.train.batch_size, &setup.device)?;
+                    self.validation.measure(&model, &setup.model, run, setup.train.sequences(), &setup.device)?;
                 self.record_validation(&report)
             }
             Due::Preview if self.prompts.is_empty() => Ok(()),
@@ -172,7 +161,6 @@ pub(crate) fn pretrained(plan: &Plan, trainer: &Trainer) -> anyhow::Result<Pretr
 /// A configured prompt is longer than the rows; a caption that is longer is left out, as it is in training.
 pub(crate) fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<ImageRequest>> {
     let preview = &plan.settings.preview;
-    let has_images = plan.card.model.lane_of(Objective::Denoise).is_some();
     let limit = plan.card.max_text_rows;
     let rows = |prompt: &str| Ok::<_, DataError>(plan.tokenizer.encode(prompt)?.len() + MARKERS);
     let mut prompts = preview.prompts.clone();
@@ -180,7 +168,7 @@ pub(crate) fn preview_prompts(plan: &Plan) -> anyhow::Result<Vec<ImageRequest>> 
         let found = rows(prompt)?;
         ensure!(found <= limit, "preview.prompts: expected at most {limit} tokens, found {found} in {prompt:?}");
     }
-    if prompts.is_empty() && has_images {
+    if prompts.is_empty() {
         let source = interfuse_data::open(&plan.settings.data, interfuse_data::Split::Train)?;
         let count = preview.count.min(source.len());
         prompts = (0..count).map(|i| source.captions(i * source.len() / count)[0].clone()).collect();

@@ -3,15 +3,18 @@
 //! | what | where |
 //! |---|---|
 //! | every weight with its name and shape | [`visit`] |
+//! | modules by name instead of by number | [`named`] |
 //! | weights in a file, in PyTorch's layout | [`weights`] |
 //! | `safetensors` and PyTorch's pickled files | [`files`] |
 
 pub mod files;
+pub mod named;
 pub mod visit;
 pub mod weights;
 
 pub use files::{
     HostTensor, HostTensors, Precision, TensorFile, WeightsError, read_tensors, write_tensors, write_tensors_as,
 };
+pub use named::Named;
 pub use visit::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 pub use weights::{export_weights, import_weights, load_weights, replaced, save_weights};

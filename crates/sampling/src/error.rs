@@ -30,8 +30,8 @@ pub enum SamplingError {
         limit: usize,
     },
     /// The model lacks a modality that the task needs.
-    #[error("this model has no modality with objective `{0}`, which the task needs")]
-    NoModality(&'static str),
+    #[error("this model has no modality `{0}`, which the task needs")]
+    NoModality(String),
     /// A file of a checkpoint is missing or malformed.
     #[error("{path}: expected {expected}, found {found}")]
     Checkpoint {

@@ -36,8 +36,12 @@ pub struct ModelCard {
     pub codec: CodecConfig,
     /// `[channels, height, width]` of an image, in pixels.
     pub image_shape: [usize; 3],
-    /// The most text rows of a training sequence; longer prompts are refused.
+    /// The most text rows of a training document; longer prompts are refused.
     pub max_text_rows: usize,
+    /// The modality that carries captions and prompts.
+    pub captions: String,
+    /// The modality that carries images.
+    pub images: String,
     /// Ids of the markers.
     pub special_tokens: SpecialTokens,
 }
@@ -143,11 +147,7 @@ fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dy
 }
 
 fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Result<(), SamplingError> {
-    use interfuse_transfusion::TowerConfig;
-    let vocab = card.model.modalities.values().find_map(|tower| match tower {
-        TowerConfig::NextToken(text) => Some(text.vocab_size),
-        TowerConfig::Denoise(_) => None,
-    });
+    let vocab = card.model.vocabulary(&card.captions).map(|ids| ids.vocab_size);
     let fits = tokenizer.special() == card.special_tokens && vocab.is_none_or(|vocab| vocab >= tokenizer.vocab_size());
     if fits {
         return Ok(());

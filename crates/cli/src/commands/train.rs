@@ -81,17 +81,21 @@ fn resume(settings: Settings) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
 
 fn introduce(plan: &Plan, trainer: &Trainer, folder: &RunFolder) {
     let counts = ParameterCounts::of(&trainer.model);
-    let images = trainer.loader.documents().source().len();
+    let images = plan.images;
     println!(
         "{:.2} M parameters in {} parts, {images} images, {} sequences of {} rows a step, on {:?}",
         counts.stored as f64 / 1e6,
         counts.parts.len(),
-        plan.settings.train.batch_size * plan.settings.train.gradient_accumulation,
+        plan.settings.train.sequences() * plan.settings.train.gradient_accumulation,
         plan.shape.rows(),
         trainer.setup.device,
     );
-    for note in trainer.loader.documents().source().skipped() {
+    for note in &plan.skipped {
         println!("left out: {note}");
+    }
+    if let (cut @ 1.., all) = plan.cut_captions {
+        let most = plan.settings.documents.max_caption_tokens;
+        println!("warning: {cut} of {all} captions are cut after documents.max_caption_tokens = {most}");
     }
     for warning in plan.settings.warnings() {
         println!("warning: {warning}");
