@@ -26,7 +26,7 @@ step() {
         --set "model.partition=$parts" --set model.backbone.d_model="$d_model" --set model.backbone.n_layers="$layers" \
         --set model.backbone.n_heads="$heads" --set model.backbone.d_ff="$d_ff" --set model.modalities.text.vocab_size=32000 \
         --set 'data.image_size=[128,128]' --set data.source.caption_length=252 \
-        --set train.documents_per_sequence=8 --set train.batch_size="$3" --set train.gradient_accumulation=1
+        --set train.documents_per_sequence=8 --set train.batch_size=$((8 * $3)) --set train.gradient_accumulation=1
 }
 
 for part in "${@:-parity}"; do

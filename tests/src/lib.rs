@@ -10,7 +10,7 @@ use interfuse_mot::BackboneConfig;
 use interfuse_parameters::{HostTensors, export_weights};
 use interfuse_sequence::{LatentImage, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceLayout};
 use interfuse_text_tower::TextTowerConfig;
-use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
+use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
 use ndarray::Array3;
 
 /// The lane of images: lanes are in the order of the modalities' names.
@@ -56,7 +56,7 @@ pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
         timestep_conditioning: TimestepConditioning::Patch,
         timesteps: Default::default(),
     };
-    let text = TextTowerConfig { vocab_size: VOCAB, tied_head: false, z_loss: 0.0 };
+    let text = TextTowerConfig { vocab_size: VOCAB, ..TextTowerConfig::default() };
     ModelConfig {
         partition: parts.iter().map(|names| names.iter().map(|name| name.to_string()).collect()).collect(),
         positions: PositionScheme::Sequential,
@@ -73,8 +73,8 @@ pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
             norm_epsilon: 1e-5,
         },
         modalities: BTreeMap::from([
-            ("image".to_string(), TowerConfig::Denoise(image)),
-            ("text".to_string(), TowerConfig::NextToken(text)),
+            ("image".to_string(), ModalityConfig::Denoise(image)),
+            ("text".to_string(), ModalityConfig::NextToken(text)),
         ]),
     }
 }
@@ -87,7 +87,7 @@ pub fn mot_config() -> ModelConfig {
 /// The settings of the image tower, to be changed.
 pub fn image_tower(config: &mut ModelConfig) -> &mut ImageTowerConfig {
     match config.modalities.get_mut("image") {
-        Some(TowerConfig::Denoise(image)) => image,
+        Some(ModalityConfig::Denoise(image)) => image,
         _ => panic!("the small model has images"),
     }
 }
@@ -106,12 +106,12 @@ pub fn latents(seed: u64, precedes_caption: bool) -> LatentImage {
 
 /// A stretch of text.
 pub fn text(ids: &[u32]) -> Segment {
-    Segment::Tokens { modality: TEXT, ids: ids.to_vec() }
+    Segment::tokens(TEXT, ids.to_vec())
 }
 
 /// A stretch of one image.
 pub fn image(seed: u64, precedes_caption: bool) -> Segment {
-    Segment::Image { modality: IMAGE, image: latents(seed, precedes_caption) }
+    Segment::image(IMAGE, latents(seed, precedes_caption))
 }
 
 /// `BOS caption BOI [image] EOI EOS`

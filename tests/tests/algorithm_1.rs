@@ -12,7 +12,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
-use interfuse_mot::{BackboneConfig, Layer, NormPlacement, Rows, StreamRows};
+use interfuse_mot::{BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, StreamRows};
 use interfuse_tests::values;
 
 const D: usize = 4;
@@ -48,16 +48,18 @@ fn layer(device: &Device) -> Layer {
         rope_theta: 1e4,
         norm_epsilon: 1e-5,
     };
-    let mut layer = Layer::new(&config, &[false, false], &mut WeightInit::new(0, device));
+    let parts = ["first", "second"].map(|name| PartSettings { name: name.into(), conditioned: false });
+    let mut layer = Layer::new(&config, &parts, &mut WeightInit::new(0, device));
     for (modality, part) in layer.parts.iter_mut().enumerate() {
         let seed = |index: usize| 10 * modality + index;
         part.query.weight = weight(seed(0), D, D, device);
         part.key.weight = weight(seed(1), D, D, device);
         part.value.weight = weight(seed(2), D, D, device);
         part.output.weight = weight(seed(3), D, D, device);
-        part.gate.weight = weight(seed(4), D, D_FF, device);
-        part.up.weight = weight(seed(5), D, D_FF, device);
-        part.down.weight = weight(seed(6), D_FF, D, device);
+        let FeedForward::Swiglu(network) = &mut part.feed_forward;
+        network.gate.weight = weight(seed(4), D, D_FF, device);
+        network.up.weight = weight(seed(5), D, D_FF, device);
+        network.down.weight = weight(seed(6), D_FF, D, device);
     }
     layer
 }
@@ -85,7 +87,7 @@ fn run(until: [i32; 5]) -> Vec<[f32; D]> {
         })
     };
     let rows = Rows { streams: ROWS.map(of_stream).to_vec(), conditions: vec![None, None] };
-    let (streams, _) = layer(&device).forward(ROWS.map(stream).to_vec(), &rows, None);
+    let LayerOutput { streams, .. } = layer(&device).forward(ROWS.map(stream).to_vec(), &rows, None);
 
     let mut out = vec![[0.0; D]; 5];
     let flat = streams.into_iter().flatten().flat_map(values).collect::<Vec<f32>>();

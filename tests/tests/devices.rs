@@ -66,7 +66,7 @@ fn compute(config: &ModelConfig, device: &Device) -> Computed {
     let model = on(config, shaken(config), device);
     let batch = batch(config, device);
     let predictions = model.forward(batch.input(), CacheUse::None);
-    let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), Normalizer::of(&batch));
+    let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), &Normalizer::of(&batch));
     let of = |lane: usize| loss.modalities[lane].as_ref().expect("the lane has rows").sum.clone().into_scalar::<f32>();
     let (total, text, image) = (loss.total.clone().into_scalar::<f32>(), of(TEXT), of(IMAGE));
     let mut flat = FlatGradients::of(&model, loss.total.backward(), |_| None);
@@ -114,7 +114,7 @@ fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
             .map(|_| {
                 let predictions = model.forward(batch.input(), CacheUse::None);
                 let normalizer = Normalizer::of(&batch);
-                let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), normalizer);
+                let loss = hybrid_loss(&model, &predictions, &batch, &ObjectiveConfig::default(), &normalizer);
                 let value = loss.total.clone().into_scalar::<f32>();
                 let gradients = FlatGradients::of(&model, loss.total.backward(), |_| None);
                 let update = Update { learning_rate: 3e-3, gradient_scale: 1.0 };

@@ -7,8 +7,8 @@
 
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_sequence::{
-    LaneContent, LatentImage, LayoutBuilder, Modality, PositionScheme, RowShape, Sample, Segment, SequenceFormat,
-    SequenceLayout,
+    Content, LaneContent, LatentImage, LayoutBuilder, Modality, Objective, PositionScheme, RowShape, Sample, Segment,
+    SequenceFormat, SequenceLayout,
 };
 use interfuse_tests::*;
 use ndarray::Array3;
@@ -18,7 +18,10 @@ use std::sync::Arc;
 /// Text in lane 0 and images of `patches` rows in lane 1.
 fn format(patches: usize, positions: PositionScheme) -> Arc<SequenceFormat> {
     Arc::new(SequenceFormat {
-        modalities: vec![Modality::text(), Modality::image()],
+        modalities: vec![
+            Modality { name: "text".into(), objective: Objective::NextToken, tower: 0 },
+            Modality { name: "image".into(), objective: Objective::Denoise, tower: 1 },
+        ],
         latent_shape: [1, 1, patches],
         patch_size: 1,
         positions,
@@ -26,12 +29,12 @@ fn format(patches: usize, positions: PositionScheme) -> Arc<SequenceFormat> {
 }
 
 fn tokens(count: usize) -> Segment {
-    Segment::Tokens { modality: 0, ids: (0..count as u32).collect() }
+    Segment::tokens(0, (0..count as u32).collect())
 }
 
 fn blank(patches: usize) -> Segment {
     let image = LatentImage { x_0: Arc::new(Array3::zeros((1, 1, patches))), precedes_caption: false };
-    Segment::Image { modality: 1, image }
+    Segment::image(1, image)
 }
 
 fn lay_out(format: &Arc<SequenceFormat>, segments: Vec<Segment>) -> SequenceLayout {
@@ -104,12 +107,12 @@ fn patches_share_a_position_or_count_on_or_have_axes() {
 fn each_token_predicts_the_next_but_not_across_an_image_and_not_from_boi() {
     let config = mot_config();
     let layout = pack(&config, &[caption_first(0, &[7, 8]), text_only(1, &[9])], &row_shape(1, 16));
-    let LaneContent::Tokens { ids, targets } = &layout.lanes[TEXT].content else { panic!("text") };
+    let LaneContent::NextToken { ids, targets } = &layout.lanes[TEXT].content else { panic!("text") };
     assert_eq!(ids[..9], [BOS, 7, 8, BOI, EOI, EOS, BOS, 9, EOS]);
     let none = None::<u32>;
     let expected = [Some(7), Some(8), Some(BOI), none, Some(EOS), none, Some(9), Some(EOS), none];
     assert_eq!(targets[..9], expected);
-    assert!(targets[9..].iter().all(Option::is_none), "padding is not scored");
+    assert!(targets[9..].iter().all(Option::is_none), "padding has no target");
 }
 
 #[test]
@@ -134,10 +137,10 @@ fn foreign_segments_are_named() {
         let mut builder = LayoutBuilder::new(config.sequence_format());
         builder.push_sample(&Sample { id: 0, segments: vec![segment] }, &shape).unwrap_err().to_string()
     };
-    assert!(refused(Segment::Tokens { modality: IMAGE, ids: vec![1] }).contains("names modality 0 as tokens"));
-    assert!(refused(Segment::Tokens { modality: 7, ids: vec![1] }).contains("only 2 modalities"));
+    assert!(refused(Segment::tokens(IMAGE, vec![1])).contains("names modality 0 as ids"));
+    assert!(refused(Segment::tokens(7, vec![1])).contains("only 2 modalities"));
     let image = LatentImage { x_0: Arc::new(Array3::zeros((2, 4, 4))), precedes_caption: false };
-    let message = refused(Segment::Image { modality: IMAGE, image });
+    let message = refused(Segment::image(IMAGE, image));
     assert!(message.contains("[2, 4, 4]") && message.contains("[2, 4, 6]"), "{message}");
 }
 
@@ -150,7 +153,7 @@ fn the_drawing_shows_what_a_row_sees() {
     assert_eq!(lines.len(), 11);
     assert!(lines[0].starts_with("text") && lines[0].contains("token 0") && lines[0].ends_with("#··········"));
     assert!(lines[3].starts_with("image") && lines[3].contains("patch 0") && lines[3].ends_with("#########··"));
-    assert!(lines[2].contains('—'), "BOI is not scored");
+    assert!(lines[2].contains('—'), "BOI has no target");
 }
 
 fn any_segments() -> impl Strategy<Value = Vec<Vec<Segment>>> {
@@ -171,9 +174,9 @@ proptest! {
         for (id, segments) in documents.iter().enumerate() {
             builder.push_sample(&Sample { id: id as u64, segments: segments.clone() }, &shape).unwrap();
             for segment in segments {
-                match segment {
-                    Segment::Tokens { ids, .. } => truth.extend(ids.iter().map(|_| (id, None))),
-                    Segment::Image { .. } => {
+                match &segment.content {
+                    Content::NextToken { ids, .. } => truth.extend(ids.iter().map(|_| (id, None))),
+                    Content::Denoise(_) => {
                         truth.extend([(id, Some(images)); 3]);
                         images += 1;
                     }

@@ -27,7 +27,7 @@ fn predict(model: &Transfusion, batch: &TrainBatch) -> Predictions {
 }
 
 fn loss(model: &Transfusion, batch: &TrainBatch) -> HybridLoss {
-    hybrid_loss(model, &predict(model, batch), batch, &ObjectiveConfig::default(), Normalizer::of(batch))
+    hybrid_loss(model, &predict(model, batch), batch, &ObjectiveConfig::default(), &Normalizer::of(batch))
 }
 
 /// Weights other than those of the start, so that nothing is zero or one by construction.
@@ -89,15 +89,12 @@ fn mixed_sequences() -> Vec<Vec<Sample>> {
     ]
 }
 
-/// The weights of a dense model, once for each part of a Mixture-of-Transformers.
-fn copied_to_parts(dense: &HostTensors, parts: usize) -> HostTensors {
+/// The weights of the dense model `text+image`, once for each part of a Mixture-of-Transformers.
+fn copied_to_parts(dense: &HostTensors) -> HostTensors {
     let mut copies = HostTensors::new();
     for (name, tensor) in dense {
-        for part in 0..parts {
-            let name = name
-                .replace("parts.0.", &format!("parts.{part}."))
-                .replace("final_norms.0.", &format!("final_norms.{part}."));
-            copies.insert(name, tensor.clone());
+        for part in ["text", "image"] {
+            copies.insert(name.replace(".text+image.", &format!(".{part}.")), tensor.clone());
         }
     }
     copies
@@ -112,9 +109,9 @@ fn parts_of_equal_weights_are_the_dense_model() {
         // The part of text has no adaptive norm, so its fraction of the dense weights has none either.
         let adaptive = name == "adaptive norms";
         let dense = shaken(&dense_config, 1, &device);
-        let mut copies = copied_to_parts(&weights(&dense), 2);
+        let mut copies = copied_to_parts(&weights(&dense));
         if adaptive {
-            copies.retain(|name, _| !(name.contains("parts.0.") && name.contains("modulation")));
+            copies.retain(|name, _| !(name.contains("parts.text.") && name.contains("modulation")));
         }
         mot_config.partition = vec![vec!["text".into()], vec!["image".into()]];
         let mot = import_weights(model(&mot_config, 9, &device), copies, Path::new("copies")).unwrap();
@@ -129,19 +126,11 @@ fn parts_of_equal_weights_are_the_dense_model() {
 #[test]
 fn it_does_not_matter_which_part_comes_first() {
     let device = Device::flex();
-    let swap = |tensors: HostTensors| -> HostTensors {
-        let swapped = |name: &str| {
-            let marked = name.replace("parts.0.", "parts.x.").replace("final_norms.0.", "final_norms.x.");
-            let marked = marked.replace("parts.1.", "parts.0.").replace("final_norms.1.", "final_norms.0.");
-            marked.replace("parts.x.", "parts.1.").replace("final_norms.x.", "final_norms.1.")
-        };
-        tensors.into_iter().map(|(name, tensor)| (swapped(&name), tensor)).collect()
-    };
     let swapped_variants = variants(&[&["image"], &["text"]]);
     for ((name, config), (_, swapped_config)) in variants(&[&["text"], &["image"]]).into_iter().zip(swapped_variants) {
         let first = shaken(&config, 1, &device);
         let blank = model(&swapped_config, 2, &device);
-        let second = import_weights(blank, swap(weights(&first)), Path::new("swapped")).unwrap();
+        let second = import_weights(blank, weights(&first), Path::new("swapped")).unwrap();
         let (a, b) = (batch(&config, &mixed_sequences(), &device), batch(&swapped_config, &mixed_sequences(), &device));
         let (a, b) = (predict(&first, &a), predict(&second, &b));
         assert!(gap(a.logits(TEXT).unwrap(), b.logits(TEXT).unwrap()) < 2e-5, "{name}");
@@ -219,7 +208,7 @@ fn perturbed(batch: &TrainBatch, (lane, row): (usize, usize), device: &Device) -
     use interfuse_sequence::LaneRows;
     let mut batch = batch.clone();
     if lane == TEXT {
-        let LaneRows::Tokens(rows) = &mut batch.batch.lanes[TEXT].as_mut().unwrap().content else { panic!("text") };
+        let LaneRows::NextToken(rows) = &mut batch.batch.lanes[TEXT].as_mut().unwrap().content else { panic!("text") };
         let mut ids = rows.ids.clone().into_data().convert::<i64>().try_to_vec::<i64>().unwrap();
         ids[row] = (ids[row] + 5) % VOCAB as i64;
         let shape = rows.ids.dims();
@@ -262,7 +251,7 @@ fn gradients_reach(config: &ModelConfig, device: &Device) {
 
     let text = touched(&[vec![text_only(1, &[5, 6])]]);
     let of_text =
-        |name: &String| name.contains("parts.0.") || name.contains("final_norms.0.") || name.starts_with("towers.1.");
+        |name: &String| [".parts.text.", ".final_norms.text.", "towers.text."].iter().any(|owner| name.contains(owner));
     assert!(!text.is_empty() && text.iter().all(of_text), "text alone leaves the image's weights untouched: {text:?}");
 }
 
@@ -338,7 +327,7 @@ fn flops_per_token_are_those_of_the_published_sizes() {
             let mut config = ModelConfig { partition: parts, ..mot_config() };
             (config.backbone.n_layers, config.backbone.d_model, config.backbone.n_heads) = (layers, d_model, heads);
             config.backbone.d_ff = None;
-            if let Some(interfuse_transfusion::TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
+            if let Some(interfuse_transfusion::ModalityConfig::NextToken(text)) = config.modalities.get_mut("text") {
                 text.vocab_size = 32_000;
             }
             let flops = FlopsPerToken::of(&config, 4096);
@@ -398,13 +387,16 @@ fn foreign_weights_are_refused_with_a_list() {
     let device = Device::flex();
     let wide = model(&mot_config(), 1, &device);
     let mut tensors = weights(&wide);
-    tensors.remove("towers.1.embedding");
-    tensors.insert("unexpected".into(), tensors["backbone.final_norms.0.weight"].clone());
-    tensors.get_mut("backbone.final_norms.1.weight").unwrap().shape = vec![4];
+    tensors.remove("towers.text.embedding");
+    tensors.insert("unexpected".into(), tensors["backbone.final_norms.text.weight"].clone());
+    tensors.get_mut("backbone.final_norms.image.weight").unwrap().shape = vec![4];
     let message = import_weights(wide, tensors, Path::new("file.safetensors")).unwrap_err().to_string();
-    for part in
-        ["file.safetensors", "missing towers.1.embedding [23, 16]", "unexpected unexpected", "expected [16], found [4]"]
-    {
+    for part in [
+        "file.safetensors",
+        "missing towers.text.embedding [23, 16]",
+        "unexpected unexpected",
+        "expected [16], found [4]",
+    ] {
         assert!(message.contains(part), "{message}");
     }
 }

@@ -11,7 +11,7 @@ use interfuse_mot::CacheUse;
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
 use interfuse_tests::*;
-use interfuse_transfusion::{LaneInput, ModelInput, TowerConfig};
+use interfuse_transfusion::{LaneInput, ModalityConfig, ModelInput};
 use interfuse_vae::CodecConfig;
 
 const CAPTIONS: [&str; 4] = ["red apple", "green pear", "a very long name of a small blue plum", "fig"];
@@ -22,7 +22,7 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
     let tokenizer = Tokenizer::train(CAPTIONS.into_iter(), 280).expect("a tokenizer");
     let mut config = mot_config();
     config.latent_shape = [1, 4, 6];
-    if let Some(TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
+    if let Some(ModalityConfig::NextToken(text)) = config.modalities.get_mut("text") {
         text.vocab_size = tokenizer.vocab_size();
     }
     change(&mut config);
@@ -36,6 +36,8 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
             codec: CodecConfig::Pixels,
             image_shape: [1, 4, 6],
             max_text_rows: 48,
+            captions: "text".into(),
+            images: "image".into(),
             special_tokens: tokenizer.special(),
         },
         codec: CodecConfig::Pixels.open(1, &device).expect("the pixel codec"),
@@ -121,12 +123,12 @@ fn cached_is_uncached() {
             builder.push_blank_image(IMAGE, 0, 0);
             builder.push_tokens(TEXT, &after, None);
             let batch = Batch::new(&[builder.take()], &pretrained.device);
-            let LaneRows::Tokens(rows) = &batch.lanes[TEXT].as_ref().unwrap().content else { panic!("text") };
-            let images = LaneInput::Images {
+            let LaneRows::NextToken(rows) = &batch.lanes[TEXT].as_ref().unwrap().content else { panic!("text") };
+            let images = LaneInput::Denoise {
                 x_t: x.clone().unsqueeze_dim::<5>(1),
                 t: Tensor::full([1, 1], t, &pretrained.device),
             };
-            let lanes = vec![Some(images), Some(LaneInput::Tokens(rows.ids.clone()))];
+            let lanes = vec![Some(images), Some(LaneInput::NextToken(rows.ids.clone()))];
             let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
             pretrained.model.forward(ModelInput { lanes, geometry }, CacheUse::None)
         };

@@ -5,8 +5,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
 use interfuse_data::{
-    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, Loader, LoaderCursor, Split,
-    Tokenizer,
+    DataConfig, DocumentConfig, DocumentLanes, DocumentParts, DocumentStream as _, Documents, ImageLatents, Loader,
+    LoaderCursor, Split, Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
 use interfuse_kernels::{WeightInit, with_definitions};
@@ -15,7 +15,7 @@ use interfuse_sequence::{RowShape, SequenceLayout};
 use interfuse_tests::*;
 use interfuse_trainer::Learner as _;
 use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, Trainer, checkpoint};
-use interfuse_transfusion::{ModelConfig, ObjectiveConfig, TowerConfig, Transfusion};
+use interfuse_transfusion::{ModalityConfig, ModelConfig, ObjectiveConfig, Transfusion};
 use interfuse_vae::CodecConfig;
 
 /// Eight colours with names, as a folder of images.
@@ -65,14 +65,14 @@ impl Run {
         tower.patch_size = 4;
         tower.prediction = PredictionTarget::Clean;
         tower.timestep_conditioning = TimestepConditioning::AdaLn;
-        if let Some(TowerConfig::NextToken(text)) = config.modalities.get_mut("text") {
+        if let Some(ModalityConfig::NextToken(text)) = config.modalities.get_mut("text") {
             text.vocab_size = tokenizer.vocab_size();
         }
         let train = TrainConfig {
             steps: 200,
             batch_size: 8,
             gradient_accumulation: 1,
-            documents_per_sequence: 1,
+            documents_per_sequence: Some(1),
             row_shape: None,
             precision: Default::default(),
             most_bad_steps: 3,
@@ -84,7 +84,7 @@ impl Run {
             ema_decay: 0.9,
             ..OptimizerConfig::default()
         };
-        let documents = DocumentConfig { image_first: 0.0, caption_dropout: 0.0 };
+        let documents = DocumentConfig { image_first: 0.0, caption_dropout: 0.0, ..Default::default() };
         Self { folder, config, tokenizer, train, optimizer, documents }
     }
 
@@ -96,16 +96,16 @@ impl Run {
         let codec = CodecConfig::Pixels.open(3, &Device::flex()).expect("the pixel codec");
         let latents = ImageLatents::encoded(codec, source.as_ref());
         let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents };
-        let lanes = DocumentLanes { text: TEXT, image: IMAGE };
+        let lanes = DocumentLanes { captions: TEXT, images: IMAGE };
         Documents::new(parts, lanes, self.documents.clone(), 0.0, 1)
     }
 
     fn trainer(&self, cursor: LoaderCursor) -> Trainer {
         let (device, documents) = (Device::flex(), self.documents());
-        let text = documents.longest().expect("captions") * self.train.documents_per_sequence;
-        let shape = RowShape { capacity: vec![4 * self.train.documents_per_sequence, text] };
+        let count = self.train.documents_per_sequence.unwrap_or(1);
+        let shape = RowShape { capacity: vec![4 * count, documents.text_rows().longest() * count] };
         let format = self.config.sequence_format();
-        let loader = Loader::new(documents, format, shape, self.train.documents_per_sequence, cursor);
+        let loader = Loader::new(Box::new(documents), format, shape, count, cursor);
         let model = Transfusion::new(&self.config, &mut WeightInit::new(1, &device.clone().autodiff())).expect("valid");
         let setup = Setup {
             model: self.config.clone(),
@@ -127,6 +127,8 @@ impl Run {
             codec: CodecConfig::Pixels,
             image_shape: [3, 8, 8],
             max_text_rows: 16,
+            captions: "text".into(),
+            images: "image".into(),
             special_tokens: self.tokenizer.special(),
         }
     }
@@ -163,7 +165,7 @@ fn eight_samples_are_learned_by_heart() {
     let reports = steps(&mut trainer, 200);
     let mean = |name: &str| reports[180..].iter().map(|report| loss(report, name)).sum::<f64>() / 20.0;
     let (text, image) = (mean("text"), mean("image"));
-    // Which of eight colours comes is chance: ln 8 nats, spread over the scored tokens of a document.
+    // Which of eight colours comes is chance: ln 8 nats, spread over the tokens with a target of a document.
     let tokens = reports[0].modalities.iter().find(|m| m.name == "text").expect("text").count as f64 / 8.0;
     let lower_bound = 8f64.ln() / tokens;
     assert!(text < lower_bound + 0.08, "text loss {text:.3}, lower bound {lower_bound:.3}");
@@ -176,12 +178,12 @@ fn eight_samples_are_learned_by_heart() {
 fn a_document_without_its_caption_ends_with_its_image() {
     let mut run = Run::new();
     for (caption_dropout, parts) in [(1.0, 2), (0.0, 3)] {
-        run.documents = DocumentConfig { image_first: 0.0, caption_dropout };
+        run.documents = DocumentConfig { image_first: 0.0, caption_dropout, ..Default::default() };
         let mut documents = run.documents();
         for number in 0..8 {
             let sample = documents.document(number).expect("a document");
             assert_eq!(sample.segments.len(), parts);
-            assert!(matches!(sample.segments[1], interfuse_sequence::Segment::Image { .. }));
+            assert!(matches!(sample.segments[1].content, interfuse_sequence::Content::Denoise(_)));
         }
     }
 }
@@ -190,8 +192,8 @@ fn a_document_without_its_caption_ends_with_its_image() {
 #[test]
 fn ten_steps_are_five_and_five_after_a_resume() {
     let mut run = Run::new();
-    run.documents = DocumentConfig { image_first: 0.3, caption_dropout: 0.2 };
-    run.train.documents_per_sequence = 2;
+    run.documents = DocumentConfig { image_first: 0.3, caption_dropout: 0.2, ..Default::default() };
+    run.train.documents_per_sequence = Some(2);
     let mut through = run.trainer(LoaderCursor::default());
     let all = steps(&mut through, 10);
 
@@ -233,7 +235,7 @@ fn a_loss_that_is_no_number_skips_the_step_and_ends_the_run_after_three() {
     let mut trainer = run.trainer(LoaderCursor::default());
     steps(&mut trainer, 1);
     let mut broken = weights(&trainer.model);
-    broken.get_mut("towers.0.patch_in.weight").expect("the patch projection").values[0] = f32::NAN;
+    broken.get_mut("towers.image.patch_in.weight").expect("the patch projection").values[0] = f32::NAN;
     trainer.model = import_weights(trainer.model.clone(), broken, Path::new("broken")).expect("the same names");
     let before = checkpoint::fingerprint(&trainer);
 

@@ -32,8 +32,12 @@ pub struct ModelCard {
     pub codec: CodecConfig,
     /// `[channels, height, width]` of an image, in pixels.
     pub image_shape: [usize; 3],
-    /// The most text rows of a training sequence; longer prompts are refused.
+    /// The most text rows of a training document; longer prompts are refused.
     pub max_text_rows: usize,
+    /// The modality that carries captions and prompts.
+    pub captions: String,
+    /// The modality that carries images.
+    pub images: String,
     /// Ids of the markers.
     pub special_tokens: SpecialTokens,
 }
@@ -62,7 +66,12 @@ impl ModelCard {
         }
         let [ours, theirs] = [self, other].map(|card| {
             let [channels, height, width] = card.image_shape;
-            [("data.channels", channels.to_string()), ("data.image_size", format!("[{height}, {width}]"))]
+            [
+                ("data.channels", channels.to_string()),
+                ("data.image_size", format!("[{height}, {width}]")),
+                ("documents.captions", card.captions.clone()),
+                ("documents.images", card.images.clone()),
+            ]
         });
         for ((key, ours), (_, theirs)) in ours.into_iter().zip(theirs) {
             if ours != theirs {

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use interfuse_data::Tokenizer;
 use interfuse_kernels::WeightInit;
 use interfuse_parameters::load_weights;
-use interfuse_transfusion::{TowerConfig, Transfusion};
+use interfuse_transfusion::Transfusion;
 use interfuse_vae::{Codec, CodecConfig, VaeCodecConfig, VaeError};
 
 use crate::card::{CARD, ModelCard, read_card};
@@ -73,10 +73,7 @@ fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dy
 }
 
 fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Result<(), CheckpointError> {
-    let vocab = card.model.modalities.values().find_map(|tower| match tower {
-        TowerConfig::NextToken(text) => Some(text.vocab_size),
-        TowerConfig::Denoise(_) => None,
-    });
+    let vocab = card.model.vocabulary(&card.captions).map(|ids| ids.vocab_size);
     let fits = tokenizer.special() == card.special_tokens && vocab.is_none_or(|vocab| vocab >= tokenizer.vocab_size());
     if fits {
         return Ok(());

@@ -34,11 +34,17 @@ pub struct DocumentConfig {
     pub image_first: f64,
     /// Fraction of caption-first documents that lose their caption, for classifier-free guidance.
     pub caption_dropout: f64,
+    /// The next-token modality that carries captions; needed where the model has several.
+    pub captions: Option<String>,
+    /// The denoise modality that carries images; needed where the model has several.
+    pub images: Option<String>,
+    /// Captions are cut after so many tokens, at least 1: one long caption would otherwise size every sequence.
+    pub max_caption_tokens: usize,
 }
 
 impl Default for DocumentConfig {
     fn default() -> Self {
-        Self { image_first: 0.2, caption_dropout: 0.1 }
+        Self { image_first: 0.2, caption_dropout: 0.1, captions: None, images: None, max_caption_tokens: 256 }
     }
 }
 
@@ -55,7 +61,10 @@ impl DocumentConfig {
                 return Err(DataError::config(key, "a fraction from 0 to 1", fraction));
             }
         }
-        Ok(())
+        match self.max_caption_tokens {
+            0 => Err(DataError::config("documents.max_caption_tokens", "at least 1", 0)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -63,9 +72,24 @@ impl DocumentConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentLanes {
     /// The lane of captions.
-    pub text: usize,
+    pub captions: usize,
     /// The lane of images.
-    pub image: usize,
+    pub images: usize,
+}
+
+/// An endless stream of documents, numbered from 0, each a function of its number: what a loader packs.
+pub trait DocumentStream: Send {
+    /// The document of a number.
+    ///
+    /// # Errors
+    /// When what it is made of is bad: skip it and count it.
+    fn document(&mut self, number: u64) -> Result<Sample, DataError>;
+
+    /// After how many documents everything has come up once.
+    fn epoch(&self) -> usize;
+
+    /// What the document of a number is made of, by which a bad one is named only once. Below [`Self::epoch`].
+    fn index_of(&mut self, number: u64) -> usize;
 }
 
 /// An endless, reproducible stream of documents.
@@ -109,16 +133,62 @@ impl Documents {
         self.source.as_ref()
     }
 
+    /// Where captions and images go.
+    pub fn lanes(&self) -> DocumentLanes {
+        self.lanes
+    }
+
     /// Captions to ids.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The document of a number. Every epoch has each image once, in an order of its own.
+    /// The document of an image in one order, without any random choice: what held-out losses are measured on. Latents are
+    /// the posterior's means, and the caption is the first.
     ///
     /// # Errors
-    /// When its image or its caption is bad: skip it and count it.
-    pub fn document(&mut self, number: u64) -> Result<Sample, DataError> {
+    /// When its image or its caption is bad.
+    pub fn plain_document(&self, index: usize, image_first: bool) -> Result<Sample, DataError> {
+        let ids = self.ids(&self.source.captions(index)[0])?;
+        let x_0 = Arc::new(self.latents.of(self.source.as_ref(), index, false)?.mean);
+        let image = LatentImage { x_0, precedes_caption: image_first };
+        Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
+    }
+
+    /// The rows of text that a document needs, markers included, of every caption that can be encoded.
+    pub fn text_rows(&self) -> TextRows {
+        let mut rows = TextRows::default();
+        for index in 0..self.source.len() {
+            for caption in self.source.captions(index) {
+                let Ok(ids) = self.tokenizer.encode(caption) else { continue };
+                let kept = ids.len().min(self.config.max_caption_tokens);
+                rows.cut += usize::from(kept < ids.len());
+                rows.lengths.push(kept + MARKERS);
+            }
+        }
+        rows
+    }
+
+    /// The ids of a caption, cut where it is too long.
+    fn ids(&self, caption: &str) -> Result<Vec<u32>, DataError> {
+        let mut ids = self.tokenizer.encode(caption)?;
+        ids.truncate(self.config.max_caption_tokens);
+        Ok(ids)
+    }
+
+    fn segments(&self, caption: Vec<u32>, image: LatentImage) -> Vec<Segment> {
+        let SpecialTokens { bos, eos, boi, eoi, .. } = self.tokenizer.special();
+        let text = |ids: Vec<u32>| Segment::tokens(self.lanes.captions, ids);
+        let (before, after) = match image.precedes_caption {
+            true => (vec![bos, boi], [vec![eoi], caption, vec![eos]].concat()),
+            false => ([vec![bos], caption, vec![boi]].concat(), vec![eoi, eos]),
+        };
+        vec![text(before), Segment::image(self.lanes.images, image), text(after)]
+    }
+}
+
+impl DocumentStream for Documents {
+    fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
         let mut rng = generator(self.seed, number, Stream::Document);
         let captions = self.source.captions(index);
@@ -127,7 +197,7 @@ impl Documents {
         let captioned = image_first || !chance(self.config.caption_dropout, &mut rng);
         let mirrored = chance(self.horizontal_flip, &mut rng);
 
-        let ids = if captioned { self.tokenizer.encode(caption)? } else { vec![] };
+        let ids = if captioned { self.ids(caption)? } else { vec![] };
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
         let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
         let image = LatentImage { x_0, precedes_caption: image_first };
@@ -138,45 +208,29 @@ impl Documents {
         Ok(Sample { id: number, segments })
     }
 
-    /// The image of a document.
-    pub fn index_of(&mut self, number: u64) -> usize {
+    fn epoch(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Every epoch has each image once, in an order of its own.
+    fn index_of(&mut self, number: u64) -> usize {
         self.order.index_of(number)
     }
+}
 
-    /// The caption-first document of an image, without any random choice: what held-out losses are measured on. Latents are
-    /// the posterior's means.
-    ///
-    /// # Errors
-    /// When its image or its caption is bad.
-    pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
-        let ids = self.tokenizer.encode(&self.source.captions(index)[0])?;
-        let x_0 = Arc::new(self.latents.of(self.source.as_ref(), index, false)?.mean);
-        let image = LatentImage { x_0, precedes_caption: false };
-        Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
-    }
+/// Rows of text that documents need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextRows {
+    /// Of every caption, markers included, cut where it is too long.
+    pub lengths: Vec<usize>,
+    /// How many captions are longer than `documents.max_caption_tokens`.
+    pub cut: usize,
+}
 
-    /// The most tokens that a document may need, markers included.
-    ///
-    /// # Errors
-    /// When a caption cannot be encoded.
-    pub fn longest(&self) -> Result<usize, DataError> {
-        let mut longest = 0;
-        for index in 0..self.source.len() {
-            for caption in self.source.captions(index) {
-                longest = longest.max(self.tokenizer.encode(caption)?.len());
-            }
-        }
-        Ok(longest + MARKERS)
-    }
-
-    fn segments(&self, caption: Vec<u32>, image: LatentImage) -> Vec<Segment> {
-        let SpecialTokens { bos, eos, boi, eoi, .. } = self.tokenizer.special();
-        let text = |ids: Vec<u32>| Segment::Tokens { modality: self.lanes.text, ids };
-        let (before, after) = match image.precedes_caption {
-            true => (vec![bos, boi], [vec![eoi], caption, vec![eos]].concat()),
-            false => ([vec![bos], caption, vec![boi]].concat(), vec![eoi, eos]),
-        };
-        vec![text(before), Segment::Image { modality: self.lanes.image, image }, text(after)]
+impl TextRows {
+    /// The most that a document needs.
+    pub fn longest(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(MARKERS)
     }
 }
 

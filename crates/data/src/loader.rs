@@ -1,4 +1,7 @@
 //! Packs the stream of documents into sequences of one row shape, and knows where it stands.
+//!
+//! Documents wait in a small window. A sequence takes the one that has waited longest, so none waits for ever, and then
+//! those that fill it best: so a long caption is packed with short ones.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,15 +9,16 @@ use std::sync::Arc;
 use interfuse_sequence::{LayoutBuilder, RowShape, Sample, SequenceFormat, SequenceLayout};
 use serde::{Deserialize, Serialize};
 
-use crate::documents::Documents;
+use crate::documents::DocumentStream;
 use crate::error::DataError;
+use crate::packing::Room;
 
 /// Where a loader stands: all that it needs to go on after a resume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoaderCursor {
     /// Number of the next document of the stream.
     pub next: u64,
-    /// Documents that came up before but did not fit into what was left of their sequence.
+    /// Numbers of the documents that came up before and wait for a sequence, the oldest first.
     pub waiting: Vec<u64>,
     /// Documents left out because their image or caption is bad.
     pub bad: u64,
@@ -33,38 +37,46 @@ struct Ahead {
     warning: Option<String>,
 }
 
-/// How many documents may wait for a sequence with more room; more would hold back long captions for long.
-const MOST_WAITING: usize = 64;
-
 /// How many bad images are named; the rest are only counted.
 const MOST_NAMED: usize = 16;
 
 /// Yields batches of sequences.
 pub struct Loader {
-    documents: Documents,
+    documents: Box<dyn DocumentStream>,
     format: Arc<SequenceFormat>,
     shape: RowShape,
-    documents_per_sequence: usize,
+    room: Room,
     cursor: LoaderCursor,
+    /// The documents of `cursor.waiting`, each of which fits into an empty sequence.
+    waiting: Vec<Waiting>,
     /// Batches that were made before anyone asked for them.
     ahead: Option<Ahead>,
     /// What is wrong with the first bad document that has not been named before, until someone asks.
     first_bad: Option<String>,
-    /// Images that have been named; a bad one comes up again in every epoch.
+    /// Images, or whatever documents are made of, that have been named; a bad one comes up again in every epoch.
     named: BTreeSet<usize>,
+}
+
+/// A document on its way into a sequence.
+struct Waiting {
+    sample: Sample,
+    /// Rows that it needs in each lane.
+    rows: Vec<usize>,
 }
 
 impl Loader {
     /// A loader that goes on at `cursor`.
     pub fn new(
-        documents: Documents,
+        documents: Box<dyn DocumentStream>,
         format: Arc<SequenceFormat>,
         shape: RowShape,
         documents_per_sequence: usize,
         cursor: LoaderCursor,
     ) -> Self {
         let (first_bad, named) = (None, BTreeSet::new());
-        Self { documents, format, shape, documents_per_sequence, cursor, ahead: None, first_bad, named }
+        let waiting = vec![];
+        let room = Room { capacity: shape.capacity.clone(), documents: documents_per_sequence };
+        Self { documents, format, shape, room, cursor, waiting, ahead: None, first_bad, named }
     }
 
     /// Where the loader stands: after the batches that were handed out, whatever was made ahead.
@@ -75,11 +87,6 @@ impl Loader {
     /// The row shape of every batch.
     pub fn shape(&self) -> &RowShape {
         &self.shape
-    }
-
-    /// The stream of documents.
-    pub fn documents(&self) -> &Documents {
-        &self.documents
     }
 
     /// What is wrong with the first bad document that has not been named before; each image is named at most once, and
@@ -127,71 +134,190 @@ impl Loader {
     }
 
     fn next_sequence(&mut self) -> Result<SequenceLayout, DataError> {
+        self.recall()?;
         let mut builder = LayoutBuilder::new(Arc::clone(&self.format));
-        let mut placed = 0;
-        let waiting = std::mem::take(&mut self.cursor.waiting);
-        for number in waiting {
-            if placed == self.documents_per_sequence || !self.place(number, &mut builder)? {
-                self.cursor.waiting.push(number);
-            } else {
-                placed += 1;
-            }
-        }
-        let mut attempts = 0;
-        while placed < self.documents_per_sequence && self.cursor.waiting.len() < MOST_WAITING {
-            attempts += 1;
-            if placed == 0 && attempts > 2 * self.documents.source().len() {
-                return Err(self.nothing_fits());
-            }
-            let number = self.cursor.next;
-            self.cursor.next += 1;
-            let rejected = self.cursor.bad + self.cursor.too_long;
-            if self.place(number, &mut builder)? {
-                placed += 1;
-            } else if self.cursor.bad + self.cursor.too_long == rejected {
-                // It fits into an empty sequence, so its turn will come; this one is as full as it gets.
-                self.cursor.waiting.push(number);
-                break;
-            }
+        for placed in 0..self.room.documents {
+            self.fill_window()?;
+            let filled: Vec<usize> = (0..self.room.capacity.len()).map(|lane| builder.filled(lane)).collect();
+            let waiting: Vec<&[usize]> = self.waiting.iter().map(|document| document.rows.as_slice()).collect();
+            let Some(place) = self.room.choose(&waiting, &filled, placed) else { break };
+            self.cursor.waiting.remove(place);
+            let document = self.waiting.remove(place);
+            builder
+                .push_sample(&document.sample, &self.shape)
+                .map_err(|error| DataError::malformed("document", "what fits the row shape", error.to_string()))?;
         }
         Ok(builder.finish(&self.shape))
     }
 
-    /// Lays out a document; false when it is bad, too long, or does not fit into what is left.
-    fn place(&mut self, number: u64, builder: &mut LayoutBuilder) -> Result<bool, DataError> {
+    /// Makes the documents that wait, after a resume or when what was made ahead is not what is asked for.
+    fn recall(&mut self) -> Result<(), DataError> {
+        if self.waiting.iter().map(|document| document.sample.id).eq(self.cursor.waiting.iter().copied()) {
+            return Ok(());
+        }
+        self.waiting.clear();
+        for number in std::mem::take(&mut self.cursor.waiting) {
+            self.admit(number);
+        }
+        Ok(())
+    }
+
+    /// Lets documents come up until enough wait.
+    fn fill_window(&mut self) -> Result<(), DataError> {
+        let mut attempts = 0;
+        while self.waiting.len() < self.room.window().min(self.documents.epoch().max(1)) {
+            if attempts > 2 * self.documents.epoch() {
+                return if self.waiting.is_empty() { Err(self.nothing_fits()) } else { Ok(()) };
+            }
+            attempts += 1;
+            let number = self.cursor.next;
+            self.cursor.next += 1;
+            self.admit(number);
+        }
+        Ok(())
+    }
+
+    /// Lets a document wait, unless it is bad or does not fit into an empty sequence.
+    fn admit(&mut self, number: u64) {
         let sample = match self.documents.document(number) {
             Ok(sample) => sample,
             Err(error) => {
                 self.cursor.bad += 1;
-                self.complain(number, error.to_string());
-                return Ok(false);
+                return self.complain(number, error.to_string());
             }
         };
-        if builder.push_sample(&sample, &self.shape).is_ok() {
-            return Ok(true);
-        }
-        if let Err(error) = self.fits_alone(&sample) {
+        let mut empty = LayoutBuilder::new(Arc::clone(&self.format));
+        if let Err(error) = empty.push_sample(&sample, &self.shape) {
             self.cursor.too_long += 1;
-            self.complain(number, error);
+            return self.complain(number, format!("document {number}: {error}"));
         }
-        Ok(false)
+        let rows = self.format.rows_of(&sample);
+        self.cursor.waiting.push(number);
+        self.waiting.push(Waiting { sample: Sample { id: number, ..sample }, rows });
     }
 
     fn complain(&mut self, number: u64, reason: String) {
-        let image = self.documents.index_of(number);
-        if self.first_bad.is_none() && self.named.len() < MOST_NAMED && self.named.insert(image) {
+        let origin = self.documents.index_of(number);
+        if self.first_bad.is_none() && self.named.len() < MOST_NAMED && self.named.insert(origin) {
             self.first_bad = Some(reason);
         }
-    }
-
-    fn fits_alone(&self, sample: &Sample) -> Result<(), String> {
-        let mut empty = LayoutBuilder::new(Arc::clone(&self.format));
-        empty.push_sample(sample, &self.shape).map_err(|error| format!("document {}: {error}", sample.id))
     }
 
     fn nothing_fits(&mut self) -> DataError {
         let reason = self.first_bad.take().unwrap_or_else(|| "the images named above".into());
         let found = format!("{} bad and {} too long; first: {reason}", self.cursor.bad, self.cursor.too_long);
         DataError::malformed("data", "at least one document that fits the row shape in a whole epoch", found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::MARKERS;
+    use crate::packing::{MOST_WAITING, Packing};
+    use interfuse_sequence::{LatentImage, Modality, Objective, PositionScheme, Segment};
+    use ndarray::Array3;
+
+    /// Documents of text and one image each, of given lengths of captions.
+    struct Lengths(Vec<usize>);
+
+    impl DocumentStream for Lengths {
+        fn document(&mut self, number: u64) -> Result<Sample, DataError> {
+            let index = self.index_of(number);
+            let ids = vec![1; self.0[index] + MARKERS];
+            let image = LatentImage { x_0: Arc::new(Array3::zeros((1, 2, 2))), precedes_caption: false };
+            Ok(Sample { id: number, segments: vec![Segment::tokens(1, ids), Segment::image(0, image)] })
+        }
+
+        fn epoch(&self) -> usize {
+            self.0.len()
+        }
+
+        fn index_of(&mut self, number: u64) -> usize {
+            number as usize % self.0.len()
+        }
+    }
+
+    /// 737 captions of 3 to 86 tokens, 10 on average, the long ones here and there.
+    fn stamps() -> Vec<usize> {
+        (0..737).map(|k| if k % 23 == 0 { 40 + (k * 7) % 47 } else { 3 + (k * 5) % 11 }).collect()
+    }
+
+    fn loader(lengths: &[usize], packing: Packing, cursor: LoaderCursor) -> Loader {
+        let modality = |name: &str, objective, tower| Modality { name: name.into(), objective, tower };
+        let modalities = vec![modality("image", Objective::Denoise, 0), modality("text", Objective::NextToken, 1)];
+        let format = SequenceFormat {
+            modalities,
+            latent_shape: [1, 2, 2],
+            patch_size: 1,
+            positions: PositionScheme::Sequential,
+        };
+        let count = packing.documents_per_sequence;
+        let shape = RowShape { capacity: vec![4 * count, packing.text_rows] };
+        Loader::new(Box::new(Lengths(lengths.to_vec())), Arc::new(format), shape, count, cursor)
+    }
+
+    fn packing(lengths: &[usize]) -> Packing {
+        let rows: Vec<usize> = lengths.iter().map(|tokens| tokens + MARKERS).collect();
+        Packing::choose(&rows, 24)
+    }
+
+    #[test]
+    fn both_lanes_are_nearly_full_where_captions_differ_in_length() {
+        let lengths = stamps();
+        let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
+        assert!((9.0..11.0).contains(&mean) && *lengths.iter().max().unwrap() == 86, "{mean}");
+        let packing = packing(&lengths);
+        let mut loader = loader(&lengths, packing, LoaderCursor::default());
+        let sequences = loader.next_batch(500).unwrap();
+        for lane in 0..2 {
+            let filled: usize = sequences.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
+            let fill = filled as f64 / (500 * loader.shape().capacity[lane]) as f64;
+            assert!(fill >= 0.85, "lane {lane}: {fill:.3} of {packing:?}");
+        }
+    }
+
+    #[test]
+    fn every_document_comes_up_and_none_waits_for_long() {
+        let lengths = stamps();
+        let mut loader = loader(&lengths, packing(&lengths), LoaderCursor::default());
+        let mut longest_wait = 0;
+        for _ in 0..400 {
+            loader.next_batch(1).unwrap();
+            let cursor = loader.cursor();
+            assert!(cursor.waiting.len() <= MOST_WAITING);
+            longest_wait = longest_wait.max(cursor.next - cursor.waiting.first().copied().unwrap_or(cursor.next));
+        }
+        assert!(longest_wait < 20 * MOST_WAITING as u64, "{longest_wait} documents overtook one");
+        let cursor = loader.cursor().clone();
+        assert_eq!((cursor.bad, cursor.too_long), (0, 0));
+    }
+
+    #[test]
+    fn a_resumed_loader_goes_on_with_the_same_sequences() {
+        let lengths = stamps();
+        let text = |sequences: &[SequenceLayout]| -> Vec<usize> {
+            sequences.iter().map(|sequence| sequence.targets(1) * 100 + sequence.images(0)).collect()
+        };
+        let mut whole = loader(&lengths, packing(&lengths), LoaderCursor::default());
+        whole.next_batch(7).unwrap();
+        let cursor = whole.cursor().clone();
+        whole.prepare(5, 1);
+        assert_eq!(*whole.cursor(), cursor, "what is made ahead is not yet handed out");
+        let expected = whole.next_batch(5).unwrap();
+        let resumed = loader(&lengths, packing(&lengths), cursor).next_batch(5).unwrap();
+        assert_eq!(text(&resumed), text(&expected));
+    }
+
+    #[test]
+    fn a_waiting_document_that_no_longer_fits_is_left_out() {
+        let lengths = [5, 60, 6, 7];
+        let small = Packing { documents_per_sequence: 2, text_rows: 30 };
+        let cursor = LoaderCursor { next: 2, waiting: vec![1, 0], ..Default::default() };
+        let mut loader = loader(&lengths, small, cursor);
+        loader.next_batch(3).unwrap();
+        assert!(loader.cursor().too_long > 0);
+        assert!(loader.cursor().waiting.iter().all(|number| number % 4 != 1));
+        assert!(loader.take_warning().unwrap().contains("needs 64"));
     }
 }

@@ -4,14 +4,17 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
+use interfuse_parameters::Named;
 use interfuse_sequence::{PositionScheme, RowGeometry};
 
 use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
 use crate::config::BackboneConfig;
-use crate::layer::{Layer, Rows, StreamRows};
+use crate::feed_forward::RouterOutput;
+use crate::layer::{Layer, LayerOutput, PartSettings};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
+use crate::rows::{Rows, StreamRows};
 
 /// The backbone: rows in, rows out.
 #[derive(Module, Debug)]
@@ -19,7 +22,7 @@ pub struct Backbone {
     /// From the first to the last.
     pub layers: Vec<Layer>,
     /// One for each part, before the towers' heads.
-    pub final_norms: Vec<RmsNorm>,
+    pub final_norms: Named<RmsNorm>,
     #[module(skip)]
     frequencies: RopeFrequencies,
 }
@@ -35,12 +38,21 @@ pub struct BackboneInput {
     pub conditions: Vec<Option<StreamCondition>>,
 }
 
+/// What comes out of the backbone.
+#[derive(Clone, Debug)]
+pub struct BackboneOutput {
+    /// By part.
+    pub streams: Streams,
+    /// By layer and part; `None` where a feed-forward has no router.
+    pub routers: Vec<Vec<Option<RouterOutput>>>,
+}
+
 impl Backbone {
-    /// Fresh weights; `conditioned` says for each part whether its rows may have a condition.
+    /// Fresh weights.
     pub fn new(
         config: &BackboneConfig,
         positions: PositionScheme,
-        conditioned: &[bool],
+        parts: &[PartSettings],
         init: &mut WeightInit,
     ) -> Self {
         let frequencies = match positions {
@@ -48,17 +60,20 @@ impl Backbone {
             PositionScheme::Axial => RopeFrequencies::axial,
         };
         Self {
-            layers: (0..config.n_layers).map(|_| Layer::new(config, conditioned, init)).collect(),
-            final_norms: conditioned.iter().map(|_| RmsNorm::new(config.d_model, config.norm_epsilon, init)).collect(),
+            layers: (0..config.n_layers).map(|_| Layer::new(config, parts, init)).collect(),
+            final_norms: parts
+                .iter()
+                .map(|part| (part.name.clone(), RmsNorm::new(config.d_model, config.norm_epsilon, init)))
+                .collect(),
             frequencies: frequencies(config.head_dim(), config.rope_theta),
         }
     }
 
     /// Runs all layers.
-    pub fn forward(&self, input: BackboneInput, mut cache: CacheUse<'_>) -> Streams {
+    pub fn forward(&self, input: BackboneInput, mut cache: CacheUse<'_>) -> BackboneOutput {
         let orders: Vec<Tensor<2, Int>> = input.geometry.iter().flatten().map(|rows| rows.order.clone()).collect();
         if orders.is_empty() {
-            return input.streams;
+            return BackboneOutput { streams: input.streams, routers: vec![] };
         }
         let order = Tensor::cat(orders, 1);
         let key_order = match cache.visible().and_then(|cache| cache.order()) {
@@ -72,11 +87,12 @@ impl Backbone {
         let streams = input.geometry.into_iter().map(|geometry| geometry.map(of_stream)).collect();
         let rows = Rows { streams, conditions: input.conditions };
 
-        let mut streams = input.streams;
+        let (mut streams, mut routers) = (input.streams, Vec::with_capacity(self.layers.len()));
         for (index, layer) in self.layers.iter().enumerate() {
             let before = cache.visible().and_then(|cache| cache.layer(index));
-            let (next, seen) = layer.forward(streams, &rows, before);
+            let LayerOutput { streams: next, seen, routers: of_layer } = layer.forward(streams, &rows, before);
             streams = next;
+            routers.push(of_layer);
             if let CacheUse::Append(cache) = &mut cache {
                 cache.set_layer(index, seen);
             }
@@ -85,6 +101,7 @@ impl Backbone {
             cache.append_order(order);
         }
         let finals = self.final_norms.iter().zip(streams);
-        finals.map(|(norm, stream)| stream.map(|stream| norm.forward(stream))).collect()
+        let streams = finals.map(|(norm, stream)| stream.map(|stream| norm.forward(stream))).collect();
+        BackboneOutput { streams, routers }
     }
 }

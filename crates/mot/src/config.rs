@@ -68,6 +68,12 @@ impl BackboneConfig {
         self.d_ff.unwrap_or_else(|| (8 * self.d_model / 3).div_ceil(256) * 256)
     }
 
+    /// What the matrices that add to the residual stream start scaled by: so the sum over all branches keeps its scale as
+    /// the model deepens (GPT-2).
+    pub(crate) fn branch_scale(&self) -> f64 {
+        1.0 / (2.0 * self.n_layers as f64).sqrt()
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

@@ -2,49 +2,53 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
+use interfuse_kernels::WeightInit;
+use interfuse_parameters::Named;
 
-use crate::adaptive::StreamCondition;
 use crate::attention::shared_attention;
 use crate::cache::LayerCache;
 use crate::config::BackboneConfig;
+use crate::feed_forward::RouterOutput;
 use crate::part::PartLayer;
 use crate::partition::Streams;
+use crate::rows::Rows;
 
 /// One layer of the backbone.
 #[derive(Module, Debug)]
 pub struct Layer {
     /// One for each part of the partition.
-    pub parts: Vec<PartLayer>,
+    pub parts: Named<PartLayer>,
 }
 
-/// What all layers share: where the rows stand and what they see.
+/// What a part is known by and made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSettings {
+    /// The names of its modalities, such as `text` or `image+speech`; its weights carry it.
+    pub name: String,
+    /// Whether its rows may have a condition for adaptive norms.
+    pub conditioned: bool,
+}
+
+/// What a layer gives.
 #[derive(Clone, Debug)]
-pub struct Rows {
-    /// By part; `None` for a part without rows.
-    pub streams: Vec<Option<StreamRows>>,
+pub struct LayerOutput {
     /// By part.
-    pub conditions: Vec<Option<StreamCondition>>,
-}
-
-/// The rows of one stream.
-#[derive(Clone, Debug)]
-pub struct StreamRows {
-    /// Their angles.
-    pub rope: RopeTable,
-    /// Their ranges over the cache's keys and those of all streams side by side.
-    pub visible: VisibleRanges,
+    pub streams: Streams,
+    /// Keys and values of all rows seen.
+    pub seen: LayerCache,
+    /// By part; `None` where the feed-forward has no router.
+    pub routers: Vec<Option<RouterOutput>>,
 }
 
 impl Layer {
-    /// Fresh weights; `conditioned` says which parts' rows may have a condition.
-    pub fn new(config: &BackboneConfig, conditioned: &[bool], init: &mut WeightInit) -> Self {
-        Self { parts: conditioned.iter().map(|&conditioned| PartLayer::new(config, conditioned, init)).collect() }
+    /// Fresh weights.
+    pub fn new(config: &BackboneConfig, parts: &[PartSettings], init: &mut WeightInit) -> Self {
+        let new = |part: &PartSettings| (part.name.clone(), PartLayer::new(config, part.conditioned, init));
+        Self { parts: parts.iter().map(new).collect() }
     }
 
-    /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them. Also returns the keys and
-    /// values of all rows seen.
-    pub fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> (Streams, LayerCache) {
+    /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them.
+    pub fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> LayerOutput {
         let terms: Vec<_> = self
             .parts
             .iter()
@@ -59,9 +63,15 @@ impl Layer {
         });
         let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
         let finished = self.parts.iter().zip(streams).zip(attended).zip(&terms);
-        let streams = finished
-            .map(|(((part, stream), attended), terms)| Some(part.finish(stream?, attended?, terms.as_ref())))
-            .collect();
-        (streams, seen)
+        let (streams, routers) = finished
+            .map(|(((part, stream), attended), terms)| match (stream, attended) {
+                (Some(stream), Some(attended)) => {
+                    let (stream, router) = part.finish(stream, attended, terms.as_ref());
+                    (Some(stream), router)
+                }
+                _ => (None, None),
+            })
+            .unzip();
+        LayerOutput { streams, seen, routers }
     }
 }

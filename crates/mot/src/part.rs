@@ -5,10 +5,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_kernels::{Linear, RopeTable, WeightInit, add_rows, rotate, swiglu};
+use interfuse_kernels::{Linear, RopeTable, WeightInit, add_rows, rotate};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
 use crate::config::{BackboneConfig, NormPlacement};
+use crate::feed_forward::{FeedForward, FeedForwardOutput, RouterOutput};
 use crate::norm::RmsNorm;
 
 /// One layer of one part.
@@ -30,12 +31,8 @@ pub struct PartLayer {
     pub key_norm: Option<RmsNorm>,
     /// Before the feed-forward, or on its output.
     pub feed_forward_norm: RmsNorm,
-    /// `D → F`, under the SiLU.
-    pub gate: Linear,
-    /// `D → F`
-    pub up: Linear,
-    /// `F → D`
-    pub down: Linear,
+    /// What every row passes by itself.
+    pub feed_forward: FeedForward,
     /// Makes shift, scale and gate of a condition, if rows of this part have one.
     pub modulation: Option<Modulation>,
     #[module(skip)]
@@ -65,10 +62,8 @@ pub struct Projected {
 impl PartLayer {
     /// Fresh weights; `conditioned` when rows of this part have a condition.
     pub fn new(config: &BackboneConfig, conditioned: bool, init: &mut WeightInit) -> Self {
-        let (d_model, head_dim, d_ff) = (config.d_model, config.head_dim(), config.feed_forward());
+        let (d_model, head_dim) = (config.d_model, config.head_dim());
         let kv_width = config.kv_heads() * head_dim;
-        // The sum over all branches keeps its scale as the model deepens (GPT-2).
-        let branch_scale = 1.0 / (2.0 * config.n_layers as f64).sqrt();
         let head_norm =
             |init: &mut WeightInit| config.qk_norm.then(|| RmsNorm::new(head_dim, config.norm_epsilon, init));
         Self {
@@ -76,13 +71,11 @@ impl PartLayer {
             query: Linear::new(d_model, d_model, init),
             key: Linear::new(d_model, kv_width, init),
             value: Linear::new(d_model, kv_width, init),
-            output: Linear::scaled(d_model, d_model, branch_scale, init),
+            output: Linear::scaled(d_model, d_model, config.branch_scale(), init),
             query_norm: head_norm(init),
             key_norm: head_norm(init),
             feed_forward_norm: RmsNorm::new(d_model, config.norm_epsilon, init),
-            gate: Linear::new(d_model, d_ff, init),
-            up: Linear::new(d_model, d_ff, init),
-            down: Linear::scaled(d_ff, d_model, branch_scale, init),
+            feed_forward: FeedForward::new(config, init),
             modulation: conditioned.then(|| Modulation::new(d_model, init)),
             dimensions: PartDimensions { head_dim, norm: config.norm },
         }
@@ -93,32 +86,37 @@ impl PartLayer {
         Some(self.modulation.as_ref()?.forward(condition?))
     }
 
-    /// Queries, keys and values of a stream `[B, S, D]`; queries and keys are normed, if the model does that, and turned by
+    /// Queries, keys and values of a stream `[B, S, D]`; queries and keys are normed, if the model does that, and rotated by
     /// their rows' angles.
     pub fn project(&self, x: Tensor<3>, terms: Option<&Terms>, rope: &RopeTable) -> Projected {
         let x = self.enter(x, &self.attention_norm, terms);
         let queries = self.heads(self.query.forward(x.clone()));
         let keys = self.heads(self.key.forward(x.clone()));
-        let turned = |norm: &Option<RmsNorm>, x: Tensor<4>| match norm {
+        let rotated = |norm: &Option<RmsNorm>, x: Tensor<4>| match norm {
             Some(norm) => norm.forward_rotated(x, rope),
             None => rotate(x, rope),
         };
         Projected {
-            queries: turned(&self.query_norm, queries),
-            keys: turned(&self.key_norm, keys),
+            queries: rotated(&self.query_norm, queries),
+            keys: rotated(&self.key_norm, keys),
             values: self.heads(self.value.forward(x)),
         }
     }
 
     /// Adds what attention gave, `[B, S, H, Dh]`, and then the feed-forward, to the stream `[B, S, D]`.
-    pub fn finish(&self, x: Tensor<3>, attended: Tensor<4>, terms: Option<&[Terms; 2]>) -> Tensor<3> {
+    pub fn finish(
+        &self,
+        x: Tensor<3>,
+        attended: Tensor<4>,
+        terms: Option<&[Terms; 2]>,
+    ) -> (Tensor<3>, Option<RouterOutput>) {
         let [batch, rows, heads, head_dim] = attended.dims();
         let attended = self.output.forward(attended.reshape([batch, rows, heads * head_dim]));
         let x = add_rows(x, self.leave(attended, &self.attention_norm, terms.map(|terms| &terms[0])));
         let terms = terms.map(|terms| &terms[1]);
         let hidden = self.enter(x.clone(), &self.feed_forward_norm, terms);
-        let hidden = swiglu(self.gate.forward(hidden.clone()), self.up.forward(hidden));
-        add_rows(x, self.leave(self.down.forward(hidden), &self.feed_forward_norm, terms))
+        let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden);
+        (add_rows(x, self.leave(rows, &self.feed_forward_norm, terms)), router)
     }
 
     /// What a sub-layer reads of the stream.

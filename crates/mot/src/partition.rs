@@ -11,6 +11,8 @@ pub type Streams = Vec<Option<Tensor<3>>>;
 pub struct Partition {
     /// For each part its lanes, in the order in which they lie in its stream.
     parts: Vec<Vec<usize>>,
+    /// The name of each part: those of its modalities, such as `text` or `image+speech`.
+    names: Vec<String>,
     lanes: usize,
 }
 
@@ -44,12 +46,23 @@ impl Partition {
         if let Some(lane) = owner.iter().position(Option::is_none) {
             return Err(format!("partition: no part serves modality `{}`", modalities[lane]));
         }
-        Ok(Self { parts, lanes: modalities.len() })
+        let names = partition.iter().map(|names| names.join("+")).collect();
+        Ok(Self { parts, names, lanes: modalities.len() })
     }
 
     /// The lanes of each part.
     pub fn parts(&self) -> &[Vec<usize>] {
         &self.parts
+    }
+
+    /// The name of each part: those of its modalities, such as `text` or `image+speech`.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The part that serves a lane.
+    pub fn part_of(&self, lane: usize) -> usize {
+        self.parts.iter().position(|lanes| lanes.contains(&lane)).unwrap_or_default()
     }
 
     /// Puts lanes side by side into streams; a lane or a part may have no rows.

@@ -3,12 +3,14 @@
 //! | what | where |
 //! |---|---|
 //! | every weight with its name and shape | [`visit`] |
+//! | modules by name instead of by number | [`named`] |
 //! | weights in a file, in PyTorch's layout | [`weights`] |
 //! | `safetensors` and PyTorch's pickled files | [`files`] |
 //! | files and folders that are whole or absent | [`durable`] |
 
 pub mod durable;
 pub mod files;
+pub mod named;
 pub mod visit;
 pub mod weights;
 
@@ -16,5 +18,6 @@ pub use durable::FileError;
 pub use files::{
     HostTensor, HostTensors, Precision, TensorFile, WeightsError, read_tensors, write_tensors, write_tensors_as,
 };
+pub use named::Named;
 pub use visit::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 pub use weights::{check_finite, export_weights, import_weights, load_weights, replaced, save_weights};

@@ -1,9 +1,7 @@
 //! How much memory a training step takes, estimated from shapes.
 
-use interfuse_kernels::Workers;
-use interfuse_transfusion::TowerConfig;
-
 use crate::plan::Plan;
+use interfuse_kernels::Workers;
 
 /// Bytes by what they are for, all numbers taken as 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +22,12 @@ impl MemoryEstimate {
         let (model, train) = (&plan.card.model, &plan.settings.train);
         let backbone = &model.backbone;
         let per_row = backbone.n_layers * (10 * backbone.d_model + 3 * backbone.feed_forward());
-        let logits = model.modalities.values().zip(&plan.shape.capacity).map(|(tower, rows)| match tower {
-            TowerConfig::NextToken(text) => 2 * rows * text.vocab_size,
-            TowerConfig::Denoise(_) => 0,
-        });
+        let ids = |name: &str| model.vocabulary(name).map_or(0, |text| text.vocab_size);
+        let logits = model.modalities.keys().zip(&plan.shape.capacity).map(|(name, rows)| 2 * rows * ids(name));
         Self {
             parameters: FLOAT * 5 * stored,
-            activations: FLOAT * train.batch_size * plan.shape.rows() * per_row,
-            logits: FLOAT * train.batch_size * logits.sum::<usize>(),
+            activations: FLOAT * train.sequences() * plan.shape.rows() * per_row,
+            logits: FLOAT * train.sequences() * logits.sum::<usize>(),
             at_once: Workers::on(&plan.device, train.gradient_accumulation).count(),
         }
     }

@@ -8,12 +8,13 @@ use burn::tensor::Device;
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::latent_cache::CacheKey;
 use interfuse_data::{
-    DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Source, Split, Tokenizer,
+    DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing,
+    Source, Split, TextRows, Tokenizer,
 };
 use interfuse_kernels::WeightInit;
 use interfuse_sequence::{Objective, RowShape};
 use interfuse_trainer::{Setup, Trainer, Validation};
-use interfuse_transfusion::{ModelConfig, TowerConfig, Transfusion};
+use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
 use interfuse_vae::Codec;
 
 use crate::data_sets::DataSets;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub device: Device,
     /// Pixels to latents.
     pub codec: Arc<dyn Codec>,
+    /// Captions that are cut, and all captions.
+    pub cut_captions: (usize, usize),
     lanes: DocumentLanes,
 }
 
@@ -59,7 +62,7 @@ impl Plan {
         Self::of(settings, data, tokenizer)
     }
 
-    fn of(settings: Settings, data: DataSets, tokenizer: Tokenizer) -> Result<Self> {
+    fn of(mut settings: Settings, data: DataSets, tokenizer: Tokenizer) -> Result<Self> {
         let [height, width] = settings.data.image_size;
         let image_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
@@ -70,21 +73,27 @@ impl Plan {
             );
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
-        let model = fill_in(settings.model.clone(), &tokenizer, codec.latent_shape(image_shape)?)?;
-        let lanes = lanes_of(&model)?;
+        let latent_shape = codec.latent_shape(image_shape)?;
+        let (captions, images) = carriers(&settings.model, &settings.documents)?;
+        let model = fill_in(settings.model.clone(), &captions, &tokenizer, latent_shape)?;
+        let lanes = lanes_of(&model, &captions, &images)?;
         let documents = documents(&settings, (data.train(), Split::Train), &tokenizer, &codec, lanes)?;
-        let shape = row_shape(&settings, &model, &documents, lanes)?;
+        let text_rows = documents.text_rows();
+        let shape = row_shape(&mut settings, &model, &text_rows, lanes)?;
         let card = ModelCard {
             model_type: MODEL_TYPE.into(),
             format_version: FORMAT_VERSION,
             step: 0,
-            max_text_rows: shape.capacity[lanes.text],
+            max_text_rows: text_rows.longest(),
             model,
             codec: settings.codec.pinned(codec.as_ref()),
             image_shape,
+            captions,
+            images,
             special_tokens: tokenizer.special(),
         };
-        Ok(Self { settings, data, tokenizer, card, shape, device, codec, lanes })
+        let cut_captions = (text_rows.cut, text_rows.lengths.len());
+        Ok(Self { settings, data, tokenizer, card, shape, device, codec, cut_captions, lanes })
     }
 
     /// A stream of documents over a split.
@@ -100,9 +109,9 @@ impl Plan {
     /// # Errors
     /// As [`Plan::documents`].
     pub fn loader(&self, cursor: LoaderCursor) -> Result<Loader> {
-        let per_sequence = self.settings.train.documents_per_sequence;
+        let per_sequence = self.settings.train.documents_per_sequence.unwrap_or(1);
         let format = self.card.model.sequence_format();
-        Ok(Loader::new(self.documents(Split::Train)?, format, self.shape.clone(), per_sequence, cursor))
+        Ok(Loader::new(Box::new(self.documents(Split::Train)?), format, self.shape.clone(), per_sequence, cursor))
     }
 
     /// Held-out images, for losses under fixed noise.
@@ -111,7 +120,12 @@ impl Plan {
     /// As [`Plan::documents`].
     pub fn validation(&self) -> Result<Validation> {
         let documents = self.documents(Split::HeldOut)?;
-        Ok(Validation::new(&documents, &self.settings.validation, &self.card.model, &self.shape))
+        Ok(Validation::new(
+            &documents,
+            &self.settings.validation,
+            &self.card.model,
+            &one_document(&self.card, self.lanes),
+        ))
     }
 
     /// A run at its beginning, its data from a cursor on.
@@ -138,19 +152,41 @@ impl Plan {
 /// The held-out images of a trained model, for losses under fixed noise.
 pub(crate) fn validation_of(settings: &Settings, data: &DataSets, pretrained: &Pretrained) -> Result<Validation> {
     let Pretrained { card, tokenizer, codec, .. } = pretrained;
-    let lanes = lanes_of(&card.model)?;
+    let lanes = lanes_of(&card.model, &card.captions, &card.images)?;
     let documents = documents(settings, (data.held_out()?, Split::HeldOut), tokenizer, codec, lanes)?;
-    let mut capacity = vec![0; card.model.modalities.len()];
-    capacity[lanes.text] = card.max_text_rows;
-    capacity[lanes.image] = card.model.sequence_format().rows_per_image();
-    Ok(Validation::new(&documents, &settings.validation, &card.model, &RowShape { capacity }))
+    Ok(Validation::new(&documents, &settings.validation, &card.model, &one_document(card, lanes)))
 }
 
-fn lanes_of(model: &ModelConfig) -> Result<DocumentLanes> {
-    let lane = |objective, name| {
-        model.lane_of(objective).with_context(|| format!("model.modalities: expected one with objective `{name}`"))
+/// Room for the longest document by itself.
+fn one_document(card: &ModelCard, lanes: DocumentLanes) -> RowShape {
+    let mut capacity = vec![0; card.model.modalities.len()];
+    capacity[lanes.captions] = card.max_text_rows;
+    capacity[lanes.images] = card.model.sequence_format().rows_per_image();
+    RowShape { capacity }
+}
+
+/// The modalities that carry captions and images: those that are named, or the only ones there are.
+fn carriers(model: &ModelConfig, documents: &DocumentConfig) -> Result<(String, String)> {
+    let carrier = |key: &str, named: &Option<String>, objective: Objective| {
+        let fit = model.modalities.iter().filter(|(_, modality)| modality.objective() == objective);
+        let fit: Vec<&str> = fit.map(|(name, _)| name.as_str()).collect();
+        match (named, &fit[..]) {
+            (Some(name), fit) if fit.contains(&name.as_str()) => Ok(name.clone()),
+            (None, [only]) => Ok(only.to_string()),
+            (found, fit) => {
+                let found = found.as_ref().map_or("none".into(), |name| format!("`{name}`"));
+                let expected = if fit.is_empty() { "one in [model.modalities]".into() } else { fit.join(", ") };
+                refuse!("documents.{key}: expected a modality learned by {objective:?} ({expected}), found {found}")
+            }
+        }
     };
-    Ok(DocumentLanes { text: lane(Objective::NextToken, "next_token")?, image: lane(Objective::Denoise, "denoise")? })
+    let captions = carrier("captions", &documents.captions, Objective::NextToken)?;
+    Ok((captions, carrier("images", &documents.images, Objective::Denoise)?))
+}
+
+fn lanes_of(model: &ModelConfig, captions: &str, images: &str) -> Result<DocumentLanes> {
+    let lane = |name: &str| model.lane(name).with_context(|| format!("model.modalities: expected `{name}`"));
+    Ok(DocumentLanes { captions: lane(captions)?, images: lane(images)? })
 }
 
 fn documents(
@@ -188,8 +224,13 @@ pub(crate) fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
     Ok(Tokenizer::load(path)?)
 }
 
-/// The model with the vocabulary's and the latents' sizes.
-fn fill_in(mut model: ModelConfig, tokenizer: &Tokenizer, latent_shape: [usize; 3]) -> Result<ModelConfig> {
+/// The model with the vocabulary's and the latents' sizes. The modality that carries captions has the tokenizer's ids.
+fn fill_in(
+    mut model: ModelConfig,
+    captions: &str,
+    tokenizer: &Tokenizer,
+    latent_shape: [usize; 3],
+) -> Result<ModelConfig> {
     if model.latent_shape == [0; 3] {
         model.latent_shape = latent_shape;
     }
@@ -197,46 +238,49 @@ fn fill_in(mut model: ModelConfig, tokenizer: &Tokenizer, latent_shape: [usize; 
         let found = model.latent_shape;
         refuse!("model.latent_shape: expected {latent_shape:?}, which the data and its codec give, found {found:?}");
     }
-    let needed = tokenizer.vocab_size();
-    for (name, tower) in &mut model.modalities {
-        if let TowerConfig::NextToken(text) = tower {
-            if text.vocab_size == 0 {
-                text.vocab_size = needed;
-            }
-            if text.vocab_size < needed {
-                let found = text.vocab_size;
-                refuse!(
-                    "model.modalities.{name}.vocab_size: expected at least {needed}, the tokenizer's ids, found {found}"
-                );
-            }
+    let owner = model.modalities.get(captions).and_then(ModalityConfig::shares).cloned();
+    let owner = owner.unwrap_or_else(|| captions.to_string());
+    if let Some(ModalityConfig::NextToken(text)) = model.modalities.get_mut(&owner) {
+        let needed = tokenizer.vocab_size();
+        if text.vocab_size == 0 {
+            text.vocab_size = needed;
+        }
+        if text.vocab_size < needed {
+            let found = text.vocab_size;
+            refuse!(
+                "model.modalities.{owner}.vocab_size: expected at least {needed}, the tokenizer's ids, found {found}"
+            );
         }
     }
     model.validate()?;
     Ok(model)
 }
 
-/// Room for the longest documents, unless the settings say otherwise.
-fn row_shape(
-    settings: &Settings,
-    model: &ModelConfig,
-    documents: &Documents,
-    lanes: DocumentLanes,
-) -> Result<RowShape> {
+/// Room for the documents of a sequence, whose number is filled in, unless the settings say otherwise.
+fn row_shape(settings: &mut Settings, model: &ModelConfig, text: &TextRows, lanes: DocumentLanes) -> Result<RowShape> {
     let images = model.sequence_format().rows_per_image();
-    if let Some(shape) = &settings.train.row_shape {
+    let train = &mut settings.train;
+    if let Some(shape) = &train.row_shape {
         let (expected, found) = (model.modalities.len(), shape.capacity.len());
         if expected != found {
             refuse!("train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}");
         }
-        if shape.capacity[lanes.image] % images != 0 {
-            let found = shape.capacity[lanes.image];
+        if shape.capacity[lanes.images] % images != 0 {
+            let found = shape.capacity[lanes.images];
             refuse!("train.row_shape.capacity: expected a multiple of {images}, an image's rows, found {found}");
         }
+        let room = (shape.capacity[lanes.images] / images).clamp(1, train.batch_size);
+        let most = (1..=room).rev().find(|count| train.batch_size.is_multiple_of(*count));
+        train.documents_per_sequence = train.documents_per_sequence.or(most);
         return Ok(shape.clone());
     }
+    let packing = match train.documents_per_sequence {
+        Some(count) => Packing::of(&text.lengths, count),
+        None => Packing::choose(&text.lengths, train.batch_size),
+    };
+    train.documents_per_sequence = Some(packing.documents_per_sequence);
     let mut capacity = vec![0; model.modalities.len()];
-    let count = settings.train.documents_per_sequence;
-    capacity[lanes.text] = documents.longest()? * count;
-    capacity[lanes.image] = images * count;
+    capacity[lanes.captions] = packing.text_rows;
+    capacity[lanes.images] = images * packing.documents_per_sequence;
     Ok(RowShape { capacity })
 }

@@ -277,7 +277,7 @@ mod tests {
         drop(run);
         assert!(refusal().contains("already holds a run") && refusal().contains("--resume"), "{}", refusal());
         RunFolder::resume(&path).unwrap();
-        fs::write(path.join("config.toml"), "[every]\ncheckpoint = 3\n").unwrap();
+        fs::write(path.join("config.toml"), "every.checkpoint = 3\n").unwrap();
         assert!(refusal().contains("format 1") && refusal().contains("`every`"), "{}", refusal());
         assert!(RunFolder::resume(&path).unwrap_err().to_string().contains("format 1"));
     }

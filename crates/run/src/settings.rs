@@ -134,7 +134,7 @@ impl Settings {
         }
         self.data.validate()?;
         self.documents.validate()?;
-        self.objective.validate()?;
+        self.objective.validate(&self.model.modalities())?;
         self.optimizer.validate()?;
         self.train.validate()?;
         self.validation.validate()?;

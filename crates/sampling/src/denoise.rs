@@ -37,7 +37,7 @@ pub fn denoise(
     guided: bool,
 ) -> Result<Tensor<4>, SamplingError> {
     let card = &pretrained.card;
-    let tower = card.model.image_tower().ok_or(SamplingError::NoModality("denoise"))?;
+    let tower = card.model.image_tower().ok_or(SamplingError::NoModality("image".into()))?;
     let plan = Integration {
         solver: config.solver_for(tower.process)?,
         prediction: tower.prediction,

@@ -28,8 +28,8 @@ pub enum SamplingError {
         limit: usize,
     },
     /// The model lacks a modality that the task needs.
-    #[error("this model has no modality with objective `{0}`, which the task needs")]
-    NoModality(&'static str),
+    #[error("this model has no modality `{0}`, which the task needs")]
+    NoModality(String),
     /// The image is of another size than the model's.
     #[error("the image {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
     Image {

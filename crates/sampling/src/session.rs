@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_mot::{CacheUse, KvCache};
-use interfuse_sequence::{Batch, LaneRows, LayoutBuilder, Objective, SequenceLayout};
+use interfuse_sequence::{Batch, LaneRows, LayoutBuilder, SequenceLayout};
 use interfuse_transfusion::{LaneInput, ModelInput, Transfusion};
 
 use crate::error::SamplingError;
@@ -39,16 +39,16 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When the model lacks text or images.
     pub fn new(pretrained: &'m Pretrained, sequences: usize) -> Result<Self, SamplingError> {
-        let config = &pretrained.card.model;
-        let lane = |objective, name| config.lane_of(objective).ok_or(SamplingError::NoModality(name));
+        let (card, config) = (&pretrained.card, &pretrained.card.model);
+        let lane = |name: &String| config.lane(name).ok_or_else(|| SamplingError::NoModality(name.clone()));
         let format = config.sequence_format();
         Ok(Self {
             model: &pretrained.model,
             device: pretrained.device.clone(),
             builders: (0..sequences).map(|_| LayoutBuilder::new(Arc::clone(&format))).collect(),
             cache: KvCache::default(),
-            text_lane: lane(Objective::NextToken, "next_token")?,
-            image_lane: lane(Objective::Denoise, "denoise")?,
+            text_lane: lane(&card.captions)?,
+            image_lane: lane(&card.images)?,
         })
     }
 
@@ -87,7 +87,7 @@ impl<'m> Session<'m> {
         OpenSpan { batch: Batch::new(&layouts, &self.device), drawing: drawing.to_vec() }
     }
 
-    /// What the model says of the span's noisy latents at time `t`, against the frozen cache. `[B, C, H, W]`
+    /// What the model predicts for the span's noisy latents at time `t`, against the frozen cache. `[B, C, H, W]`
     pub fn predict(&self, span: &OpenSpan, x_t: Tensor<4>, t: f32) -> Option<Tensor<4>> {
         self.run_span(span, x_t, t, CacheUse::Read(&self.cache))
     }
@@ -104,7 +104,7 @@ impl<'m> Session<'m> {
         let [sequences, channels, height, width] = x.dims();
         let mut lanes: Vec<Option<LaneInput>> = span.batch.lanes.iter().map(|_| None).collect();
         let x_t = x.reshape([sequences, 1, channels, height, width]);
-        lanes[self.image_lane] = Some(LaneInput::Images { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
+        lanes[self.image_lane] = Some(LaneInput::Denoise { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
         let geometry = span.batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
         let predictions = self.model.forward(ModelInput { lanes, geometry }, cache);
         Some(predictions.images(self.image_lane)?.reshape([sequences, channels, height, width]))
@@ -120,9 +120,9 @@ impl<'m> Session<'m> {
     }
 
     fn token_input(&self, batch: &Batch) -> Option<ModelInput> {
-        let LaneRows::Tokens(rows) = &batch.lanes[self.text_lane].as_ref()?.content else { return None };
+        let LaneRows::NextToken(rows) = &batch.lanes[self.text_lane].as_ref()?.content else { return None };
         let mut lanes: Vec<Option<LaneInput>> = batch.lanes.iter().map(|_| None).collect();
-        lanes[self.text_lane] = Some(LaneInput::Tokens(rows.ids.clone()));
+        lanes[self.text_lane] = Some(LaneInput::NextToken(rows.ids.clone()));
         let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
         Some(ModelInput { lanes, geometry })
     }

@@ -41,10 +41,10 @@ pub struct RowGeometry {
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)] // There are as many as modalities.
 pub enum LaneRows {
-    /// Tokens and their targets.
-    Tokens(TokenRows),
+    /// Ids and their targets.
+    NextToken(TokenRows),
     /// Images.
-    Latents(LatentRows),
+    Denoise(LatentRows),
 }
 
 /// Rows of a next-token modality.
@@ -52,15 +52,15 @@ pub enum LaneRows {
 pub struct TokenRows {
     /// `[B, S]`
     pub ids: Tensor<2, Int>,
-    /// 0 where a row is not scored. `[B, S]`
+    /// 0 where a row has none. `[B, S]`
     pub targets: Tensor<2, Int>,
-    /// 1 for a scored row, else 0. `[B, S]`
+    /// 1 for a row with a target, else 0. `[B, S]`
     pub weights: Tensor<2>,
-    /// Number of scored rows.
-    pub scored: usize,
+    /// Number of rows with a target.
+    pub count: usize,
 }
 
-/// Rows of a denoise modality. The latents themselves come with their noise, which only the image tower can draw.
+/// Rows of a denoise modality. The latents themselves come with their noise, which only the image tower samples.
 #[derive(Clone, Debug)]
 pub struct LatentRows {
     /// By sequence and slot.
@@ -94,10 +94,10 @@ impl Batch {
         Self { lanes, size: layouts.len() }
     }
 
-    /// Scored rows of the next-token lane `modality`.
-    pub fn scored_tokens(&self, modality: usize) -> usize {
+    /// Rows with a target in the next-token lane `modality`.
+    pub fn targets(&self, modality: usize) -> usize {
         match &self.lanes[modality] {
-            Some(LaneBatch { content: LaneRows::Tokens(rows), .. }) => rows.scored,
+            Some(LaneBatch { content: LaneRows::NextToken(rows), .. }) => rows.count,
             _ => 0,
         }
     }
@@ -105,7 +105,7 @@ impl Batch {
     /// Images of the denoise lane `modality`.
     pub fn images(&self, modality: usize) -> usize {
         match &self.lanes[modality] {
-            Some(LaneBatch { content: LaneRows::Latents(rows), .. }) => rows.images,
+            Some(LaneBatch { content: LaneRows::Denoise(rows), .. }) => rows.images,
             _ => 0,
         }
     }
@@ -154,28 +154,28 @@ impl LaneRows {
         let (mut all_spans, mut patches) = (vec![], 0);
         for lane in lanes {
             match &lane.content {
-                LaneContent::Tokens { ids, targets } => {
+                LaneContent::NextToken { ids, targets } => {
                     all_ids.extend(ids.iter().map(|&id| id as i32));
                     all_targets.extend(targets.iter().map(|target| target.unwrap_or(0) as i32));
                     weights.extend(targets.iter().map(|target| if target.is_some() { 1.0f32 } else { 0.0 }));
                 }
-                LaneContent::Latents { rows_per_image, spans } => {
+                LaneContent::Denoise { rows_per_image, spans } => {
                     patches = *rows_per_image;
                     all_spans.push(spans.clone());
                 }
             }
         }
         if all_spans.is_empty() {
-            let scored = weights.iter().filter(|&&weight| weight > 0.0).count();
-            Self::Tokens(TokenRows {
+            let count = weights.iter().filter(|&&weight| weight > 0.0).count();
+            Self::NextToken(TokenRows {
                 ids: int_tensor(all_ids, shape, device),
                 targets: int_tensor(all_targets, shape, device),
                 weights: Tensor::from_data(TensorData::new(weights, shape), device),
-                scored,
+                count,
             })
         } else {
             let images = all_spans.iter().flatten().flatten().count();
-            Self::Latents(LatentRows { spans: all_spans, rows_per_image: patches, images })
+            Self::Denoise(LatentRows { spans: all_spans, rows_per_image: patches, images })
         }
     }
 }

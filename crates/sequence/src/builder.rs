@@ -3,65 +3,12 @@
 use std::sync::Arc;
 
 use ndarray::Array3;
-use serde::{Deserialize, Serialize};
 
 use crate::error::SequenceError;
+use crate::format::SequenceFormat;
 use crate::layout::{LaneContent, LaneLayout, RowShape, SequenceLayout, Span};
-use crate::modality::{Modality, Objective};
-use crate::sample::{LatentImage, Sample, Segment};
+use crate::sample::{Attention, Content, LatentImage, Sample};
 use crate::visibility::Visibility;
-
-/// How the patches of an image advance the position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PositionScheme {
-    /// Every patch has its own place, as if it were a token.
-    #[default]
-    Sequential,
-    /// All patches of an image share one place (transfusion-pytorch's `derive_rotary_positions_from_modality_positions`).
-    Shared,
-    /// A patch stands at the image's place, plus its row and its column on axes of their own; what follows stands beyond
-    /// the largest of the three (Qwen2-VL, 2409.12191).
-    Axial,
-}
-
-/// What a document is laid out against: the modalities, the image's size and the positions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SequenceFormat {
-    /// By lane.
-    pub modalities: Vec<Modality>,
-    /// `[latent_channels, height, width]` of every image.
-    pub latent_shape: [usize; 3],
-    /// Height and width of a patch, in latent pixels.
-    pub patch_size: usize,
-    /// How patches advance the position.
-    pub positions: PositionScheme,
-}
-
-impl SequenceFormat {
-    /// Rows and columns of patches of an image.
-    pub fn patch_grid(&self) -> [usize; 2] {
-        [self.latent_shape[1] / self.patch_size, self.latent_shape[2] / self.patch_size]
-    }
-
-    /// Rows of the sequence that an image takes.
-    pub fn rows_per_image(&self) -> usize {
-        self.patch_grid().iter().product()
-    }
-
-    /// Rows that a sample needs in each lane.
-    pub fn rows_of(&self, sample: &Sample) -> Vec<usize> {
-        let mut rows = vec![0; self.modalities.len()];
-        for segment in &sample.segments {
-            match segment {
-                Segment::Tokens { modality, ids } if *modality < rows.len() => rows[*modality] += ids.len(),
-                Segment::Image { modality, .. } if *modality < rows.len() => rows[*modality] += self.rows_per_image(),
-                _ => {}
-            }
-        }
-        rows
-    }
-}
 
 /// Places rows at the end of a growing sequence.
 #[derive(Clone, Debug)]
@@ -72,15 +19,26 @@ pub struct LayoutBuilder {
     order: i32,
     /// Where the document that is being laid out starts.
     document_start: i32,
-    /// The rotary position of the next row; every document starts at 0.
+    /// The rotary position of the next row on no grid; every document starts at 0.
     position: i32,
+    /// The grid that the next rows fill.
+    grid: Option<OpenGrid>,
+}
+
+/// A grid that is not yet full.
+#[derive(Clone, Copy, Debug)]
+struct OpenGrid {
+    /// `[rows, columns]`
+    shape: [i32; 2],
+    /// Rows of the sequence placed on it so far.
+    placed: i32,
 }
 
 impl LayoutBuilder {
     /// An empty sequence with one empty document.
     pub fn new(format: Arc<SequenceFormat>) -> Self {
         let lanes = Self::empty_lanes(&format);
-        Self { format, lanes, order: 0, document_start: 0, position: 0 }
+        Self { format, lanes, order: 0, document_start: 0, position: 0, grid: None }
     }
 
     fn empty_lanes(format: &SequenceFormat) -> Vec<LaneLayout> {
@@ -101,12 +59,16 @@ impl LayoutBuilder {
     pub fn begin_document(&mut self) {
         self.document_start = self.order;
         self.position = 0;
+        self.grid = None;
     }
 
     /// Lays out a whole sample as one document, or nothing of it when it does not fit.
+    ///
+    /// # Errors
+    /// When a segment does not fit its modality, or a lane has too few rows left.
     pub fn push_sample(&mut self, sample: &Sample, shape: &RowShape) -> Result<(), SequenceError> {
         for segment in &sample.segments {
-            self.check_segment(segment)?;
+            self.format.check(segment)?;
         }
         for (modality, needed) in self.format.rows_of(sample).into_iter().enumerate() {
             let capacity = shape.capacity[modality];
@@ -116,20 +78,22 @@ impl LayoutBuilder {
             }
         }
         self.begin_document();
+        let format = Arc::clone(&self.format);
         let mut image_index = 0;
         for (index, segment) in sample.segments.iter().enumerate() {
-            match segment {
-                Segment::Tokens { modality, ids } => {
-                    // The last token of a stretch is followed by something that its own head cannot say: no target.
-                    // So the row of BOI is not scored (Transfusion, footnote 8).
-                    let next = match sample.segments.get(index + 1) {
-                        Some(Segment::Tokens { modality: next, ids }) if next == modality => ids.first().copied(),
-                        _ => None,
-                    };
-                    self.push_tokens(*modality, ids, next);
+            match &segment.content {
+                Content::NextToken { ids, grid } => {
+                    if let Some(grid) = grid {
+                        self.begin_grid(*grid);
+                    }
+                    let next = format.target_across(segment, sample.segments.get(index + 1));
+                    match segment.attention {
+                        Attention::Causal => self.push_tokens(segment.modality, ids, next),
+                        Attention::Bidirectional => self.push_seen_tokens(segment.modality, ids),
+                    }
                 }
-                Segment::Image { modality, image } => {
-                    self.push_image(*modality, sample.id, image_index, image);
+                Content::Denoise(image) => {
+                    self.push_image(segment.modality, sample.id, image_index, image);
                     image_index += 1;
                 }
             }
@@ -137,42 +101,26 @@ impl LayoutBuilder {
         Ok(())
     }
 
-    fn check_segment(&self, segment: &Segment) -> Result<(), SequenceError> {
-        let (modality, found, objective) = match segment {
-            Segment::Tokens { modality, .. } => (*modality, "tokens", Objective::NextToken),
-            Segment::Image { modality, .. } => (*modality, "an image", Objective::Denoise),
-        };
-        if self.format.modalities.get(modality).map(|m| m.objective) != Some(objective) {
-            let expected = match self.format.modalities.get(modality) {
-                Some(m) => format!("`{}` there, learned by {:?}", m.name, m.objective),
-                None => format!("only {} modalities", self.format.modalities.len()),
-            };
-            return Err(SequenceError::WrongModality { modality, found, expected });
-        }
-        if let Segment::Image { image, .. } = segment {
-            let (channels, height, width) = image.x_0.dim();
-            let found = [channels, height, width];
-            if found != self.format.latent_shape {
-                return Err(SequenceError::WrongImage { found, expected: self.format.latent_shape });
-            }
-        }
-        Ok(())
+    /// Lets the next rows fill a grid `[rows, columns]`, row by row.
+    pub fn begin_grid(&mut self, [rows, columns]: [usize; 2]) {
+        let shape = [rows as i32, columns as i32];
+        self.grid = (rows * columns > 0).then_some(OpenGrid { shape, placed: 0 });
     }
 
-    /// Appends tokens; each predicts the one after it, the last one `next`.
-    pub fn push_tokens(&mut self, modality: usize, tokens: &[u32], next: Option<u32>) {
-        for (index, &token) in tokens.iter().enumerate() {
-            let visibility = Visibility::causal(self.order, self.document_start);
-            let position = [self.position; 3];
-            let lane = &mut self.lanes[modality];
-            lane.visibility.push(visibility);
-            lane.positions.push(position);
-            if let LaneContent::Tokens { ids, targets } = &mut lane.content {
-                ids.push(token);
-                targets.push(tokens.get(index + 1).copied().or(next));
-            }
-            self.order += 1;
-            self.position += 1;
+    /// Appends ids, each of which predicts the one after it, the last one `next`.
+    pub fn push_tokens(&mut self, modality: usize, ids: &[u32], next: Option<u32>) {
+        for (index, &id) in ids.iter().enumerate() {
+            self.push_row(modality, Visibility::causal(self.order, self.document_start));
+            self.push_id(modality, id, ids.get(index + 1).copied().or(next));
+        }
+    }
+
+    /// Appends ids that all see one another, and so predict nothing.
+    fn push_seen_tokens(&mut self, modality: usize, ids: &[u32]) {
+        let end = self.order + ids.len() as i32;
+        for &id in ids {
+            self.push_row(modality, Visibility::bidirectional(self.order, self.document_start, end));
+            self.push_id(modality, id, None);
         }
     }
 
@@ -190,30 +138,46 @@ impl LayoutBuilder {
     }
 
     fn push_span(&mut self, modality: usize, span: Span) {
-        let [grid_rows, grid_columns] = self.format.patch_grid();
-        let end = self.order + (grid_rows * grid_columns) as i32;
-        let start = self.position;
-        let lane = &mut self.lanes[modality];
-        for row in 0..grid_rows as i32 {
-            for column in 0..grid_columns as i32 {
-                lane.visibility.push(Visibility::within_image(self.order, self.document_start, end));
-                lane.positions.push(match self.format.positions {
-                    PositionScheme::Sequential => [start + row * grid_columns as i32 + column; 3],
-                    PositionScheme::Shared => [start; 3],
-                    PositionScheme::Axial => [start, start + row, start + column],
-                });
-                self.order += 1;
-            }
+        let rows = self.format.rows_per_image();
+        let end = self.order + rows as i32;
+        self.begin_grid(self.format.patch_grid());
+        for _ in 0..rows {
+            self.push_row(modality, Visibility::bidirectional(self.order, self.document_start, end));
         }
-        self.position = start
-            + match self.format.positions {
-                PositionScheme::Sequential => (grid_rows * grid_columns) as i32,
-                PositionScheme::Shared => 1,
-                PositionScheme::Axial => grid_rows.max(grid_columns) as i32,
-            };
-        if let LaneContent::Latents { spans, .. } = &mut lane.content {
+        if let LaneContent::Denoise { spans, .. } = &mut self.lanes[modality].content {
             spans.push(Some(span));
         }
+    }
+
+    fn push_row(&mut self, modality: usize, visibility: Visibility) {
+        let position = self.next_position();
+        let lane = &mut self.lanes[modality];
+        lane.visibility.push(visibility);
+        lane.positions.push(position);
+        self.order += 1;
+    }
+
+    fn push_id(&mut self, modality: usize, id: u32, target: Option<u32>) {
+        if let LaneContent::NextToken { ids, targets } = &mut self.lanes[modality].content {
+            ids.push(id);
+            targets.push(target);
+        }
+    }
+
+    fn next_position(&mut self) -> [i32; 3] {
+        let (scheme, start) = (self.format.positions, self.position);
+        let Some(grid) = &mut self.grid else {
+            self.position += 1;
+            return [start; 3];
+        };
+        let [rows, columns] = grid.shape;
+        let position = scheme.on_grid(start, [grid.placed / columns, grid.placed % columns], columns);
+        grid.placed += 1;
+        if grid.placed == rows * columns {
+            self.grid = None;
+            self.position += scheme.advance([rows, columns]);
+        }
+        position
     }
 
     /// Takes the rows placed since the last call. The sequence goes on where it was: this is how sampling lays out one

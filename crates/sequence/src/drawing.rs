@@ -5,16 +5,16 @@ use std::fmt::Write;
 use crate::layout::{LaneContent, SequenceLayout};
 use crate::modality::Modality;
 
-/// Draws the mask: `#` where a row attends, `·` where it does not. `label` names a token of a lane.
+/// The mask: `#` where a row attends, `·` where it does not. `label` names a token of a lane.
 pub fn draw_mask(layout: &SequenceLayout, modalities: &[Modality], label: &dyn Fn(usize, u32) -> String) -> String {
     let rows = layout.reading_order();
     let mut out = String::new();
     for &(modality, row) in &rows {
         let lane = &layout.lanes[modality];
         let visibility = lane.visibility[row];
-        let (name, scored) = match &lane.content {
-            LaneContent::Tokens { ids, targets } => (label(modality, ids[row]), targets[row].is_some()),
-            LaneContent::Latents { rows_per_image, .. } => (format!("patch {}", row % rows_per_image), true),
+        let (name, has_loss) = match &lane.content {
+            LaneContent::NextToken { ids, targets } => (label(modality, ids[row]), targets[row].is_some()),
+            LaneContent::Denoise { rows_per_image, .. } => (format!("patch {}", row % rows_per_image), true),
         };
         let position = lane.positions[row].map(|p| p.to_string()).join(",");
         let mask: String = rows
@@ -28,7 +28,7 @@ pub fn draw_mask(layout: &SequenceLayout, modalities: &[Modality], label: &dyn F
             modalities[modality].name,
             name.chars().take(14).collect::<String>(),
             position,
-            if scored { "loss" } else { "  — " },
+            if has_loss { "loss" } else { "  — " },
         );
     }
     out

@@ -28,6 +28,14 @@ pub enum SequenceError {
         /// What the model has there.
         expected: String,
     },
+    /// The ids of a segment do not fill its grid.
+    #[error("a segment has {found} ids for a grid of {} × {}", grid[0], grid[1])]
+    WrongGrid {
+        /// Ids of the segment.
+        found: usize,
+        /// `[rows, columns]`
+        grid: [usize; 2],
+    },
     /// The image is of another size than the model's.
     #[error("an image has latents {found:?}, but the model takes {expected:?} (channels, height, width)")]
     WrongImage {

@@ -35,8 +35,8 @@ pub struct SequenceLayout {
 pub struct LaneLayout {
     /// Who each row may see.
     pub visibility: Vec<Visibility>,
-    /// Where each row stands for the rotary embedding: place in the sequence, row and column of the patch. Text has the
-    /// same number three times.
+    /// Where each row stands for the rotary embedding: place in the sequence, row and column of its grid. A row on no grid has
+    /// the same number three times.
     pub positions: Vec<[i32; 3]>,
     /// What the rows hold.
     pub content: LaneContent,
@@ -46,14 +46,14 @@ pub struct LaneLayout {
 #[derive(Clone, Debug)]
 pub enum LaneContent {
     /// Rows of a next-token modality.
-    Tokens {
+    NextToken {
         /// The id of each row; 0 for padding.
         ids: Vec<u32>,
-        /// What each row is to predict, if it is scored.
+        /// What each row is to predict, if anything.
         targets: Vec<Option<u32>>,
     },
     /// Rows of a denoise modality: whole images, `rows_per_image` rows each.
-    Latents {
+    Denoise {
         /// Patches of an image.
         rows_per_image: usize,
         /// The images, by slot; `None` for an empty slot.
@@ -68,7 +68,7 @@ pub struct Span {
     pub sample: u64,
     /// Its number among the images of that sample.
     pub image_index: usize,
-    /// See [`crate::Image::precedes_caption`].
+    /// See [`crate::LatentImage::precedes_caption`].
     pub precedes_caption: bool,
     /// `[latent_channels, height, width]`
     pub x_0: Arc<Array3<f32>>,
@@ -78,8 +78,8 @@ impl LaneLayout {
     /// An empty lane for a modality.
     pub fn empty(modality: &Modality, rows_per_image: usize) -> Self {
         let content = match modality.objective {
-            Objective::NextToken => LaneContent::Tokens { ids: vec![], targets: vec![] },
-            Objective::Denoise => LaneContent::Latents { rows_per_image, spans: vec![] },
+            Objective::NextToken => LaneContent::NextToken { ids: vec![], targets: vec![] },
+            Objective::Denoise => LaneContent::Denoise { rows_per_image, spans: vec![] },
         };
         Self { visibility: vec![], positions: vec![], content }
     }
@@ -104,11 +104,11 @@ impl LaneLayout {
         self.visibility.resize(rows.max(self.visibility.len()), Visibility::PADDING);
         self.positions.resize(self.visibility.len(), [0; 3]);
         match &mut self.content {
-            LaneContent::Tokens { ids, targets } => {
+            LaneContent::NextToken { ids, targets } => {
                 ids.resize(self.visibility.len(), 0);
                 targets.resize(self.visibility.len(), None);
             }
-            LaneContent::Latents { rows_per_image, spans } => {
+            LaneContent::Denoise { rows_per_image, spans } => {
                 spans.resize(self.visibility.len() / (*rows_per_image).max(1), None);
             }
         }
@@ -117,18 +117,18 @@ impl LaneLayout {
 
 impl SequenceLayout {
     /// Rows with a next-token target in the lane of `modality`.
-    pub fn scored_tokens(&self, modality: usize) -> usize {
+    pub fn targets(&self, modality: usize) -> usize {
         match &self.lanes[modality].content {
-            LaneContent::Tokens { targets, .. } => targets.iter().flatten().count(),
-            LaneContent::Latents { .. } => 0,
+            LaneContent::NextToken { targets, .. } => targets.iter().flatten().count(),
+            LaneContent::Denoise { .. } => 0,
         }
     }
 
     /// Images in the lane of `modality`.
     pub fn images(&self, modality: usize) -> usize {
         match &self.lanes[modality].content {
-            LaneContent::Tokens { .. } => 0,
-            LaneContent::Latents { spans, .. } => spans.iter().flatten().count(),
+            LaneContent::NextToken { .. } => 0,
+            LaneContent::Denoise { spans, .. } => spans.iter().flatten().count(),
         }
     }
 

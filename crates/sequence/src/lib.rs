@@ -16,14 +16,16 @@ pub mod batch;
 pub mod builder;
 pub mod drawing;
 pub mod error;
+pub mod format;
 pub mod layout;
 pub mod modality;
 pub mod sample;
 pub mod visibility;
 
 pub use batch::{Batch, LaneBatch, LaneRows, LatentRows, RowGeometry, TokenRows};
-pub use builder::{LayoutBuilder, PositionScheme, SequenceFormat};
+pub use builder::LayoutBuilder;
 pub use error::SequenceError;
+pub use format::{PositionScheme, SequenceFormat};
 pub use layout::{LaneContent, LaneLayout, RowShape, SequenceLayout, Span};
 pub use modality::{Modality, Objective};
-pub use sample::{LatentImage, Sample, Segment};
+pub use sample::{Attention, Content, LatentImage, Sample, Segment};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
-    /// Discrete ids; each row predicts the id of the next row of the same modality.
+    /// Discrete ids; each row predicts the id of the row after it.
     NextToken,
     /// Patches of a continuous latent; each row predicts what its own noise hides.
     Denoise,
@@ -20,16 +20,7 @@ pub struct Modality {
     pub name: String,
     /// How its rows are learned.
     pub objective: Objective,
-}
-
-impl Modality {
-    /// Text, learned by next-token prediction.
-    pub fn text() -> Self {
-        Self { name: "text".into(), objective: Objective::NextToken }
-    }
-
-    /// Images, learned by denoising.
-    pub fn image() -> Self {
-        Self { name: "image".into(), objective: Objective::Denoise }
-    }
+    /// The tower whose two ends its rows pass. Next-token modalities of one tower share a vocabulary (Chameleon's text and
+    /// image codes), so the row of one may predict an id of the other.
+    pub tower: usize,
 }

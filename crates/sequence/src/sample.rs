@@ -13,23 +13,38 @@ pub struct Sample {
     pub segments: Vec<Segment>,
 }
 
-/// A stretch of one modality.
+/// A stretch of one modality, and all that decides how its rows are treated.
 #[derive(Clone, Debug)]
-pub enum Segment {
-    /// Discrete ids of the modality with index `modality`, markers such as BOS and BOI included.
-    Tokens {
-        /// Index into the model's modalities.
-        modality: usize,
-        /// Ids below the vocabulary size of that modality.
+pub struct Segment {
+    /// Index into the model's modalities.
+    pub modality: usize,
+    /// How its rows see one another.
+    pub attention: Attention,
+    /// What its rows hold.
+    pub content: Content,
+}
+
+/// How the rows of a segment see one another. All of them see the document before the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// A row sees those before it.
+    Causal,
+    /// A row sees the whole segment. Rows of ids then have no target, for they would see it.
+    Bidirectional,
+}
+
+/// What a segment holds, by the objective of its modality.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Discrete ids below the size of the modality's vocabulary, markers such as BOS and BOI included.
+    NextToken {
+        /// In reading order.
         ids: Vec<u32>,
+        /// `[rows, columns]` that they fill row by row, such as the codes of an image; `None` for ids that follow one another.
+        grid: Option<[usize; 2]>,
     },
-    /// One image of the modality with index `modality`.
-    Image {
-        /// Index into the model's modalities.
-        modality: usize,
-        /// What is to be denoised.
-        image: LatentImage,
-    },
+    /// One image. Its patches lie on the grid that follows from its size.
+    Denoise(LatentImage),
 }
 
 /// The clean latents of one image.
@@ -40,4 +55,29 @@ pub struct LatentImage {
     /// True when the image's own caption comes after it. Such an image is not noised beyond recognition
     /// (Transfusion, section 4.3.4).
     pub precedes_caption: bool,
+}
+
+impl Segment {
+    /// Ids that follow one another: text, code, speech units.
+    pub fn tokens(modality: usize, ids: Vec<u32>) -> Self {
+        Self { modality, attention: Attention::Causal, content: Content::NextToken { ids, grid: None } }
+    }
+
+    /// Ids on a grid, learned one by one from left to right and top to bottom: the codes of an image.
+    pub fn codes(modality: usize, ids: Vec<u32>, grid: [usize; 2]) -> Self {
+        Self { modality, attention: Attention::Causal, content: Content::NextToken { ids, grid: Some(grid) } }
+    }
+
+    /// An image to be denoised, whose patches all see one another.
+    pub fn image(modality: usize, image: LatentImage) -> Self {
+        Self { modality, attention: Attention::Bidirectional, content: Content::Denoise(image) }
+    }
+
+    /// The ids of a next-token segment.
+    pub fn ids(&self) -> Option<&[u32]> {
+        match &self.content {
+            Content::NextToken { ids, .. } => Some(ids),
+            Content::Denoise(_) => None,
+        }
+    }
 }

@@ -6,8 +6,8 @@
 //!
 //! | row | sees from | sees until |
 //! |---|---|---|
-//! | token | the start of its document | itself |
-//! | patch of an image | the start of its document | the end of its image |
+//! | of a causal segment | the start of its document | itself |
+//! | of a bidirectional segment, such as an image | the start of its document | the end of its segment |
 //! | padding | nothing, and nobody sees it | |
 //!
 //! This is the mask of Transfusion (2408.11039, section 3): causal everywhere, or within one image.
@@ -27,14 +27,14 @@ impl Visibility {
     /// A row of padding: it stands beyond every range and its own range is empty.
     pub const PADDING: Self = Self { order: i32::MAX, from: 0, until: 0 };
 
-    /// A token: it sees its document up to itself.
+    /// A row of a causal segment: it sees its document up to itself.
     pub fn causal(order: i32, document_start: i32) -> Self {
         Self { order, from: document_start, until: order + 1 }
     }
 
-    /// A patch: it sees its document up to the end of its image.
-    pub fn within_image(order: i32, document_start: i32, image_end: i32) -> Self {
-        Self { order, from: document_start, until: image_end }
+    /// A row of a bidirectional segment: it sees its document up to the end of the segment.
+    pub fn bidirectional(order: i32, document_start: i32, segment_end: i32) -> Self {
+        Self { order, from: document_start, until: segment_end }
     }
 
     /// Whether this row may attend to `other`.

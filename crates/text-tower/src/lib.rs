@@ -1,6 +1,7 @@
 //! The autoregressive end: ids in, next-token logits and loss out.
 //!
-//! One [`TextTower`] serves one discrete modality (text, speech units, image codes). Between its two ends lies the backbone.
+//! One [`TextTower`] serves one vocabulary: text, speech units, or text and image codes together. Between its two ends lies the
+//! backbone.
 
 pub mod next_token;
 pub mod tower;

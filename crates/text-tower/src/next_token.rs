@@ -4,18 +4,18 @@ use burn::tensor::Tensor;
 use interfuse_kernels::cross_entropy;
 use interfuse_sequence::TokenRows;
 
-/// Sums over the scored rows of a batch, in nats.
+/// Sums over the rows of a batch that have a target, in nats.
 #[derive(Clone, Debug)]
 pub struct NextTokenLoss {
     /// `Σ −log p(target)`. `[1]`
     pub sum: Tensor<1>,
     /// The same with the z-loss added: what is minimised. `[1]`
     pub regularised_sum: Tensor<1>,
-    /// Rows that were scored.
-    pub scored: usize,
+    /// Rows with a target.
+    pub count: usize,
 }
 
-/// Cross-entropy of the scored rows; a row without a target (BOI, the last row of a document, padding) costs nothing.
+/// Cross-entropy of the rows that have a target; a row without a target (BOI, the last row of a document, padding) costs nothing.
 ///
 /// # Shapes
 /// - `logits`: `[B, S, V]`
@@ -28,5 +28,5 @@ pub fn next_token_loss(logits: Tensor<3>, rows: &TokenRows, z_loss: f64) -> Next
         0.0 => loss.next_token.clone(),
         weight => loss.next_token.clone() + loss.z.mul_scalar(weight),
     };
-    NextTokenLoss { sum: loss.next_token, regularised_sum, scored: rows.scored }
+    NextTokenLoss { sum: loss.next_token, regularised_sum, count: rows.count }
 }

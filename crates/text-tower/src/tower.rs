@@ -1,4 +1,4 @@
-//! The embedding and the head of a discrete modality.
+//! The embedding and the head of a vocabulary.
 //!
 //! Dimensions: `B` batch, `S` rows of the lane, `D` width of the model, `V` vocabulary.
 
@@ -10,9 +10,13 @@ use interfuse_kernels::{Linear, WeightInit};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a discrete modality.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextTowerConfig {
+    /// The modality whose vocabulary this one shares, with embedding, head and the settings below (Chameleon: one vocabulary
+    /// of text and image codes); its own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<String>,
     /// Number of ids; taken from the tokenizer if absent.
     #[serde(default)]
     pub vocab_size: usize,
@@ -24,7 +28,7 @@ pub struct TextTowerConfig {
     pub z_loss: f64,
 }
 
-/// The two ends of a discrete modality.
+/// The two ends of a vocabulary.
 #[derive(Module, Debug)]
 pub struct TextTower {
     /// `[V, D]`

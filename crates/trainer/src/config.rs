@@ -12,15 +12,16 @@ use crate::error::TrainError;
 pub struct TrainConfig {
     /// Optimizer steps.
     pub steps: u64,
-    /// Sequences of a micro-batch.
+    /// Documents of a micro-batch.
     pub batch_size: usize,
-    /// Micro-batches of an optimizer step; their gradient is that of one batch of all their sequences.
+    /// Micro-batches of an optimizer step; their gradient is that of one batch of all their documents.
     #[serde(default = "one")]
     pub gradient_accumulation: usize,
-    /// The most documents packed into a sequence.
-    #[serde(default = "one")]
-    pub documents_per_sequence: usize,
-    /// Rows of each lane of a sequence, by lane; enough for the longest documents if absent.
+    /// The most documents packed into a sequence, a divisor of `batch_size`; chosen from the lengths of the captions, so that
+    /// little is padding, if absent.
+    #[serde(default)]
+    pub documents_per_sequence: Option<usize>,
+    /// Rows of each lane of a sequence, by lane; as many as so many documents need if absent.
     #[serde(default)]
     pub row_shape: Option<RowShape>,
     /// What the matrix products of a step are computed in.
@@ -145,13 +146,25 @@ impl TrainConfig {
             ("train.steps", self.steps as usize),
             ("train.batch_size", self.batch_size),
             ("train.gradient_accumulation", self.gradient_accumulation),
-            ("train.documents_per_sequence", self.documents_per_sequence),
+            ("train.documents_per_sequence", self.documents_per_sequence.unwrap_or(1)),
             ("train.most_bad_steps", self.most_bad_steps as usize),
         ];
-        match counts.iter().find(|(_, count)| *count == 0) {
-            Some((key, _)) => Err(TrainError::setting(key, "at least 1", 0)),
-            None => Ok(()),
+        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(TrainError::setting(key, "at least 1", 0));
         }
+        let documents = self.documents_per_sequence.unwrap_or(1);
+        match self.batch_size.is_multiple_of(documents) {
+            true => Ok(()),
+            false => {
+                let expected = format!("a divisor of train.batch_size = {}", self.batch_size);
+                Err(TrainError::setting("train.documents_per_sequence", expected, documents))
+            }
+        }
+    }
+
+    /// Sequences of a micro-batch.
+    pub fn sequences(&self) -> usize {
+        (self.batch_size / self.documents_per_sequence.unwrap_or(1)).max(1)
     }
 }
 

@@ -8,6 +8,7 @@ use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::{Workers, with_precision};
 use interfuse_mot::CacheUse;
+use interfuse_parameters::ParameterInfo;
 use interfuse_sequence::Objective;
 use interfuse_transfusion::ownership::part_of;
 use interfuse_transfusion::{
@@ -68,7 +69,7 @@ pub struct ModalityReport {
     pub name: String,
     /// How it is learned.
     pub objective: Objective,
-    /// Mean over scored tokens, in nats, or over images.
+    /// Mean over tokens with a target, in nats, or over images.
     pub loss: f64,
     /// Scored tokens, or images.
     pub count: usize,
@@ -128,7 +129,7 @@ impl Trainer {
     fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
         let key = NoiseKey { seed: self.setup.seed, step: self.step };
         let device = self.setup.device.clone().autodiff();
-        let layouts = self.loader.next_batches(self.setup.train.batch_size, self.setup.train.gradient_accumulation)?;
+        let layouts = self.loader.next_batches(self.setup.train.sequences(), self.setup.train.gradient_accumulation)?;
         let model = &self.setup.model;
         let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Sampled, &device);
         Ok(self.workers.map(&layouts, noised))
@@ -140,7 +141,7 @@ impl Trainer {
         let (train, last) = (&setup.train, *step + 1 >= setup.train.steps);
         std::thread::scope(|scope| {
             if !last {
-                scope.spawn(|| loader.prepare(train.batch_size, train.gradient_accumulation));
+                scope.spawn(|| loader.prepare(train.sequences(), train.gradient_accumulation));
             }
             compute(model, workers, setup, batches)
         })
@@ -172,23 +173,24 @@ impl Trainer {
             }
         }
         let squared: Vec<f32> = read.collect();
-        let parts = self.part_names();
+        let parts = self.model.partition().names();
         let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
         let capacity = &self.loader.shape().capacity;
-        let sequences = self.setup.train.batch_size * computed.losses.len();
+        let sequences = self.setup.train.sequences() * computed.losses.len();
         Ok(StepReport {
             step: self.step,
             total,
             modalities: self.modality_reports(&sums),
             gradient_norm,
-            part_gradient_norms: parts.into_iter().zip(norms).collect(),
+            part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
             learning_rate,
             rows: sequences * capacity.iter().sum::<usize>(),
             seconds: 0.0,
             flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
-            skipped: computed.gradients.is_empty().then(|| {
-                format!("the batch ({} tokens and {} images)", computed.normalizer.tokens, computed.normalizer.images)
-            }),
+            skipped: computed
+                .gradients
+                .is_empty()
+                .then(|| format!("the batch (counts {:?})", computed.normalizer.counts)),
         })
     }
 
@@ -203,11 +205,6 @@ impl Trainer {
                 count,
             })
             .collect()
-    }
-
-    /// `text`, `image`, or `image+text` for a shared part.
-    fn part_names(&self) -> Vec<String> {
-        self.setup.model.partition.iter().map(|names| names.join("+")).collect()
     }
 
     fn update(&mut self, gradients: FlatGradients, learning_rate: f64, gradient_norm: f64) {
@@ -262,8 +259,9 @@ impl Learner for Trainer {
 fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[TrainBatch]) -> Computed {
     let normalizer = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
     let precision = setup.train.precision.kernels();
-    let pass =
-        |batch: &TrainBatch| with_precision(precision, || forward_backward(model, batch, &setup.objective, normalizer));
+    let pass = |batch: &TrainBatch| {
+        with_precision(precision, || forward_backward(model, batch, &setup.objective, &normalizer))
+    };
     let mut gradients = FlatGradients::default();
     let mut losses = Vec::new();
     for (part, loss) in workers.map(batches, pass) {
@@ -278,12 +276,14 @@ fn forward_backward(
     model: &Transfusion,
     batch: &TrainBatch,
     objective: &ObjectiveConfig,
-    normalizer: Normalizer,
+    normalizer: &Normalizer,
 ) -> (FlatGradients, HybridLoss) {
     let model = tape::on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let loss = hybrid_loss(&model, &predictions, batch, objective, normalizer);
-    let gradients = FlatGradients::of(&model, loss.total.backward(), part_of);
+    let names = model.partition().names();
+    let of_part = |weight: &ParameterInfo| names.iter().position(|name| part_of(weight) == Some(name));
+    let gradients = FlatGradients::of(&model, loss.total.backward(), of_part);
     (gradients, loss.detached())
 }
 

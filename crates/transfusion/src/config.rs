@@ -28,21 +28,29 @@ pub struct ModelConfig {
     pub latent_shape: [usize; 3],
     /// The backbone.
     pub backbone: BackboneConfig,
-    /// The modalities by name, each with the settings of its tower. Lanes are in the order of the names.
-    pub modalities: BTreeMap<String, TowerConfig>,
+    /// The modalities by name, each with the settings of its ends. Lanes are in the order of the names.
+    pub modalities: BTreeMap<String, ModalityConfig>,
 }
 
 /// Settings of a modality's ends; which kind decides its objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "objective", rename_all = "snake_case")]
-pub enum TowerConfig {
+pub enum ModalityConfig {
     /// Discrete ids, learned by next-token prediction.
     NextToken(TextTowerConfig),
     /// Latents, learned by denoising.
     Denoise(ImageTowerConfig),
 }
 
-impl TowerConfig {
+impl ModalityConfig {
+    /// The modality whose vocabulary this one shares, if it does.
+    pub fn shares(&self) -> Option<&String> {
+        match self {
+            Self::NextToken(config) => config.vocabulary.as_ref(),
+            Self::Denoise(_) => None,
+        }
+    }
+
     /// The objective of the modality.
     pub fn objective(&self) -> Objective {
         match self {
@@ -55,9 +63,18 @@ impl TowerConfig {
 impl ModelConfig {
     /// The modalities, by lane.
     pub fn modalities(&self) -> Vec<Modality> {
-        let modality =
-            |(name, tower): (&String, &TowerConfig)| Modality { name: name.clone(), objective: tower.objective() };
+        let owners: Vec<&String> = self.towers().map(|(name, _)| name).collect();
+        let modality = |(name, config): (&String, &ModalityConfig)| Modality {
+            name: name.clone(),
+            objective: config.objective(),
+            tower: owners.iter().position(|owner| *owner == config.shares().unwrap_or(name)).unwrap_or_default(),
+        };
         self.modalities.iter().map(modality).collect()
+    }
+
+    /// The modalities that own a tower: all but those that share the vocabulary of another.
+    pub fn towers(&self) -> impl Iterator<Item = (&String, &ModalityConfig)> {
+        self.modalities.iter().filter(|(_, config)| config.shares().is_none())
     }
 
     /// The lane of a modality.
@@ -65,21 +82,25 @@ impl ModelConfig {
         self.modalities.keys().position(|key| key == name)
     }
 
-    /// The first lane of an objective.
-    pub fn lane_of(&self, objective: Objective) -> Option<usize> {
-        self.modalities.values().position(|tower| tower.objective() == objective)
-    }
-
-    /// Settings of the tower of a lane.
-    pub fn tower(&self, lane: usize) -> Option<&TowerConfig> {
+    /// Settings of a lane.
+    pub fn modality(&self, lane: usize) -> Option<&ModalityConfig> {
         self.modalities.values().nth(lane)
     }
 
-    /// Settings of the first image modality.
+    /// Settings of the ids of a lane: its own, or those of the modality whose vocabulary it shares.
+    pub fn vocabulary(&self, name: &str) -> Option<&TextTowerConfig> {
+        match self.modalities.get(name)? {
+            ModalityConfig::NextToken(TextTowerConfig { vocabulary: Some(owner), .. }) => self.vocabulary(owner),
+            ModalityConfig::NextToken(config) => Some(config),
+            ModalityConfig::Denoise(_) => None,
+        }
+    }
+
+    /// Settings of the denoise modality, if there is one.
     pub fn image_tower(&self) -> Option<&ImageTowerConfig> {
-        self.modalities.values().find_map(|tower| match tower {
-            TowerConfig::Denoise(config) => Some(config),
-            TowerConfig::NextToken(_) => None,
+        self.modalities.values().find_map(|modality| match modality {
+            ModalityConfig::Denoise(config) => Some(config),
+            ModalityConfig::NextToken(_) => None,
         })
     }
 
@@ -104,8 +125,8 @@ impl ModelConfig {
 
     /// Whether the rows of a lane carry a condition for adaptive norms.
     pub fn is_conditioned(&self, lane: usize) -> bool {
-        match self.tower(lane) {
-            Some(TowerConfig::Denoise(config)) => config.timestep_conditioning == TimestepConditioning::AdaLn,
+        match self.modality(lane) {
+            Some(ModalityConfig::Denoise(config)) => config.timestep_conditioning == TimestepConditioning::AdaLn,
             _ => false,
         }
     }
@@ -116,26 +137,8 @@ impl ModelConfig {
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.backbone.validate().map_err(|error| ConfigError(format!("model.backbone.{error}")))?;
+        self.validate_modalities()?;
         self.partition()?;
-        for (name, tower) in &self.modalities {
-            match tower {
-                TowerConfig::NextToken(config) if !(1..=MOST_IDS).contains(&config.vocab_size) => {
-                    let found = config.vocab_size;
-                    return Err(ConfigError(format!(
-                        "model.modalities.{name}.vocab_size: expected the number of ids, from 1 to {MOST_IDS}, found {found}"
-                    )));
-                }
-                TowerConfig::NextToken(_) => {}
-                TowerConfig::Denoise(config) => config
-                    .validate(self.latent_shape)
-                    .map_err(|error| ConfigError(format!("model.modalities.{name}.{error}")))?,
-            }
-        }
-        if self.modalities.values().filter(|tower| tower.objective() == Objective::Denoise).count() > 1 {
-            return Err(ConfigError(
-                "model.modalities: expected at most one with objective `denoise`, found more".into(),
-            ));
-        }
         let unplaced = |image: &ImageTowerConfig| !image.learned_positions && image.unet.is_none();
         if self.positions == PositionScheme::Shared && self.image_tower().is_some_and(unplaced) {
             let message = "model.positions: expected `sequential` or `axial`, or learned_positions = true in the image \
@@ -149,6 +152,54 @@ impl ModelConfig {
             return Err(ConfigError(message.into()));
         }
         Ok(())
+    }
+}
+
+impl ModelConfig {
+    fn validate_modalities(&self) -> Result<(), ConfigError> {
+        let fail = |name: &str, message: String| Err(ConfigError(format!("model.modalities.{name}{message}")));
+        for (name, modality) in &self.modalities {
+            // Names are parts of the names of weights and of parts.
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+                return fail(name, ": expected a name of letters, digits, `_` and `-`".into());
+            }
+            match modality {
+                ModalityConfig::NextToken(config) => self.validate_vocabulary(name, config)?,
+                ModalityConfig::Denoise(config) => {
+                    config.validate(self.latent_shape).or_else(|error| fail(name, format!(".{error}")))?;
+                }
+            }
+        }
+        if self.modalities.values().filter(|modality| modality.objective() == Objective::Denoise).count() > 1 {
+            let message = "model.modalities: expected at most one with objective `denoise`, found more";
+            return Err(ConfigError(message.into()));
+        }
+        Ok(())
+    }
+
+    fn validate_vocabulary(&self, name: &str, config: &TextTowerConfig) -> Result<(), ConfigError> {
+        let fail = |message: String| Err(ConfigError(format!("model.modalities.{name}.{message}")));
+        let Some(owner) = &config.vocabulary else {
+            return match (1..=MOST_IDS).contains(&config.vocab_size) {
+                true => Ok(()),
+                false => fail(format!(
+                    "vocab_size: expected the number of ids, from 1 to {MOST_IDS}, found {}",
+                    config.vocab_size
+                )),
+            };
+        };
+        match self.modalities.get(owner) {
+            Some(ModalityConfig::NextToken(TextTowerConfig { vocabulary: None, .. })) if owner != name => {}
+            _ => {
+                return fail(format!(
+                    "vocabulary: expected a next_token modality with ids of its own, found `{owner}`"
+                ));
+            }
+        }
+        match *config == (TextTowerConfig { vocabulary: config.vocabulary.clone(), ..TextTowerConfig::default() }) {
+            true => Ok(()),
+            false => fail(format!("vocabulary: expected no other setting beside it, for they are those of `{owner}`")),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use interfuse_parameters::{ParameterInfo, parameters};
 use serde::Serialize;
 
-use crate::config::{ModelConfig, TowerConfig};
+use crate::config::{ModalityConfig, ModelConfig};
 use crate::model::Transfusion;
 use crate::ownership::{in_backbone, part_of, tower_of};
 
@@ -19,7 +19,7 @@ pub struct ParameterCounts {
     pub backbone: usize,
     /// In each part, its last norm included.
     pub parts: Vec<usize>,
-    /// In the ends of each modality, by lane.
+    /// In each tower.
     pub towers: Vec<usize>,
 }
 
@@ -30,19 +30,20 @@ impl ParameterCounts {
         let sum = |keep: &dyn Fn(&ParameterInfo) -> bool| {
             list.iter().filter(|parameter| keep(parameter)).map(ParameterInfo::count).sum()
         };
+        let of_each = |names: &[String], owner: &dyn Fn(&ParameterInfo) -> Option<&str>| {
+            names.iter().map(|name| sum(&|parameter| owner(parameter) == Some(name))).collect()
+        };
         Self {
             stored: sum(&|_| true),
             backbone: sum(&in_backbone),
-            parts: (0..model.backbone.final_norms.len())
-                .map(|part| sum(&|parameter| part_of(parameter) == Some(part)))
-                .collect(),
-            towers: (0..model.towers.len()).map(|lane| sum(&|parameter| tower_of(parameter) == Some(lane))).collect(),
+            parts: of_each(model.partition().names(), &part_of),
+            towers: of_each(model.towers.names(), &tower_of),
         }
     }
 
-    /// Parameters that a row of a lane meets, served by `part`.
-    pub fn activated(&self, lane: usize, part: usize) -> usize {
-        self.parts[part] + self.towers[lane]
+    /// Parameters that a row meets which is served by `part` and `tower`.
+    pub fn activated(&self, part: usize, tower: usize) -> usize {
+        self.parts[part] + self.towers[tower]
     }
 }
 
@@ -85,9 +86,9 @@ impl FlopsPerToken {
         let (d, f, kv) = (backbone.d_model, backbone.feed_forward(), backbone.kv_heads() * backbone.head_dim());
         let layers = backbone.n_layers as f64;
         let per_layer = 2 * d * d + 2 * d * kv + 3 * d * f;
-        let tower = |tower: &TowerConfig| match tower {
-            TowerConfig::NextToken(text) => 6.0 * (text.vocab_size * d) as f64,
-            TowerConfig::Denoise(image) => {
+        let tower = |(name, modality): (&String, &ModalityConfig)| match modality {
+            ModalityConfig::NextToken(_) => 6.0 * (config.vocabulary(name).map_or(0, |ids| ids.vocab_size) * d) as f64,
+            ModalityConfig::Denoise(image) => {
                 let d_patch = image.patch_size * image.patch_size * config.latent_shape[0];
                 match &image.unet {
                     None => 6.0 * (2 * d_patch * d) as f64,
@@ -102,7 +103,7 @@ impl FlopsPerToken {
         Self {
             matrices: 6.0 * layers * per_layer as f64,
             causal_attention: 6.0 * layers * d as f64 * rows as f64,
-            towers: config.modalities.values().map(tower).collect(),
+            towers: config.modalities.iter().map(tower).collect(),
         }
     }
 

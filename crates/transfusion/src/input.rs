@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor};
 use interfuse_image_tower::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch};
 use interfuse_sequence::{Batch, LaneRows, RowGeometry, SequenceLayout};
 
-use crate::config::{ModelConfig, TowerConfig};
+use crate::config::{ModalityConfig, ModelConfig};
 
 /// Rows of all lanes, as the model sees them.
 #[derive(Clone, Debug)]
@@ -20,9 +20,9 @@ pub struct ModelInput {
 #[allow(clippy::large_enum_variant)] // There are as many as modalities.
 pub enum LaneInput {
     /// Ids. `[B, S]`
-    Tokens(Tensor<2, Int>),
+    NextToken(Tensor<2, Int>),
     /// Noisy images and their times.
-    Images {
+    Denoise {
         /// `[B, N, C, H, W]`
         x_t: Tensor<5>,
         /// `[B, N]`
@@ -54,7 +54,7 @@ impl TrainBatch {
             .iter()
             .zip(config.modalities.values())
             .map(|(lane, tower)| match (lane.as_ref().map(|lane| &lane.content), tower) {
-                (Some(LaneRows::Latents(rows)), TowerConfig::Denoise(image)) => {
+                (Some(LaneRows::Denoise(rows)), ModalityConfig::Denoise(image)) => {
                     Some(noise_batch(rows, image, config.latent_shape, key, choice, device))
                 }
                 _ => None,
@@ -67,11 +67,11 @@ impl TrainBatch {
     pub fn input(&self) -> ModelInput {
         let lanes =
             self.batch.lanes.iter().zip(&self.noised).map(|(lane, noised)| match (&lane.as_ref()?.content, noised) {
-                (LaneRows::Tokens(rows), _) => Some(LaneInput::Tokens(rows.ids.clone())),
-                (LaneRows::Latents(_), Some(noised)) => {
-                    Some(LaneInput::Images { x_t: noised.x_t.clone(), t: noised.t.clone() })
+                (LaneRows::NextToken(rows), _) => Some(LaneInput::NextToken(rows.ids.clone())),
+                (LaneRows::Denoise(_), Some(noised)) => {
+                    Some(LaneInput::Denoise { x_t: noised.x_t.clone(), t: noised.t.clone() })
                 }
-                (LaneRows::Latents(_), None) => None,
+                (LaneRows::Denoise(_), None) => None,
             });
         ModelInput {
             lanes: lanes.collect(),

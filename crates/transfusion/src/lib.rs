@@ -15,8 +15,8 @@ pub mod model;
 pub mod objective;
 pub mod ownership;
 
-pub use config::{ConfigError, ModelConfig, TowerConfig};
+pub use config::{ConfigError, ModalityConfig, ModelConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};
 pub use input::{LaneInput, ModelInput, TrainBatch};
 pub use model::{LanePrediction, Predictions, Tower, Transfusion};
-pub use objective::{HybridLoss, ImageAveraging, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};
+pub use objective::{HybridLoss, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};

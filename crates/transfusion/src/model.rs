@@ -1,18 +1,20 @@
 //! The model: towers on a backbone.
 //!
 //! ```text
-//! ids    ─► text tower  ┐                                          ┌► text tower  ─► logits
-//! x_t, t ─► image tower ┴► streams ─► backbone ─► streams ─► lanes ───┴► image tower ─► prediction
+//! ids    ─► text tower  ┐                                            ┌► text tower  ─► logits
+//! x_t, t ─► image tower ┴► streams ─► backbone ─► streams ─► lanes ──┴► image tower ─► prediction
 //! ```
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use interfuse_image_tower::{ImageContext, ImageTower};
 use interfuse_kernels::WeightInit;
-use interfuse_mot::{Backbone, BackboneInput, CacheUse, Partition, StreamCondition};
+use interfuse_mot::{Backbone, BackboneInput, CacheUse, PartSettings, Partition, RouterOutput, StreamCondition};
+use interfuse_parameters::Named;
+use interfuse_sequence::Modality;
 use interfuse_text_tower::TextTower;
 
-use crate::config::{ConfigError, ModelConfig, TowerConfig};
+use crate::config::{ConfigError, ModalityConfig, ModelConfig};
 use crate::input::{LaneInput, ModelInput};
 
 /// The model.
@@ -20,42 +22,46 @@ use crate::input::{LaneInput, ModelInput};
 pub struct Transfusion {
     /// Parts under shared attention.
     pub backbone: Backbone,
-    /// By lane.
-    pub towers: Vec<Tower>,
+    /// By the modality that owns them; several next-token lanes may share one.
+    pub towers: Named<Tower>,
+    #[module(skip)]
+    modalities: Vec<Modality>,
     #[module(skip)]
     partition: Partition,
 }
 
-/// The two ends of a modality.
+/// The two ends of a vocabulary or of an image format.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // There are as many towers as modalities.
 pub enum Tower {
-    /// Of a next-token modality.
-    Text(TextTower),
+    /// Of next-token modalities.
+    NextToken(TextTower),
     /// Of a denoise modality.
-    Image(ImageTower),
+    Denoise(ImageTower),
 }
 
-/// What the model says of every lane.
+/// What the model predicts for every lane.
 #[derive(Clone, Debug)]
 pub struct Predictions {
     /// By lane; `None` for a lane without rows.
     pub lanes: Vec<Option<LanePrediction>>,
+    /// Of every router that had rows, layer by layer.
+    pub routers: Vec<RouterOutput>,
 }
 
-/// What the model says of the rows of a lane.
+/// What the model predicts for the rows of a lane.
 #[derive(Clone, Debug)]
 pub enum LanePrediction {
-    /// Of the next token. `[B, S, V]`
-    Logits(Tensor<3>),
-    /// Of what the image tower's prediction target names. `[B, N, C, H, W]`
-    Images(Tensor<5>),
+    /// Logits of the next token. `[B, S, V]`
+    NextToken(Tensor<3>),
+    /// What the image tower's prediction target names. `[B, N, C, H, W]`
+    Denoise(Tensor<5>),
 }
 
 /// A lane on its way into the backbone.
 struct EmbeddedLane {
     rows: Tensor<3>,
-    /// What goes around the backbone; nothing for text.
+    /// What goes around the backbone; nothing for tokens.
     context: ImageContext,
 }
 
@@ -67,19 +73,25 @@ impl Transfusion {
     pub fn new(config: &ModelConfig, init: &mut WeightInit) -> Result<Self, ConfigError> {
         config.validate()?;
         let partition = config.partition()?;
-        let conditioned: Vec<bool> =
-            partition.parts().iter().map(|lanes| lanes.iter().any(|&lane| config.is_conditioned(lane))).collect();
         let d_model = config.backbone.d_model;
-        let towers = config
-            .modalities
-            .values()
-            .map(|tower| match tower {
-                TowerConfig::NextToken(text) => Tower::Text(TextTower::new(text, d_model, init)),
-                TowerConfig::Denoise(image) => Tower::Image(ImageTower::new(image, config.latent_shape, d_model, init)),
+        let tower = |modality: &ModalityConfig, init: &mut WeightInit| match modality {
+            ModalityConfig::NextToken(text) => Tower::NextToken(TextTower::new(text, d_model, init)),
+            ModalityConfig::Denoise(image) => {
+                Tower::Denoise(ImageTower::new(image, config.latent_shape, d_model, init))
+            }
+        };
+        let towers = config.towers().map(|(name, modality)| (name.clone(), tower(modality, init))).collect();
+        let parts: Vec<PartSettings> = partition
+            .names()
+            .iter()
+            .zip(partition.parts())
+            .map(|(name, lanes)| PartSettings {
+                name: name.clone(),
+                conditioned: lanes.iter().any(|&lane| config.is_conditioned(lane)),
             })
             .collect();
-        let backbone = Backbone::new(&config.backbone, config.positions, &conditioned, init);
-        Ok(Self { backbone, towers, partition })
+        let backbone = Backbone::new(&config.backbone, config.positions, &parts, init);
+        Ok(Self { backbone, towers, modalities: config.modalities(), partition })
     }
 
     /// The architecture.
@@ -87,9 +99,21 @@ impl Transfusion {
         &self.partition
     }
 
+    /// The modalities, by lane.
+    pub fn modalities(&self) -> &[Modality] {
+        &self.modalities
+    }
+
+    /// The tower of a lane.
+    pub fn tower(&self, lane: usize) -> &Tower {
+        &self.towers[self.modalities[lane].tower]
+    }
+
     /// Embeds every lane, runs the backbone, and asks every tower's head.
     pub fn forward(&self, input: ModelInput, cache: CacheUse<'_>) -> Predictions {
-        let embedded: Vec<Option<EmbeddedLane>> = self.towers.iter().zip(input.lanes).map(embed_lane).collect();
+        let inputs = input.lanes.into_iter().enumerate();
+        let embedded: Vec<Option<EmbeddedLane>> =
+            inputs.map(|(lane, content)| self.tower(lane).embed(content?)).collect();
         let rows: Vec<usize> =
             embedded.iter().map(|lane| lane.as_ref().map_or(0, |lane| lane.rows.dims()[1])).collect();
         let lanes: Vec<Option<Tensor<3>>> = embedded.iter().map(|lane| Some(lane.as_ref()?.rows.clone())).collect();
@@ -101,10 +125,12 @@ impl Transfusion {
             geometry: self.partition.join_geometry(&geometry),
             conditions: self.stream_conditions(&rows, &contexts),
         };
-        let streams = self.backbone.forward(backbone_input, cache);
-        let lanes = self.partition.split(streams, &rows);
-        let heads = self.towers.iter().zip(lanes).zip(contexts);
-        Predictions { lanes: heads.map(|((tower, rows), context)| Some(tower.predict(rows?, context))).collect() }
+        let output = self.backbone.forward(backbone_input, cache);
+        let lanes = self.partition.split(output.streams, &rows).into_iter().zip(contexts).enumerate();
+        Predictions {
+            lanes: lanes.map(|(lane, (rows, context))| Some(self.tower(lane).predict(rows?, context))).collect(),
+            routers: output.routers.into_iter().flatten().flatten().collect(),
+        }
     }
 
     fn stream_conditions(&self, rows: &[usize], contexts: &[ImageContext]) -> Vec<Option<StreamCondition>> {
@@ -120,25 +146,25 @@ impl Transfusion {
     }
 }
 
-/// The tower of a lane and the lane's content agree, because both come of one configuration.
-fn embed_lane((tower, lane): (&Tower, Option<LaneInput>)) -> Option<EmbeddedLane> {
-    match (tower, lane?) {
-        (Tower::Text(tower), LaneInput::Tokens(ids)) => {
-            Some(EmbeddedLane { rows: tower.embed(ids), context: ImageContext::default() })
-        }
-        (Tower::Image(tower), LaneInput::Images { x_t, t }) => {
-            let images = tower.embed(x_t, t);
-            Some(EmbeddedLane { rows: images.rows, context: images.context })
-        }
-        _ => None,
-    }
-}
-
 impl Tower {
+    /// `None` if the content is of the other objective, which one configuration for towers and lanes rules out.
+    fn embed(&self, content: LaneInput) -> Option<EmbeddedLane> {
+        match (self, content) {
+            (Self::NextToken(tower), LaneInput::NextToken(ids)) => {
+                Some(EmbeddedLane { rows: tower.embed(ids), context: ImageContext::default() })
+            }
+            (Self::Denoise(tower), LaneInput::Denoise { x_t, t }) => {
+                let images = tower.embed(x_t, t);
+                Some(EmbeddedLane { rows: images.rows, context: images.context })
+            }
+            _ => None,
+        }
+    }
+
     fn predict(&self, rows: Tensor<3>, context: ImageContext) -> LanePrediction {
         match self {
-            Self::Text(tower) => LanePrediction::Logits(tower.logits(rows)),
-            Self::Image(tower) => LanePrediction::Images(tower.predict(rows, context)),
+            Self::NextToken(tower) => LanePrediction::NextToken(tower.logits(rows)),
+            Self::Denoise(tower) => LanePrediction::Denoise(tower.predict(rows, context)),
         }
     }
 }
@@ -147,16 +173,16 @@ impl Predictions {
     /// The logits of a lane. `[B, S, V]`
     pub fn logits(&self, lane: usize) -> Option<Tensor<3>> {
         match self.lanes.get(lane)?.as_ref()? {
-            LanePrediction::Logits(logits) => Some(logits.clone()),
-            LanePrediction::Images(_) => None,
+            LanePrediction::NextToken(logits) => Some(logits.clone()),
+            LanePrediction::Denoise(_) => None,
         }
     }
 
     /// The image predictions of a lane. `[B, N, C, H, W]`
     pub fn images(&self, lane: usize) -> Option<Tensor<5>> {
         match self.lanes.get(lane)?.as_ref()? {
-            LanePrediction::Images(images) => Some(images.clone()),
-            LanePrediction::Logits(_) => None,
+            LanePrediction::Denoise(images) => Some(images.clone()),
+            LanePrediction::NextToken(_) => None,
         }
     }
 }

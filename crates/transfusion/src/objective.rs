@@ -1,16 +1,21 @@
-//! The hybrid objective (Transfusion, 2408.11039, equation 4):
+//! The hybrid objective (Transfusion, 2408.11039, equation 4), over any number of modalities:
 //!
 //! ```text
-//! total = text_weight · L_next_token + image_weight · L_denoising          (1 and λ = 5 by default)
+//! total = Σ_m weight_m · L_m  + auxiliary losses of routers        (1 for next-token modalities, λ = 5 for denoised ones)
 //! ```
 //!
-//! `L_next_token` is the mean over scored tokens, in nats; `L_denoising` the mean over images of an image's mean squared
-//! error. Both means run over the whole optimizer step, so accumulating over micro-batches gives the gradient of one large
-//! batch exactly: the caller counts first and passes the counts as a [`Normalizer`].
+//! `L_m` of a next-token modality is the mean over tokens with a target, in nats; of a denoise modality the mean over images
+//! of an image's mean squared error. Modalities that share a vocabulary are one language model's and are averaged together:
+//! each sums over its own tokens and all divide by the tokens of the vocabulary.
+//!
+//! Means run over the whole optimizer step, so accumulating over micro-batches gives the gradient of one large batch exactly:
+//! the caller counts first and passes the counts as a [`Normalizer`].
+
+use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use interfuse_image_tower::denoising_loss;
-use interfuse_sequence::LaneRows;
+use interfuse_sequence::{LaneRows, Modality, Objective};
 use interfuse_text_tower::next_token_loss;
 use serde::{Deserialize, Serialize};
 
@@ -18,105 +23,91 @@ use crate::config::ConfigError;
 use crate::input::TrainBatch;
 use crate::model::{LanePrediction, Predictions, Tower, Transfusion};
 
+/// Weight λ of a denoise modality that is not named (Transfusion, section 4.1).
+const DENOISE_WEIGHT: f64 = 5.0;
+
 /// How the losses are weighed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
-    /// Weight of the next-token loss.
-    pub text_weight: f64,
-    /// Weight λ of the denoising loss.
-    pub image_weight: f64,
-    /// What the denoising loss is a mean over.
-    pub image_averaging: ImageAveraging,
-}
-
-/// What the denoising loss is a mean over. The same for images of one size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageAveraging {
-    /// Every image counts alike, however many patches it has. Transfusion's wording; the default.
-    #[default]
-    PerImage,
-    /// Every patch counts alike.
-    PerPatch,
-}
-
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        Self { text_weight: 1.0, image_weight: 5.0, image_averaging: ImageAveraging::PerImage }
-    }
+    /// The weight of a modality's loss, by its name. A modality that is not named has 1, or 5 if it is denoised.
+    pub weights: BTreeMap<String, f64>,
 }
 
 impl ObjectiveConfig {
-    /// Checks the settings.
+    /// The weight of a modality's loss.
+    pub fn weight(&self, modality: &Modality) -> f64 {
+        let default = match modality.objective {
+            Objective::NextToken => 1.0,
+            Objective::Denoise => DENOISE_WEIGHT,
+        };
+        self.weights.get(&modality.name).copied().unwrap_or(default)
+    }
+
+    /// Checks the settings against the modalities of the model.
     ///
     /// # Errors
     /// Names the key, what was expected and what was found.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        for (key, weight) in [("text_weight", self.text_weight), ("image_weight", self.image_weight)] {
-            if !(weight >= 0.0 && weight.is_finite()) {
-                return Err(ConfigError(format!("objective.{key}: expected a number from 0, found {weight}")));
+    pub fn validate(&self, modalities: &[Modality]) -> Result<(), ConfigError> {
+        let names: Vec<&str> = modalities.iter().map(|modality| modality.name.as_str()).collect();
+        for (name, weight) in &self.weights {
+            if !names.contains(&name.as_str()) {
+                let expected = format!("a modality of the model ({})", names.join(", "));
+                return Err(ConfigError(format!("objective.weights: expected {expected}, found `{name}`")));
+            }
+            if !(*weight >= 0.0 && weight.is_finite()) {
+                return Err(ConfigError(format!("objective.weights.{name}: expected a number from 0, found {weight}")));
             }
         }
-        if self.text_weight + self.image_weight == 0.0 {
-            return Err(ConfigError("objective: expected at least one weight above 0, found none".into()));
+        match modalities.iter().all(|modality| self.weight(modality) == 0.0) {
+            true => Err(ConfigError("objective.weights: expected at least one above 0, found none".into())),
+            false => Ok(()),
         }
-        Ok(())
-    }
-}
-
-impl ImageAveraging {
-    /// The mean of per-image mean squared errors, each with the patches of its image. 0 without images.
-    pub fn mean(&self, errors: &[(f64, usize)]) -> f64 {
-        let weight = |patches: usize| match self {
-            Self::PerImage => 1.0,
-            Self::PerPatch => patches as f64,
-        };
-        let total: f64 = errors.iter().map(|&(_, patches)| weight(patches)).sum();
-        let sum: f64 = errors.iter().map(|&(error, patches)| error * weight(patches)).sum();
-        if total > 0.0 { sum / total } else { 0.0 }
-    }
-}
-
-impl ObjectiveConfig {
-    /// `text_weight · text + image_weight · image`
-    pub fn total(&self, text: f64, image: f64) -> f64 {
-        self.text_weight * text + self.image_weight * image
     }
 }
 
 /// Over how much a step takes its means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Normalizer {
-    /// Scored tokens of the step, of all next-token modalities.
-    pub tokens: usize,
-    /// Images of the step.
-    pub images: usize,
+    /// Tokens with a target, or images, by lane.
+    pub counts: Vec<usize>,
+    /// Micro-batches, over which the auxiliary losses of routers are averaged.
+    pub batches: usize,
 }
 
 impl Normalizer {
     /// What one batch holds.
     pub fn of(batch: &TrainBatch) -> Self {
-        let lanes = 0..batch.batch.lanes.len();
-        Self {
-            tokens: lanes.clone().map(|lane| batch.batch.scored_tokens(lane)).sum(),
-            images: lanes.map(|lane| batch.batch.images(lane)).sum(),
-        }
+        let count = |lane: usize| batch.batch.targets(lane) + batch.batch.images(lane);
+        Self { counts: (0..batch.batch.lanes.len()).map(count).collect(), batches: 1 }
     }
 
     /// What two batches of one step hold together.
-    pub fn and(self, other: Self) -> Self {
-        Self { tokens: self.tokens + other.tokens, images: self.images + other.images }
+    pub fn and(mut self, other: Self) -> Self {
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        Self { counts: self.counts, batches: self.batches + other.batches }
+    }
+
+    /// What a lane's sum is divided by: the count of all lanes of its tower.
+    fn divisor(&self, modalities: &[Modality], lane: usize) -> f64 {
+        let of_one_tower =
+            modalities.iter().zip(&self.counts).filter(|(other, _)| other.tower == modalities[lane].tower);
+        of_one_tower.map(|(_, count)| *count).sum::<usize>().max(1) as f64
     }
 }
 
 /// The loss of one modality: a sum, and what it is a sum over.
 #[derive(Clone, Debug)]
 pub struct ModalityLoss {
-    /// Nats over scored tokens, or mean squared errors over images. `[1]`
+    /// Nats over tokens with a target, or mean squared errors over images. `[1]`
     pub sum: Tensor<1>,
-    /// Scored tokens, or images.
+    /// Tokens with a target, or images.
     pub count: usize,
+    /// What is minimised: the sum with its regularisation. `[1]`
+    regularised_sum: Tensor<1>,
 }
 
 /// The loss of a batch.
@@ -131,9 +122,13 @@ pub struct HybridLoss {
 impl HybridLoss {
     /// The same numbers off the gradient tape.
     pub fn detached(self) -> Self {
-        let modalities = self.modalities.into_iter();
-        let detach = |loss: ModalityLoss| ModalityLoss { sum: loss.sum.inner(), ..loss };
-        Self { total: self.total.inner(), modalities: modalities.map(|loss| loss.map(detach)).collect() }
+        let detach = |loss: ModalityLoss| ModalityLoss {
+            sum: loss.sum.inner(),
+            regularised_sum: loss.regularised_sum.inner(),
+            ..loss
+        };
+        let modalities = self.modalities.into_iter().map(|loss| loss.map(detach)).collect();
+        Self { total: self.total.inner(), modalities }
     }
 }
 
@@ -143,52 +138,77 @@ pub fn hybrid_loss(
     predictions: &Predictions,
     batch: &TrainBatch,
     config: &ObjectiveConfig,
-    normalizer: Normalizer,
+    normalizer: &Normalizer,
 ) -> HybridLoss {
-    let per_token = config.text_weight / normalizer.tokens.max(1) as f64;
-    // Images of one batch are of one size, so the mean over images is the mean over patches as well.
-    let per_image = config.image_weight / normalizer.images.max(1) as f64;
-    let mut total: Option<Tensor<1>> = None;
-    let mut modalities = Vec::new();
-    for (lane, prediction) in predictions.lanes.iter().enumerate() {
-        let (term, loss) = match (prediction, &model.towers[lane], &batch.batch.lanes[lane], &batch.noised[lane]) {
-            (Some(LanePrediction::Logits(logits)), Tower::Text(tower), Some(rows), _) => {
-                let LaneRows::Tokens(rows) = &rows.content else { continue };
-                let loss = next_token_loss(logits.clone(), rows, tower.z_loss());
-                let term = loss.regularised_sum.mul_scalar(per_token);
-                (term, ModalityLoss { sum: loss.sum, count: loss.scored })
-            }
-            (Some(LanePrediction::Images(images)), _, _, Some(noised)) => {
-                let loss = denoising_loss(images.clone(), noised);
-                (loss.sum.clone().mul_scalar(per_image), ModalityLoss { sum: loss.sum, count: loss.images })
-            }
-            _ => {
-                modalities.push(None);
-                continue;
-            }
-        };
-        modalities.push(Some(loss));
-        total = Some(match total {
-            Some(total) => total + term,
-            None => term,
-        });
+    let losses: Vec<Option<ModalityLoss>> = predictions
+        .lanes
+        .iter()
+        .enumerate()
+        .map(|(lane, prediction)| modality_loss(model.tower(lane), prediction.as_ref()?, batch, lane))
+        .collect();
+    let weighed = losses.iter().enumerate().filter_map(|(lane, loss)| {
+        let weight = config.weight(&model.modalities()[lane]) / normalizer.divisor(model.modalities(), lane);
+        Some(loss.as_ref()?.regularised_sum.clone().mul_scalar(weight))
+    });
+    let per_batch = 1.0 / normalizer.batches.max(1) as f64;
+    let auxiliary = predictions.routers.iter().map(|router| router.auxiliary_loss.clone().mul_scalar(per_batch));
+    let total = weighed.chain(auxiliary).reduce(|total, term| total + term);
+    let device = || model.backbone.final_norms[0].weight.device();
+    HybridLoss { total: total.unwrap_or_else(|| Tensor::zeros([1], &device())), modalities: losses }
+}
+
+/// The loss of a lane; `None` for one without rows.
+fn modality_loss(tower: &Tower, prediction: &LanePrediction, batch: &TrainBatch, lane: usize) -> Option<ModalityLoss> {
+    match (prediction, tower, &batch.batch.lanes[lane].as_ref()?.content) {
+        (LanePrediction::NextToken(logits), Tower::NextToken(tower), LaneRows::NextToken(rows)) => {
+            let loss = next_token_loss(logits.clone(), rows, tower.z_loss());
+            Some(ModalityLoss { sum: loss.sum, count: loss.count, regularised_sum: loss.regularised_sum })
+        }
+        (LanePrediction::Denoise(images), _, _) => {
+            let loss = denoising_loss(images.clone(), batch.noised[lane].as_ref()?);
+            Some(ModalityLoss { regularised_sum: loss.sum.clone(), sum: loss.sum, count: loss.images })
+        }
+        _ => None,
     }
-    let device = model.backbone.final_norms[0].weight.device();
-    HybridLoss { total: total.unwrap_or_else(|| Tensor::zeros([1], &device)), modalities }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Cross-entropies 2, 1, 3 and images of error 0.5 (16 patches) and 0.3 (4 patches), λ = 5.
+    fn modality(name: &str, objective: Objective, tower: usize) -> Modality {
+        Modality { name: name.into(), objective, tower }
+    }
+
     #[test]
-    fn the_composition_is_transfusions() {
-        let text = (2.0 + 1.0 + 3.0) / 3.0;
-        let images = [(0.5, 16), (0.3, 4)];
-        let config = ObjectiveConfig::default();
-        let total = |averaging: ImageAveraging| config.total(text, averaging.mean(&images));
-        assert!((total(ImageAveraging::PerImage) - 4.0).abs() < 1e-12);
-        assert!((total(ImageAveraging::PerPatch) - 4.3).abs() < 1e-12);
+    fn an_unnamed_modality_has_transfusions_weight() {
+        let config = ObjectiveConfig { weights: BTreeMap::from([("speech".to_string(), 0.5)]) };
+        let weight = |name, objective| config.weight(&modality(name, objective, 0));
+        assert_eq!(weight("text", Objective::NextToken), 1.0);
+        assert_eq!(weight("image", Objective::Denoise), 5.0);
+        assert_eq!(weight("speech", Objective::NextToken), 0.5);
+    }
+
+    #[test]
+    fn modalities_of_one_vocabulary_divide_by_all_its_tokens() {
+        let text = |name, tower| modality(name, Objective::NextToken, tower);
+        let modalities = [text("codes", 0), text("speech", 1), text("text", 0)];
+        let part = |counts: [usize; 3]| Normalizer { counts: counts.to_vec(), batches: 1 };
+        let whole = Normalizer::default().and(part([6, 1, 2])).and(part([2, 0, 0]));
+        assert_eq!((whole.counts.as_slice(), whole.batches), ([8, 1, 2].as_slice(), 2));
+        let divisors = [0, 1, 2].map(|lane| whole.divisor(&modalities, lane));
+        assert_eq!(divisors, [10.0, 1.0, 10.0]);
+    }
+
+    #[test]
+    fn weights_that_no_modality_has_are_refused() {
+        let modalities = [modality("text", Objective::NextToken, 0)];
+        let refused = |name: &str, weight: f64| {
+            let weights = BTreeMap::from([(name.to_string(), weight)]);
+            ObjectiveConfig { weights }.validate(&modalities).map_err(|error| error.0)
+        };
+        assert!(refused("image", 1.0).is_err_and(|message| message.contains("(text), found `image`")));
+        assert!(refused("text", -1.0).is_err_and(|message| message.contains("objective.weights.text")));
+        assert!(refused("text", 0.0).is_err_and(|message| message.contains("at least one above 0")));
     }
 }

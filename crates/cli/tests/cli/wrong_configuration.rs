@@ -68,7 +68,7 @@ fn values_outside_their_range_name_the_key() {
         ("documents.caption_dropout=1.5", ["documents.caption_dropout", "from 0 to 1"]),
         ("sampling.solver=ddim", ["sampling.solver", "Euler"]),
         ("model.partition=[[\"text\"]]", ["model.partition", "`image`"]),
-        ("objective.image_weight=-1", ["objective.image_weight", "a number from 0"]),
+        ("objective.weights={image=-1}", ["objective.weights.image", "a number from 0"]),
         ("model.backbone.n_layers=1000000000", ["model.backbone.n_layers", "from 1 to"]),
         ("model.modalities.text.vocab_size=9999999999999", ["vocab_size", "from 1 to"]),
         ("validation.levels=[0.0]", ["validation.levels", "(0, 1]"]),

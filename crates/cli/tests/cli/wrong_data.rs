@@ -29,7 +29,7 @@ fn a_bad_image_is_skipped_counted_and_named_once() {
     // Five times through the images.
     let ended = sandbox.train(&["train.steps=20", "run.evaluate=true"]).succeeded().said(&["trained 20 steps"]);
     assert_eq!(ended.stdout.matches("red.png").count(), 1, "{}", ended.stdout);
-    assert!(ended.stdout.contains("skipped 1 bad"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(" bad and 0 too long; first: `red.png`"), "{}", ended.stdout);
     let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--out", "sheet.png"]).succeeded();
     ended.said(&["8 images, 1 of them bad", "red.png"]);
 }

@@ -23,25 +23,19 @@ pub(super) fn measure(
     }
     let card = &pretrained.card;
     let run = (settings.run.seed, card.step);
-    let sequences = settings.train.batch_size;
+    let sequences = settings.train.sequences();
     let found = held_out.measure(&pretrained.model, &card.model, run, sequences, &pretrained.device)?;
     let on = if found.is_train { "training images" } else { "held-out images" };
-    report.note(format!(
-        "losses on {on}: text {:.4} (perplexity {:.3}, {:.3} bits per byte)  image {}",
-        found.text,
-        found.text_perplexity(),
-        found.bits_per_byte,
-        found.image_by_level()
-    ));
-    let by_level: serde_json::Map<String, Value> =
-        found.image.iter().map(|(level, loss)| (format!("t={level}"), json!(loss))).collect();
-    report.value["losses"] = json!({
-        "on": on,
-        "text": found.text,
-        "text_perplexity": found.text_perplexity(),
-        "text_bits_per_byte": found.bits_per_byte,
-        "image": found.image_mean(),
-        "image_by_noise": by_level,
-    });
+    report.note(format!("losses on {on}: {}", found.line()));
+    for (losses, given) in [(&found.text, ""), (&found.text_given_image, " | image")] {
+        for loss in losses {
+            let bits = loss.bits_per_byte.map_or(String::new(), |bits| format!(", {bits:.3} bits per byte"));
+            report.note(format!("  {}{given}: perplexity {:.3}{bits}", loss.modality, loss.perplexity()));
+        }
+    }
+    let mut losses: serde_json::Map<String, Value> =
+        found.numbers().into_iter().map(|(name, value)| (name, json!(value))).collect();
+    losses.insert("on".into(), json!(on));
+    report.value["losses"] = losses.into();
     Ok(())
 }

@@ -3,7 +3,6 @@
 use interfuse_data::DataError;
 use interfuse_data::documents::MARKERS;
 use interfuse_sampling::ImageRequest;
-use interfuse_sequence::Objective;
 
 use crate::error::{Result, require};
 use crate::plan::Plan;
@@ -14,7 +13,6 @@ use crate::plan::Plan;
 /// A configured prompt is longer than the rows; a caption that is longer is left out, as it is in training.
 pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
     let preview = &plan.settings.preview;
-    let has_images = plan.card.model.lane_of(Objective::Denoise).is_some();
     let limit = plan.card.max_text_rows;
     let rows = |prompt: &str| Ok::<_, DataError>(plan.tokenizer.encode(prompt)?.len() + MARKERS);
     let mut prompts = preview.prompts.clone();
@@ -22,7 +20,7 @@ pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
         let found = rows(prompt)?;
         require!(found <= limit, "preview.prompts: expected at most {limit} tokens, found {found} in {prompt:?}");
     }
-    if prompts.is_empty() && has_images {
+    if prompts.is_empty() {
         let source = plan.data.train();
         let count = preview.count.min(source.len());
         prompts = (0..count).map(|i| source.captions(i * source.len() / count)[0].clone()).collect();

@@ -70,20 +70,10 @@ impl<'a> Recorder<'a> {
 
     fn record_validation(&mut self, report: &ValidationReport) -> Result<()> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
-        let mut numbers = vec![
-            (format!("{split}/text_loss"), report.text),
-            (format!("{split}/text_perplexity"), report.text_perplexity()),
-            (format!("{split}/text_bits_per_byte"), report.bits_per_byte),
-            (format!("{split}/image_loss"), report.image_mean()),
-        ];
-        numbers.extend(report.image.iter().map(|(level, loss)| (format!("{split}/image_loss.t={level}"), *loss)));
+        let numbers: Vec<(String, f64)> =
+            report.numbers().into_iter().map(|(name, value)| (format!("{split}/{name}"), value)).collect();
         let name = if report.is_train { "training images, fixed noise" } else { "held out" };
-        self.observer.note(&format!(
-            "step {}  {name}: text {:.3}  image {}",
-            report.step,
-            report.text,
-            report.image_by_level()
-        ));
+        self.observer.note(&format!("step {}  {name}: {}", report.step, report.line()));
         self.curves.record(report.step, "", &numbers, &[])
     }
 
@@ -144,7 +134,7 @@ impl Observer<Trainer> for Recorder<'_> {
                 let run = (setup.seed, trainer.step);
                 let model = trainer.ema_model();
                 let report =
-                    self.validation.measure(&model, &setup.model, run, setup.train.batch_size, &setup.device)?;
+                    self.validation.measure(&model, &setup.model, run, setup.train.sequences(), &setup.device)?;
                 self.record_validation(&report)
             }
             Due::Preview if self.prompts.is_empty() => Ok(()),

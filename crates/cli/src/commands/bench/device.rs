@@ -110,7 +110,7 @@ fn compute(
     let batch = TrainBatch::new(layouts, &setup.model, key, TimestepChoice::Sampled, &device.clone().autodiff());
     let (total, mut gradients) = with_precision(precision, || {
         let predictions = model.forward(batch.input(), CacheUse::None);
-        let loss = hybrid_loss(model, &predictions, &batch, &setup.objective, Normalizer::of(&batch));
+        let loss = hybrid_loss(model, &predictions, &batch, &setup.objective, &Normalizer::of(&batch));
         let gradients = FlatGradients::of(model, loss.total.backward(), |_| None);
         (loss.total.inner(), gradients)
     });

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use burn::tensor::Tensor;
-use interfuse_data::LoaderCursor;
+use interfuse_data::{LoaderCursor, Split};
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
 use interfuse_run::training::pretrained;
@@ -60,19 +60,19 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model), 1);
     let model = pretrained(&plan, &trainer);
-    let sequences = plan.settings.train.batch_size;
+    let sequences = plan.settings.train.sequences();
 
     let layouts = trainer.loader.next_batch(sequences)?;
     let key = NoiseKey { seed: 0, step: 0 };
     let batch = TrainBatch::new(&layouts, &model.card.model, key, TimestepChoice::At(0.5), &plan.device);
     let image = |lane: &Option<LaneInput>| match lane {
-        Some(LaneInput::Images { x_t, .. }) => Some(x_t.clone()),
+        Some(LaneInput::Denoise { x_t, .. }) => Some(x_t.clone()),
         _ => None,
     };
     let x_t: Tensor<5> = batch.input().lanes.iter().find_map(image).context("a configuration with images")?;
     let x_t: Tensor<4> = x_t.squeeze_dim(1);
 
-    let source = trainer.loader.documents().source();
+    let source = interfuse_data::open(&plan.settings.data, Split::Train)?;
     let prompts = (0..sequences).map(|index| prompt_ids(&model, &source.captions(index % source.len())[0]));
     let mut session = Session::new(&model, sequences)?;
     session.append_tokens(&prompts.collect::<Result<Vec<_>, _>>()?);
@@ -103,7 +103,7 @@ fn introduce(plan: &Plan, counts: &ParameterCounts, batches: usize) {
         "{:.2} M parameters in {} parts, {} sequences of {} rows",
         counts.stored as f64 / 1e6,
         counts.parts.len(),
-        plan.settings.train.batch_size * batches,
+        plan.settings.train.sequences() * batches,
         plan.shape.rows(),
     );
 }
@@ -157,7 +157,7 @@ impl Times {
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-/// The bytes that a GPU has set aside for this process, which do not shrink while it trains.
+/// The bytes that a GPU has reserved for this process, which do not shrink while it trains.
 fn device_memory(device: &burn::tensor::Device) -> Option<u64> {
     if *device == burn::tensor::Device::flex() { None } else { Some(device.memory_pool_usage()?.bytes_reserved) }
 }
