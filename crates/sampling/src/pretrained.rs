@@ -16,7 +16,7 @@ use interfuse_data::{SpecialTokens, Tokenizer};
 use interfuse_kernels::WeightInit;
 use interfuse_parameters::load_weights;
 use interfuse_transfusion::{ModelConfig, Transfusion};
-use interfuse_vae::{Codec, CodecConfig, VaeCodecConfig, VaeError};
+use interfuse_vae::{Codec, CodecConfig, LatentRange, VaeCodecConfig, VaeError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -42,6 +42,9 @@ pub struct ModelCard {
     pub captions: String,
     /// The modality that carries images.
     pub images: String,
+    /// Between what the latents of training images lie, where a sampler needs that and the codec does not know it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent_range: Option<LatentRange>,
     /// Ids of the markers.
     pub special_tokens: SpecialTokens,
 }

@@ -16,11 +16,11 @@ use interfuse_sampling::{ModelCard, pretrained};
 use interfuse_transfusion::Transfusion;
 use serde::{Deserialize, Serialize};
 
-use crate::adamw::AdamW;
 use crate::durable::{create_folder, read_text, sync_folder, write_folder, write_json, write_synced};
-use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::skipped_steps::SkippedSteps;
+use crate::optimization::adamw::AdamW;
+use crate::optimization::ema::Ema;
+use crate::optimization::skipped_steps::SkippedSteps;
 use crate::trainer::Trainer;
 
 /// Where the optimizer's memory lies in a checkpoint.

@@ -5,7 +5,8 @@
 //! diffusion_pytorch_model.safetensors      the weights
 //! ```
 //!
-//! Weights are also found as `diffusion_pytorch_model.bin` and as `ae.safetensors`, and under the older names of [`names`].
+//! Weights are also found as `diffusion_pytorch_model.bin` and as `ae.safetensors`, under the older names of [`names`], and in
+//! checkpoints that hold more than an autoencoder.
 //!
 //! [`names`]: crate::names
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_kernels::{Conv2d, WeightInit};
-use interfuse_parameters::{import_weights, read_tensors, save_weights};
+use interfuse_parameters::{HostTensor, import_weights, read_tensors, save_weights};
 use sha2::{Digest, Sha256};
 
 use crate::autoencoder::AutoencoderKl;
@@ -82,7 +83,8 @@ pub struct OpenedVae {
 /// Opens a folder.
 ///
 /// # Errors
-/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, unexpected or misshapen.
+/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, unexpected or misshapen;
+/// or when a weight is not finite: the message names its tensor.
 pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
     let config = read_config(folder)?;
     let path = weights_of(folder)?;
@@ -96,6 +98,10 @@ pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
 /// As [`open`].
 pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, VaeError> {
     let tensors = modern_names(read_tensors(path)?, config.network().block_out_channels.len());
+    let non_finite = |tensor: &HostTensor| tensor.values.iter().copied().find(|value| !value.is_finite());
+    if let Some((name, value)) = tensors.iter().find_map(|(name, tensor)| Some((name, non_finite(tensor)?))) {
+        return Err(VaeError::file(path, "finite weights", format!("{value} in {name}")));
+    }
     Ok(import_weights(Vae::new(config, &mut WeightInit::new(0, device)), tensors, path)?)
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use interfuse_data::LoaderCursor;
+use interfuse_sampling::pretrained::read_card;
 use interfuse_trainer::{Outcome, Trainer, checkpoint};
 use interfuse_transfusion::ParameterCounts;
 
@@ -49,7 +50,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
 }
 
 fn begin(settings: Settings) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
-    let plan = Plan::new(settings, None)?;
+    let mut plan = Plan::new(settings, None)?;
+    plan.measure_latents(None)?;
     let trainer = plan.trainer(LoaderCursor::default())?;
     // Better found now than at the first preview, with a run folder half made.
     preview_prompts(&plan)?;
@@ -64,8 +66,9 @@ fn resume(settings: Settings) -> anyhow::Result<(Plan, RunFolder, Trainer)> {
         bail!("{}: expected a checkpoint to resume from, found none", folder.path().display());
     };
     let tokenizer = load_tokenizer(&latest.join("tokenizer.json"))?;
-    let plan = Plan::new(settings, Some(tokenizer))?;
+    let mut plan = Plan::new(settings, Some(tokenizer))?;
     let resumed = checkpoint::open(&latest, &plan.card, plan.settings.run.seed)?;
+    plan.measure_latents(read_card(&latest)?.latent_range)?;
     // More steps or other data may be just what is wanted; nobody should get them unawares.
     if let Ok(before) = crate::config::load::<Settings>(&folder.config(), &[]) {
         for change in crate::config::changes(&before, &plan.settings)? {

@@ -13,7 +13,7 @@ use interfuse_kernels::{Precision, with_precision};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::SequenceLayout;
 use interfuse_trainer::Trainer;
-use interfuse_trainer::gradients::FlatGradients;
+use interfuse_trainer::optimization::gradients::FlatGradients;
 use interfuse_transfusion::{Normalizer, TrainBatch, hybrid_loss};
 use serde_json::{Value, json};
 

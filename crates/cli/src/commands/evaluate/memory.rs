@@ -70,6 +70,7 @@ pub(super) fn measure(
     let bar = counting_bar("images captioned", references.len());
     let written = caption(pretrained, &references, sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
+    let written = super::texts(written);
     let right: Vec<String> = (0..references.len()).map(caption_of).collect();
     let captions = captions::compare(&written, &right)?;
     let chance_of_caption = fraction_of_the_commonest(&right);

@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use interfuse_data::{Image, Source, SourceConfig, Split};
 use interfuse_evaluation::bootstrap::Mean;
 use interfuse_evaluation::proportion::Proportion;
-use interfuse_sampling::{ImageRequest, Pretrained, SamplingConfig};
+use interfuse_sampling::{Caption, ImageRequest, Pretrained, SamplingConfig};
 use serde_json::{Value, json};
 
 use self::generated::Generated;
@@ -157,6 +157,16 @@ fn by_the_data(
     let measured = memory::measure(pretrained, train, sampling, count.unwrap_or(train.len()), seed)?;
     let report = memory::report(&measured, pretrained)?;
     Ok((measured.generated, report))
+}
+
+/// The words of captions; those that were cut are counted and told of.
+fn texts(captions: Vec<Caption>) -> Vec<String> {
+    let cut: Vec<usize> = captions.iter().filter_map(|caption| caption.cut_at).collect();
+    if let Some(limit) = cut.first() {
+        let (cut, all) = (cut.len(), captions.len());
+        println!("{cut} of {all} captions that the model wrote were cut at sampling.max_caption_tokens = {limit}");
+    }
+    captions.into_iter().map(|caption| caption.text).collect()
 }
 
 /// Leaves a grid of generated images and `report.html`.

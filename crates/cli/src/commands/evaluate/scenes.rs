@@ -58,6 +58,7 @@ pub(super) fn measure(
     let bar = counting_bar("images captioned", rendered.len());
     let written = caption(pretrained, &rendered, sampling, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
+    let written = super::texts(written);
     let in_captions: Vec<Judged> =
         wanted.iter().zip(&written).map(|(&scene, text)| Judged::caption(scene, text)).collect();
 
