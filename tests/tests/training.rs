@@ -166,7 +166,7 @@ fn eight_samples_are_learned_by_heart() {
     let reports = steps(&mut trainer, 200);
     let mean = |name: &str| reports[180..].iter().map(|report| loss(report, name)).sum::<f64>() / 20.0;
     let (text, image) = (mean("text"), mean("image"));
-    // Which of eight colours comes is chance: ln 8 nats, spread over the scored tokens of a document.
+    // Which of eight colours comes is chance: ln 8 nats, spread over the tokens with a target of a document.
     let tokens = reports[0].modalities.iter().find(|m| m.name == "text").expect("text").count as f64 / 8.0;
     let lower_bound = 8f64.ln() / tokens;
     assert!(text < lower_bound + 0.08, "text loss {text:.3}, lower bound {lower_bound:.3}");

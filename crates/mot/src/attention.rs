@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use interfuse_kernels::ranged_attention;
 
 use crate::cache::LayerCache;
-use crate::layer::StreamRows;
 use crate::part::Projected;
+use crate::rows::StreamRows;
 
 /// Attention of all rows of all parts.
 ///

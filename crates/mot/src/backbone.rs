@@ -11,9 +11,10 @@ use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
 use crate::config::BackboneConfig;
 use crate::feed_forward::RouterOutput;
-use crate::layer::{Layer, LayerOutput, PartSettings, Rows, StreamRows};
+use crate::layer::{Layer, LayerOutput, PartSettings};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
+use crate::rows::{Rows, StreamRows};
 
 /// The backbone: rows in, rows out.
 #[derive(Module, Debug)]

@@ -2,16 +2,16 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
+use interfuse_kernels::WeightInit;
 use interfuse_parameters::Named;
 
-use crate::adaptive::StreamCondition;
 use crate::attention::shared_attention;
 use crate::cache::LayerCache;
 use crate::config::BackboneConfig;
 use crate::feed_forward::RouterOutput;
 use crate::part::PartLayer;
 use crate::partition::Streams;
+use crate::rows::Rows;
 
 /// One layer of the backbone.
 #[derive(Module, Debug)]
@@ -38,24 +38,6 @@ pub struct LayerOutput {
     pub seen: LayerCache,
     /// By part; `None` where the feed-forward has no router.
     pub routers: Vec<Option<RouterOutput>>,
-}
-
-/// What all layers share: where the rows stand and what they see.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    /// By part; `None` for a part without rows.
-    pub streams: Vec<Option<StreamRows>>,
-    /// By part.
-    pub conditions: Vec<Option<StreamCondition>>,
-}
-
-/// The rows of one stream.
-#[derive(Clone, Debug)]
-pub struct StreamRows {
-    /// Their angles.
-    pub rope: RopeTable,
-    /// Their ranges over the cache's keys and those of all streams side by side.
-    pub visible: VisibleRanges,
 }
 
 impl Layer {

@@ -14,13 +14,15 @@ pub mod layer;
 pub mod norm;
 pub mod part;
 pub mod partition;
+pub mod rows;
 
 pub use adaptive::StreamCondition;
 pub use backbone::{Backbone, BackboneInput, BackboneOutput};
 pub use cache::{CacheUse, KvCache, LayerCache};
 pub use config::{BackboneConfig, BackboneError, NormPlacement};
 pub use feed_forward::{FeedForward, FeedForwardOutput, RouterOutput};
-pub use layer::{Layer, LayerOutput, PartSettings, Rows, StreamRows};
+pub use layer::{Layer, LayerOutput, PartSettings};
 pub use norm::RmsNorm;
 pub use part::{PartDimensions, PartLayer};
 pub use partition::{Partition, Streams};
+pub use rows::{Rows, StreamRows};

@@ -92,7 +92,7 @@ pub fn adaptive_weight(
     let features = features.inner();
     let steps = ConvSteps::new(1, last_layer.weight.dims()[2] / 2);
     let norm = |by: Tensor<4>| -> Tensor<1> {
-        // Anew for each, for a tape is used up by one backward pass.
+        // A leaf for each, for a tape is used up by one backward pass.
         let weight = Tensor::<4>::from_inner(last_layer.weight.val().inner()).require_grad();
         let out = conv2d(Tensor::from_inner(features.clone()), weight.clone(), None, steps);
         let gradients = (out * Tensor::from_inner(by)).sum().backward();

@@ -157,7 +157,7 @@ impl Times {
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-/// The bytes that a GPU has set aside for this process, which do not shrink while it trains.
+/// The bytes that a GPU has reserved for this process, which do not shrink while it trains.
 fn device_memory(device: &burn::tensor::Device) -> Option<u64> {
     if *device == burn::tensor::Device::flex() { None } else { Some(device.memory_pool_usage()?.bytes_reserved) }
 }
