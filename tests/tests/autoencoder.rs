@@ -187,6 +187,44 @@ fn dead_codes_are_put_where_the_vectors_are() {
     assert!(last.used > 0.5 && last.perplexity > 2.0, "{last:?}");
 }
 
+/// The codebook, `[16, 4]`, of the weights or of their average.
+fn codes(vae: &Vae) -> Vec<Vec<f32>> {
+    let values = export_weights(vae).remove("quantize.embedding.weight").expect("codes").values;
+    values.chunks_exact(4).map(<[f32]>::to_vec).collect()
+}
+
+#[test]
+fn a_revived_code_is_revived_in_the_average_that_is_exported() {
+    let mut trainer = Run::with_codes(5).trainer(ImageCursor::default());
+    let mut revived = 0;
+    for _ in 0..20 {
+        let before = codes(&trainer.vae);
+        let report = trainer.step().expect("a step").codes.expect("codes");
+        let (after, average) = (codes(&trainer.vae), codes(&trainer.ema_model()));
+        // A step of the optimizer moves a code by about the learning rate; what moves further was put elsewhere.
+        let moved = |code: usize| before[code].iter().zip(&after[code]).any(|(a, b)| (a - b).abs() > 0.05);
+        let elsewhere: Vec<usize> = (0..16).filter(|&code| moved(code)).collect();
+        revived += elsewhere.len();
+        assert!(elsewhere.len() <= report.revived);
+        assert!(elsewhere.iter().all(|&code| after[code] == average[code]), "step {}", trainer.step);
+    }
+    assert!(revived > 0);
+}
+
+#[test]
+fn weight_decay_leaves_codes_alone() {
+    let after = |weight_decay: f64| {
+        let mut trainer = Run::with_codes(0).trainer(ImageCursor::default());
+        trainer.setup.optimizer.weight_decay = weight_decay;
+        trainer.setup.optimizer.warmup_steps = 1;
+        step(&mut trainer, 1);
+        (codes(&trainer.vae), export_weights(&trainer.vae))
+    };
+    let (plain, decayed) = (after(0.0), after(10.0));
+    assert_eq!(plain.0, decayed.0);
+    assert!(plain.1 != decayed.1, "the convolutions decay");
+}
+
 #[test]
 fn the_scale_that_is_written_brings_latents_to_unit_standard_deviation() {
     let mut trainer = Run::new().trainer(ImageCursor::default());

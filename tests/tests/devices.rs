@@ -11,8 +11,8 @@ use interfuse_mot::CacheUse;
 use interfuse_parameters::{HostTensors, import_weights};
 use interfuse_tests::*;
 use interfuse_trainer::OptimizerConfig;
-use interfuse_trainer::adamw::{AdamW, Update};
-use interfuse_trainer::gradients::FlatGradients;
+use interfuse_trainer::optimization::adamw::{AdamW, Update};
+use interfuse_trainer::optimization::gradients::FlatGradients;
 use interfuse_transfusion::{
     ModelConfig, Normalizer, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
 };

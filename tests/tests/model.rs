@@ -241,7 +241,7 @@ fn gradients_reach(config: &ModelConfig, device: &Device) {
     let model = shaken(config, 1, device);
     let touched = |sequences: &[Vec<Sample>]| -> Vec<String> {
         let gradients = loss(&model, &batch(config, sequences, device)).total.backward();
-        let flat = interfuse_trainer::gradients::FlatGradients::of(&model, gradients, |_| None);
+        let flat = interfuse_trainer::optimization::gradients::FlatGradients::of(&model, gradients, |_| None);
         let norms = flat.squared_norms().map(values).unwrap_or_default();
         flat.names().zip(norms).filter(|(_, norm)| *norm > 0.0).map(|(name, _)| name.to_string()).collect()
     };

@@ -6,7 +6,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::{Image, Tokenizer};
-use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, UNetConfig};
+use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, TimestepSpacing, UNetConfig};
 use interfuse_mot::CacheUse;
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
@@ -38,6 +38,7 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
             max_text_rows: 48,
             captions: "text".into(),
             images: "image".into(),
+            latent_range: None,
             special_tokens: tokenizer.special(),
         },
         codec: CodecConfig::Pixels.open(1, &device).expect("the pixel codec"),
@@ -194,11 +195,50 @@ fn every_solver_draws_for_its_process_and_is_refused_for_the_other() {
 fn captions_do_not_depend_on_the_batch() {
     let pretrained = pretrained(&|_| {});
     let images = generate(&pretrained, &requests(), &sampling(1.0), &mut |_| {}).unwrap();
-    let config = SamplingConfig { max_tokens: 6, ..SamplingConfig::default() };
+    let config = SamplingConfig { max_caption_tokens: Some(6), ..SamplingConfig::default() };
     let all = caption(&pretrained, &images, &config, &mut |_| {}).unwrap();
     for (image, expected) in images.iter().zip(&all) {
         let alone = caption(&pretrained, std::slice::from_ref(image), &config, &mut |_| {}).unwrap();
         assert_eq!(&alone[0], expected);
+    }
+}
+
+#[test]
+fn a_caption_that_was_cut_says_so() {
+    let pretrained = pretrained(&|_| {});
+    let images = generate(&pretrained, &requests(), &sampling(1.0), &mut |_| {}).unwrap();
+    let captions = |limit| {
+        let config = SamplingConfig { max_caption_tokens: limit, ..SamplingConfig::default() };
+        caption(&pretrained, &images, &config, &mut |_| {}).unwrap()
+    };
+    // An untrained model repeats itself and comes to no end; without a limit it is that of the training rows.
+    assert!(captions(Some(2)).iter().all(|caption| caption.cut_at == Some(2)));
+    assert!(captions(None).iter().all(|caption| caption.cut_at.is_none_or(|limit| limit == 48)));
+}
+
+#[test]
+fn images_between_words_are_guided_as_those_of_prompts() {
+    let pretrained = pretrained(&|_| {});
+    let documents = |guidance| {
+        let config = SamplingConfig { max_tokens: 40, temperature: 3.0, ..sampling(guidance) };
+        write(&pretrained, &(0..24).collect::<Vec<_>>(), &config).unwrap()
+    };
+    let images = |documents: &[Vec<Piece>]| -> Vec<Option<Image>> {
+        let first = documents.iter().map(|pieces| pieces.iter().find(|piece| matches!(piece, Piece::Image(_))));
+        first
+            .map(|piece| piece.and_then(|piece| if let Piece::Image(x) = piece { Some(x.clone()) } else { None }))
+            .collect()
+    };
+    let (plain, guided) = (documents(1.0), documents(4.0));
+    // The first image comes before anything that depends on the guidance.
+    let pairs: Vec<_> = images(&plain).into_iter().zip(images(&guided)).filter(|(a, _)| a.is_some()).collect();
+    assert!(!pairs.is_empty() && pairs.iter().all(|(a, b)| b.is_some() && a != b));
+
+    // A document that begins with BOI holds nothing that could guide its image.
+    for (document, (a, b)) in plain.iter().zip(images(&plain).into_iter().zip(images(&guided))) {
+        if matches!(document.first(), Some(Piece::Image(_))) {
+            assert!(distance(&a.unwrap(), &b.unwrap()) <= 1);
+        }
     }
 }
 
@@ -229,5 +269,9 @@ fn settings_outside_their_range_are_named() {
         |config: SamplingConfig| generate(&pretrained, &requests(), &config, &mut |_| {}).err().unwrap().to_string();
     assert!(refused(SamplingConfig { steps: 0, ..sampling(1.0) }).contains("sampling.steps: expected at least 1"));
     assert!(refused(sampling(f64::NAN)).contains("sampling.guidance: expected a number from 0, found NaN"));
+    let leading = SamplingConfig { spacing: Some(TimestepSpacing::Leading), ..sampling(1.0) };
+    assert!(refused(leading).contains("sampling.spacing: expected Trailing"));
+    let no_words = SamplingConfig { max_caption_tokens: Some(0), ..sampling(1.0) };
+    assert!(refused(no_words).contains("sampling.max_caption_tokens: expected at least 1"));
     assert!(refused(SamplingConfig { shift: 0.0, ..sampling(1.0) }).contains("sampling.shift"));
 }

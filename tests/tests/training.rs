@@ -129,6 +129,7 @@ impl Run {
             max_text_rows: 16,
             captions: "text".into(),
             images: "image".into(),
+            latent_range: None,
             special_tokens: self.tokenizer.special(),
         }
     }

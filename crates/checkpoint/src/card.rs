@@ -4,7 +4,7 @@ use std::path::Path;
 
 use interfuse_data::SpecialTokens;
 use interfuse_transfusion::ModelConfig;
-use interfuse_vae::CodecConfig;
+use interfuse_vae::{CodecConfig, LatentRange};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,6 +38,9 @@ pub struct ModelCard {
     pub captions: String,
     /// The modality that carries images.
     pub images: String,
+    /// Between what the latents of training images lie, where a sampler needs that and the codec does not know it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent_range: Option<LatentRange>,
     /// Ids of the markers.
     pub special_tokens: SpecialTokens,
 }
@@ -124,7 +127,16 @@ pub fn read_card(folder: &Path) -> Result<ModelCard, CheckpointError> {
         };
         return Err(fail(&format!("\"format_version\": {FORMAT_VERSION}"), found));
     }
-    serde_json::from_value(value).map_err(|error| fail("the settings of a model", error.to_string()))
+    let card: ModelCard =
+        serde_json::from_value(value).map_err(|error| fail("the settings of a model", error.to_string()))?;
+    let channels = card.model.latent_shape[0];
+    match card.latent_range.as_ref().filter(|range| !range.is_of(channels)) {
+        None => Ok(card),
+        Some(range) => {
+            let expected = format!("latent_range: {channels} finite numbers in `min`, none above its fellow in `max`");
+            Err(fail(&expected, format!("{range:?}")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub mod unet;
 
 pub use config::{ImageTowerConfig, ImageTowerError, TimestepConditioning};
 pub use denoising::{DenoisingLoss, denoising_loss};
-pub use noise_schedule::{CosineSchedule, NoiseProcess};
+pub use noise_schedule::{CosineSchedule, NoiseProcess, TimestepSpacing};
 pub use noising::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch, standard_normal};
 pub use prediction::PredictionTarget;
 pub use timestep::{TimestepDistribution, TimestepSampling, shift_timestep};

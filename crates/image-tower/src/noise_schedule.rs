@@ -95,13 +95,49 @@ impl CosineSchedule {
     pub fn beta(&self, n: usize) -> f64 {
         1.0 - self.alpha_bar(n) / self.alpha_bar(n.saturating_sub(1))
     }
+}
 
-    /// `count` of the steps `0..1000`, evenly spread and both ends among them (guided-diffusion's `space_timesteps` with
-    /// one section); ascending. Step `i` here is step `n = i + 1` above.
-    pub fn respaced(count: usize) -> Vec<usize> {
+/// Which of the 1000 steps of the discrete process a sampler asks the network at (diffusers' `timestep_spacing`; Table 2 of
+/// 2305.08891, "Common Diffusion Noise Schedules and Sample Steps are Flawed").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestepSpacing {
+    /// From pure noise, n = 1000, in equal strides; the last stride ends at the image. Also the times of rectified flow.
+    Trailing,
+    /// The same strides from n = 1 up, so that the first step is one stride short of pure noise and the image can be
+    /// estimated from the noise that the network predicts there.
+    Leading,
+    /// Both ends, n = 1000 and n = 1, and steps spread evenly between (guided-diffusion's `space_timesteps`).
+    Linspace,
+}
+
+impl TimestepSpacing {
+    /// The default for what a model of the discrete process predicts. At n = 1000 the cosine schedule leaves 5e-5 of the image,
+    /// so an error of the predicted noise would be multiplied by 2e4 there; a predicted image needs no such division.
+    pub fn for_prediction(prediction: PredictionTarget) -> Self {
+        match prediction {
+            PredictionTarget::Noise => Self::Leading,
+            PredictionTarget::Clean | PredictionTarget::Velocity => Self::Trailing,
+        }
+    }
+
+    /// `count` steps n from 1 to [`DDPM_STEPS`], the noisiest first and strictly falling; `count` is clamped to that range.
+    ///
+    /// They are diffusers' (there counted from 0) where `count` divides 1000. Elsewhere diffusers' `leading` rounds the stride
+    /// down to a whole number, so that 600 steps would start at n = 600; here strides stay fractions.
+    pub fn steps(self, count: usize) -> Vec<usize> {
         let count = count.clamp(1, DDPM_STEPS);
-        let stride = if count == 1 { 0.0 } else { (DDPM_STEPS - 1) as f64 / (count - 1) as f64 };
-        (0..count).map(|i| (i as f64 * stride).round_ties_even() as usize).collect()
+        let stride = DDPM_STEPS as f64 / count as f64;
+        let step = |i: usize| match self {
+            Self::Trailing => (DDPM_STEPS as f64 - i as f64 * stride).round_ties_even() as usize,
+            Self::Leading => ((count - 1 - i) as f64 * stride).floor() as usize + 1,
+            Self::Linspace if count == 1 => 1,
+            Self::Linspace => {
+                let stride = (DDPM_STEPS - 1) as f64 / (count - 1) as f64;
+                ((count - 1 - i) as f64 * stride).round_ties_even() as usize + 1
+            }
+        };
+        (0..count).map(step).collect()
     }
 }
 
@@ -133,13 +169,27 @@ mod tests {
         assert!((1..1000).all(|n| schedule.beta(n) < 0.999));
     }
 
+    /// Worked out by the formulas of diffusers' `DDPMScheduler.set_timesteps`, plus 1.
     #[test]
-    fn respacing_takes_both_ends_and_250_distinct_steps() {
-        let steps = CosineSchedule::respaced(250);
-        assert_eq!(steps[..6], [0, 4, 8, 12, 16, 20]);
-        assert_eq!(steps[246..], [987, 991, 995, 999]);
-        assert!(steps.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(CosineSchedule::respaced(1000), (0..1000).collect::<Vec<_>>());
+    fn steps_are_those_of_diffusers() {
+        use TimestepSpacing::{Leading, Linspace, Trailing};
+        let steps = |spacing: TimestepSpacing, count| spacing.steps(count);
+        assert_eq!(steps(Trailing, 4), [1000, 750, 500, 250]);
+        assert_eq!(steps(Trailing, 7), [1000, 857, 714, 571, 429, 286, 143]);
+        assert_eq!(steps(Leading, 4), [751, 501, 251, 1]);
+        assert_eq!((steps(Leading, 40)[0], steps(Leading, 250)[0]), (976, 997));
+        let spread = steps(Linspace, 250);
+        assert_eq!(spread[..4], [1000, 996, 992, 988]);
+        assert_eq!(spread[244..], [21, 17, 13, 9, 5, 1]);
+        for spacing in [Trailing, Leading, Linspace] {
+            assert_eq!(steps(spacing, 1000), (1..=1000).rev().collect::<Vec<_>>());
+            for count in [1, 3, 40, 600, 999] {
+                let steps = steps(spacing, count);
+                assert_eq!(steps.len(), count);
+                assert!(steps.windows(2).all(|pair| pair[0] > pair[1]) && steps[count - 1] >= 1 && steps[0] <= 1000);
+            }
+        }
+        assert_eq!(steps(Leading, 600)[0], 999);
     }
 
     #[test]

@@ -28,9 +28,9 @@ pub struct NoisedLatents {
     pub target: Tensor<5>,
     /// `[B, N]`
     pub t: Tensor<2>,
-    /// Weight of each image's squared error; 0 for an empty slot. `[B, N]`
+    /// Weight of each image's squared error; 0 for an empty slot and for a clean image. `[B, N]`
     pub weight: Tensor<2>,
-    /// Number of images.
+    /// Number of images that are to be denoised: those with t above 0.
     pub images: usize,
 }
 
@@ -81,12 +81,13 @@ pub fn noise_batch(
     let [channels, height, width] = latent_shape;
     let images = |values| Tensor::from_data(TensorData::new(values, [batch, slots, channels, height, width]), device);
     let scalars = |values| Tensor::from_data(TensorData::new(values, [batch, slots]), device);
+    let to_denoise = noised.t.iter().filter(|&&t| t > 0.0).count();
     NoisedLatents {
         x_t: images(noised.x_t),
         target: images(noised.target),
         t: scalars(noised.t),
         weight: scalars(noised.weight),
-        images: rows.images,
+        images: to_denoise,
     }
 }
 
@@ -142,7 +143,9 @@ fn noise_image(
         *x_t = alpha * x_0 + sigma * noise;
         *target = a * x_0 + b * noise;
     }
-    (t, config.prediction.loss_weight(config.loss_space(), (alpha, sigma)))
+    // A clean image holds no noise that could be predicted.
+    let weight = if t > 0.0 { config.prediction.loss_weight(config.loss_space(), (alpha, sigma)) } else { 0.0 };
+    (t, weight)
 }
 
 #[cfg(test)]
@@ -218,6 +221,23 @@ mod tests {
             assert_ne!(alone, values(&noised(vec![vec![span(5)]], other).x_t));
         }
         assert_ne!(alone, values(&noised(vec![vec![span(6)]], key).x_t));
+    }
+
+    #[test]
+    fn a_clean_image_is_read_as_it_is_and_not_denoised() {
+        let device = Device::flex();
+        for process in [NoiseProcess::RectifiedFlow, NoiseProcess::Ddpm] {
+            let mut config = config(process, process.natural_target());
+            config.timesteps.clean_fraction = 1.0;
+            let before = span(5).map(|span| Span { precedes_caption: true, ..span });
+            let rows = rows(vec![vec![before], vec![span(6)]]);
+            let key = NoiseKey { seed: 1, step: 0 };
+            let noised = noise_batch(&rows, &config, SHAPE, key, TimestepChoice::Sampled, &device);
+            let x_0: Vec<f32> = span(5).unwrap().x_0.iter().copied().collect();
+            assert_eq!(values(&noised.x_t)[..16], x_0);
+            assert_eq!((values(&noised.t)[0], values(&noised.weight)[0], noised.images), (0.0, 0.0, 1));
+            assert!(values(&noised.t)[1] > 0.0 && values(&noised.weight)[1] > 0.0);
+        }
     }
 
     #[test]

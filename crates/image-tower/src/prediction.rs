@@ -49,7 +49,8 @@ impl PredictionTarget {
         match self {
             Self::Clean => (0.0, 1.0),
             Self::Noise => {
-                let alpha = alpha.max(1e-4);
+                // The cosine schedule ends at 4.9e-5.
+                let alpha = alpha.max(1e-5);
                 (1.0 / alpha, -sigma / alpha)
             }
             Self::Velocity => (1.0, -sigma),

@@ -28,10 +28,15 @@ pub struct TimestepSampling {
     pub logit_mean: f64,
     /// Standard deviation of the normal variable of `logit_normal`.
     pub logit_std: f64,
-    /// Shift s of [`shift_timestep`]; 1 leaves t as it is, more means more noise.
+    /// Shift s of [`shift_timestep`]; 1 leaves t as it is, more means more noise. It is for images that are generated: one that
+    /// precedes its caption is sampled without it.
     pub shift: f64,
     /// The largest t of an image that precedes its caption (Transfusion, section 4.3.4: 500 of 1000); 1 lifts the limit.
     pub max_before_caption: f64,
+    /// Fraction, from 0 to 1, of the images preceding their captions that are clean, t = 0, as in captioning (Show-o2,
+    /// 2506.15564, learns to understand from clean images alone). There is nothing to denoise in them, so they have no
+    /// denoising loss. 0 is Transfusion's way.
+    pub clean_fraction: f64,
 }
 
 impl Default for TimestepSampling {
@@ -42,14 +47,19 @@ impl Default for TimestepSampling {
             logit_std: 1.0,
             shift: 1.0,
             max_before_caption: 0.5,
+            clean_fraction: 0.0,
         }
     }
 }
 
 impl TimestepSampling {
-    /// Draws a time in (0, 1], or in (0, `max_before_caption`] for an image that precedes its caption.
+    /// Draws a time in (0, 1]. For an image that precedes its caption it is in (0, `max_before_caption`] and without the shift,
+    /// or 0 in `clean_fraction` of the cases.
     pub fn draw(&self, process: NoiseProcess, precedes_caption: bool, rng: &mut impl Rng) -> f32 {
-        let uniform = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        if precedes_caption && self.clean_fraction > 0.0 && uniform(rng) < self.clean_fraction {
+            return 0.0;
+        }
+        let uniform = uniform(rng);
         let t = match self.distribution {
             TimestepDistribution::Uniform => 1.0 - uniform,
             TimestepDistribution::LogitNormal => {
@@ -57,8 +67,11 @@ impl TimestepSampling {
                 1.0 / (1.0 + (-(self.logit_mean + self.logit_std * normal)).exp())
             }
         };
-        let limit = if precedes_caption { self.max_before_caption } else { 1.0 };
-        process.nearest_time((shift_timestep(t, self.shift) * limit) as f32)
+        let t = match precedes_caption {
+            true => t * self.max_before_caption,
+            false => shift_timestep(t, self.shift),
+        };
+        process.nearest_time(t as f32)
     }
 
     pub(crate) fn validate(&self) -> Result<(), ImageTowerError> {
@@ -69,8 +82,15 @@ impl TimestepSampling {
         range("timesteps.logit_std", "a number above 0", self.logit_std, self.logit_std > 0.0)?;
         range("timesteps.logit_mean", "a finite number", self.logit_mean, self.logit_mean.is_finite())?;
         let limit = self.max_before_caption;
-        range("timesteps.max_before_caption", "a number in (0, 1]", limit, limit > 0.0 && limit <= 1.0)
+        range("timesteps.max_before_caption", "a number in (0, 1]", limit, limit > 0.0 && limit <= 1.0)?;
+        let clean = self.clean_fraction;
+        range("timesteps.clean_fraction", "a fraction from 0 to 1", clean, (0.0..=1.0).contains(&clean))
     }
+}
+
+/// A number in [0, 1) with 53 random bits.
+fn uniform(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// `s t / (1 + (s − 1) t)`: moves times towards noise for s above 1 (SD3, 2403.03206, equation 23; BAGEL).
@@ -109,6 +129,35 @@ mod tests {
             }
         }
         assert!(largest[0] > 0.9 && largest[1] <= 0.5 && largest[1] > 0.4);
+    }
+
+    #[test]
+    fn the_shift_is_for_images_that_are_generated() {
+        let sampling = TimestepSampling { shift: 8.0, ..Default::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut below_a_tenth = |precedes: bool| {
+            let times = (0..2000).map(|_| sampling.draw(NoiseProcess::RectifiedFlow, precedes, &mut rng));
+            times.filter(|&t| t < 0.1).count() as f64 / 2000.0
+        };
+        // Uniform on (0, 0.5]: a fifth of the times.
+        let (before, after) = (below_a_tenth(true), below_a_tenth(false));
+        assert!((0.16..0.24).contains(&before), "{before}");
+        assert!(after < 0.03, "{after}");
+    }
+
+    #[test]
+    fn a_fraction_of_the_images_before_their_captions_is_clean() {
+        let sampling = TimestepSampling { clean_fraction: 0.3, ..Default::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for process in [NoiseProcess::RectifiedFlow, NoiseProcess::Ddpm] {
+            let times: Vec<f32> = (0..2000).map(|_| sampling.draw(process, true, &mut rng)).collect();
+            let clean = times.iter().filter(|&&t| t == 0.0).count() as f64 / 2000.0;
+            assert!((0.26..0.34).contains(&clean), "{clean}");
+            assert!((0..2000).all(|_| sampling.draw(process, false, &mut rng) > 0.0));
+        }
+        let message =
+            TimestepSampling { clean_fraction: 1.5, ..Default::default() }.validate().unwrap_err().to_string();
+        assert!(message.contains("timesteps.clean_fraction: expected a fraction from 0 to 1, found 1.5"), "{message}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct ParameterInfo {
     pub shape: Vec<usize>,
     /// Whether it is the matrix `[d_in, d_out]` of a struct named `Linear`, which PyTorch stores transposed.
     pub is_linear: bool,
+    /// Whether it is of a struct named `Codebook`, whose rows are places that vectors are compared with.
+    pub is_codebook: bool,
 }
 
 impl ParameterInfo {
@@ -22,9 +24,9 @@ impl ParameterInfo {
         self.shape.iter().product()
     }
 
-    /// Matrices decay; norms and biases do not.
+    /// Matrices decay; norms and biases do not, nor do codes, which decay would draw away from the vectors they stand for.
     pub fn decays(&self) -> bool {
-        self.shape.len() >= 2
+        self.shape.len() >= 2 && !self.is_codebook
     }
 }
 
@@ -75,7 +77,8 @@ impl<T> Walk<'_, T> {
             name: self.path.name(),
             id: param.id,
             shape: param.lazy_shape().to_vec(),
-            is_linear: self.path.in_linear() && R == 2,
+            is_linear: self.path.is_in(Structure::Linear) && R == 2,
+            is_codebook: self.path.is_in(Structure::Codebook),
         }
     }
 }
@@ -118,10 +121,20 @@ struct Path {
 
 struct PathPart {
     name: String,
-    /// Whether the part is a field of a struct named `Linear`.
-    in_linear: bool,
-    /// Whether the part is the variant of an enum, which is no part of a weight's name.
-    is_variant: bool,
+    /// What the part is a field of.
+    container: Structure,
+}
+
+/// The containers of parts that matter here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Structure {
+    /// A struct named `Linear`.
+    Linear,
+    /// A struct named `Codebook`.
+    Codebook,
+    /// An enum; its variants are no part of a weight's name.
+    Enum,
+    Other,
 }
 
 impl Path {
@@ -129,8 +142,12 @@ impl Path {
     fn enter(&mut self, name: &str, container: &str) {
         self.modules.push(PathPart {
             name: name.to_string(),
-            in_linear: container == "Struct:Linear",
-            is_variant: container.starts_with("Enum:"),
+            container: match container {
+                "Struct:Linear" => Structure::Linear,
+                "Struct:Codebook" => Structure::Codebook,
+                _ if container.starts_with("Enum:") => Structure::Enum,
+                _ => Structure::Other,
+            },
         });
     }
 
@@ -139,12 +156,11 @@ impl Path {
     }
 
     fn name(&self) -> String {
-        let names: Vec<&str> =
-            self.modules.iter().filter(|part| !part.is_variant).map(|part| part.name.as_str()).collect();
-        names.join(".")
+        let named = self.modules.iter().filter(|part| part.container != Structure::Enum);
+        named.map(|part| part.name.as_str()).collect::<Vec<_>>().join(".")
     }
 
-    fn in_linear(&self) -> bool {
-        self.modules.iter().any(|part| part.in_linear)
+    fn is_in(&self, structure: Structure) -> bool {
+        self.modules.iter().any(|part| part.container == structure)
     }
 }

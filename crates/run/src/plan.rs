@@ -13,9 +13,9 @@ use interfuse_data::{
 };
 use interfuse_kernels::WeightInit;
 use interfuse_sequence::{Objective, RowShape};
-use interfuse_trainer::{Setup, Trainer, Validation};
+use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
 use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
-use interfuse_vae::Codec;
+use interfuse_vae::{Codec, LatentRange};
 
 use crate::data_sets::DataSets;
 use crate::error::{Context as _, Result, refuse};
@@ -90,10 +90,24 @@ impl Plan {
             image_shape,
             captions,
             images,
+            latent_range: None,
             special_tokens: tokenizer.special(),
         };
         let cut_captions = (text_rows.cut, text_rows.lengths.len());
         Ok(Self { settings, data, tokenizer, card, shape, device, codec, cut_captions, lanes })
+    }
+
+    /// Measures between what the latents of training images lie, where sampling needs that; `known` is what a checkpoint of
+    /// the same run says.
+    pub(crate) fn measure_latents(&mut self, known: Option<LatentRange>) -> Result<()> {
+        self.card.latent_range = match known {
+            None if latent_range::is_needed(&self.card, self.codec.as_ref()) => {
+                let channels = self.card.model.latent_shape[0];
+                Some(latent_range::measure(&self.documents(Split::Train)?, channels)?)
+            }
+            known => known,
+        };
+        Ok(())
     }
 
     /// A stream of documents over a split.

@@ -93,8 +93,7 @@ fn a_run_is_trained_gone_on_with_and_measured_by_any_program() {
     assert_eq!(heard.steps, [1, 2, 3]);
 
     let loaded = LoadedRun::open(run.folder.path(), true, "cpu").expect("a model");
-    let options =
-        EvaluationOptions { count: 4, seed: 0, sampling: loaded.sampling(), published: Published::default() };
+    let options = EvaluationOptions { count: 4, seed: 0, sampling: loaded.sampling(), published: Published::default() };
     let report = evaluate(&loaded, &options, &mut heard).expect("measured");
     // Captions that name scenes are measured as scenes.
     assert_eq!(report.value["seen_scenes"]["generated"]["all"]["total"], 2);

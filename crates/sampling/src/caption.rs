@@ -9,6 +9,15 @@ use crate::session::Session;
 use crate::write::{Decoder, greedy_tokens};
 use interfuse_checkpoint::Pretrained;
 
+/// What the model wrote of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caption {
+    /// Its words.
+    pub text: String,
+    /// The limit in tokens at which it was cut, where it did not come to its end before.
+    pub cut_at: Option<usize>,
+}
+
 /// Captions images of the model's size; `progress` hears how many are done.
 ///
 /// # Errors
@@ -18,14 +27,15 @@ pub fn caption(
     images: &[Image],
     config: &SamplingConfig,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<String>, SamplingError> {
+) -> Result<Vec<Caption>, SamplingError> {
     config.validate()?;
+    let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
     let mut captions = Vec::with_capacity(images.len());
     for batch in images.chunks(config.max_batch) {
         let latents = encode(pretrained, batch)?;
-        let ids = caption_batch(pretrained, latents, config)?;
-        for ids in ids {
-            captions.push(pretrained.tokenizer.decode(&ids)?.trim().to_string());
+        for (ids, is_cut) in caption_batch(pretrained, latents, limit)? {
+            let text = pretrained.tokenizer.decode(&ids)?.trim().to_string();
+            captions.push(Caption { text, cut_at: is_cut.then_some(limit) });
         }
         progress(captions.len());
     }
@@ -35,8 +45,8 @@ pub fn caption(
 fn caption_batch(
     pretrained: &Pretrained,
     latents: Tensor<4>,
-    config: &SamplingConfig,
-) -> Result<Vec<Vec<u32>>, SamplingError> {
+    limit: usize,
+) -> Result<Vec<(Vec<u32>, bool)>, SamplingError> {
     let [count, _, _, _] = latents.dims();
     let special = pretrained.card.special_tokens;
     let mut session = Session::new(pretrained, count)?;
@@ -44,9 +54,11 @@ fn caption_batch(
     let span = session.open_span(&vec![true; count]);
     session.commit(&span, latents);
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
-    let mut decoder = Decoder::new(&mut session, logits, config.max_tokens);
-    // A caption ends with EOS; a model that wants to draw another image has said all it had to say.
-    decoder.run(|logits| Ok(greedy_tokens(logits)), |token| token == special.eos || token == special.boi)
+    let mut decoder = Decoder::new(&mut session, logits, limit);
+    // A caption ends with EOS; a model that wants to draw another image has come to its caption's end.
+    let written =
+        decoder.run(|logits| Ok(greedy_tokens(logits)), |token| token == special.eos || token == special.boi)?;
+    Ok(written.into_iter().zip(decoder.cut().to_vec()).collect())
 }
 
 fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Tensor<4>, SamplingError> {

@@ -1,6 +1,6 @@
 //! Settings of sampling.
 
-use interfuse_image_tower::NoiseProcess;
+use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepSpacing};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -15,19 +15,35 @@ pub struct SamplingConfig {
     pub guidance: f64,
     /// How a step is taken; Euler for rectified flow and DDIM for DDPM if absent.
     pub solver: Option<Solver>,
-    /// Shift of the times at which the network is asked, as in training; above 1 more steps are spent near the noise.
+    /// The times at which the network is asked. Rectified flow has `trailing` alone; for DDPM it is `leading` if absent where
+    /// the model predicts the noise, else `trailing`.
+    pub spacing: Option<TimestepSpacing>,
+    /// Shift of the times at which the network is asked, as in training; above 1 more steps are spent near the noise. For DDPM
+    /// they are rounded to the steps of the process, and those that meet there are taken once.
     pub shift: f64,
     /// Temperature of the next token; 0 takes the likeliest.
     pub temperature: f64,
-    /// The most tokens that the model writes in one stretch.
+    /// The most tokens that the model writes in one stretch when it writes and draws by itself.
     pub max_tokens: usize,
+    /// The most tokens of a caption; as many as the longest document of training had if absent.
+    pub max_caption_tokens: Option<usize>,
     /// The most sequences that run at once, guidance's included.
     pub max_batch: usize,
 }
 
 impl Default for SamplingConfig {
     fn default() -> Self {
-        Self { steps: 40, guidance: 2.0, solver: None, shift: 1.0, temperature: 0.0, max_tokens: 64, max_batch: 128 }
+        Self {
+            steps: 40,
+            guidance: 2.0,
+            solver: None,
+            spacing: None,
+            shift: 1.0,
+            temperature: 0.0,
+            max_tokens: 64,
+            max_caption_tokens: None,
+            max_batch: 128,
+        }
     }
 }
 
@@ -66,12 +82,41 @@ impl SamplingConfig {
         }
     }
 
+    /// The spacing for a process and what its model predicts.
+    ///
+    /// # Errors
+    /// When the one that was asked for is of DDPM alone and the process is another.
+    pub fn spacing_for(
+        &self,
+        process: NoiseProcess,
+        prediction: PredictionTarget,
+    ) -> Result<TimestepSpacing, SamplingError> {
+        match (process, self.spacing) {
+            (NoiseProcess::RectifiedFlow, None | Some(TimestepSpacing::Trailing)) => Ok(TimestepSpacing::Trailing),
+            (NoiseProcess::RectifiedFlow, Some(spacing)) => Err(SamplingError::setting(
+                "spacing",
+                "Trailing, for rectified flow starts at pure noise",
+                format!("{spacing:?}"),
+            )),
+            (NoiseProcess::Ddpm, spacing) => Ok(spacing.unwrap_or(TimestepSpacing::for_prediction(prediction))),
+        }
+    }
+
+    /// Whether images are generated with guidance, so that a batch holds two sequences of each.
+    pub fn is_guided(&self) -> bool {
+        self.guidance != 1.0
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), SamplingError> {
-        let at_least_one = [("steps", self.steps), ("max_tokens", self.max_tokens)];
+        let at_least_one = [
+            ("steps", self.steps),
+            ("max_tokens", self.max_tokens),
+            ("max_caption_tokens", self.max_caption_tokens.unwrap_or(1)),
+        ];
         for (key, value) in at_least_one {
             if value == 0 {
                 return Err(SamplingError::setting(key, "at least 1", 0));

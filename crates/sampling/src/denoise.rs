@@ -1,6 +1,6 @@
 //! The denoise loop of a span, with classifier-free guidance.
 //!
-//! A guided image runs as two sequences of one batch: one with the prompt, one without. Both hold the same noisy image, and
+//! A guided image is predicted twice in every step: after its prompt and after none. Both times it is the same noisy image, and
 //!
 //! ```text
 //! prediction = unconditional + guidance · (conditional − unconditional)       (2207.12598, equation 6)
@@ -14,37 +14,85 @@ use interfuse_image_tower::{NoiseKey, standard_normal};
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::session::{OpenSpan, Session};
-use crate::solver::{Integration, integrate, times};
+use crate::solver::{Bounds, Integration, integrate, times};
 use interfuse_checkpoint::Pretrained;
 
 /// The step number under which a sample's own noise is generated; training never gets there.
 const SAMPLING_STEP: u64 = u64::MAX;
 
-/// Denoises the open span of every sequence that has one.
-///
-/// With `guided`, sequences `0..n` are conditional and `n..2n` unconditional, and both halves end with the same image.
-/// Image `i` depends on `seeds[i]` alone and on nothing else of the batch. Returns `[n, C, H, W]`.
+/// What the model predicts for noisy images.
+pub trait Denoiser {
+    /// # Shapes
+    /// - `x_t`: `[n, C, H, W]`; returns the same
+    fn predict(&self, x_t: Tensor<4>, t: f32) -> Tensor<4>;
+}
+
+/// The span of a session, without guidance.
+pub struct Plain<'s, 'm> {
+    /// The sequences, one for each image.
+    pub session: &'s Session<'m>,
+    /// Their images.
+    pub span: &'s OpenSpan,
+}
+
+impl Denoiser for Plain<'_, '_> {
+    fn predict(&self, x_t: Tensor<4>, t: f32) -> Tensor<4> {
+        // A span without rows has no prediction; the solver then leaves the image where it is.
+        self.session.predict(self.span, x_t.clone(), t).unwrap_or_else(|| x_t.zeros_like())
+    }
+}
+
+/// Guidance within one session of `2n` sequences: `0..n` conditional, `n..2n` unconditional.
+pub struct Paired<'s, 'm> {
+    /// All sequences and their images.
+    pub both: Plain<'s, 'm>,
+    /// Scale of the guidance.
+    pub guidance: f64,
+}
+
+impl Denoiser for Paired<'_, '_> {
+    fn predict(&self, x_t: Tensor<4>, t: f32) -> Tensor<4> {
+        let [images, _, _, _] = x_t.dims();
+        let both = self.both.predict(Tensor::cat(vec![x_t.clone(), x_t], 0), t);
+        guided(both.clone().narrow(0, 0, images), both.narrow(0, images, images), self.guidance)
+    }
+}
+
+/// Guidance across two sessions of `n` sequences each: what is unconditional need not have the conditional one's past.
+pub struct Beside<'s, 'm> {
+    /// The sequences with all that they hold.
+    pub conditional: Plain<'s, 'm>,
+    /// As many that hold nothing before the image.
+    pub unconditional: Plain<'s, 'm>,
+    /// Scale of the guidance.
+    pub guidance: f64,
+}
+
+impl Denoiser for Beside<'_, '_> {
+    fn predict(&self, x_t: Tensor<4>, t: f32) -> Tensor<4> {
+        let conditional = self.conditional.predict(x_t.clone(), t);
+        guided(conditional, self.unconditional.predict(x_t, t), self.guidance)
+    }
+}
+
+fn guided(conditional: Tensor<4>, unconditional: Tensor<4>, guidance: f64) -> Tensor<4> {
+    unconditional.clone() + (conditional - unconditional).mul_scalar(guidance)
+}
+
+/// Denoises one image for each of `seeds`. Image `i` depends on `seeds[i]` alone and on nothing else of the batch. Returns
+/// `[n, C, H, W]`.
 ///
 /// # Errors
-/// When the solver does not fit the model.
+/// When the solver or the spacing does not fit the model, or the card's latent range is not of its latents.
 pub fn denoise(
     pretrained: &Pretrained,
-    session: &Session<'_>,
-    span: &OpenSpan,
+    denoiser: &dyn Denoiser,
     seeds: &[u64],
     image_index: u64,
     config: &SamplingConfig,
-    guided: bool,
 ) -> Result<Tensor<4>, SamplingError> {
     let card = &pretrained.card;
     let tower = card.model.image_tower().ok_or(SamplingError::NoModality("image".into()))?;
-    let plan = Integration {
-        solver: config.solver_for(tower.process)?,
-        prediction: tower.prediction,
-        process: tower.process,
-        times: times(tower.process, config.steps, config.shift),
-        bound: pretrained.codec.latent_bound(),
-    };
     let [channels, height, width] = card.model.latent_shape;
     let size = channels * height * width;
     let mut generators: Vec<_> =
@@ -52,19 +100,15 @@ pub fn denoise(
     let noise: Vec<f32> = generators.iter_mut().flat_map(|rng| standard_normal(size, rng)).collect();
     let start = TensorData::new(noise, [seeds.len(), channels, height, width]);
     let start = Tensor::from_data(start, &pretrained.device);
-
-    let predict = |x: Tensor<4>, t: f32| -> Tensor<4> {
-        let doubled = if guided { Tensor::cat(vec![x.clone(), x.clone()], 0) } else { x.clone() };
-        match session.predict(span, doubled, t) {
-            Some(both) if guided => {
-                let conditional = both.clone().narrow(0, 0, seeds.len());
-                let unconditional = both.narrow(0, seeds.len(), seeds.len());
-                unconditional.clone() + (conditional - unconditional).mul_scalar(config.guidance)
-            }
-            Some(prediction) => prediction,
-            // A span without rows says nothing; the solver then leaves the image where it is.
-            None => x.zeros_like(),
-        }
+    let spacing = config.spacing_for(tower.process, tower.prediction)?;
+    // A folder whose range is of other channels cannot be opened.
+    let range = card.latent_range.clone().or_else(|| pretrained.codec.latent_range());
+    let plan = Integration {
+        solver: config.solver_for(tower.process)?,
+        prediction: tower.prediction,
+        process: tower.process,
+        times: times(tower.process, config.steps, spacing, config.shift),
+        bounds: range.map(|range| Bounds::new(&range, &start)),
     };
-    Ok(integrate(&plan, start, &mut generators, &predict))
+    Ok(integrate(&plan, start, &mut generators, &|x, t| denoiser.predict(x, t)))
 }

@@ -6,7 +6,7 @@ use interfuse_kernels::Workers;
 use ndarray::{Array3, Array4};
 
 use crate::config::SamplingConfig;
-use crate::denoise::denoise;
+use crate::denoise::{Paired, Plain, denoise};
 use crate::error::SamplingError;
 use crate::session::Session;
 use interfuse_checkpoint::Pretrained;
@@ -35,14 +35,13 @@ pub fn generate(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Image>, SamplingError> {
     config.validate()?;
-    let guided = config.guidance != 1.0;
-    let at_once = if guided { config.max_batch / 2 } else { config.max_batch };
+    let at_once = if config.is_guided() { config.max_batch / 2 } else { config.max_batch };
     let mut images = Vec::with_capacity(requests.len());
     let workers = Workers::on(&pretrained.device, requests.len());
     let batches: Vec<&[ImageRequest]> =
         requests.chunks(at_once.min(requests.len().div_ceil(workers.count()).max(1))).collect();
     for group in batches.chunks(workers.count()) {
-        for generated in workers.map(group, |batch| generate_batch(pretrained, batch, config, guided)) {
+        for generated in workers.map(group, |batch| generate_batch(pretrained, batch, config)) {
             images.extend(generated?);
         }
         progress(images.len());
@@ -54,9 +53,8 @@ fn generate_batch(
     pretrained: &Pretrained,
     requests: &[ImageRequest],
     config: &SamplingConfig,
-    guided: bool,
 ) -> Result<Vec<Image>, SamplingError> {
-    let latents = generate_latents(pretrained, requests, config, guided)?;
+    let latents = generate_latents(pretrained, requests, config)?;
     host_images(latents).into_iter().map(|latents| decode(pretrained, latents)).collect()
 }
 
@@ -64,13 +62,12 @@ fn generate_latents(
     pretrained: &Pretrained,
     requests: &[ImageRequest],
     config: &SamplingConfig,
-    guided: bool,
 ) -> Result<Tensor<4>, SamplingError> {
     let mut prompts = Vec::with_capacity(2 * requests.len());
     for request in requests {
         prompts.push(prompt_ids(pretrained, &request.prompt)?);
     }
-    if guided {
+    if config.is_guided() {
         let unconditional = prompt_ids(pretrained, "")?;
         prompts.extend(requests.iter().map(|_| unconditional.clone()));
     }
@@ -78,7 +75,11 @@ fn generate_latents(
     session.append_tokens(&prompts);
     let span = session.open_span(&vec![true; prompts.len()]);
     let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
-    denoise(pretrained, &session, &span, &seeds, 0, config, guided)
+    let plain = Plain { session: &session, span: &span };
+    match config.is_guided() {
+        true => denoise(pretrained, &Paired { both: plain, guidance: config.guidance }, &seeds, 0, config),
+        false => denoise(pretrained, &plain, &seeds, 0, config),
+    }
 }
 
 /// Whether a prompt is short enough for the rows that the model was trained on.

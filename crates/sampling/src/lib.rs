@@ -18,7 +18,7 @@ pub mod session;
 pub mod solver;
 pub mod write;
 
-pub use caption::caption;
+pub use caption::{Caption, caption};
 pub use config::{SamplingConfig, Solver};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, prompt_ids};

@@ -4,7 +4,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 use interfuse_image_tower::noise_schedule::DDPM_STEPS;
-use interfuse_image_tower::{CosineSchedule, NoiseProcess, PredictionTarget, shift_timestep, standard_normal};
+use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepSpacing, shift_timestep, standard_normal};
+use interfuse_vae::LatentRange;
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::Solver;
@@ -18,25 +19,58 @@ pub struct Integration {
     pub prediction: PredictionTarget,
     /// How images become noise.
     pub process: NoiseProcess,
-    /// From 1 down to 0, one more than there are steps.
+    /// From noise down to 0, one more than there are steps.
     pub times: Vec<f32>,
-    /// Largest absolute value of a clean latent, where the codec knows one; estimates of the clean image are clipped to it
-    /// in the DDPM solvers, as in the reference implementation.
-    pub bound: Option<f32>,
+    /// Between what clean latents lie; `None` bounds nothing.
+    pub bounds: Option<Bounds>,
 }
 
-/// Times from 1 to 0 at which the network is asked, and the 0 at the end.
-pub fn times(process: NoiseProcess, steps: usize, shift: f64) -> Vec<f32> {
-    match process {
-        NoiseProcess::RectifiedFlow => {
-            (0..=steps).map(|i| shift_timestep(1.0 - i as f64 / steps as f64, shift) as f32).collect()
-        }
-        NoiseProcess::Ddpm => {
-            let respaced = CosineSchedule::respaced(steps);
-            let asked = respaced.iter().rev().map(|&step| (step + 1) as f32 / DDPM_STEPS as f32);
-            asked.chain([0.0]).collect()
-        }
+/// Between what clean latents lie. The DDPM solvers clip their estimate of the clean image to it, and take for the noise what
+/// is left then: so an error of the predicted noise, which is multiplied by sigma / alpha in the estimate, stays bounded
+/// near t = 1 (2006.11239's `clip_denoised`; 2205.11487, section 2.3, "static thresholding", on measured bounds).
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// `[1, C, 1, 1]`
+    min: Tensor<4>,
+    /// `[1, C, 1, 1]`
+    max: Tensor<4>,
+}
+
+impl Bounds {
+    /// The bounds on the device of `like`.
+    pub fn new(range: &LatentRange, like: &Tensor<4>) -> Self {
+        let tensor = |values: &[f32]| {
+            Tensor::from_data(TensorData::new(values.to_vec(), [1, values.len(), 1, 1]), &like.device())
+        };
+        Self { min: tensor(&range.min), max: tensor(&range.max) }
     }
+
+    /// # Shapes
+    /// - `clean`: `[B, C, H, W]`
+    fn clip(&self, clean: Tensor<4>) -> Tensor<4> {
+        let shape = clean.dims();
+        clean.max_pair(self.min.clone().expand(shape)).min_pair(self.max.clone().expand(shape))
+    }
+}
+
+/// Times, falling, at which the network is asked, and the 0 at the end.
+///
+/// The shift is that of training ([`shift_timestep`]). The discrete process takes the steps nearest to the shifted times; two
+/// that fall on the same one are asked once, so there may be fewer than `steps`.
+pub fn times(process: NoiseProcess, steps: usize, spacing: TimestepSpacing, shift: f64) -> Vec<f32> {
+    let mut times: Vec<f32> = match process {
+        NoiseProcess::RectifiedFlow => {
+            (0..steps).map(|i| shift_timestep(1.0 - i as f64 / steps as f64, shift) as f32).collect()
+        }
+        NoiseProcess::Ddpm => spacing
+            .steps(steps)
+            .into_iter()
+            .map(|n| process.nearest_time(shift_timestep(n as f64 / DDPM_STEPS as f64, shift) as f32))
+            .collect(),
+    };
+    times.dedup();
+    times.push(0.0);
+    times
 }
 
 /// Walks from noise to an image.
@@ -91,8 +125,8 @@ impl Integration {
         let (alpha, sigma) = self.process.coefficients(t);
         let (c, d) = self.prediction.to_clean((alpha, sigma));
         let clean = combine(x, c, predict(x.clone(), t), d);
-        let clean = match self.bound {
-            Some(bound) => clean.clamp(-bound, bound),
+        let clean = match &self.bounds {
+            Some(bounds) => bounds.clip(clean),
             None => clean,
         };
         let noise = (x.clone() - clean.clone().mul_scalar(alpha)).div_scalar(sigma.max(1e-4));
@@ -168,6 +202,11 @@ mod tests {
         tensor(clean).mul_scalar(a) + noise.mul_scalar(b)
     }
 
+    /// Bounds of one channel.
+    fn bounds(limit: f32) -> Option<Bounds> {
+        Some(Bounds::new(&LatentRange { min: vec![-limit], max: vec![limit] }, &tensor(&[0.0])))
+    }
+
     #[test]
     fn every_solver_finds_the_only_image_there_is() {
         let clean = [0.5, -0.25, 0.9];
@@ -178,15 +217,17 @@ mod tests {
             (Solver::Ancestral, NoiseProcess::Ddpm),
         ] {
             for prediction in [process.natural_target(), PredictionTarget::Clean] {
-                for steps in [1, 7, 50] {
-                    let times = times(process, steps, 1.5);
-                    let plan = Integration { solver, prediction, process, times, bound: Some(1.0) };
+                for (steps, spacing) in
+                    [1, 7, 50].into_iter().flat_map(|steps| SPACINGS.map(|spacing| (steps, spacing)))
+                {
+                    let times = times(process, steps, spacing, 1.5);
+                    let plan = Integration { solver, prediction, process, times, bounds: bounds(1.0) };
                     let mut generators = [ChaCha8Rng::seed_from_u64(4)];
                     let start = tensor(&standard_normal(3, &mut generators[0]));
                     let predict = |x: Tensor<4>, t: f32| oracle(&plan, &clean, x, t);
                     let found = values(integrate(&plan, start, &mut generators, &predict));
                     for (found, clean) in found.iter().zip(clean) {
-                        let case = format!("{solver:?} {prediction:?} {steps} steps: {found} for {clean}");
+                        let case = format!("{solver:?} {prediction:?} {spacing:?} {steps} steps: {found} for {clean}");
                         assert!((found - clean).abs() < 0.02, "{case}");
                     }
                 }
@@ -194,13 +235,92 @@ mod tests {
         }
     }
 
+    const SPACINGS: [TimestepSpacing; 3] =
+        [TimestepSpacing::Trailing, TimestepSpacing::Leading, TimestepSpacing::Linspace];
+
+    /// Standard normal latents, of which the best prediction of the noise is known: `E[ε | x_t] = sigma x_t`. The exact flow
+    /// leaves x where it is, and nothing corrects what an imperfect network adds.
+    ///
+    /// Returns the root mean square of what a network whose prediction is wrong by `error` in every number adds.
+    fn harm(plan: &Integration, error: &dyn Fn(usize, f32) -> f32) -> f32 {
+        const NUMBERS: usize = 512;
+        let run = |error: &dyn Fn(usize, f32) -> f32| {
+            let mut generators = [ChaCha8Rng::seed_from_u64(9)];
+            let start = tensor(&standard_normal(NUMBERS, &mut generators[0]));
+            let predict = |x: Tensor<4>, t: f32| {
+                let (_, sigma) = plan.process.coefficients(t);
+                let wrong: Vec<f32> = (0..NUMBERS).map(|i| error(i, t)).collect();
+                x.mul_scalar(sigma) + tensor(&wrong)
+            };
+            values(integrate(plan, start, &mut generators, &predict))
+        };
+        let (exact, wrong) = (run(&|_, _| 0.0), run(error));
+        let squares: f32 = exact.iter().zip(&wrong).map(|(a, b)| (a - b).powi(2)).sum();
+        (squares / NUMBERS as f32).sqrt()
+    }
+
+    /// The setting of Transfusion. At t = 1 an error of the noise is multiplied by 2e4 in the estimate of the image, and what
+    /// is left of that after a step was 405 times the error with 40 steps and 62 times with 250.
     #[test]
-    fn times_fall_from_one_to_zero() {
+    fn an_error_of_the_predicted_noise_is_not_multiplied() {
+        let (process, prediction) = (NoiseProcess::Ddpm, PredictionTarget::Noise);
+        let spacing = TimestepSpacing::for_prediction(prediction);
+        const ERROR: f32 = 0.01;
+        // Of either sign, the same at all times or another one at each.
+        let fixed = |i: usize, _: f32| if i.is_multiple_of(2) { ERROR } else { -ERROR };
+        let changing = |i: usize, t: f32| fixed(i * 7919 + (t * 1000.0) as usize * 104_729 / 3, t);
+        for solver in [Solver::Ddim, Solver::Ancestral] {
+            for steps in [20, 40, 100, 250, 1000] {
+                let times = times(process, steps, spacing, 1.0);
+                let plan = Integration { solver, prediction, process, times, bounds: bounds(4.0) };
+                let case = format!("{solver:?}, {steps} steps");
+                let (by_fixed, by_changing) = (harm(&plan, &fixed) / ERROR, harm(&plan, &changing) / ERROR);
+                assert!(by_fixed < 8.0, "{case}: multiplied by {by_fixed}");
+                assert!(by_changing < 4.0, "{case}: multiplied by {by_changing}");
+            }
+        }
+    }
+
+    /// Where someone asks for pure noise as the start, the bounds hold: what is estimated there weighs no more than the image
+    /// does in the next step.
+    #[test]
+    fn bounds_hold_what_is_estimated_in_pure_noise() {
+        let (process, prediction) = (NoiseProcess::Ddpm, PredictionTarget::Noise);
+        for (spacing, steps) in [(TimestepSpacing::Trailing, 40), (TimestepSpacing::Linspace, 250)] {
+            let times = times(process, steps, spacing, 1.0);
+            let (alpha, _) = process.coefficients(times[1]);
+            let plan = |bounds| Integration { solver: Solver::Ddim, prediction, process, times: times.clone(), bounds };
+            let error = |i: usize, _: f32| if i.is_multiple_of(2) { 0.05 } else { -0.05 };
+            let (free, bounded) = (harm(&plan(None), &error), harm(&plan(bounds(4.0)), &error));
+            assert!(free > 2.0, "{free}");
+            assert!(bounded < 4.0 * alpha + 8.0 * 0.05, "{steps} steps: {bounded}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_by_channel() {
+        let range = LatentRange { min: vec![-1.0, 0.0], max: vec![1.0, 5.0] };
+        let x = Tensor::<4>::from_floats([[[[-3.0, 0.5]], [[-3.0, 7.0]]]], &Device::flex());
+        assert_eq!(values(Bounds::new(&range, &x).clip(x)), [-1.0, 0.5, 0.0, 5.0]);
+    }
+
+    #[test]
+    fn times_fall_to_zero() {
         for process in [NoiseProcess::RectifiedFlow, NoiseProcess::Ddpm] {
-            let times = times(process, 25, 3.0);
+            let times = times(process, 25, TimestepSpacing::Trailing, 3.0);
             assert_eq!((times.len(), times[0], times[25]), (26, 1.0, 0.0));
             assert!(times.windows(2).all(|pair| pair[1] < pair[0]));
         }
+    }
+
+    #[test]
+    fn both_processes_are_shifted_as_in_training() {
+        let of = |process, shift| times(process, 4, TimestepSpacing::Trailing, shift);
+        assert_eq!(of(NoiseProcess::RectifiedFlow, 3.0), [1.0, 0.9, 0.75, 0.5, 0.0]);
+        assert_eq!(of(NoiseProcess::Ddpm, 3.0), [1.0, 0.9, 0.75, 0.5, 0.0]);
+        // Crowded steps are asked once each.
+        let crowded = times(NoiseProcess::Ddpm, 1000, TimestepSpacing::Trailing, 8.0);
+        assert!(crowded.len() < 1000 && crowded.windows(2).all(|pair| pair[1] < pair[0]));
     }
 
     /// On a curved path Heun's error falls with the square of the step.
@@ -209,8 +329,8 @@ mod tests {
         // v = −x gives x(0) = x(1) · e, since time runs down.
         let error = |solver, steps| {
             let (process, prediction) = (NoiseProcess::RectifiedFlow, PredictionTarget::Velocity);
-            let times = times(process, steps, 1.0);
-            let plan = Integration { solver, prediction, process, times, bound: None };
+            let times = times(process, steps, TimestepSpacing::Trailing, 1.0);
+            let plan = Integration { solver, prediction, process, times, bounds: None };
             let end = integrate(&plan, tensor(&[1.0]), &mut [], &|x, _| x.neg());
             (values(end)[0] - std::f32::consts::E).abs()
         };

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::SamplingConfig;
-use crate::denoise::denoise;
+use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
 use crate::generate::{decode, host_images};
 use crate::session::Session;
@@ -26,7 +26,8 @@ pub enum Piece {
 const MOST_IMAGES: usize = 4;
 
 /// Lets the model write and draw by itself, one document for each seed. Tokens are sampled at the configured temperature, or
-/// at 1 when that is 0: without chance all documents would be alike.
+/// at 1 when that is 0: without chance all documents would be alike. Images are guided by all that was written before them,
+/// against the prediction after none of it.
 ///
 /// # Errors
 /// When a setting does not fit the model.
@@ -37,7 +38,8 @@ pub fn write(
 ) -> Result<Vec<Vec<Piece>>, SamplingError> {
     config.validate()?;
     let mut documents = Vec::with_capacity(seeds.len());
-    for batch in seeds.chunks(config.max_batch) {
+    let at_once = if config.is_guided() { config.max_batch / 2 } else { config.max_batch };
+    for batch in seeds.chunks(at_once) {
         documents.extend(write_batch(pretrained, batch, config)?);
     }
     Ok(documents)
@@ -78,7 +80,7 @@ fn write_batch(
             |token: u32| drawing.iter().map(|&d| if d { vec![token] } else { vec![] }).collect::<Vec<_>>();
         session.append_tokens(&only_drawing(special.boi));
         let span = session.open_span(&drawing);
-        let latents = denoise(pretrained, &session, &span, seeds, image_index as u64, config, false)?;
+        let latents = draw(pretrained, Plain { session: &session, span: &span }, seeds, image_index as u64, config)?;
         session.commit(&span, latents.clone());
         logits = session.append_tokens(&only_drawing(special.eoi));
         for ((document, latents), &generated) in documents.iter_mut().zip(host_images(latents)).zip(&drawing) {
@@ -89,6 +91,28 @@ fn write_batch(
         active = drawing;
     }
     Ok(documents)
+}
+
+/// The images that are open in a session, guided against sequences that hold nothing before them.
+fn draw(
+    pretrained: &Pretrained,
+    conditional: Plain<'_, '_>,
+    seeds: &[u64],
+    image_index: u64,
+    config: &SamplingConfig,
+) -> Result<Tensor<4>, SamplingError> {
+    if !config.is_guided() {
+        return denoise(pretrained, &conditional, seeds, image_index, config);
+    }
+    let special = pretrained.card.special_tokens;
+    let drawing = &conditional.span.drawing;
+    let prompt = |&drawing: &bool| if drawing { vec![special.bos, special.boi] } else { vec![] };
+    let mut session = Session::new(pretrained, seeds.len())?;
+    session.append_tokens(&drawing.iter().map(prompt).collect::<Vec<_>>());
+    let span = session.open_span(drawing);
+    let unconditional = Plain { session: &session, span: &span };
+    let guided = Beside { conditional, unconditional, guidance: config.guidance };
+    denoise(pretrained, &guided, seeds, image_index, config)
 }
 
 /// Writes token by token.
@@ -103,6 +127,11 @@ impl<'s, 'm> Decoder<'s, 'm> {
     pub(crate) fn new(session: &'s mut Session<'m>, logits: Option<Tensor<2>>, max_tokens: usize) -> Self {
         let active = vec![true; session.len()];
         Self { session, logits, active, left: max_tokens }
+    }
+
+    /// Whether each sequence came to the limit before a token that ends it.
+    pub(crate) fn cut(&self) -> &[bool] {
+        &self.active
     }
 
     /// Writes until every sequence has come to a token that ends it, or the limit. The token that ends a stretch is its

@@ -18,10 +18,10 @@ use interfuse_parameters::{FileError, HostTensors, export_weights, load_weights}
 use interfuse_transfusion::Transfusion;
 use serde::{Deserialize, Serialize};
 
-use crate::adamw::AdamW;
-use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::skipped_steps::SkippedSteps;
+use crate::optimization::adamw::AdamW;
+use crate::optimization::ema::Ema;
+use crate::optimization::skipped_steps::SkippedSteps;
 use crate::trainer::Trainer;
 
 /// Where the optimizer's memory lies in a checkpoint.

@@ -2,31 +2,27 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | one optimizer step | [`trainer`] |
+//! | a hybrid model and its data, step by step | [`trainer`] |
 //! | the loop, and what is due when | [`training_loop`] |
-//! | AdamW, the learning rate | [`adamw`], [`learning_rate`] |
-//! | gradients: accumulation, norms, clipping | [`gradients`] |
-//! | the moving average of the weights | [`ema`] |
+//! | what both share: a step, gradients, AdamW, the moving average | [`optimization`] |
 //! | an autoencoder instead of a hybrid model | [`autoencoder`] |
 //! | held-out losses | [`validation`] |
+//! | between what latents lie | [`latent_range`] |
 //! | saving and resuming | [`checkpoint`] |
 
-pub mod adamw;
 pub mod autoencoder;
 pub mod checkpoint;
 pub mod config;
-pub mod ema;
 pub mod error;
-pub mod gradients;
-pub mod learning_rate;
-pub mod skipped_steps;
-mod tape;
+pub mod latent_range;
+pub mod optimization;
 pub mod trainer;
 pub mod training_loop;
 pub mod validation;
 
-pub use config::{IntervalConfig, OptimizerConfig, TrainConfig, TrainPrecision, ValidationConfig};
+pub use config::{IntervalConfig, TrainConfig, TrainPrecision, ValidationConfig};
 pub use error::TrainError;
+pub use optimization::OptimizerConfig;
 pub use trainer::{ModalityReport, Setup, StepReport, Trainer};
 pub use training_loop::{Due, Learner, Observer, Outcome, run};
 pub use validation::{Validation, ValidationReport};

@@ -1,7 +1,5 @@
 //! One optimizer step, and everything that survives a resume.
 
-use std::time::Instant;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_data::Loader;
@@ -16,14 +14,11 @@ use interfuse_transfusion::{
 };
 use serde::Serialize;
 
-use crate::adamw::{AdamW, Update};
-use crate::config::{OptimizerConfig, TrainConfig};
-use crate::ema::Ema;
+use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::gradients::{FlatGradients, clip_scale, read_numbers};
-use crate::learning_rate::learning_rate;
-use crate::skipped_steps::SkippedSteps;
-use crate::tape;
+use crate::optimization::learning_rate::learning_rate;
+use crate::optimization::step::{self, Stepper};
+use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps, tape};
 use crate::training_loop::Learner;
 
 /// What a run is made of.
@@ -101,7 +96,7 @@ pub struct StepReport {
 }
 
 /// What a step computed, before it is decided what to do with it.
-struct Computed {
+pub(crate) struct Computed {
     gradients: FlatGradients,
     losses: Vec<HybridLoss>,
     normalizer: Normalizer,
@@ -135,65 +130,6 @@ impl Trainer {
         Ok(self.workers.map(&layouts, noised))
     }
 
-    /// Forward and backward of all micro-batches, while a thread beside them makes the next step's batches.
-    fn compute_and_prepare(&mut self, batches: &[TrainBatch]) -> Computed {
-        let Self { setup, model, loader, workers, step, .. } = self;
-        let (train, last) = (&setup.train, *step + 1 >= setup.train.steps);
-        std::thread::scope(|scope| {
-            if !last {
-                scope.spawn(|| loader.prepare(train.sequences(), train.gradient_accumulation));
-            }
-            compute(model, workers, setup, batches)
-        })
-    }
-
-    /// Reads all numbers of the step from the device at once.
-    ///
-    /// # Errors
-    /// When the device failed: what was launched in the step is noticed here.
-    fn measure(&self, computed: &Computed, learning_rate: f64) -> Result<StepReport, TrainError> {
-        let lanes = self.setup.model.modalities.len();
-        let mut numbers: Vec<Tensor<1>> = Vec::new();
-        for loss in &computed.losses {
-            numbers.push(loss.total.clone());
-            numbers.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
-        }
-        numbers.extend(computed.gradients.squared_norms());
-        let numbers = read_numbers(numbers)?;
-
-        let mut read = numbers.iter().copied();
-        let mut next = || f64::from(read.next().unwrap_or(f32::NAN));
-        let (mut total, mut sums) = (0.0, vec![(0.0, 0); lanes]);
-        for loss in &computed.losses {
-            total += next();
-            for (sum, modality) in sums.iter_mut().zip(&loss.modalities) {
-                if let Some(modality) = modality {
-                    *sum = (sum.0 + next(), sum.1 + modality.count);
-                }
-            }
-        }
-        let squared: Vec<f32> = read.collect();
-        let parts = self.model.partition().names();
-        let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
-        let capacity = &self.loader.shape().capacity;
-        let sequences = self.setup.train.sequences() * computed.losses.len();
-        Ok(StepReport {
-            step: self.step,
-            total,
-            modalities: self.modality_reports(&sums),
-            gradient_norm,
-            part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
-            learning_rate,
-            rows: sequences * capacity.iter().sum::<usize>(),
-            seconds: 0.0,
-            flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
-            skipped: computed
-                .gradients
-                .is_empty()
-                .then(|| format!("the batch (counts {:?})", computed.normalizer.counts)),
-        })
-    }
-
     fn modality_reports(&self, sums: &[(f64, usize)]) -> Vec<ModalityReport> {
         let modalities = self.setup.model.modalities().into_iter().zip(sums);
         modalities
@@ -206,14 +142,81 @@ impl Trainer {
             })
             .collect()
     }
+}
 
-    fn update(&mut self, gradients: FlatGradients, learning_rate: f64, gradient_norm: f64) {
+impl Stepper for Trainer {
+    type Computed = Computed;
+    type Report = StepReport;
+
+    fn compute(&mut self) -> Result<Computed, TrainError> {
+        let batches = self.next_batches()?;
+        let Self { setup, model, loader, workers, step, .. } = self;
+        let (train, goes_on) = (&setup.train, *step + 1 < setup.train.steps);
+        let prepare = goes_on.then_some(|| loader.prepare(train.sequences(), train.gradient_accumulation));
+        Ok(step::beside(prepare, || compute(model, workers, setup, &batches)))
+    }
+
+    fn measure(&self, computed: &Computed) -> Result<StepReport, TrainError> {
+        let mut losses: Vec<Tensor<1>> = Vec::new();
+        for loss in &computed.losses {
+            losses.push(loss.total.clone());
+            losses.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
+        }
+        let (losses, [squared]) = step::read(losses, [Some(&computed.gradients)])?;
+
+        let mut read = losses.into_iter();
+        let mut next = || read.next().unwrap_or(f64::NAN);
+        let (mut total, mut sums) = (0.0, vec![(0.0, 0); self.setup.model.modalities.len()]);
+        for loss in &computed.losses {
+            total += next();
+            for (sum, modality) in sums.iter_mut().zip(&loss.modalities) {
+                if let Some(modality) = modality {
+                    *sum = (sum.0 + next(), sum.1 + modality.count);
+                }
+            }
+        }
+        let parts = self.model.partition().names();
+        let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
+        let capacity = &self.loader.shape().capacity;
+        let sequences = self.setup.train.sequences() * computed.losses.len();
+        let mut report = StepReport {
+            step: self.step,
+            total,
+            modalities: self.modality_reports(&sums),
+            gradient_norm,
+            part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
+            learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
+            rows: sequences * capacity.iter().sum::<usize>(),
+            seconds: 0.0,
+            flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
+            skipped: None,
+        };
+        report.skipped = match computed.gradients.is_empty() {
+            true => Some(format!("the batch (counts {:?})", computed.normalizer.counts)),
+            false => step::non_finite(numbers(&report)),
+        };
+        Ok(report)
+    }
+
+    fn update(&mut self, computed: Computed, report: &mut StepReport) {
         let config = &self.setup.optimizer;
-        let gradient_scale = clip_scale(gradient_norm, config.max_gradient_norm);
-        let update = Update { learning_rate, gradient_scale };
-        let model = tape::take(&mut self.model);
-        self.model = self.optimizer.step(model, gradients, config, update);
+        let (norm, rate) = (report.gradient_norm, report.learning_rate);
+        self.optimizer.apply(&mut self.model, computed.gradients, norm, config, rate);
         self.ema.update(&self.model, config.ema_decay, self.step);
+    }
+
+    fn count(&mut self) -> (&mut u64, &mut SkippedSteps, u64) {
+        (&mut self.step, &mut self.skipped, self.setup.train.most_bad_steps)
+    }
+}
+
+impl step::Report for StepReport {
+    fn skipped(&self) -> Option<&str> {
+        self.skipped.as_deref()
+    }
+
+    fn taken(&mut self, step: u64, seconds: f64) {
+        (self.step, self.seconds) = (step, seconds);
     }
 }
 
@@ -239,20 +242,7 @@ impl Learner for Trainer {
     /// # Errors
     /// When the data runs dry, or too many steps in a row are skipped.
     fn step(&mut self) -> Result<StepReport, TrainError> {
-        let started = Instant::now();
-        let batches = self.next_batches()?;
-        let computed = self.compute_and_prepare(&batches);
-        let rate = learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps);
-        let mut report = self.measure(&computed, rate)?;
-        report.skipped = culprit(&report);
-        if report.skipped.is_none() {
-            self.update(computed.gradients, rate, report.gradient_norm);
-        }
-        self.step += 1;
-        self.skipped.count(self.step, report.skipped.as_deref(), self.setup.train.most_bad_steps)?;
-        report.step = self.step;
-        report.seconds = started.elapsed().as_secs_f64();
-        Ok(report)
+        step::take(self)
     }
 }
 
@@ -287,16 +277,9 @@ fn forward_backward(
     (gradients, loss.detached())
 }
 
-/// The first number of a step that is none, by name.
-fn culprit(report: &StepReport) -> Option<String> {
-    if let Some(reason) = &report.skipped {
-        return Some(reason.clone());
-    }
-    if let Some(modality) = report.modalities.iter().find(|modality| !modality.loss.is_finite()) {
-        return Some(format!("the {} loss ({})", modality.name, modality.loss));
-    }
-    if let Some((name, norm)) = report.part_gradient_norms.iter().find(|(_, norm)| !norm.is_finite()) {
-        return Some(format!("the gradient of part {name} ({norm})"));
-    }
-    (!report.gradient_norm.is_finite()).then(|| format!("the gradient outside the backbone ({})", report.gradient_norm))
+/// What must be finite for a step to count, by name.
+fn numbers(report: &StepReport) -> impl Iterator<Item = (String, f64)> {
+    let losses = report.modalities.iter().map(|modality| (format!("{} loss", modality.name), modality.loss));
+    let parts = report.part_gradient_norms.iter().map(|(name, norm)| (format!("gradient of part {name}"), *norm));
+    losses.chain(parts).chain([("gradient outside the backbone".into(), report.gradient_norm)])
 }

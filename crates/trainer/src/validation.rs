@@ -195,7 +195,7 @@ fn add_losses(model: &Transfusion, batch: &TrainBatch, sums: &mut Sums) -> Resul
     if present.is_empty() {
         return Ok(());
     }
-    let mut numbers = crate::gradients::read_numbers(present)?.into_iter();
+    let mut numbers = crate::optimization::gradients::read_numbers(present)?.into_iter();
     for (sum, modality) in sums.iter_mut().zip(&loss.modalities) {
         if let Some(modality) = modality {
             let number = f64::from(numbers.next().unwrap_or(f32::NAN));

@@ -78,7 +78,8 @@ pub struct Normalizer {
 impl Normalizer {
     /// What one batch holds.
     pub fn of(batch: &TrainBatch) -> Self {
-        let count = |lane: usize| batch.batch.targets(lane) + batch.batch.images(lane);
+        let images = |lane: usize| batch.noised[lane].as_ref().map_or(0, |noised| noised.images);
+        let count = |lane: usize| batch.batch.targets(lane) + images(lane);
         Self { counts: (0..batch.batch.lanes.len()).map(count).collect(), batches: 1 }
     }
 

@@ -45,8 +45,8 @@ pub trait Codec: Send + Sync {
     /// When the latents are not of a shape that this codec makes, or not finite.
     fn decode(&self, latents: Array3<f32>) -> Result<Array3<f32>, VaeError>;
 
-    /// The largest absolute value of a clean latent, if there is one; samplers may clip their estimates to it.
-    fn latent_bound(&self) -> Option<f32>;
+    /// Between what the clean latents of any image lie, where the codec knows that by itself; else it is measured.
+    fn latent_range(&self) -> Option<LatentRange>;
 
     /// What tells this codec's latents from another's: the hash of its weights; `None` for pixels, which are the same
     /// everywhere.
@@ -84,6 +84,47 @@ impl Latents {
             });
         }
         mean
+    }
+}
+
+/// Between what clean latents lie, as a model sees them: what samplers bound their estimates of a clean image by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatentRange {
+    /// Smallest value of each channel. `[latent_channels]`
+    pub min: Vec<f32>,
+    /// Largest value of each channel. `[latent_channels]`
+    pub max: Vec<f32>,
+}
+
+impl LatentRange {
+    /// Of nothing yet.
+    pub fn empty(channels: usize) -> Self {
+        Self { min: vec![f32::INFINITY; channels], max: vec![f32::NEG_INFINITY; channels] }
+    }
+
+    /// Takes in the latents of one image, `[latent_channels, height, width]`.
+    pub fn include(&mut self, latents: &Array3<f32>) {
+        for ((min, max), plane) in self.min.iter_mut().zip(&mut self.max).zip(latents.outer_iter()) {
+            for &value in plane {
+                (*min, *max) = (min.min(value), max.max(value));
+            }
+        }
+    }
+
+    /// Reaches further on both sides, by a fraction of the distance between them.
+    pub fn widened(mut self, fraction: f32) -> Self {
+        for (min, max) in self.min.iter_mut().zip(&mut self.max) {
+            let margin = (*max - *min) * fraction;
+            (*min, *max) = (*min - margin, *max + margin);
+        }
+        self
+    }
+
+    /// Whether it is that of `channels` channels, each with finite ends, the smaller one first.
+    pub fn is_of(&self, channels: usize) -> bool {
+        let in_order = |(min, max): (&f32, &f32)| min.is_finite() && max.is_finite() && min <= max;
+        [self.min.len(), self.max.len()] == [channels; 2] && self.min.iter().zip(&self.max).all(in_order)
     }
 }
 
@@ -166,5 +207,22 @@ impl CodecConfig {
             Self::Pixels => None,
             Self::Vae(config) => Some(config),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_what_was_included_channel_by_channel() {
+        let mut range = LatentRange::empty(2);
+        assert!(!range.is_of(2));
+        range.include(&Array3::from_shape_fn((2, 1, 2), |(c, _, x)| (c * 10 + x) as f32));
+        range.include(&Array3::from_shape_fn((2, 1, 2), |(c, _, x)| -((c * 10 + x) as f32)));
+        assert_eq!(range, LatentRange { min: vec![-1.0, -11.0], max: vec![1.0, 11.0] });
+        let range = range.widened(0.5);
+        assert_eq!(range, LatentRange { min: vec![-2.0, -22.0], max: vec![2.0, 22.0] });
+        assert!(range.is_of(2) && !range.is_of(3));
     }
 }

@@ -51,8 +51,8 @@ pub struct AutoencoderConfig {
 /// first brought to mean 0 and deviation 1 by them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatentScale {
-    /// The factor.
-    #[serde(default = "one_as_float")]
+    /// The factor; 0.18215 where a `config.json` has none, as in diffusers.
+    #[serde(default = "diffusers_scaling_factor")]
     pub scaling_factor: f64,
     /// What is subtracted before.
     #[serde(default)]
@@ -81,6 +81,16 @@ pub struct VqConfig {
     pub num_vq_embeddings: usize,
     /// Numbers of a code.
     pub vq_embed_dim: usize,
+    /// Kept for diffusers, which has 0.18215 where a `config.json` has none; ids of codes are not scaled.
+    #[serde(default = "diffusers_scaling_factor")]
+    pub scaling_factor: f64,
+}
+
+impl VqConfig {
+    /// A codebook of `num_vq_embeddings` codes of `vq_embed_dim` numbers, and diffusers' scaling factor.
+    pub fn new(network: NetworkConfig, num_vq_embeddings: usize, vq_embed_dim: usize) -> Self {
+        Self { network, num_vq_embeddings, vq_embed_dim, scaling_factor: diffusers_scaling_factor() }
+    }
 }
 
 /// What a folder says that it holds.
@@ -113,8 +123,10 @@ fn yes() -> bool {
     true
 }
 
-fn one_as_float() -> f64 {
-    1.0
+/// What diffusers' `AutoencoderKL` and `VQModel` take for a key that is absent: the factor of Stable Diffusion 1
+/// (2112.10752, appendix G).
+fn diffusers_scaling_factor() -> f64 {
+    0.18215
 }
 
 impl NetworkConfig {
@@ -188,15 +200,20 @@ impl NetworkConfig {
     }
 }
 
+fn positive(key: &str, value: f64) -> Result<(), VaeError> {
+    match value > 0.0 && value.is_finite() {
+        true => Ok(()),
+        false => Err(VaeError::setting(key, "a number above 0", value)),
+    }
+}
+
 impl LatentScale {
     /// Checks the settings against the latents' channels.
     ///
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self, channels: usize) -> Result<(), VaeError> {
-        if !(self.scaling_factor > 0.0 && self.scaling_factor.is_finite()) {
-            return Err(VaeError::setting("scaling_factor", "a number above 0", self.scaling_factor));
-        }
+        positive("scaling_factor", self.scaling_factor)?;
         for (key, values) in [("latents_mean", &self.latents_mean), ("latents_std", &self.latents_std)] {
             if let Some(values) = values
                 && values.len() != channels
@@ -237,6 +254,7 @@ impl VaeConfig {
         match self {
             Self::AutoencoderKL(config) => config.scale.validate(config.network.latent_channels),
             Self::VQModel(config) => {
+                positive("scaling_factor", config.scaling_factor)?;
                 let counts =
                     [("num_vq_embeddings", config.num_vq_embeddings, 2), ("vq_embed_dim", config.vq_embed_dim, 1)];
                 match counts.into_iter().find(|&(_, count, least)| count < least) {

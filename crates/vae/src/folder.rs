@@ -5,7 +5,8 @@
 //! diffusion_pytorch_model.safetensors      the weights
 //! ```
 //!
-//! Weights are also found as `diffusion_pytorch_model.bin` and as `ae.safetensors`, and under the older names of [`names`].
+//! Weights are also found as `diffusion_pytorch_model.bin` and as `ae.safetensors`, under the older names of [`names`], and in
+//! checkpoints that hold more than an autoencoder.
 //!
 //! [`names`]: crate::names
 
@@ -82,7 +83,8 @@ pub struct OpenedVae {
 /// Opens a folder.
 ///
 /// # Errors
-/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, unexpected or misshapen.
+/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, unexpected or misshapen;
+/// or when a weight is not finite: the message names its tensor.
 pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
     let config = read_config(folder)?;
     let path = weights_of(folder)?;

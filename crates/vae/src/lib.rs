@@ -33,7 +33,7 @@ pub mod vq_codec;
 pub mod vq_model;
 
 pub use autoencoder::AutoencoderKl;
-pub use codec::{Codec, CodecConfig, LatentPosterior, Latents, VaeCodecConfig};
+pub use codec::{Codec, CodecConfig, LatentPosterior, LatentRange, Latents, VaeCodecConfig};
 pub use config::{AutoencoderConfig, LatentScale, NetworkConfig, VaeConfig, VqConfig};
 pub use error::VaeError;
 pub use folder::{OpenedVae, Vae};

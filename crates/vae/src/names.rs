@@ -6,29 +6,42 @@
 
 use interfuse_parameters::{HostTensor, HostTensors};
 
+/// Where PyTorch Lightning keeps a model's weights in a checkpoint, beside all that training needs.
+const STATE_DICT: &str = "state_dict.";
 /// Prefix of an autoencoder inside a checkpoint of the whole of Stable Diffusion.
 const FIRST_STAGE: &str = "first_stage_model.";
+/// What the names of an autoencoder's weights begin with.
+const PARTS: [&str; 5] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize."];
 
 /// The tensors under diffusers' names, and the matrices of attention as matrices even where the file has 1 × 1 kernels.
 /// `levels` is the number of sizes of the network.
+///
+/// Of a checkpoint that holds more than an autoencoder, `state_dict.…` or `first_stage_model.…`, what is not of the
+/// autoencoder is left out; of a file of weights alone only the losses that the original code kept beside them.
 pub fn modern_names(tensors: HostTensors, levels: usize) -> HostTensors {
-    let is_whole_model = tensors.keys().any(|name| name.starts_with(FIRST_STAGE));
-    let mut renamed = HostTensors::new();
-    for (name, tensor) in tensors {
-        let name = match name.strip_prefix(FIRST_STAGE) {
-            Some(name) => name,
-            None if is_whole_model => continue,
-            None => name.as_str(),
-        };
-        // What training needed besides the autoencoder: a discriminator and a perceptual network.
-        if name.starts_with("loss.") {
-            continue;
-        }
-        let name = of_old_attention(&of_latent_diffusion(name, levels));
+    let (tensors, is_checkpoint) = below(tensors, STATE_DICT);
+    let (tensors, is_whole_model) = below(tensors, FIRST_STAGE);
+    let is_of_autoencoder = |name: &str| match is_checkpoint || is_whole_model {
+        true => PARTS.iter().any(|part| name.starts_with(part)),
+        // A discriminator and a perceptual network.
+        false => !name.starts_with("loss."),
+    };
+    let kept = tensors.into_iter().filter(|(name, _)| is_of_autoencoder(name));
+    let renamed = kept.map(|(name, tensor)| {
+        let name = of_old_attention(&of_latent_diffusion(&name, levels));
         let tensor = if name.contains(".attentions.") { as_matrix(tensor) } else { tensor };
-        renamed.insert(name, tensor);
+        (name, tensor)
+    });
+    renamed.collect()
+}
+
+/// The tensors below a prefix and without it, where there are any; else all. And whether there were.
+fn below(tensors: HostTensors, prefix: &str) -> (HostTensors, bool) {
+    if !tensors.keys().any(|name| name.starts_with(prefix)) {
+        return (tensors, false);
     }
-    renamed
+    let below = |(name, tensor): (String, HostTensor)| Some((name.strip_prefix(prefix)?.to_string(), tensor));
+    (tensors.into_iter().filter_map(below).collect(), true)
 }
 
 /// `encoder.down.0.block.1.conv1.weight` → `encoder.down_blocks.0.resnets.1.conv1.weight`
@@ -112,5 +125,24 @@ mod tests {
             assert_eq!(renamed(old).as_deref(), Some(new));
         }
         assert_eq!(renamed("loss.discriminator.main.0.weight"), None);
+    }
+
+    #[test]
+    fn of_a_checkpoint_only_the_autoencoder_is_kept() {
+        for (old, new) in [
+            ("state_dict.decoder.norm_out.weight", Some("decoder.conv_norm_out.weight")),
+            ("state_dict.first_stage_model.quant_conv.bias", Some("quant_conv.bias")),
+            ("state_dict.loss.logvar", None),
+            ("state_dict.model_ema.decay", None),
+            ("first_stage_model.discriminator.weight", None),
+            ("extra.weight", Some("extra.weight")),
+        ] {
+            assert_eq!(renamed(old).as_deref(), new, "{old}");
+        }
+        let tensor = || HostTensor { shape: vec![1], values: vec![0.0] };
+        let names =
+            ["state_dict.encoder.conv_in.bias", "state_dict.model.diffusion_model.x", "optimizer_states.0.exp_avg"];
+        let kept = modern_names(names.into_iter().map(|name| (name.to_string(), tensor())).collect(), 4);
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["encoder.conv_in.bias"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use ndarray::Array3;
 
-use crate::codec::{Codec, LatentPosterior, Latents};
+use crate::codec::{Codec, LatentPosterior, LatentRange, Latents};
 use crate::error::VaeError;
 
 /// Latents are pixels.
@@ -53,8 +53,8 @@ impl Codec for PixelCodec {
         Ok(latents.mapv(|x| x.clamp(-1.0, 1.0)))
     }
 
-    fn latent_bound(&self) -> Option<f32> {
-        Some(1.0)
+    fn latent_range(&self) -> Option<LatentRange> {
+        Some(LatentRange { min: vec![-1.0; self.channels], max: vec![1.0; self.channels] })
     }
 }
 

@@ -38,7 +38,23 @@ pub struct Quantized {
     pub commitment_loss: Tensor<1>,
 }
 
+/// `codes` with `vectors` in the places of some of them.
+///
+/// # Shapes
+/// - `codes`: `[K, D]`; `places`: ids below K; `vectors`: as many rows of D numbers
+pub fn put(codes: Tensor<2>, places: &[usize], vectors: &[f32]) -> Tensor<2> {
+    let ([count, dim], device) = (codes.dims(), codes.device());
+    let mut values = codes.into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
+    for (&place, vector) in places.iter().zip(vectors.chunks_exact(dim)) {
+        values[place * dim..][..dim].copy_from_slice(vector);
+    }
+    Tensor::from_data(TensorData::new(values, [count, dim]), &device)
+}
+
 impl Quantizer {
+    /// The name of the codes among the weights of an autoencoder.
+    pub const CODES: &str = "quantize.embedding.weight";
+
     /// Codes with normal numbers of deviation `1 / √D`, about as long as the vectors of a fresh encoder.
     pub fn new(codes: usize, dim: usize, init: &mut WeightInit) -> Self {
         Self { embedding: Codebook { weight: init.normal([codes, dim], 1.0 / (dim as f64).sqrt()) } }
@@ -89,15 +105,7 @@ impl Quantizer {
     /// # Shapes
     /// - `places`: ids of codes; `vectors`: as many rows of `D` numbers
     pub fn revive(self, places: &[usize], vectors: &[f32]) -> Self {
-        let weight = replaced(self.embedding.weight, |old| {
-            let [codes, dim] = old.dims();
-            let device = old.device();
-            let mut values = old.into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
-            for (&place, vector) in places.iter().zip(vectors.chunks_exact(dim)) {
-                values[place * dim..][..dim].copy_from_slice(vector);
-            }
-            Tensor::from_data(TensorData::new(values, [codes, dim]), &device)
-        });
+        let weight = replaced(self.embedding.weight, |codes| put(codes, places, vectors));
         Self { embedding: Codebook { weight } }
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array3, Axis};
 
 use crate::autoencoder::AutoencoderKl;
-use crate::codec::{Codec, LatentPosterior, Latents};
+use crate::codec::{Codec, LatentPosterior, LatentRange, Latents};
 use crate::config::{AutoencoderConfig, VaeConfig};
 use crate::error::VaeError;
 use crate::folder::{OpenedVae, Vae};
@@ -99,7 +99,7 @@ impl Codec for VaeCodec {
         self.decode_unscaled(&latents)
     }
 
-    fn latent_bound(&self) -> Option<f32> {
+    fn latent_range(&self) -> Option<LatentRange> {
         None
     }
 

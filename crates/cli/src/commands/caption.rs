@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use interfuse_data::Image;
+use interfuse_sampling::Caption;
 
 use crate::args::CaptionArgs;
 use crate::print::{say, say_error};
@@ -23,8 +24,11 @@ pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
         bail!("none of the {} images could be read", args.images.len());
     }
     let captions = interfuse_sampling::caption(&loaded.pretrained, &images, &loaded.sampling(), &mut |_| {})?;
-    for (name, caption) in names.iter().zip(captions) {
-        say!("{name}\t{caption}");
+    for (name, Caption { text, cut_at }) in names.iter().zip(captions) {
+        say!("{name}\t{text}");
+        if let Some(limit) = cut_at {
+            say_error!("warning: the caption of {name} was cut at sampling.max_caption_tokens = {limit}");
+        }
     }
     Ok(())
 }

@@ -143,9 +143,7 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
         say!("the model drew no image");
         return Ok(());
     }
-    // Nothing guides an image that nobody asked for.
-    let unguided = SamplingConfig { guidance: 1.0, ..sampling.clone() };
-    let origin = Origin { sampling: &unguided, checkpoint: &loaded.checkpoint, columns: 8.min(images.len()) };
+    let origin = Origin { sampling, checkpoint: &loaded.checkpoint, columns: 8.min(images.len()) };
     let grid = sample_folder::write(folder, &requests, &images, &origin)?;
     say!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
     Ok(())

@@ -97,6 +97,38 @@ fn images_become_latents_and_images_again() {
 }
 
 #[test]
+fn no_result_replaces_another_or_an_input() {
+    let sandbox = with_autoencoder();
+    for folder in ["in", "other"] {
+        fs::create_dir(sandbox.path(folder)).expect("a folder");
+    }
+    let image = sandbox.bytes("images/red.png");
+    for file in ["in/cat.png", "in/dog.png", "other/cat.png", "in/dog.jpg"] {
+        sandbox.write(file, &image);
+    }
+    let to = |out: &'static str| ["--vae", "vae-run/vae", "--out", out];
+    let refused = |command: &str, args: &[&str], parts: &[&str]| vae(&sandbox, command, args).refused(parts);
+    refused("encode", &[&to("latents")[..], &["in/cat.png", "other"]].concat(), &["in/cat.png", "other/cat.png"]);
+    refused("encode", &[&to("latents")[..], &["in"]].concat(), &["in/dog.jpg", "in/dog.png", "dog.safetensors"]);
+    assert!(!sandbox.path("latents").exists(), "nothing is written");
+    fs::remove_file(sandbox.path("in/dog.jpg")).expect("removed");
+    for input in ["in", "in/cat.png", "./other/../in/cat.png"] {
+        refused("reconstruct", &[&to("in")[..], &[input]].concat(), &["--out", "in/cat.png"]);
+    }
+    sandbox.write("grid.pairs.png", &image);
+    refused("reconstruct", &[&to("grid")[..], &["grid.pairs.png"]].concat(), &["grid.pairs.png"]);
+    // Latents may lie beside the images, but what they decode to is no image of the user's.
+    vae(&sandbox, "encode", &[&to("in")[..], &["in"]].concat()).succeeded();
+    refused("decode", &[&to("in")[..], &["in/cat.safetensors"]].concat(), &["--out", "in/cat.png"]);
+    for file in ["in/cat.png", "in/dog.png", "other/cat.png"] {
+        assert!(sandbox.bytes(file) == image, "{file}");
+    }
+    vae(&sandbox, "encode", &[&to("latents")[..], &["in"]].concat()).succeeded();
+    // Results of an earlier call are made again.
+    vae(&sandbox, "encode", &[&to("latents")[..], &["in"]].concat()).succeeded();
+}
+
+#[test]
 fn codes_are_written_and_read() {
     let sandbox = Sandbox::new();
     sandbox.write("vae.toml", VAE);
@@ -132,6 +164,27 @@ fn a_model_learns_from_a_cache_draws_through_the_autoencoder_and_carries_it_alon
     let generated = sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "generated"]);
     generated.succeeded();
     assert_eq!(sandbox.image_size("generated/000000.png"), (16, 8));
+}
+
+/// The setting of Transfusion on latents, whose estimates are bounded by what the training data's lie between.
+#[test]
+fn a_model_of_the_noise_of_latents_knows_between_what_they_lie() {
+    let sandbox = with_autoencoder();
+    let ddpm = ["model.modalities.image.process=\"ddpm\"", "model.modalities.image.prediction=\"noise\""];
+    sandbox.train(&[&ON_LATENTS[..], &ddpm].concat()).succeeded();
+    let card = |step: &str| sandbox.json(&format!("run/checkpoints/{step}/config.json"));
+    let range = card("step-000003")["latent_range"].clone();
+    for channel in 0..2 {
+        let end = |end: &str| range[end][channel].as_f64().expect("a number");
+        assert!(end("min") < end("max") && end("max") < 10.0 && end("min") > -10.0, "{range}");
+    }
+    sandbox.interfuse(&["sample", "run", "red", "--count", "1", "--out", "generated"]).succeeded();
+    fs::remove_dir_all(sandbox.path("run/checkpoints/step-000006")).expect("removed");
+    sandbox.train(&[&ON_LATENTS[..], &ddpm, &["--resume"]].concat()).succeeded();
+    assert_eq!(card("step-000006")["latent_range"], range);
+    // Rectified flow divides by nothing, and pixels lie between -1 and 1.
+    sandbox.train(&[&ON_LATENTS[..], &["run.dir=flow"]].concat()).succeeded();
+    assert!(sandbox.json("flow/checkpoints/step-000006/config.json")["latent_range"].is_null());
 }
 
 #[test]

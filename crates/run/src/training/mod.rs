@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use interfuse_checkpoint::folder::TOKENIZER;
-use interfuse_checkpoint::{ModelCard, Pretrained};
+use interfuse_checkpoint::{ModelCard, Pretrained, read_card};
 use interfuse_data::LoaderCursor;
 use interfuse_trainer::{Outcome, TrainError, Trainer, checkpoint};
 
@@ -50,7 +50,8 @@ impl Run {
     /// # Errors
     /// When the settings do not fit together or the data is not there; when the folder already holds a run or is in use.
     pub fn begin(settings: Settings) -> Result<Self> {
-        let plan = Plan::new(settings)?;
+        let mut plan = Plan::new(settings)?;
+        plan.measure_latents(None)?;
         let trainer = plan.trainer(LoaderCursor::default())?;
         // Better found now than at the first preview, with a run folder half made.
         preview_prompts(&plan)?;
@@ -66,8 +67,9 @@ impl Run {
     /// When there is none, it is of another model or seed, or the folder is in use.
     pub fn resume(settings: Settings) -> Result<Self> {
         let (folder, latest) = RunFolder::resume(&settings.run.dir)?;
-        let plan = Plan::with_tokenizer(settings, load_tokenizer(&latest.join(TOKENIZER))?)?;
+        let mut plan = Plan::with_tokenizer(settings, load_tokenizer(&latest.join(TOKENIZER))?)?;
         let resumed = checkpoint::open(&latest, &plan.card, plan.settings.run.seed)?;
+        plan.measure_latents(read_card(&latest)?.latent_range)?;
         let data = DataFingerprint::of(plan.data.train().as_ref());
         // More steps or other data may be just what is wanted; nobody should get them unawares.
         let mut changes = vec![];

@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use super::latent_scale;
 use super::learner::AutoencoderTrainer;
-use crate::adamw::AdamW;
-use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::skipped_steps::SkippedSteps;
+use crate::optimization::adamw::AdamW;
+use crate::optimization::ema::Ema;
+use crate::optimization::skipped_steps::SkippedSteps;
 
 /// The autoencoder in a checkpoint, and in a run folder.
 pub const VAE: &str = "vae";

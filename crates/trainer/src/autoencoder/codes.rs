@@ -1,6 +1,6 @@
 //! Codes that nobody uses are put where the encoder's vectors are.
 
-use interfuse_vae::{CodeUsage, Quantizer};
+use interfuse_vae::CodeUsage;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -26,6 +26,15 @@ pub struct CodeReport {
     pub revived: usize,
 }
 
+/// Codes that are put elsewhere, in the weights and in their moving average alike.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Revived {
+    /// Ids of the codes.
+    pub places: Vec<usize>,
+    /// As many rows of numbers.
+    pub vectors: Vec<f32>,
+}
+
 impl CodeWatch {
     /// Over `codes` codes that nobody has used yet.
     pub fn new(codes: usize) -> Self {
@@ -42,27 +51,18 @@ impl CodeWatch {
         CodeReport { used: self.usage.fraction(DEAD_BELOW), perplexity: self.usage.perplexity(), revived }
     }
 
-    /// Puts dead codes in the places of vectors sampled from `vectors`, rows of `dim` numbers; at most one code a vector.
-    pub fn revive(
-        &mut self,
-        quantizer: Quantizer,
-        vectors: &[f32],
-        dim: usize,
-        rng: &mut ChaCha8Rng,
-    ) -> (Quantizer, usize) {
+    /// Finds dead codes and for each a vector to be put there, sampled from `vectors`, rows of `dim` numbers; at most one code a
+    /// vector. They count as used from now on.
+    pub fn revive(&mut self, vectors: &[f32], dim: usize, rng: &mut ChaCha8Rng) -> Revived {
         let mut places = self.usage.dead(DEAD_BELOW);
         let mut rows: Vec<&[f32]> = vectors.chunks_exact(dim.max(1)).collect();
         // Of more dead codes than vectors, some wait for another time.
         places.shuffle(rng);
         places.truncate(rows.len());
         let (sampled, _) = rows.partial_shuffle(rng, places.len());
-        let sampled: Vec<f32> = sampled.iter().flat_map(|row| row.iter().copied()).collect();
+        let vectors: Vec<f32> = sampled.iter().flat_map(|row| row.iter().copied()).collect();
         self.usage.give_time(&places, 1.0);
-        let revived = places.len();
-        match revived {
-            0 => (quantizer, 0),
-            _ => (quantizer.revive(&places, &sampled), revived),
-        }
+        Revived { places, vectors }
     }
 
     /// The counts, for a checkpoint.

@@ -214,9 +214,7 @@ impl ArchitectureConfig {
                 use_post_quant_conv: true,
                 scale: LatentScale::default(),
             }),
-            Some(codebook) => {
-                VaeConfig::VQModel(VqConfig { network, num_vq_embeddings: codebook.codes, vq_embed_dim: codebook.dim })
-            }
+            Some(codebook) => VaeConfig::VQModel(VqConfig::new(network, codebook.codes, codebook.dim)),
         };
         config.validate().map_err(|error| TrainError::setting("vae", "networks that fit together", error))?;
         if let Some(codebook) = &self.codebook {

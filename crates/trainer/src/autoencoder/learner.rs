@@ -1,29 +1,23 @@
 //! One optimizer step of an autoencoder, and everything that survives a resume.
 
-use std::time::Instant;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_data::{DataError, ImageCursor, ImageStream, Source};
 use interfuse_image_tower::standard_normal;
 use interfuse_kernels::{WeightInit, Workers};
 use interfuse_vae::loss::{Lpips, PatchDiscriminator};
-use interfuse_vae::{Vae, VaeConfig};
+use interfuse_vae::{Quantizer, Vae, VaeConfig, quantizer};
 use ndarray::Array4;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::codes::{CodeReport, CodeWatch};
+use super::codes::{CodeReport, CodeWatch, Revived};
 use super::config::{AutoencoderLossConfig, AutoencoderTrainConfig, CodebookConfig, PerceptualConfig};
 use super::pass::{ImageBatch, Objective, Pass, pass};
-use crate::adamw::{AdamW, Update};
-use crate::config::OptimizerConfig;
-use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::gradients::{FlatGradients, clip_scale, read_numbers};
-use crate::learning_rate::learning_rate;
-use crate::skipped_steps::SkippedSteps;
-use crate::tape;
+use crate::optimization::learning_rate::learning_rate;
+use crate::optimization::step::{self, Stepper};
+use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps};
 use crate::training_loop::Learner;
 
 /// What a run is made of.
@@ -107,7 +101,7 @@ pub struct AutoencoderReport {
 }
 
 /// What a step computed, before it is decided what to do with it.
-struct Computed {
+pub(crate) struct Computed {
     gradients: FlatGradients,
     discriminator_gradients: Option<FlatGradients>,
     passes: Vec<Pass>,
@@ -191,45 +185,81 @@ impl AutoencoderTrainer {
             discriminator: discriminator.as_ref().filter(|_| starts).map(|discriminator| &discriminator.model),
             fraction: 1.0 / images.len() as f64,
         };
-        let last = *step + 1 >= setup.train.steps;
+        let goes_on = *step + 1 < setup.train.steps;
         let work: Vec<(usize, Array4<f32>)> = images.into_iter().enumerate().collect();
-        std::thread::scope(|scope| {
-            if !last {
-                scope.spawn(|| *ahead = Some(make_ahead(stream, &setup.train)));
-            }
-            let passes =
-                workers.map(&work, |(number, images)| pass(vae, &to_batch(setup, *step, *number, images), &objective));
-            gather(passes)
+        let prepare = goes_on.then_some(|| *ahead = Some(make_ahead(stream, &setup.train)));
+        step::beside(prepare, || {
+            gather(
+                workers.map(&work, |(number, images)| pass(vae, &to_batch(setup, *step, *number, images), &objective)),
+            )
         })
     }
 
-    /// Reads all numbers of the step from the device at once.
-    ///
-    /// # Errors
-    /// When the device failed: what was launched in the step is noticed here.
+    /// Counts the codes of a step, and moves dead ones when it is time: in the weights, and as what the caller puts into their
+    /// average.
+    fn watch_codes(&mut self, passes: &[Pass]) -> Option<(CodeReport, Revived)> {
+        let (Some(watch), Some(codebook)) = (&mut self.codes, &self.setup.codebook) else { return None };
+        let codes: Vec<_> = passes.iter().filter_map(|pass| pass.codes.as_ref()).collect();
+        let ids: Vec<u32> =
+            codes.iter().flat_map(|codes| codes.ids.to_data().iter::<u32>().collect::<Vec<_>>()).collect();
+        watch.add(&ids);
+        let due = codebook.revive_every > 0 && (self.step + 1).is_multiple_of(codebook.revive_every);
+        let mut revived = Revived::default();
+        if let (true, Vae::Vq(vae)) = (due, &mut self.vae) {
+            let rows = |vectors: &Tensor<4>| -> Vec<f32> {
+                vectors.clone().permute([0, 2, 3, 1]).into_data().try_to_vec().unwrap_or_default()
+            };
+            let vectors: Vec<f32> = codes.iter().flat_map(|codes| rows(&codes.vectors)).collect();
+            let mut rng = generator(self.setup.seed, self.step, u64::MAX);
+            revived = watch.revive(&vectors, codebook.dim, &mut rng);
+            if !revived.places.is_empty() {
+                vae.quantize = vae.quantize.clone().revive(&revived.places, &revived.vectors);
+            }
+        }
+        Some((watch.report(revived.places.len()), revived))
+    }
+
+    /// A revived code has no past: its average is where it is itself.
+    fn revive_average(&mut self, Revived { places, vectors }: &Revived) {
+        if let (false, Vae::Vq(vae)) = (places.is_empty(), &self.vae) {
+            let codes = vae.quantize.codes();
+            self.ema.change(Quantizer::CODES, |average| {
+                let [numbers] = average.dims();
+                quantizer::put(average.reshape([codes, numbers / codes]), places, vectors).reshape([numbers])
+            });
+        }
+    }
+}
+
+impl Stepper for AutoencoderTrainer {
+    type Computed = Computed;
+    type Report = AutoencoderReport;
+
+    fn compute(&mut self) -> Result<Computed, TrainError> {
+        let images = self.next_images()?;
+        Ok(self.compute_and_prepare(images))
+    }
+
     fn measure(&self, computed: &Computed) -> Result<AutoencoderReport, TrainError> {
-        let mut numbers: Vec<Tensor<1>> = Vec::new();
-        numbers.extend(computed.passes.iter().flat_map(|pass| pass.losses.iter().map(|(_, loss)| loss.clone())));
-        numbers.extend(computed.gradients.squared_norms());
-        let before_discriminator: usize = numbers.iter().map(|number| number.dims()[0]).sum();
-        numbers.extend(computed.discriminator_gradients.as_ref().and_then(FlatGradients::squared_norms));
-        let numbers = read_numbers(numbers)?;
+        let losses = computed.passes.iter().flat_map(|pass| pass.losses.iter().map(|(_, loss)| loss.clone()));
+        let gradients = [Some(&computed.gradients), computed.discriminator_gradients.as_ref()];
+        let (numbers, squared) = step::read(losses.collect(), gradients)?;
+        let norm = |which: usize| Some(gradients[which]?.norms(&squared[which], 0).1);
 
         let names = computed.passes.first().map_or(&[][..], |pass| &pass.losses);
         let passes = computed.passes.len();
         let mean = |index: usize| {
-            let values = (0..passes).map(|pass| numbers.get(pass * names.len() + index).copied().unwrap_or(f32::NAN));
-            values.map(f64::from).sum::<f64>() / passes as f64
+            let values = (0..passes).map(|pass| numbers.get(pass * names.len() + index).copied().unwrap_or(f64::NAN));
+            values.sum::<f64>() / passes as f64
         };
         let losses: Vec<_> = names.iter().enumerate().map(|(index, (name, _))| (*name, mean(index))).collect();
-        let squared = &numbers[(passes * names.len()).min(before_discriminator)..before_discriminator];
-        let (_, gradient_norm) = computed.gradients.norms(squared, 0);
-        let discriminator = computed.discriminator_gradients.as_ref();
-        let discriminator_gradient_norm =
-            discriminator.map(|gradients| gradients.norms(&numbers[before_discriminator..], 0).1);
+        let (gradient_norm, discriminator_gradient_norm) = (norm(0).unwrap_or_default(), norm(1));
+        let norms = [("gradient", Some(gradient_norm)), ("gradient of the discriminator", discriminator_gradient_norm)];
+        let norms = norms.into_iter().filter_map(|(name, norm)| Some((name, norm?)));
+        let all = losses.iter().copied().chain(norms).map(|(name, value)| (name.to_string(), value));
         Ok(AutoencoderReport {
             step: self.step,
-            skipped: culprit(&losses, gradient_norm, discriminator_gradient_norm),
+            skipped: step::non_finite(all),
             losses,
             gradient_norm,
             discriminator_gradient_norm,
@@ -242,40 +272,32 @@ impl AutoencoderTrainer {
 
     fn update(&mut self, computed: Computed, report: &mut AutoencoderReport) {
         let Computed { gradients, discriminator_gradients, passes } = computed;
-        let config = &self.setup.optimizer;
-        let of = |norm| Update {
-            learning_rate: report.learning_rate,
-            gradient_scale: clip_scale(norm, config.max_gradient_norm),
-        };
-        let vae = tape::take(&mut self.vae);
-        self.vae = self.optimizer.step(vae, gradients, config, of(report.gradient_norm));
+        let (config, rate) = (&self.setup.optimizer, report.learning_rate);
+        self.optimizer.apply(&mut self.vae, gradients, report.gradient_norm, config, rate);
         let judged = self.discriminator.as_mut().zip(discriminator_gradients).zip(report.discriminator_gradient_norm);
-        if let Some(((discriminator, gradients), norm)) = judged {
-            let model = tape::take(&mut discriminator.model);
-            discriminator.model = discriminator.optimizer.step(model, gradients, config, of(norm));
+        if let Some(((Adversary { model, optimizer }, gradients), norm)) = judged {
+            optimizer.apply(model, gradients, norm, config, rate);
         }
-        report.codes = self.watch_codes(&passes);
+        let watched = self.watch_codes(&passes);
         self.ema.update(&self.vae, self.setup.optimizer.ema_decay, self.step);
+        if let Some((codes, revived)) = watched {
+            self.revive_average(&revived);
+            report.codes = Some(codes);
+        }
     }
 
-    /// Counts the codes of a step and revives dead ones when it is time.
-    fn watch_codes(&mut self, passes: &[Pass]) -> Option<CodeReport> {
-        let (Some(watch), Some(codebook)) = (&mut self.codes, &self.setup.codebook) else { return None };
-        let codes: Vec<_> = passes.iter().filter_map(|pass| pass.codes.as_ref()).collect();
-        let ids: Vec<u32> =
-            codes.iter().flat_map(|codes| codes.ids.to_data().iter::<u32>().collect::<Vec<_>>()).collect();
-        watch.add(&ids);
-        let due = codebook.revive_every > 0 && (self.step + 1).is_multiple_of(codebook.revive_every);
-        let mut revived = 0;
-        if let (true, Vae::Vq(vae)) = (due, &mut self.vae) {
-            let rows = |vectors: &Tensor<4>| -> Vec<f32> {
-                vectors.clone().permute([0, 2, 3, 1]).into_data().try_to_vec().unwrap_or_default()
-            };
-            let vectors: Vec<f32> = codes.iter().flat_map(|codes| rows(&codes.vectors)).collect();
-            let mut rng = generator(self.setup.seed, self.step, u64::MAX);
-            (vae.quantize, revived) = watch.revive(vae.quantize.clone(), &vectors, codebook.dim, &mut rng);
-        }
-        Some(watch.report(revived))
+    fn count(&mut self) -> (&mut u64, &mut SkippedSteps, u64) {
+        (&mut self.step, &mut self.skipped, self.setup.train.most_bad_steps)
+    }
+}
+
+impl step::Report for AutoencoderReport {
+    fn skipped(&self) -> Option<&str> {
+        self.skipped.as_deref()
+    }
+
+    fn taken(&mut self, step: u64, seconds: f64) {
+        (self.step, self.seconds) = (step, seconds);
     }
 }
 
@@ -301,18 +323,7 @@ impl Learner for AutoencoderTrainer {
     /// # Errors
     /// When the data runs dry, or too many steps in a row are skipped.
     fn step(&mut self) -> Result<AutoencoderReport, TrainError> {
-        let started = Instant::now();
-        let images = self.next_images()?;
-        let computed = self.compute_and_prepare(images);
-        let mut report = self.measure(&computed)?;
-        if report.skipped.is_none() {
-            self.update(computed, &mut report);
-        }
-        self.step += 1;
-        self.skipped.count(self.step, report.skipped.as_deref(), self.setup.train.most_bad_steps)?;
-        report.step = self.step;
-        report.seconds = started.elapsed().as_secs_f64();
-        Ok(report)
+        step::take(self)
     }
 }
 
@@ -352,14 +363,6 @@ fn gather(mut passes: Vec<Pass>) -> Computed {
         }
     }
     Computed { gradients, discriminator_gradients, passes }
-}
-
-/// The first number of a step that is none, by name.
-fn culprit(losses: &[(&'static str, f64)], norm: f64, discriminator_norm: Option<f64>) -> Option<String> {
-    let norms = [("gradient", Some(norm)), ("gradient of the discriminator", discriminator_norm)];
-    let norms = norms.into_iter().filter_map(|(name, norm)| Some((name, norm?)));
-    let mut all = losses.iter().copied().chain(norms);
-    all.find(|(_, value)| !value.is_finite()).map(|(name, value)| format!("the {name} ({value})"))
 }
 
 /// The generator of a micro-batch's noise, or of a step's revived codes.

@@ -15,8 +15,8 @@ use interfuse_vae::loss::{Lpips, PatchDiscriminator, discriminator, pyramid};
 use interfuse_vae::{Posterior, Vae};
 
 use super::config::{AutoencoderLossConfig, PerceptualConfig};
-use crate::gradients::FlatGradients;
-use crate::tape::on_its_own_tape;
+use crate::optimization::gradients::FlatGradients;
+use crate::optimization::tape::on_its_own_tape;
 
 /// Everything that the losses of a step need besides images.
 pub(super) struct Objective<'a> {

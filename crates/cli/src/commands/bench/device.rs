@@ -14,7 +14,7 @@ use interfuse_mot::CacheUse;
 use interfuse_run::{Plan, Settings};
 use interfuse_sequence::SequenceLayout;
 use interfuse_trainer::Trainer;
-use interfuse_trainer::gradients::FlatGradients;
+use interfuse_trainer::optimization::gradients::FlatGradients;
 use interfuse_transfusion::{Normalizer, TrainBatch, hybrid_loss};
 use serde_json::{Value, json};
 

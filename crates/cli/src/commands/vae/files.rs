@@ -1,5 +1,6 @@
 //! `interfuse vae encode|decode|reconstruct`: an autoencoder used on files and folders.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
@@ -26,6 +27,7 @@ pub(crate) fn encode(args: &VaeFilesArgs) -> anyhow::Result<()> {
     let codec = AnyCodec::open(&args.vae)?;
     let inputs = Input::gather(&args.inputs, images_below)?;
     check_folder(&args.out)?;
+    Input::check_results(&inputs, &args.out, "safetensors")?;
     run(&inputs, "encoded", |input| {
         let latents = codec.encode(open(&input.path, codec.channels(), args.vae.size)?)?;
         Ok(latents.write(&input.output(&args.out, "safetensors")?)?)
@@ -39,6 +41,7 @@ pub(crate) fn decode(args: &VaeFilesArgs) -> anyhow::Result<()> {
     ensure!(args.vae.size.is_none(), "--size: latents have a size of their own; expected none");
     let inputs = Input::gather(&args.inputs, latents_below)?;
     check_folder(&args.out)?;
+    Input::check_results(&inputs, &args.out, "png")?;
     run(&inputs, "decoded", |input| {
         let pixels = codec.decode(LatentFile::read(&input.path)?)?;
         Ok(Image::from_unit_range(pixels.view())?.save_png(&input.output(&args.out, "png")?)?)
@@ -52,6 +55,19 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     let opened = folder::open(&args.vae.vae, &device)?;
     let network = opened.config.network().clone();
     let inputs = Input::gather(&args.inputs, images_below)?;
+    // Beside the folder, so that the folder holds reconstructions alone.
+    let grid = args.out.as_ref().map(|out| out.display().to_string().trim_end_matches('/').to_string());
+    let grid = grid.map(|out| PathBuf::from(format!("{out}.pairs.png")));
+    if let (Some(out), Some(grid)) = (&args.out, &grid) {
+        Input::check_results(&inputs, out, "png")?;
+        let replaced =
+            |input: &Input| matches!((input.path.canonicalize(), grid.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        ensure!(
+            !inputs.iter().any(replaced),
+            "--out: expected a folder whose grid replaces no input, found {}",
+            grid.display()
+        );
+    }
     if let Some(out) = &args.out {
         check_folder(out)?;
     }
@@ -80,9 +96,7 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     for distance in distances {
         distance.print()?;
     }
-    if let Some(out) = &args.out {
-        // Beside the folder, so that the folder holds reconstructions alone.
-        let grid = PathBuf::from(format!("{}.pairs.png", out.display().to_string().trim_end_matches('/')));
+    if let Some(grid) = grid {
         let (images, reconstructions): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
         enlarged_grid(&pairs(&images, reconstructions), 8)?.save_png(&grid)?;
         say!("image and reconstruction side by side: {}", grid.display());
@@ -188,14 +202,51 @@ impl Input {
         Ok(inputs)
     }
 
+    /// Where its result goes.
+    fn result(&self, folder: &Path, extension: &str) -> PathBuf {
+        folder.join(&self.name).with_extension(extension)
+    }
+
+    /// Checks, before anything is written, that no result would replace another one, or a file beside an input.
+    fn check_results(inputs: &[Self], folder: &Path, extension: &str) -> anyhow::Result<()> {
+        let mut results: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+        let beside: BTreeSet<PathBuf> = inputs.iter().filter_map(|input| folder_of(&input.path)).collect();
+        for input in inputs {
+            let result = input.result(folder, extension);
+            if result.exists() && folder_of(&result).is_some_and(|folder| beside.contains(&folder)) {
+                bail!(
+                    "--out: expected a folder without a file that the result of {} would replace, found {}",
+                    input.path.display(),
+                    result.display()
+                );
+            }
+            if let Some(other) = results.insert(result.clone(), &input.path) {
+                bail!(
+                    "expected inputs of different names, found {} and {}, whose results would both be {}; name them \
+                     one by one with an --out each",
+                    other.display(),
+                    input.path.display(),
+                    result.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Where its result goes; the folder is made.
     fn output(&self, folder: &Path, extension: &str) -> anyhow::Result<PathBuf> {
-        let path = folder.join(&self.name).with_extension(extension);
+        let path = self.result(folder, extension);
         if let Some(parent) = path.parent() {
             create_folder(parent)?;
         }
         Ok(path)
     }
+}
+
+/// The folder that a file is in, by its one true path; none where it does not exist.
+fn folder_of(file: &Path) -> Option<PathBuf> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    parent.canonicalize().ok()
 }
 
 /// Several paths in a message.

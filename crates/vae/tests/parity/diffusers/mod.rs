@@ -135,6 +135,62 @@ fn tensors_that_are_missing_unexpected_or_misshapen_are_listed() {
 }
 
 #[test]
+fn weights_that_are_not_finite_are_refused_by_name() {
+    let name = "decoder.conv_in.weight";
+    for value in [f32::NAN, f32::INFINITY] {
+        let message = changed(|tensors| tensors.get_mut(name).expect("fixture").values[3] = value);
+        let found = format!("expected finite weights, found {value} in {name}");
+        assert!(message.contains(folder::WEIGHTS) && message.contains(&found), "{message}");
+    }
+}
+
+/// Both classes of diffusers have 0.18215 where the key is absent; other keys stay as they are.
+#[test]
+fn an_absent_scaling_factor_is_that_of_diffusers() {
+    for name in ["sd15", "vq"] {
+        let written = tempfile::tempdir().expect("fixture");
+        let path = written.path().join(folder::CONFIG);
+        let text = std::fs::read_to_string(fixture(name).join(folder::CONFIG)).expect("fixture");
+        let with: serde_json::Value = serde_json::from_str(&text).expect("fixture");
+        let mut without = with.clone();
+        let factor = without.as_object_mut().and_then(|keys| keys.remove("scaling_factor")).expect("fixture");
+        assert_eq!(factor, 0.18215);
+        std::fs::write(&path, without.to_string()).expect("fixture");
+        let config = folder::read_config(written.path()).expect("settings");
+        assert_eq!(config, folder::read_config(&fixture(name)).expect("fixture"));
+        folder::write_config(written.path(), &config).expect("written");
+        let back: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).expect("written")).expect("JSON");
+        assert_eq!(back["scaling_factor"], 0.18215);
+    }
+}
+
+/// As PyTorch Lightning saves them: an autoencoder by itself, and within the whole of a latent diffusion model.
+#[test]
+fn weights_of_a_checkpoint_are_read_without_what_is_beside_them() {
+    let device = Device::flex();
+    let config = folder::read_config(&fixture("sd15")).expect("fixture");
+    let original = fixture("sd15_ldm").join("ae.safetensors");
+    let weights = read_tensors(&original).expect("fixture");
+    let expected = interfuse_parameters::export_weights(&folder::load(&config, &original, &device).expect("fixture"));
+    let other = HostTensor { shape: vec![1], values: vec![1.0] };
+    let folder = tempfile::tempdir().expect("fixture");
+    let path = folder.path().join("model.safetensors");
+    for (prefix, beside) in [
+        ("state_dict.", "state_dict.loss.logvar"),
+        ("state_dict.", "state_dict.model_ema.decay"),
+        ("state_dict.first_stage_model.", "state_dict.model.diffusion_model.out.weight"),
+    ] {
+        let mut tensors: HostTensors =
+            weights.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())).collect();
+        tensors.insert(beside.into(), other.clone());
+        write_tensors(&tensors, &path).expect("written");
+        let loaded = folder::load(&config, &path, &device).expect("the autoencoder");
+        assert!(interfuse_parameters::export_weights(&loaded) == expected, "{prefix} {beside}");
+    }
+}
+
+#[test]
 fn truncated_files_and_other_networks_are_refused_by_name() {
     let (device, folder) = (Device::flex(), tempfile::tempdir().expect("fixture"));
     let message = |folder: &Path| folder::open(folder, &device).expect_err("refused").to_string();

@@ -1,6 +1,6 @@
 //! Linear warm-up, then half a cosine down to the final learning rate.
 
-use crate::config::OptimizerConfig;
+use crate::optimization::config::OptimizerConfig;
 
 /// The learning rate of step `step` (from 0) of `steps`.
 pub fn learning_rate(config: &OptimizerConfig, step: u64, steps: u64) -> f64 {

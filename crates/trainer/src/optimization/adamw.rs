@@ -11,9 +11,10 @@ use interfuse_parameters::{
     write_tensors,
 };
 
-use crate::config::OptimizerConfig;
 use crate::error::TrainError;
-use crate::gradients::FlatGradients;
+use crate::optimization::config::OptimizerConfig;
+use crate::optimization::gradients::{FlatGradients, clip_scale};
+use crate::optimization::tape;
 
 /// What the optimizer remembers.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,20 @@ impl AdamW {
     ) -> M {
         map_parameters(model, &mut Step { moments: &mut self.moments, gradients, config, update })
     }
+
+    /// Clips the gradients, whose norm is `norm`, and takes one step with a model in its place, at the learning rate of this step.
+    pub(crate) fn apply<M: Module>(
+        &mut self,
+        model: &mut M,
+        gradients: FlatGradients,
+        norm: f64,
+        config: &OptimizerConfig,
+        learning_rate: f64,
+    ) {
+        let update = Update { learning_rate, gradient_scale: clip_scale(norm, config.max_gradient_norm) };
+        *model = self.step(tape::take(model), gradients, config, update);
+    }
+
     /// In how many steps each weight took part.
     pub fn steps(&self) -> BTreeMap<String, u64> {
         self.moments.iter().map(|(name, moments)| (name.clone(), moments.steps)).collect()

@@ -49,6 +49,13 @@ impl Ema {
         visit_parameters(model, &mut Average { averages: &mut self.averages, decay: decay.min(warm) });
     }
 
+    /// Changes the average of one weight, flattened: what is put elsewhere in a step has no past to be averaged with.
+    pub fn change(&mut self, name: &str, change: impl FnOnce(Tensor<1>) -> Tensor<1>) {
+        if let Some(average) = self.averages.remove(name) {
+            self.averages.insert(name.into(), change(average));
+        }
+    }
+
     /// A model with the averages as its weights, off the gradient tape.
     pub fn model<M: Module>(&self, model: &M) -> M {
         struct Replace<'a>(&'a BTreeMap<String, Tensor<1>>);

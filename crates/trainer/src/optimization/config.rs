@@ -1,0 +1,74 @@
+//! Settings of the optimizer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// AdamW, its learning rate and the moving average.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Learning rate at the last step.
+    pub final_learning_rate: f64,
+    /// Steps over which the learning rate rises from 0.
+    pub warmup_steps: u64,
+    /// Decay rates of the first and second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay of matrices; norms and biases do not decay.
+    pub weight_decay: f64,
+    /// The gradient of all weights together is scaled down to this norm.
+    pub max_gradient_norm: f64,
+    /// Decay of the moving average of the weights.
+    pub ema_decay: f64,
+}
+
+impl Default for OptimizerConfig {
+    /// Transfusion's (section 4.1), with a moving average.
+    fn default() -> Self {
+        Self {
+            learning_rate: 3e-4,
+            final_learning_rate: 1.5e-5,
+            warmup_steps: 4000,
+            betas: [0.9, 0.95],
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            max_gradient_norm: 1.0,
+            ema_decay: 0.999,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what was found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let above = |key: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(TrainError::setting(&format!("optimizer.{key}"), "a number above 0", value)),
+        };
+        let below_one = |key: &str, value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(TrainError::setting(&format!("optimizer.{key}"), "a number from 0 to below 1", value)),
+        };
+        above("learning_rate", self.learning_rate)?;
+        above("epsilon", self.epsilon)?;
+        above("max_gradient_norm", self.max_gradient_norm)?;
+        below_one("betas", self.betas[0])?;
+        below_one("betas", self.betas[1])?;
+        below_one("ema_decay", self.ema_decay)?;
+        for (key, value) in
+            [("optimizer.weight_decay", self.weight_decay), ("optimizer.final_learning_rate", self.final_learning_rate)]
+        {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(TrainError::setting(key, "a number from 0", value));
+            }
+        }
+        Ok(())
+    }
+}

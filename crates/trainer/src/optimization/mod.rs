@@ -1,0 +1,24 @@
+//! What every learner shares, whatever it learns.
+//!
+//! | what | where |
+//! |---|---|
+//! | one step: compute, measure, update or skip, count | [`step`] |
+//! | gradients: accumulation, norms, clipping | [`gradients`] |
+//! | AdamW, its learning rate and its settings | [`adamw`], [`learning_rate`], [`config`] |
+//! | the moving average of the weights | [`ema`] |
+//! | steps whose numbers are not finite | [`skipped_steps`] |
+
+pub mod adamw;
+pub mod config;
+pub mod ema;
+pub mod gradients;
+pub mod learning_rate;
+pub mod skipped_steps;
+pub mod step;
+pub(crate) mod tape;
+
+pub use adamw::AdamW;
+pub use config::OptimizerConfig;
+pub use ema::Ema;
+pub use gradients::FlatGradients;
+pub use skipped_steps::SkippedSteps;
