@@ -1,7 +1,7 @@
 //! Training an autoencoder: it learns, micro-batches are one batch, a resume is bitwise, codes are revived.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_data::{ImageCursor, ImageStream, Source, Split};
+use interfuse_data::{ImageCursor, ImageStream, Source};
 use interfuse_parameters::{HostTensors, export_weights};
 use interfuse_trainer::autoencoder::{
     ArchitectureConfig, AutoencoderLossConfig, AutoencoderSetup, AutoencoderTrainConfig, AutoencoderTrainer,
@@ -28,14 +28,14 @@ impl Run {
         Self { codebook: Some(codebook), ..Self::new() }
     }
 
-    fn source() -> Box<dyn Source> {
+    fn source() -> std::sync::Arc<dyn Source> {
         let data = interfuse_data::DataConfig {
             image_size: [16, 16],
             channels: 3,
             horizontal_flip: 0.5,
             source: toml::from_str("kind = \"emoji\"\ngroups = [\"flags\"]").expect("a source"),
         };
-        interfuse_data::open(&data, Split::Train).expect("flags")
+        interfuse_data::open(&data).expect("flags").train
     }
 
     fn config(&self) -> VaeConfig {

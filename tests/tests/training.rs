@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
 use interfuse_data::{
     DataConfig, DocumentConfig, DocumentLanes, DocumentParts, DocumentStream as _, Documents, ImageLatents, Loader,
-    LoaderCursor, Split, Tokenizer,
+    LoaderCursor, Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
 use interfuse_kernels::{WeightInit, with_definitions};
@@ -92,7 +92,7 @@ impl Run {
         let source = format!("kind = \"folder\"\npath = {:?}\nheld_out = 0.0", self.folder.path());
         let source = toml_source(&source);
         let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source };
-        let source = interfuse_data::open(&data, Split::Train).expect("eight images");
+        let source = interfuse_data::open(&data).expect("eight images").train;
         let codec = CodecConfig::Pixels.open(3, &Device::flex()).expect("the pixel codec");
         let latents = ImageLatents::encoded(codec, source.as_ref());
         let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents };

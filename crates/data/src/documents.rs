@@ -22,9 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::latents::ImageLatents;
 use crate::order::{EpochOrder, Stream, chance, generator};
-use crate::source::Source;
-use crate::special_tokens::SpecialTokens;
-use crate::tokenizer::Tokenizer;
+use crate::sources::Source;
+use crate::text::{SpecialTokens, Tokenizer};
 
 /// How documents are made of captioned images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +93,7 @@ pub trait DocumentStream: Send {
 
 /// An endless, reproducible stream of documents.
 pub struct Documents {
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     tokenizer: Tokenizer,
     latents: ImageLatents,
     lanes: DocumentLanes,
@@ -107,7 +106,7 @@ pub struct Documents {
 /// What makes documents of a source.
 pub struct DocumentParts {
     /// The images and captions.
-    pub source: Box<dyn Source>,
+    pub source: Arc<dyn Source>,
     /// Captions to ids.
     pub tokenizer: Tokenizer,
     /// The latents of its images.
@@ -149,7 +148,7 @@ impl Documents {
     /// # Errors
     /// When its image or its caption is bad.
     pub fn plain_document(&self, index: usize, image_first: bool) -> Result<Sample, DataError> {
-        let ids = self.ids(&self.source.captions(index)[0])?;
+        let ids = self.ids(index, &self.source.caption(index)?)?;
         let x_0 = Arc::new(self.latents.of(self.source.as_ref(), index, false)?.mean);
         let image = LatentImage { x_0, precedes_caption: image_first };
         Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
@@ -159,8 +158,8 @@ impl Documents {
     pub fn text_rows(&self) -> TextRows {
         let mut rows = TextRows::default();
         for index in 0..self.source.len() {
-            for caption in self.source.captions(index) {
-                let Ok(ids) = self.tokenizer.encode(caption) else { continue };
+            for caption in self.source.captions(index).unwrap_or_default() {
+                let Ok(ids) = self.tokenizer.encode(&caption) else { continue };
                 let kept = ids.len().min(self.config.max_caption_tokens);
                 rows.cut += usize::from(kept < ids.len());
                 rows.lengths.push(kept + MARKERS);
@@ -169,9 +168,10 @@ impl Documents {
         rows
     }
 
-    /// The ids of a caption, cut where it is too long.
-    fn ids(&self, caption: &str) -> Result<Vec<u32>, DataError> {
-        let mut ids = self.tokenizer.encode(caption)?;
+    /// The ids of a caption of an image, cut where it is too long.
+    fn ids(&self, index: usize, caption: &str) -> Result<Vec<u32>, DataError> {
+        let mut ids =
+            self.tokenizer.encode(caption).map_err(|error| DataError::caption(self.source.name(index), error))?;
         ids.truncate(self.config.max_caption_tokens);
         Ok(ids)
     }
@@ -191,13 +191,13 @@ impl DocumentStream for Documents {
     fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
         let mut rng = generator(self.seed, number, Stream::Document);
-        let captions = self.source.captions(index);
+        let captions = self.source.captions(index)?;
         let caption = &captions[below(captions.len(), &mut rng)];
         let image_first = chance(self.config.image_first, &mut rng);
         let captioned = image_first || !chance(self.config.caption_dropout, &mut rng);
         let mirrored = chance(self.horizontal_flip, &mut rng);
 
-        let ids = if captioned { self.ids(caption)? } else { vec![] };
+        let ids = if captioned { self.ids(index, caption)? } else { vec![] };
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
         let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
         let image = LatentImage { x_0, precedes_caption: image_first };

@@ -37,7 +37,7 @@ pub enum DataError {
     },
 
     /// An image could not be decoded or encoded.
-    #[error("`{name}`: expected a complete JPEG, PNG or WebP image, found: {source}")]
+    #[error("`{name}`: expected a complete JPEG, PNG, WebP, BMP, TIFF or PNM image, found: {source}")]
     Image {
         /// File name, or the name that its source gives to the image.
         name: String,
@@ -119,6 +119,11 @@ impl DataError {
     /// A file whose content is not what its format asks for.
     pub(crate) fn malformed(name: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self::Malformed { name: name.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// A caption that cannot be used.
+    pub(crate) fn caption(name: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::malformed(name, "a caption that the tokenizer has ids for", reason.to_string())
     }
 
     /// For `map_err` on an operation of the file system.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::DataError;
-use crate::source::Source;
+use crate::sources::Source;
 
 /// What became of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -39,14 +39,13 @@ pub fn export(
     let mut metadata = BufWriter::new(File::create(&path).map_err(DataError::io("create", &path))?);
     // Readers of columns expect one type per column, so one image with two captions makes lists
     // of them all.
-    let several = (0..source.len()).any(|index| source.captions(index).len() > 1);
+    let several = (0..source.len()).any(|index| source.captions(index).is_ok_and(|captions| captions.len() > 1));
     let mut report = ExportReport::default();
     for index in 0..source.len() {
-        match source.image(index) {
-            Ok(image) => {
+        match source.image(index).and_then(|image| Ok((image, source.captions(index)?))) {
+            Ok((image, captions)) => {
                 let name = format!("{:06}.png", report.written);
                 image.save_png(&folder.join(&name))?;
-                let captions = source.captions(index);
                 let text = if several { json!(captions) } else { json!(captions.first()) };
                 let mut row = json!({ "file_name": name, "text": text });
                 if let Some(label) = source.label(index) {
@@ -80,8 +79,10 @@ fn prepare(folder: &Path) -> Result<(), DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DataConfig, EmojiConfig, FolderConfig, SourceConfig};
-    use crate::source::{Split, open};
+    use crate::config::DataConfig;
+    use crate::sources::emoji::EmojiConfig;
+    use crate::sources::folder::FolderConfig;
+    use crate::sources::{SourceConfig, open};
 
     fn config(source: SourceConfig) -> DataConfig {
         DataConfig { image_size: [12, 10], source, ..DataConfig::default() }
@@ -94,7 +95,7 @@ mod tests {
     fn assert_equal(one: &dyn Source, other: &dyn Source) {
         assert_eq!(one.len(), other.len());
         for index in 0..one.len() {
-            assert_eq!(one.captions(index), other.captions(index));
+            assert_eq!(one.captions(index).unwrap(), other.captions(index).unwrap());
             assert_eq!(one.label(index), other.label(index));
             assert_eq!(one.image(index).unwrap(), other.image(index).unwrap(), "{}", one.name(index));
         }
@@ -104,12 +105,12 @@ mod tests {
     fn an_export_opens_as_the_same_images_and_captions() {
         let folder = tempfile::tempdir().unwrap();
         let emoji = EmojiConfig { groups: vec!["activities".into()], ..EmojiConfig::default() };
-        let source = open(&config(SourceConfig::Emoji(emoji)), Split::Train).unwrap();
+        let source = open(&config(SourceConfig::Emoji(emoji))).unwrap().train;
         let mut last = (0, 0);
         let report = export(&*source, folder.path(), &mut |done, all| last = (done, all)).unwrap();
         assert_eq!((report.written, report.skipped.len()), (source.len(), 0));
         assert_eq!(last, (source.len(), source.len()));
-        assert_equal(&*source, &*open(&folder_config(folder.path()), Split::Train).unwrap());
+        assert_equal(&*source, &*open(&folder_config(folder.path())).unwrap().train);
     }
 
     #[test]
@@ -122,7 +123,7 @@ mod tests {
             {"file_name": "good.png", "text": ["one", "two"], "label": 4}
             {"file_name": "good.png", "text": "three"}"#;
         fs::write(first.path().join("metadata.jsonl"), rows).unwrap();
-        let source = open(&folder_config(first.path()), Split::Train).unwrap();
+        let source = open(&folder_config(first.path())).unwrap().train;
         let report = export(&*source, second.path(), &mut |_, _| {}).unwrap();
         assert_eq!((report.written, report.skipped.len()), (2, 1));
         assert!(report.skipped[0].contains("bad.png"));
@@ -132,15 +133,15 @@ mod tests {
             "{\"file_name\":\"000000.png\",\"text\":[\"one\",\"two\"],\"label\":4}\n\
              {\"file_name\":\"000001.png\",\"text\":[\"three\"]}\n"
         );
-        let reopened = open(&folder_config(second.path()), Split::Train).unwrap();
-        assert_eq!((reopened.captions(0).len(), reopened.label(0)), (2, Some(4)));
+        let reopened = open(&folder_config(second.path())).unwrap().train;
+        assert_eq!((reopened.captions(0).unwrap().len(), reopened.label(0)), (2, Some(4)));
     }
 
     #[test]
     fn a_folder_in_use_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("precious.txt"), "mine").unwrap();
-        let source = open(&DataConfig::default(), Split::Train).unwrap();
+        let source = open(&DataConfig::default()).unwrap().train;
         let message = export(&*source, folder.path(), &mut |_, _| {}).unwrap_err().to_string();
         assert!(message.contains("precious.txt"), "{message}");
     }

@@ -1,14 +1,15 @@
 //! Images without captions, as an autoencoder learns from them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::images::Image;
 use crate::order::{EpochOrder, Stream, chance, generator};
-use crate::pixels::Image;
-use crate::source::Source;
+use crate::sources::Source;
 
 /// Where a stream of images stands: all that it needs to go on after a resume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ const MOST_NAMED: usize = 16;
 
 /// An endless, reproducible stream of images, mirrored or as they are.
 pub struct ImageStream {
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     order: EpochOrder,
     horizontal_flip: f64,
     seed: u64,
@@ -38,7 +39,7 @@ pub struct ImageStream {
 
 impl ImageStream {
     /// A stream over a source that goes on at `cursor`.
-    pub fn new(source: Box<dyn Source>, horizontal_flip: f64, seed: u64, cursor: ImageCursor) -> Self {
+    pub fn new(source: Arc<dyn Source>, horizontal_flip: f64, seed: u64, cursor: ImageCursor) -> Self {
         let order = EpochOrder::new(source.len(), seed);
         Self { source, order, horizontal_flip, seed, cursor, warning: None, named: BTreeSet::new() }
     }
@@ -100,14 +101,13 @@ impl ImageStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::NoiseConfig;
-    use crate::noise::NoiseSource;
-    use crate::pixels::ImageShape;
+    use crate::images::ImageShape;
+    use crate::sources::noise::{NoiseConfig, NoiseSource};
 
     fn stream(cursor: ImageCursor) -> ImageStream {
         let shape = ImageShape { channels: 3, height: 4, width: 6 };
         let source = NoiseSource::new(&NoiseConfig { images: 7, caption_length: 4 }, shape);
-        ImageStream::new(Box::new(source), 0.5, 3, cursor)
+        ImageStream::new(Arc::new(source), 0.5, 3, cursor)
     }
 
     #[test]

@@ -9,10 +9,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::DataError;
-use crate::grid::grid;
-use crate::pixels::{Image, ImageShape};
-use crate::source::Source;
-use crate::tokenizer::Tokenizer;
+use crate::images::{Image, ImageShape, grid};
+use crate::sources::Source;
+use crate::text::Tokenizer;
 
 /// How many bad images a summary names.
 const NAMED: usize = 5;
@@ -45,6 +44,10 @@ pub struct Summary {
     pub distinct_captions: usize,
     /// Lengths of the captions in characters.
     pub characters: Spread,
+    /// Captions that could not be read, or that the tokenizer has no ids for.
+    pub bad_captions: usize,
+    /// The first few of them, each with the image and the reason.
+    pub bad_caption_examples: Vec<String>,
     /// Lengths of the captions in tokens, where a tokenizer was given.
     pub tokens: Option<TokenLengths>,
 }
@@ -84,10 +87,8 @@ impl Spread {
 
 /// Reads every image and every caption once.
 ///
-/// # Errors
-///
-/// When the tokenizer refuses a caption. Bad images are counted, not errors.
-pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Result<Summary, DataError> {
+/// Bad images and captions are counted and named.
+pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary {
     let sizes: Vec<Result<[usize; 2], String>> = (0..source.len())
         .into_par_iter()
         .map(|index| {
@@ -104,12 +105,23 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Result<S
     };
 
     // Templates repeat: a caption is measured once, however many images share it.
-    let mut captions: BTreeMap<&str, usize> = BTreeMap::new();
-    for caption in (0..source.len()).flat_map(|index| source.captions(index)) {
-        *captions.entry(caption).or_default() += 1;
+    let mut captions: BTreeMap<String, Repeated> = BTreeMap::new();
+    let mut bad_captions = vec![];
+    for index in 0..source.len() {
+        match source.captions(index) {
+            Ok(found) => found.into_iter().for_each(|caption| {
+                captions.entry(caption).or_insert(Repeated { count: 0, first: index }).count += 1;
+            }),
+            Err(error) => bad_captions.push(error.to_string()),
+        }
     }
-    let characters = histogram(captions.iter().map(|(caption, &n)| (caption.chars().count(), n)));
-    Ok(Summary {
+    let characters = histogram(captions.iter().map(|(caption, repeated)| (caption.chars().count(), repeated.count)));
+    let tokens = tokenizer.map(|tokenizer| {
+        let (tokens, bad) = token_lengths(source, &captions, tokenizer);
+        bad_captions.extend(bad);
+        tokens
+    });
+    Summary {
         images: source.len(),
         bad: bad.len(),
         bad_examples: bad.into_iter().take(NAMED).collect(),
@@ -118,20 +130,38 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Result<S
         native_height: side(0),
         native_width: side(1),
         shape: source.shape(),
-        captions: captions.values().sum(),
+        captions: captions.values().map(|repeated| repeated.count).sum(),
         distinct_captions: captions.len(),
         characters: Spread::of(&characters),
-        tokens: tokenizer.map(|tokenizer| token_lengths(&captions, tokenizer)).transpose()?,
-    })
+        bad_captions: bad_captions.len(),
+        bad_caption_examples: bad_captions.into_iter().take(NAMED).collect(),
+        tokens,
+    }
 }
 
-fn token_lengths(captions: &BTreeMap<&str, usize>, tokenizer: &Tokenizer) -> Result<TokenLengths, DataError> {
-    let lengths: Vec<(usize, usize)> = captions
+/// A caption that several images may share.
+struct Repeated {
+    count: usize,
+    /// The first image that has it.
+    first: usize,
+}
+
+/// Lengths of the captions that have ids, and a sentence for each of the others.
+fn token_lengths(
+    source: &dyn Source,
+    captions: &BTreeMap<String, Repeated>,
+    tokenizer: &Tokenizer,
+) -> (TokenLengths, Vec<String>) {
+    let lengths: Vec<Result<(usize, usize), String>> = captions
         .par_iter()
-        .map(|(caption, &count)| Ok((tokenizer.encode(caption)?.len(), count)))
-        .collect::<Result<_, DataError>>()?;
-    let histogram = histogram(lengths.into_iter());
-    Ok(TokenLengths { spread: Spread::of(&histogram), histogram })
+        .map(|(caption, repeated)| match tokenizer.encode(caption) {
+            Ok(ids) => Ok((ids.len(), repeated.count)),
+            Err(error) => Err(DataError::caption(source.name(repeated.first), error).to_string()),
+        })
+        .collect();
+    let (good, bad): (Vec<_>, Vec<_>) = lengths.into_iter().partition(Result::is_ok);
+    let histogram = histogram(good.into_iter().flatten());
+    (TokenLengths { spread: Spread::of(&histogram), histogram }, bad.into_iter().filter_map(Result::err).collect())
 }
 
 /// How often each number occurs, from pairs of a number and its count.
@@ -163,20 +193,22 @@ pub fn contact_sheet(source: &dyn Source, count: usize, seed: u64) -> Result<Ima
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DataConfig, FolderConfig, SourceConfig};
-    use crate::source::{Split, open};
+    use std::sync::Arc;
 
-    fn emoji() -> Box<dyn Source> {
-        open(&DataConfig { image_size: [16, 16], ..DataConfig::default() }, Split::Train).unwrap()
+    use crate::config::DataConfig;
+    use crate::sources::folder::FolderConfig;
+    use crate::sources::{SourceConfig, open};
+
+    fn emoji() -> Arc<dyn Source> {
+        open(&DataConfig { image_size: [16, 16], ..DataConfig::default() }).unwrap().train
     }
 
     #[test]
     fn a_summary_counts_images_captions_and_tokens() {
         let source = emoji();
-        let captions: Vec<&str> =
-            (0..source.len()).flat_map(|index| source.captions(index)).map(String::as_str).collect();
-        let tokenizer = Tokenizer::train(captions.iter().copied(), 300).unwrap();
-        let summary = summarise(&*source, Some(&tokenizer)).unwrap();
+        let captions = (0..source.len()).flat_map(|index| source.captions(index).unwrap());
+        let tokenizer = Tokenizer::train(captions, 300).unwrap();
+        let summary = summarise(&*source, Some(&tokenizer));
         assert_eq!((summary.images, summary.bad, summary.captions), (source.len(), 0, source.len()));
         assert_eq!(summary.distinct_captions, source.len());
         assert_eq!(summary.native_height, Some(Spread { min: 72, mean: 72.0, max: 72 }));
@@ -197,8 +229,8 @@ mod tests {
         std::fs::write(folder.path().join("alone.png"), "broken").unwrap();
         let folder_config = FolderConfig { path: folder.path().into(), held_out: 0.0 };
         let config = DataConfig { source: SourceConfig::Folder(folder_config), ..DataConfig::default() };
-        let source = open(&config, Split::Train).unwrap();
-        let summary = summarise(&*source, None).unwrap();
+        let source = open(&config).unwrap().train;
+        let summary = summarise(&*source, None);
         assert_eq!((summary.images, summary.bad, summary.bad_examples.len()), (7, 7, NAMED));
         assert_eq!((summary.skipped, summary.distinct_captions), (1, 1));
         assert!(summary.native_width.is_none() && summary.tokens.is_none());

@@ -1,51 +1,40 @@
 //! From files to samples.
 //!
-//! A [`Source`] is a numbered collection of captioned images; it knows files and formats and
-//! draws no random number. Everything later in the chain sees only this trait, so a new format is
-//! one new file here. The [`Tokenizer`] turns captions into ids. What a user feeds in cannot panic:
-//! a data set that cannot be opened is a [`DataError`], and one bad image among many fails alone.
+//! - [`sources`]: collections of captioned images; [`open`] opens the one that a configuration names. A [`Source`] draws no
+//!   random number, and everything later in the chain sees only this trait.
+//! - [`files`]: what lies on the disk, one reader for each kind of file.
+//! - `images`: an [`Image`] on the host. `text`: the [`Tokenizer`] turns captions into ids. [`latents`]: what the codec
+//!   makes of images, also made before training.
+//! - [`documents`], [`packing`], [`loader`]: from a captioned image to a sequence, reproducibly and resumably;
+//!   [`image_stream`] is the same for images without captions.
+//! - [`inspect`], [`export`]: a look at a data set, and a data set written out.
+//!
+//! What a user feeds in cannot panic: a data set that cannot be opened is a [`DataError`], and one bad image among many
+//! fails alone.
 
-mod captioned;
 pub mod config;
-mod decode;
 pub mod documents;
-pub mod emoji;
 mod error;
 pub mod export;
-pub mod fashion_mnist;
-pub mod folder;
-mod grid;
-mod held_out;
-mod idx;
+pub mod files;
 pub mod image_stream;
+mod images;
 pub mod inspect;
-mod kept;
-pub mod latent_cache;
-mod latents;
-mod listing;
+pub mod latents;
 pub mod loader;
-mod metadata;
-mod noise;
 mod order;
 pub mod packing;
-mod pixels;
-mod resize;
-pub mod shapes;
-mod source;
-mod special_tokens;
-mod tokenizer;
+pub mod sources;
+mod text;
 
-pub use config::{DataConfig, SourceConfig};
+pub use config::DataConfig;
 pub use documents::{DocumentConfig, DocumentLanes, DocumentParts, DocumentStream, Documents, TextRows};
 pub use error::DataError;
-pub use grid::grid;
+pub use files::images_below;
 pub use image_stream::{ImageCursor, ImageStream};
-pub use latent_cache::{LatentCache, LatentWriter};
-pub use latents::ImageLatents;
-pub use listing::images_below;
+pub use images::{Image, ImageShape, grid};
+pub use latents::{ImageLatents, LatentCache, LatentWriter};
 pub use loader::{Loader, LoaderCursor};
 pub use packing::Packing;
-pub use pixels::{Image, ImageShape};
-pub use source::{Source, Split, open, spread};
-pub use special_tokens::SpecialTokens;
-pub use tokenizer::Tokenizer;
+pub use sources::{DataSet, Source, SourceConfig, Split, open, shapes, spread};
+pub use text::{SpecialTokens, Tokenizer};

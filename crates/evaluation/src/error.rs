@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use interfuse_data::DataError;
 use interfuse_parameters::FileError;
 
 /// Why there is no number.
@@ -70,6 +71,9 @@ pub enum EvaluationError {
         /// What was expected and found.
         reason: String,
     },
+    /// A file of images or captions cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A folder or tar does not hold images.
     #[error("{path}: {reason}")]
     Images {

@@ -1,26 +1,22 @@
 //! Images, and captions if there are any, from a folder or a WebDataset tar, one batch in memory at a time.
 //!
 //! Images are read as Pillow's `convert("RGB")` reads them, which published numbers rest on: grey becomes three equal
-//! channels, a palette its colours, and transparency is dropped, not composited. 16-bit values are scaled to 8 bits; Pillow
-//! clips those of grey images at 255 instead, which leaves nothing to measure. Of JPEG files with halved colour a value may
-//! be up to 4 levels off, 0.2 or 0.3 on average, because decoders enlarge the colour differently.
+//! channels, a palette its colours, and transparency is dropped, not composited. Of 16 bits the upper byte is kept, which is
+//! what Pillow does of colour; of grey images Pillow makes 255 of every level above 255, which leaves nothing to measure, so
+//! those are counted and said. Files are found, captions read and JPEG files decoded as in training, by `interfuse-data`.
 
 mod decode;
-mod folder;
-mod tar_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use interfuse_data::files::{IMAGES, Listing, PassedOver, caption_lines, captioned_images, webdataset};
 use ndarray::Array3;
 use rayon::prelude::*;
 
 use self::decode::{Decoded, decode};
-use self::folder::{beside, list_files, metadata};
 use crate::error::EvaluationError;
 
-/// File extensions of images, in lower case.
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 /// How many bad images are named.
 const MOST_NAMED: usize = 8;
 
@@ -31,7 +27,7 @@ pub struct NamedImage {
     pub name: String,
     /// `[3, height, width]`
     pub pixels: Array3<u8>,
-    /// What stands beside it.
+    /// Its first caption, where captions were asked for, see [`ImageSet::with_captions`].
     pub caption: Option<String>,
 }
 
@@ -49,8 +45,12 @@ pub struct SetReport {
     pub bad_examples: Vec<String>,
     /// Animated images, of which the first frame was taken.
     pub animated: usize,
+    /// Grey images of 16 bits a level, whose upper bytes were kept; Pillow makes 255 of every level above 255.
+    pub deep_grey: usize,
     /// How many images are JPEG files.
     pub jpeg: usize,
+    /// Captions that cannot be used, and image files of kinds that are not read, one sentence each.
+    pub warnings: Vec<String>,
     /// Sizes `(height, width)` and how many images have each.
     pub sizes: BTreeMap<(usize, usize), usize>,
 }
@@ -62,13 +62,26 @@ pub struct ImageSet {
     kind: Kind,
     /// How many images are read, spread evenly; all of them if absent.
     most: Option<usize>,
+    captions: Captions,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// Images below the folder, in the order of their names, and captions of a `metadata.jsonl`.
-    Folder(Vec<PathBuf>, BTreeMap<PathBuf, String>),
+    /// Images below the folder, in the order of their names.
+    Folder(Vec<PathBuf>),
     Tar,
+}
+
+/// Where captions come from.
+#[derive(Debug, Clone)]
+enum Captions {
+    /// Nobody asked for them.
+    Ignored,
+    /// Beside the image in the tar.
+    Beside,
+    /// First captions of a folder's images, by name.
+    Known(HashMap<PathBuf, String>),
 }
 
 impl ImageSet {
@@ -78,14 +91,15 @@ impl ImageSet {
     /// When it is not there, or a folder holds no image.
     pub fn open(path: &Path) -> Result<Self, EvaluationError> {
         let unfit = |reason: &str| EvaluationError::Images { path: path.to_path_buf(), reason: reason.into() };
+        let mut warnings = vec![];
         let kind = if path.is_dir() {
-            let mut images = Vec::new();
-            list_files(path, Path::new(""), &mut images)?;
+            let Listing { images, passed_over, .. } = Listing::below(path)?;
+            warnings.extend(passed_over.warning());
             if images.is_empty() {
-                return Err(unfit(&format!("expected images ({}), found none", EXTENSIONS.join(", "))));
+                let others = warnings.first().map(|warning| format!("; {warning}")).unwrap_or_default();
+                return Err(unfit(&format!("expected images ({}), found none{others}", IMAGES.join(", "))));
             }
-            images.sort();
-            Kind::Folder(images, metadata(path)?)
+            Kind::Folder(images)
         } else if path.extension().is_some_and(|extension| extension == "tar") {
             Kind::Tar
         } else if path.exists() {
@@ -93,7 +107,34 @@ impl ImageSet {
         } else {
             return Err(unfit("there is no such file or folder"));
         };
-        Ok(Self { path: path.to_path_buf(), kind, most: None })
+        Ok(Self { path: path.to_path_buf(), kind, most: None, captions: Captions::Ignored, warnings })
+    }
+
+    /// Reads captions as well, the same as training does: see [`captioned_images`]. Of several captions the first counts.
+    ///
+    /// # Errors
+    /// When a folder's metadata cannot be read. Single rows and captions that cannot be used are warnings.
+    pub fn with_captions(mut self) -> Result<Self, EvaluationError> {
+        self.captions = match &self.kind {
+            Kind::Tar => Captions::Beside,
+            Kind::Folder(_) => {
+                let found = captioned_images(&self.path)?;
+                for warning in found.skipped {
+                    // What was passed over is known from the listing already.
+                    if !self.warnings.contains(&warning) {
+                        self.warnings.push(warning);
+                    }
+                }
+                let mut known = HashMap::new();
+                for image in found.images {
+                    if let Some(caption) = image.captions.into_iter().next() {
+                        known.entry(PathBuf::from(image.name)).or_insert(caption);
+                    }
+                }
+                Captions::Known(known)
+            }
+        };
+        Ok(self)
     }
 
     /// Reads no more than `most` images, spread evenly over all of them, for folders are often sorted by what is on them.
@@ -104,9 +145,34 @@ impl ImageSet {
     /// How many files there are to read, bad ones included; unknown of a tar.
     pub fn len(&self) -> Option<usize> {
         match &self.kind {
-            Kind::Folder(images, _) => Some(images.len().min(self.most.unwrap_or(usize::MAX))),
+            Kind::Folder(images) => Some(images.len().min(self.most.unwrap_or(usize::MAX))),
             Kind::Tar => None,
         }
+    }
+
+    /// How many files there are to read, bad ones included; of a tar, by the names in it.
+    ///
+    /// # Errors
+    /// When a tar cannot be read.
+    pub fn count(&self) -> Result<usize, EvaluationError> {
+        let count = match &self.kind {
+            Kind::Folder(images) => images.len(),
+            Kind::Tar => webdataset::count(&self.path)?,
+        };
+        Ok(count.min(self.most.unwrap_or(usize::MAX)))
+    }
+
+    /// Refuses a set of fewer than `least` files before any of them is read; `purpose` is what needs them.
+    ///
+    /// # Errors
+    /// When there are too few; names the set.
+    pub fn require(&self, least: usize, purpose: &str) -> Result<(), EvaluationError> {
+        let found = self.count()?;
+        if found >= least {
+            return Ok(());
+        }
+        let reason = format!("expected at least {least} images{purpose}, found {found}");
+        Err(EvaluationError::Images { path: self.path.clone(), reason })
     }
 
     /// Whether nothing is to be read; a folder without images cannot be opened.
@@ -119,17 +185,24 @@ impl ImageSet {
     /// # Errors
     /// When no image can be read, the tar is torn, or `work` fails.
     pub fn for_each_batch(&self, size: usize, work: &mut BatchWork<'_>) -> Result<SetReport, EvaluationError> {
-        let mut batches = Batches { size: size.max(1), waiting: vec![], report: SetReport::default(), work };
+        let report = SetReport { warnings: self.warnings.clone(), ..SetReport::default() };
+        let mut batches = Batches { size: size.max(1), waiting: vec![], report, work };
         match &self.kind {
-            Kind::Folder(images, captions) => {
+            Kind::Folder(images) => {
                 let spread = Spread::new(self.most, || Ok(images.len()))?;
                 for name in images.iter().enumerate().filter(|(index, _)| spread.keeps(*index)).map(|(_, name)| name) {
                     let read = std::fs::read(self.path.join(name)).map_err(|error| error.to_string());
-                    let caption = captions.get(name).cloned().or_else(|| beside(&self.path.join(name)));
+                    let caption = match &self.captions {
+                        Captions::Known(captions) => captions.get(name).cloned(),
+                        _ => None,
+                    };
                     batches.take(Encoded { name: name.display().to_string(), bytes: read, caption })?;
                 }
             }
-            Kind::Tar => tar_file::read(&self.path, self.most, &mut batches)?,
+            Kind::Tar => {
+                let passed_over = self.read_tar(&mut batches)?;
+                batches.report.warnings.extend(passed_over.warning());
+            }
         }
         batches.hand_out()?;
         let report = batches.report;
@@ -139,6 +212,26 @@ impl ImageSet {
             return Err(EvaluationError::Images { path: self.path.clone(), reason });
         }
         Ok(report)
+    }
+
+    fn read_tar(&self, batches: &mut Batches<'_>) -> Result<PassedOver, EvaluationError> {
+        let spread = Spread::new(self.most, || Ok(webdataset::count(&self.path)?))?;
+        let mut seen = 0;
+        webdataset::for_each_sample(&self.path, |sample| {
+            seen += 1;
+            if !spread.keeps(seen - 1) {
+                return Ok(());
+            }
+            let lines = match (&self.captions, sample.text) {
+                (Captions::Ignored, _) | (_, None) => Ok(vec![]),
+                (_, Some(text)) => caption_lines(&text),
+            };
+            let caption = lines.map(|lines| lines.into_iter().next()).unwrap_or_else(|reason| {
+                batches.report.warnings.push(format!("the caption of `{}`: {reason}", sample.name));
+                None
+            });
+            batches.take(Encoded { name: sample.name, bytes: sample.image, caption })
+        })
     }
 }
 
@@ -203,10 +296,11 @@ impl Batches<'_> {
 
 impl SetReport {
     fn count(&mut self, name: String, caption: Option<String>, image: Decoded) -> NamedImage {
-        let Decoded { pixels, is_jpeg, is_animated } = image;
+        let Decoded { pixels, is_jpeg, is_animated, is_deep_grey } = image;
         self.images += 1;
         self.jpeg += usize::from(is_jpeg);
         self.animated += usize::from(is_animated);
+        self.deep_grey += usize::from(is_deep_grey);
         let (_, height, width) = pixels.dim();
         *self.sizes.entry((height, width)).or_default() += 1;
         NamedImage { name, pixels, caption }
@@ -221,145 +315,4 @@ impl SetReport {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use image::{DynamicImage, ImageFormat};
-
-    use super::*;
-
-    fn save(folder: &Path, name: &str, image: impl Into<DynamicImage>) {
-        image.into().save(folder.join(name)).unwrap();
-    }
-
-    fn read(path: &Path) -> (Vec<NamedImage>, SetReport) {
-        let mut all = vec![];
-        let report = ImageSet::open(path)
-            .unwrap()
-            .for_each_batch(2, &mut |batch, _| {
-                assert!(batch.len() <= 2);
-                all.extend(batch);
-                Ok(())
-            })
-            .unwrap();
-        (all, report)
-    }
-
-    #[test]
-    fn images_become_rgb_as_in_pillow_and_bad_ones_are_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        save(root, "a.png", image::GrayImage::from_pixel(3, 2, image::Luma([7])));
-        save(root, "b.png", image::RgbaImage::from_pixel(3, 2, image::Rgba([10, 20, 30, 0])));
-        save(root, "c.jpg", image::RgbImage::from_pixel(8, 8, image::Rgb([90, 90, 90])));
-        std::fs::write(root.join("d.png"), "no image").unwrap();
-        std::fs::write(root.join("b.txt"), "a blue square\nfr.utf8=un carré bleu\n").unwrap();
-        std::fs::write(root.join("metadata.jsonl"), "{\"file_name\": \"a.png\", \"text\": \"grey\"}\n").unwrap();
-        let (all, report) = read(root);
-        assert_eq!(all.iter().map(|image| image.name.as_str()).collect::<Vec<_>>(), ["a.png", "b.png", "c.jpg"]);
-        assert!(all[0].pixels.iter().all(|&value| value == 7));
-        assert_eq!(all[1].pixels.slice(ndarray::s![.., 0, 0]).to_vec(), [10, 20, 30], "transparency is dropped");
-        let captions: Vec<_> = all.iter().map(|image| image.caption.as_deref()).collect();
-        assert_eq!(captions, [Some("grey"), Some("a blue square"), None]);
-        assert_eq!((report.images, report.bad, report.jpeg), (3, 1, 1));
-        assert!(report.bad_examples[0].starts_with("d.png: "), "{report:?}");
-        assert_eq!(report.sizes[&(2, 3)], 2);
-    }
-
-    #[test]
-    fn every_kind_of_pixel_is_read_as_by_pillow() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/image_set/fixture/kinds");
-        let expected = interfuse_parameters::read_tensors(&fixture.join("expected.safetensors")).unwrap();
-        let (all, report) = read(&fixture);
-        assert_eq!((all.len(), report.bad), (expected.len(), 0));
-        for NamedImage { name, pixels, .. } in all {
-            let expected = &expected[name.trim_end_matches(".png")];
-            assert_eq!(pixels.shape(), expected.shape, "{name}");
-            assert!(pixels.iter().zip(&expected.values).all(|(&level, &value)| f32::from(level) == value), "{name}");
-        }
-    }
-
-    /// Decoders may round differently, and enlarge halved colour differently; published numbers rest on libjpeg-turbo.
-    #[test]
-    fn jpeg_files_are_read_within_a_few_levels_of_pillow() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/image_set/fixture");
-        let ((ours, report), (by_pillow, _)) = (read(&fixture.join("jpeg")), read(&fixture.join("jpeg_by_pillow")));
-        assert_eq!((ours.len(), report.jpeg), (5, 5));
-        for (NamedImage { name, pixels, .. }, by_pillow) in ours.iter().zip(&by_pillow) {
-            let gap = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b));
-            let gaps: Vec<f64> = pixels.iter().zip(&by_pillow.pixels).map(gap).collect();
-            let (most, mean) = (gaps.iter().copied().fold(0.0, f64::max), gaps.iter().sum::<f64>() / gaps.len() as f64);
-            assert!(most <= 4.0 && mean < 0.4, "{name}: {most} at most, {mean} on average");
-        }
-    }
-
-    #[test]
-    fn the_first_frame_of_an_animated_image_is_taken_and_counted() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/image_set/fixture/animated");
-        let (all, report) = read(&fixture);
-        assert_eq!((all.len(), report.bad, report.animated), (3, 0, 2));
-        for NamedImage { name, pixels, .. } in all {
-            let is_red = |channel: usize| if channel == 0 { 255 } else { 0 };
-            assert!(pixels.indexed_iter().all(|((channel, ..), &level)| level == is_red(channel)), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_tar_gives_what_the_folder_gives() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut builder = tar::Builder::new(File::create(folder.path().join("set.tar")).unwrap());
-        for index in 0..3u8 {
-            let mut png = std::io::Cursor::new(vec![]);
-            let image = image::RgbImage::from_pixel(4, 4, image::Rgb([index; 3]));
-            image.write_to(&mut png, ImageFormat::Png).unwrap();
-            for (extension, bytes) in [("txt", format!("number {index}").into_bytes()), ("png", png.into_inner())] {
-                let mut header = tar::Header::new_gnu();
-                header.set_size(bytes.len() as u64);
-                header.set_mode(0o644);
-                header.set_cksum();
-                builder.append_data(&mut header, format!("0000{index}.{extension}"), bytes.as_slice()).unwrap();
-            }
-        }
-        builder.into_inner().unwrap();
-        let (all, report) = read(&folder.path().join("set.tar"));
-        assert_eq!(report.images, 3);
-        assert_eq!(all[2].caption.as_deref(), Some("number 2"));
-        assert!(all[2].pixels.iter().all(|&value| value == 2));
-        let some = |most| {
-            let mut names = vec![];
-            let mut work = |batch: Vec<NamedImage>, _: &SetReport| {
-                names.extend(batch.into_iter().map(|image| image.name));
-                Ok(())
-            };
-            let set = ImageSet::open(&folder.path().join("set.tar")).unwrap().at_most(most);
-            set.for_each_batch(2, &mut work).unwrap();
-            names
-        };
-        let names: Vec<String> = all.iter().map(|image| image.name.clone()).collect();
-        assert_eq!((some(1), some(2), some(9)), (names[2..].to_vec(), names[1..].to_vec(), names.clone()));
-    }
-
-    #[test]
-    fn some_of_all_are_spread_evenly() {
-        for (kept, of) in [(3, 10), (10, 10), (1, 7), (99, 100)] {
-            let spread = Spread::new(Some(kept), || Ok(of)).unwrap();
-            let places: Vec<usize> = (0..of).filter(|&index| spread.keeps(index)).collect();
-            assert_eq!(places.len(), kept);
-            assert!(places.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(of / kept) <= 1), "{places:?}");
-        }
-        assert!(Spread::new(None, || unreachable!()).unwrap().keeps(3));
-    }
-
-    #[test]
-    fn what_holds_no_image_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let message = |path: &Path| ImageSet::open(path).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(message(folder.path()).contains("found none"));
-        assert!(message(&folder.path().join("gone")).contains("no such file"));
-        std::fs::write(folder.path().join("x.csv"), "").unwrap();
-        assert!(message(&folder.path().join("x.csv")).contains("expected a folder"));
-        std::fs::write(folder.path().join("x.png"), "").unwrap();
-        let error = ImageSet::open(folder.path()).unwrap().for_each_batch(2, &mut |_, _| Ok(())).unwrap_err();
-        assert!(error.to_string().contains("1 bad ones, such as x.png"), "{error}");
-    }
-}
+mod tests;

@@ -29,7 +29,7 @@ impl DataFingerprint {
         let (mut captions, mut pixels) = (Sha256::new(), Sha256::new());
         for index in 0..source.len() {
             captions.update(source.name(index));
-            for caption in source.captions(index) {
+            for caption in source.captions(index).unwrap_or_default() {
                 captions.update([0]);
                 captions.update(caption);
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
-use interfuse_data::latent_cache::CacheKey;
+use interfuse_data::latents::CacheKey;
 use interfuse_data::{
     DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing,
     Source, Split, TextRows, Tokenizer,
@@ -115,7 +115,7 @@ impl Plan {
     /// # Errors
     /// When the images cannot be opened, or a latent cache is of others.
     pub fn documents(&self, split: Split) -> Result<Documents> {
-        documents(&self.settings, (self.data.of(split)?, split), &self.tokenizer, &self.codec, self.lanes)
+        documents(&self.settings, (self.data.of(split), split), &self.tokenizer, &self.codec, self.lanes)
     }
 
     /// The training data, from a cursor on.
@@ -167,7 +167,7 @@ impl Plan {
 pub(crate) fn validation_of(settings: &Settings, data: &DataSets, pretrained: &Pretrained) -> Result<Validation> {
     let Pretrained { card, tokenizer, codec, .. } = pretrained;
     let lanes = lanes_of(&card.model, &card.captions, &card.images)?;
-    let documents = documents(settings, (data.held_out()?, Split::HeldOut), tokenizer, codec, lanes)?;
+    let documents = documents(settings, (data.held_out(), Split::HeldOut), tokenizer, codec, lanes)?;
     Ok(Validation::new(&documents, &settings.validation, &card.model, &one_document(card, lanes)))
 }
 
@@ -216,11 +216,11 @@ fn documents(
         Some(folder) if split == Split::Train => {
             let mirrored = settings.data.horizontal_flip > 0.0;
             let key = CacheKey::new(source.as_ref(), codec.as_ref(), mirrored)?;
-            ImageLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key)?)
+            ImageLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key, source.as_ref())?)
         }
         _ => ImageLatents::encoded(Arc::clone(codec), source.as_ref()),
     };
-    let parts = DocumentParts { source: Box::new(Arc::clone(source)), tokenizer: tokenizer.clone(), latents };
+    let parts = DocumentParts { source: Arc::clone(source), tokenizer: tokenizer.clone(), latents };
     Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
 }
 
@@ -228,7 +228,7 @@ fn make_tokenizer(settings: &Settings, source: &dyn Source) -> Result<Tokenizer>
     if let Some(path) = &settings.tokenizer.path {
         return load_tokenizer(path);
     }
-    let captions = (0..source.len()).flat_map(|index| source.captions(index)).map(String::as_str);
+    let captions = (0..source.len()).flat_map(|index| source.captions(index).unwrap_or_default());
     let vocab_size = settings.tokenizer.vocab_size.unwrap_or_default();
     Ok(Tokenizer::train(captions, vocab_size)?)
 }

@@ -117,7 +117,7 @@ impl Validation {
             if let (Some(one), Some(other)) = (order(false), order(true)) {
                 caption_first.push(one);
                 image_first.push(other);
-                caption_bytes += documents.source().captions(index)[0].len();
+                caption_bytes += documents.source().caption(index).map_or(0, |caption| caption.len());
             }
         }
         Self {

@@ -6,6 +6,7 @@ use interfuse_evaluation::features::clip::Clip;
 use interfuse_evaluation::image_set::ImageSet;
 use interfuse_parameters::durable::{check_writable, write_file};
 use interfuse_run::RunObserver as _;
+use interfuse_run::distances::set_lines;
 use ndarray::Axis;
 use serde_json::json;
 
@@ -19,7 +20,8 @@ pub(crate) fn run(args: &ClipScoreArgs) -> anyhow::Result<()> {
         check_writable(path)?;
     }
     let clip = Clip::open(&args.clip, &interfuse_run::device::open(&args.device)?)?;
-    let set = ImageSet::open(&args.images)?;
+    let set = ImageSet::open(&args.images)?.with_captions()?;
+    set.require(1, "")?;
     let (mut captions, mut without, mut images, mut texts) = (vec![], vec![], vec![], vec![]);
     let (mut terminal, total, mut done) = (Terminal::default(), set.len().unwrap_or(0), 0);
     let report = set.for_each_batch(args.batch_size, &mut |batch, _| {
@@ -46,16 +48,17 @@ pub(crate) fn run(args: &ClipScoreArgs) -> anyhow::Result<()> {
     let found = args.images.display();
     ensure!(
         !captions.is_empty(),
-        "{found}: expected captions in metadata.jsonl or in .txt files beside the images, found none for {} images",
-        without.len()
+        "{found}: expected captions in metadata.jsonl, metadata.csv or in .txt files beside the images, found none for {} \
+         images{}",
+        without.len(),
+        report.warnings.first().map(|warning| format!("; {warning}")).unwrap_or_default()
     );
     say!("{found}: {} images with a caption", captions.len());
     if let Some(first) = without.first() {
         say!("  left out {} without a caption, such as {first}", without.len());
     }
-    if report.bad > 0 {
-        say!("  skipped {} bad ones; first: {}", report.bad, report.bad_examples.join("; "));
-    }
+    // The first line has the number of images, which is said already.
+    set_lines("", &report).iter().skip(1).for_each(|line| say!("{line}"));
     let [images, texts] = [&images, &texts].map(|parts| {
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         ndarray::concatenate(Axis(0), &views)

@@ -1,11 +1,11 @@
 //! `interfuse data`: a look at data, and data written out.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
 use interfuse_data::inspect::{Spread, Summary, contact_sheet, summarise};
-use interfuse_data::latent_cache::CacheKey;
+use interfuse_data::latents::CacheKey;
+use interfuse_data::sources::left_out;
 use interfuse_data::{LatentWriter, LoaderCursor, Split};
 use interfuse_parameters::durable::check_writable;
 use interfuse_run::{Plan, RunObserver as _, Settings};
@@ -26,7 +26,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
     let seed = settings.run.seed;
     let plan = Plan::new(settings)?;
     for split in [Split::Train, Split::HeldOut] {
-        let source = plan.data.of(split)?;
+        let source = plan.data.of(split);
         let same = split == Split::HeldOut && source.held_out_is_train();
         let name = if split == Split::Train { "train" } else { "held out" };
         if same {
@@ -34,7 +34,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
             continue;
         }
         say!("{name}:");
-        print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer))?);
+        print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer)), split);
     }
     print_fill(&plan)?;
     contact_sheet(plan.data.train().as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
@@ -42,10 +42,12 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_summary(summary: &Summary) {
+fn print_summary(summary: &Summary, split: Split) {
     let spread = |spread: &Spread| format!("{} to {}, {:.1} on average", spread.min, spread.max, spread.mean);
     say!("  {} images, {} of them bad, {} left out", summary.images, summary.bad, summary.skipped);
-    for example in summary.bad_examples.iter().chain(&summary.skipped_examples) {
+    // What was left out is of the whole data set, and said once.
+    let skipped = if split == Split::Train { &summary.skipped_examples[..] } else { &[] };
+    for example in summary.bad_examples.iter().chain(skipped) {
         say!("    {example}");
     }
     if let (Some(height), Some(width)) = (&summary.native_height, &summary.native_width) {
@@ -54,6 +56,10 @@ fn print_summary(summary: &Summary) {
     let shape = summary.shape;
     say!("  brought to {} channels of {} × {} pixels", shape.channels, shape.height, shape.width);
     say!("  {} captions, {} of them distinct", summary.captions, summary.distinct_captions);
+    if summary.bad_captions > 0 {
+        say!("  {} captions are bad:", summary.bad_captions);
+        summary.bad_caption_examples.iter().for_each(|example| say!("    {example}"));
+    }
     say!("  characters: {}", spread(&summary.characters));
     if let Some(tokens) = &summary.tokens {
         say!("  tokens: {}", spread(&tokens.spread));
@@ -80,7 +86,9 @@ fn print_fill(plan: &Plan) -> anyhow::Result<()> {
 
 pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config, &args.overrides)?;
-    let source: Arc<dyn interfuse_data::Source> = interfuse_data::open(&settings.data, args.split.into())?.into();
+    let data = interfuse_data::open(&settings.data)?;
+    let source = data.of(args.split.into());
+    left_out(source.as_ref()).iter().for_each(|line| say!("{line}"));
     let mut terminal = Terminal::default();
     let report = interfuse_data::export::export(source.as_ref(), &args.folder, &mut |done, all| {
         terminal.progress("images", done, all);
@@ -103,7 +111,8 @@ pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
     let folder = folder.context("expected a folder for the cache: codec.cache in the configuration, or --out")?;
     let device = interfuse_run::device::open(&settings.run.device)?;
     let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
-    let source = interfuse_data::open(&settings.data, Split::Train)?;
+    let source = interfuse_data::open(&settings.data)?.train;
+    left_out(source.as_ref()).iter().for_each(|line| say!("{line}"));
     let stop = stop_when_asked()?;
 
     let key = CacheKey::new(source.as_ref(), codec.as_ref(), settings.data.horizontal_flip > 0.0)?;

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
     // Wrong paths are told before the first image is read.
     let open = |path| OpenedSide::open(path, &*network);
     let (a, b, train) = (open(&args.a)?, open(&args.b)?, args.train.as_deref().map(open).transpose()?);
+    require_images(args, [Some(&a), Some(&b), train.as_ref()])?;
     let mut terminal = Terminal::default();
     let (a, b) = (a.read(&*network, all, &mut terminal)?, b.read(&*network, all, &mut terminal)?);
     warn_of_differences(&a, &b);
@@ -66,6 +67,23 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
     }
     measured.beside(&name).iter().for_each(|line| say!("{line}"));
     say!("{name}:  {}", measured.value);
+    Ok(())
+}
+
+/// Refuses sets of too few images before any goes through the network.
+fn require_images(args: &FidArgs, [a, b, train]: [Option<&OpenedSide>; 3]) -> anyhow::Result<()> {
+    for side in [a, b, train].into_iter().flatten() {
+        side.require(2, "")?;
+    }
+    let neighbours = args.prdc.then_some([a, b]).into_iter().flatten().flatten();
+    for side in neighbours {
+        side.require(NEIGHBOURS + 1, " for --prdc")?;
+    }
+    if args.score
+        && let Some(generated) = b
+    {
+        generated.require(SPLITS, " for --score")?;
+    }
     Ok(())
 }
 

@@ -54,9 +54,7 @@ fn introduce(run: &Run) {
         plan.shape.rows(),
         trainer.setup.device,
     );
-    for note in source.skipped() {
-        say!("left out: {note}");
-    }
+    interfuse_data::sources::left_out(source.as_ref()).iter().for_each(|line| say!("{line}"));
     if let (cut @ 1.., all) = plan.cut_captions {
         let most = plan.settings.documents.max_caption_tokens;
         say!("warning: {cut} of {all} captions are cut after documents.max_caption_tokens = {most}");

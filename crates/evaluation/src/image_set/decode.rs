@@ -1,6 +1,7 @@
 //! One file of an image.
 
 use image::{AnimationDecoder, DynamicImage, ImageFormat};
+use interfuse_data::files::decode as files;
 use ndarray::Array3;
 
 /// An image and what kind of file it was.
@@ -9,13 +10,15 @@ pub(super) struct Decoded {
     pub(super) pixels: Array3<u8>,
     pub(super) is_jpeg: bool,
     pub(super) is_animated: bool,
+    /// Grey of 16 bits a level, of which the upper byte was kept.
+    pub(super) is_deep_grey: bool,
 }
 
-/// A whole file in memory to an image, or the reason why not.
+/// A whole file in memory to an image as Pillow's `convert("RGB")` has it, or the reason why not.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
-    let format = image::guess_format(bytes).map_err(|error| error.to_string())?;
-    let image = image::load_from_memory_with_format(bytes, format).map_err(|error| error.to_string())?;
-    Ok(Decoded { pixels: rgb(image), is_jpeg: format == ImageFormat::Jpeg, is_animated: is_animated(bytes, format) })
+    let files::Decoded { image, format, is_deep_grey, .. } = files::decode(bytes).map_err(|error| error.to_string())?;
+    let (is_jpeg, is_animated) = (format == ImageFormat::Jpeg, is_animated(bytes, format));
+    Ok(Decoded { pixels: rgb(image), is_jpeg, is_animated, is_deep_grey })
 }
 
 /// `[3, height, width]`, with transparency dropped.

@@ -117,7 +117,7 @@ fn trainer(settings: &VaeSettings, data: &DataSets, cursor: ImageCursor) -> Resu
         seed: settings.run.seed,
         device: crate::device::open(&settings.run.device)?,
     };
-    let source = Box::new(Arc::clone(data.train()));
+    let source = Arc::clone(data.train());
     let stream = ImageStream::new(source, settings.data.horizontal_flip, settings.run.seed, cursor);
     Ok(AutoencoderTrainer::new(setup, stream)?)
 }

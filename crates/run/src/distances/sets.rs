@@ -74,6 +74,17 @@ impl OpenedSide {
         Ok(Self { name, contents: OpenedContents::Statistics(gaussian) })
     }
 
+    /// Refuses a set of too few images before any goes through the network; `purpose` is what needs them.
+    ///
+    /// # Errors
+    /// When there are fewer files than `least`; statistics are of unknown many.
+    pub fn require(&self, least: usize, purpose: &str) -> Result<()> {
+        match &self.contents {
+            OpenedContents::Statistics(_) => Ok(()),
+            OpenedContents::Images(set) => Ok(set.require(least, purpose)?),
+        }
+    }
+
     /// Takes the images through the network.
     ///
     /// # Errors
@@ -273,6 +284,16 @@ pub fn set_lines(name: &str, report: &SetReport) -> Vec<String> {
     }
     if report.animated > 0 {
         lines.push(format!("  {} are animated; their first frame was taken", report.animated));
+    }
+    if report.deep_grey > 0 {
+        let count = report.deep_grey;
+        lines.push(format!(
+            "  {count} are grey of 16 bits a level: the upper byte was kept, where Pillow makes 255 of levels above 255"
+        ));
+    }
+    lines.extend(report.warnings.iter().take(8).map(|warning| format!("  {warning}")));
+    if report.warnings.len() > 8 {
+        lines.push(format!("  {} more captions or rows are left out", report.warnings.len() - 8));
     }
     lines
 }

@@ -180,7 +180,7 @@ fn captions_by_class(source: &dyn Source) -> Vec<Vec<String>> {
             classes.resize(label + 1, vec![]);
         }
         if classes[label].is_empty() {
-            classes[label] = source.captions(index).to_vec();
+            classes[label] = source.captions(index).unwrap_or_default();
         }
     }
     classes

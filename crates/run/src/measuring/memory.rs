@@ -38,9 +38,14 @@ pub(super) fn measure(
     observer: &mut dyn RunObserver,
 ) -> Result<Measured> {
     // Training left out captions that are longer than its rows, so the model is not asked for them either.
-    let readable: Vec<(usize, Image)> = (0..source.len())
-        .filter(|&index| fits(pretrained, &source.captions(index)[0]))
-        .filter_map(|index| Some((index, source.image(index).ok()?)))
+    let readable: Vec<(Vec<String>, Image)> = (0..source.len())
+        .filter_map(|index| {
+            let captions = source.captions(index).ok()?;
+            if !fits(pretrained, captions.first()?) {
+                return None;
+            }
+            Some((captions, source.image(index).ok()?))
+        })
         .collect();
     let left_out = source.len() - readable.len();
     if readable.is_empty() {
@@ -53,7 +58,7 @@ pub(super) fn measure(
     }
     let references: Vec<Image> = readable.iter().map(|(_, image)| image.clone()).collect();
     let wanted: Vec<usize> = (0..count.max(1)).map(|i| i % references.len()).collect();
-    let caption_of = |reference: usize| source.captions(readable[reference].0)[0].clone();
+    let caption_of = |reference: usize| readable[reference].0[0].clone();
     let requests: Vec<ImageRequest> = wanted
         .iter()
         .enumerate()
@@ -76,7 +81,7 @@ pub(super) fn measure(
     let right: Vec<String> = (0..references.len()).map(caption_of).collect();
     let captions = captions::compare(&written, &right)?;
     let chance_of_caption = fraction_of_the_commonest(&right);
-    let all_right: Vec<Vec<String>> = readable.iter().map(|(index, _)| source.captions(*index).to_vec()).collect();
+    let all_right: Vec<Vec<String>> = readable.iter().map(|(captions, _)| captions.clone()).collect();
     let caption_metrics = caption_metrics(&written, &all_right)?;
     let examples = right.iter().cloned().zip(written).step_by(references.len().div_ceil(4)).collect();
     let references = references.len();

@@ -152,7 +152,7 @@ impl Offer {
 
 impl Subject<'_> {
     fn measure(&self, published: &Published, places: &Places, observer: &mut dyn RunObserver) -> Result<Report> {
-        let (train, held_out) = (self.data.train().as_ref(), self.data.held_out()?.as_ref());
+        let (train, held_out) = (self.data.train().as_ref(), self.data.held_out().as_ref());
         let offer = Offer::of(train);
         let (mut generated, mut report) = self.by_the_data(offer, (train, held_out), places, observer)?;
         let neighbours = Neighbours::find(&generated, train)?;

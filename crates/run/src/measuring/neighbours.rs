@@ -52,7 +52,7 @@ impl Neighbours {
                     score: generated.scores.as_ref().map(|scores| scores.values[place]),
                     generated: image.clone(),
                     nearest: train.image(index)?,
-                    nearest_caption: train.captions(index)[0].clone(),
+                    nearest_caption: train.caption(index)?,
                     distance: (f64::from(nearest.squared_distance) / self.values() as f64).sqrt(),
                 })
             })

@@ -23,7 +23,7 @@ pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
     if prompts.is_empty() {
         let source = plan.data.train();
         let count = preview.count.min(source.len());
-        prompts = (0..count).map(|i| source.captions(i * source.len() / count)[0].clone()).collect();
+        prompts = (0..count).filter_map(|i| source.caption(i * source.len() / count).ok()).collect();
         prompts.retain(|caption| rows(caption).is_ok_and(|found| found <= limit));
     }
     let requests = prompts.into_iter().enumerate();

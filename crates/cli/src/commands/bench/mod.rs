@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use burn::tensor::Tensor;
-use interfuse_data::{LoaderCursor, Split};
+use interfuse_data::LoaderCursor;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
 use interfuse_run::training::pretrained;
@@ -72,8 +72,8 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let x_t: Tensor<5> = batch.input().lanes.iter().find_map(image).context("a configuration with images")?;
     let x_t: Tensor<4> = x_t.squeeze_dim(1);
 
-    let source = interfuse_data::open(&plan.settings.data, Split::Train)?;
-    let prompts = (0..sequences).map(|index| prompt_ids(&model, &source.captions(index % source.len())[0]));
+    let source = plan.data.train();
+    let prompts = (0..sequences).map(|index| prompt_ids(&model, &source.caption(index % source.len())?));
     let mut session = Session::new(&model, sequences)?;
     session.append_tokens(&prompts.collect::<Result<Vec<_>, _>>()?);
     let span = session.open_span(&vec![true; sequences]);

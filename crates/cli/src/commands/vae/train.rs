@@ -55,8 +55,6 @@ fn introduce(run: &AutoencoderRun) {
     if let PerceptualConfig::Pyramid { .. } = settings.loss.perceptual {
         say!("perceptual loss: the Laplacian pyramid, since no LPIPS files are named (loss.perceptual)");
     }
-    for note in data.train().skipped() {
-        say!("left out: {note}");
-    }
+    interfuse_data::sources::left_out(data.train().as_ref()).iter().for_each(|line| say!("{line}"));
     say!("writing to {}; Ctrl-C saves and ends", folder.path().display());
 }

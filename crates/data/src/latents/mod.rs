@@ -1,0 +1,84 @@
+//! Where the latents of images come from: encoded whenever an image comes up, or read from a cache.
+
+mod cache;
+mod cache_writer;
+
+use std::sync::{Arc, OnceLock};
+
+use interfuse_vae::{Codec, Latents};
+
+pub use self::cache::{CacheKey, LatentCache};
+pub use self::cache_writer::{LatentWriter, Written};
+use crate::error::DataError;
+use crate::sources::Source;
+
+/// The most bytes of latents that are kept in memory: 256 MiB, some 16,000 images of 4 × 32 × 32.
+const BUDGET: usize = 256 << 20;
+
+/// The latents of a source's images.
+pub enum ImageLatents {
+    /// Made by the codec when they are asked for, and kept as long as all fit into memory.
+    Encoded(Arc<dyn Codec>, KeptLatents),
+    /// Made before.
+    Cached(Arc<dyn Codec>, LatentCache),
+}
+
+/// Latents that were asked for before. An encoder costs more than a small model's whole step, and a small source is visited
+/// hundreds of times.
+#[derive(Default)]
+pub struct KeptLatents {
+    /// One slot for each image and one for its mirror image, or none at all where the source is too large.
+    slots: Vec<OnceLock<Latents>>,
+}
+
+impl KeptLatents {
+    fn of(codec: &dyn Codec, source: &dyn Source) -> Self {
+        let shape = source.shape();
+        let numbers =
+            codec.latent_shape([shape.channels, shape.height, shape.width]).map(|shape| shape.iter().product());
+        // A mean and a std, of an image and of its mirror image.
+        let bytes = source.len().saturating_mul(4 * size_of::<f32>()).saturating_mul(numbers.unwrap_or(usize::MAX));
+        // Pixels are their own latents, and the source keeps them.
+        let worth = codec.hash().is_some() && bytes <= BUDGET;
+        let slots = if worth { 2 * source.len() } else { 0 };
+        Self { slots: std::iter::repeat_with(OnceLock::new).take(slots).collect() }
+    }
+}
+
+impl ImageLatents {
+    /// Latents that the codec makes when they are asked for.
+    pub fn encoded(codec: Arc<dyn Codec>, source: &dyn Source) -> Self {
+        let kept = KeptLatents::of(codec.as_ref(), source);
+        Self::Encoded(codec, kept)
+    }
+
+    /// The latents of an image, mirrored or as it is.
+    ///
+    /// # Errors
+    /// When the image or its latents are bad: skip it and count it.
+    pub fn of(&self, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
+        match self {
+            Self::Encoded(codec, kept) => {
+                let slot = kept.slots.get(2 * index + usize::from(mirrored));
+                if let Some(latents) = slot.and_then(OnceLock::get) {
+                    return Ok(latents.clone());
+                }
+                let latents = encode(codec.as_ref(), source, index, mirrored)?;
+                if let Some(slot) = slot {
+                    // Two threads may encode the same image at once; the results are equal, so either may stay.
+                    let _ = slot.set(latents.clone());
+                }
+                Ok(latents)
+            }
+            Self::Cached(codec, cache) => Ok(codec.scaled(cache.posterior(index, mirrored)?)),
+        }
+    }
+}
+
+fn encode(codec: &dyn Codec, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
+    let image = source.image(index)?;
+    let image = if mirrored { image.flipped_horizontally() } else { image };
+    codec
+        .encode(image.to_unit_range())
+        .map_err(|error| DataError::malformed("image", "what the codec takes", error.to_string()))
+}
