@@ -158,7 +158,7 @@ pub fn in_chunks(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRang
 }
 
 /// [`ranged_attention`] in Burn primitives, with all scores in memory.
-pub fn definition(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
+pub fn reference(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
     let [batch, queries, heads, head_dim] = q.dims();
     let [_, keys, kv_heads, _] = k.dims();
     let group = heads / kv_heads;
@@ -234,7 +234,7 @@ mod tests {
         for (found, expected) in out.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5, "{found} against {expected}");
         }
-        assert!(out[2 * heads * dh..].iter().all(|&x| x == 0.0), "the blind row must be zero");
+        assert!(out[2 * heads * dh..].iter().all(|&x| x == 0.0), "the fully masked row must be zero");
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blind_row_has_finite_gradients() {
+    fn a_fully_masked_row_has_finite_gradients() {
         let device = Device::flex().autodiff();
         let q = ramp([1, 2, 1, 4], 0.7, &device).require_grad();
         let k = ramp([1, 2, 1, 4], 1.3, &device).require_grad();

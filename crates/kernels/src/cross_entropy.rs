@@ -7,7 +7,7 @@ use crate::cpu::CpuKernels;
 use crate::place::{Place, place_of};
 
 /// Sums over the scored rows; dividing by their number is the caller's business, since only the caller knows how many
-/// rows a whole optimiser step scores.
+/// rows a whole optimizer step scores.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// `Σ weight · (log Z − logit of the target)`, in nats. `[1]`
@@ -24,7 +24,7 @@ pub struct CrossEntropy {
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
     let place = place_of(&logits);
     if place == Place::Reference {
-        return definition(logits, targets, weights);
+        return reference(logits, targets, weights);
     }
     let (logits, targets, weights) = (logits.into_dispatch(), targets.into_dispatch(), weights.into_dispatch());
     let sums = Tensor::<1>::from_dispatch(match place {
@@ -36,7 +36,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor
 }
 
 /// [`cross_entropy`] in Burn primitives.
-pub fn definition(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
+pub fn reference(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
     let logits = logits.cast(weights.dtype());
     // Subtracting a row's maximum changes nothing but the range, so it needs no gradient.
     let peak = logits.clone().detach().max_dim(1);

@@ -1,6 +1,6 @@
 //! Group norm (Wu and He, 1803.08494), with SiLU behind it where a convolutional network has one.
 //!
-//! Dimensions: `B` batch, `C` channels, `G` groups, `H × W` picture.
+//! Dimensions: `B` batch, `C` channels, `G` groups, `H × W` image.
 
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
@@ -45,7 +45,7 @@ impl GroupNorm {
     }
 }
 
-/// Every group of channels of a picture brought to mean 0 and variance 1, times `weight` plus `bias` by channel, and SiLU of
+/// Every group of channels of an image brought to mean 0 and variance 1, times `weight` plus `bias` by channel, and SiLU of
 /// that if asked for.
 ///
 /// # Shapes
@@ -57,14 +57,14 @@ pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: Group
     let [_, channels, _, _] = x.dims();
     assert!(channels.is_multiple_of(steps.groups), "{channels} channels in {} groups", steps.groups);
     if place_of(&x) != Place::Cpu {
-        return definition(x, weight, bias, steps);
+        return reference(x, weight, bias, steps);
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(<Dispatch as CpuKernels>::group_norm(x, weight, bias, steps))
 }
 
 /// [`group_norm`] in Burn primitives.
-pub fn definition(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: GroupNormSteps) -> Tensor<4> {
+pub fn reference(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: GroupNormSteps) -> Tensor<4> {
     let shape = x.dims();
     let [batch, channels, height, width] = shape;
     let grouped = x.reshape([batch, steps.groups, channels / steps.groups * height * width]);

@@ -1,4 +1,4 @@
-//! What an optimiser does to every weight in every step: AdamW (1711.05101, algorithm 2) and a moving average.
+//! What an optimizer does to every weight in every step: AdamW (1711.05101, algorithm 2) and a moving average.
 //!
 //! Both only stream through memory, so on the CPU each is one pass over all its arrays, spread over the cores, where
 //! primitives would make a dozen.
@@ -75,7 +75,7 @@ impl AdamWStep {
 pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
     let place = place_of(&gradient);
     if place == Place::Reference {
-        return adamw_definition(state, gradient, step.factors());
+        return adamw_reference(state, gradient, step.factors());
     }
     let [weight, first, second] = [state.weight, state.first, state.second].map(Tensor::into_dispatch);
     let (gradient, factors) = (gradient.into_dispatch(), step.factors());
@@ -134,8 +134,8 @@ fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
     })
 }
 
-/// The definition.
-fn adamw_definition(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWState {
+/// The reference implementation.
+fn adamw_reference(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWState {
     let gradient = gradient.mul_scalar(f.gradient_scale);
     let first = state.first.mul_scalar(f.beta_1) + gradient.clone().mul_scalar(1.0 - f.beta_1);
     let second = state.second.mul_scalar(f.beta_2) + gradient.square().mul_scalar(1.0 - f.beta_2);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pass_on_the_cpu_is_the_definition() {
+    fn the_pass_on_the_cpu_is_the_reference() {
         for count in [1, 7, CHUNK - 1, CHUNK, 2 * CHUNK + 3] {
             let zeros = || Tensor::<1>::zeros([count], &Device::flex());
             let start = || AdamWState { weight: wave(count, 0.3), first: zeros(), second: zeros() };
@@ -184,7 +184,7 @@ mod tests {
                 let step = AdamWStep { number, ..STEP };
                 let gradient = wave(count, 0.7 * number as f32);
                 fast = adamw(fast, gradient.clone(), step);
-                plain = adamw_definition(plain, gradient, step.factors());
+                plain = adamw_reference(plain, gradient, step.factors());
             }
             assert!(gap(&fast.weight, &plain.weight) < 1e-6, "{count}");
             assert!(gap(&fast.first, &plain.first) < 1e-7 && gap(&fast.second, &plain.second) < 1e-7);

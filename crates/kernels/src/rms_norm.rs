@@ -17,7 +17,7 @@ pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -
     let place = place_of(&x);
     if place == Place::Reference {
         let rows = row_type(&x);
-        return definition(x, weight, epsilon).cast(rows);
+        return reference(x, weight, epsilon).cast(rows);
     }
     #[cfg(feature = "gpu")]
     let rows = row_type(&x);
@@ -30,7 +30,7 @@ pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -
 }
 
 /// [`rms_norm`] in Burn primitives.
-pub fn definition<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
+pub fn reference<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
     let mean_square = x.clone().square().mean_dim(R - 1);
     let scale = mean_square.add_scalar(epsilon).sqrt().recip();
     x * scale * weight.unsqueeze::<R>()

@@ -89,7 +89,7 @@ impl RopeTable {
 pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
     let place = place_of(&x);
     if place == Place::Reference {
-        return definition(x, table);
+        return reference(x, table);
     }
     let (x, cos, sin) = (x.into_dispatch(), table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     Tensor::from_dispatch(match place {
@@ -107,7 +107,7 @@ pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
 pub fn norm_rotate(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
     let place = place_of(&x);
     if place == Place::Reference {
-        return norm_definition(x, weight, epsilon, table);
+        return norm_rotate_reference(x, weight, epsilon, table);
     }
     let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
@@ -119,12 +119,12 @@ pub fn norm_rotate(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTa
 }
 
 /// [`norm_rotate`] in Burn primitives.
-pub fn norm_definition(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
-    definition(rms_norm::definition(x, weight, epsilon), table)
+pub fn norm_rotate_reference(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
+    reference(rms_norm::reference(x, weight, epsilon), table)
 }
 
 /// [`rotate`] in Burn primitives.
-pub fn definition(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
+pub fn reference(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
     let [_, _, _, head_dim] = x.dims();
     let first = x.clone().narrow(3, 0, head_dim / 2);
     let second = x.narrow(3, head_dim / 2, head_dim / 2);

@@ -1,4 +1,4 @@
-//! The gated activation of Llama's feed-forward (Shazeer, 2002.05202).
+//! The activation of Llama's feed-forward (Shazeer, 2002.05202).
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -11,7 +11,7 @@ use crate::place::{Place, place_of};
 pub fn swiglu<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
     let place = place_of(&gate);
     if place == Place::Reference {
-        return definition(gate, up);
+        return reference(gate, up);
     }
     let (gate, up) = (gate.into_dispatch(), up.into_dispatch());
     Tensor::from_dispatch(match place {
@@ -22,7 +22,7 @@ pub fn swiglu<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
 }
 
 /// [`swiglu`] in Burn primitives.
-pub fn definition<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
+pub fn reference<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
     silu(gate) * up
 }
 

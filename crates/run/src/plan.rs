@@ -128,6 +128,19 @@ impl Plan {
         Ok(Loader::new(Box::new(self.documents(Split::Train)?), format, self.shape.clone(), per_sequence, cursor))
     }
 
+    /// The fraction of each lane's rows that is not padding, over so many sequences, by lane.
+    ///
+    /// # Errors
+    /// As [`Plan::documents`], or when no document fits.
+    pub fn fill(&self, sequences: usize) -> Result<Vec<f64>> {
+        let packed = self.loader(LoaderCursor::default())?.next_batch(sequences)?;
+        let of = |(lane, rows): (usize, &usize)| {
+            let filled: usize = packed.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
+            filled as f64 / (rows * sequences).max(1) as f64
+        };
+        Ok(self.shape.capacity.iter().enumerate().map(of).collect())
+    }
+
     /// Held-out images, for losses under fixed noise.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use super::vector::{dot, exp, sum, sum_with, vectorised};
 pub(crate) struct Groups {
     pub(crate) channels: usize,
     pub(crate) groups: usize,
-    /// Values of a channel of one picture.
+    /// Values of a channel of one image.
     pub(crate) plane: usize,
     pub(crate) epsilon: f32,
     pub(crate) silu: bool,
@@ -36,12 +36,12 @@ impl Groups {
         self.channels / self.groups
     }
 
-    /// Values of a group of one picture.
+    /// Values of a group of one image.
     fn size(&self) -> usize {
         (self.width() * self.plane).max(1)
     }
 
-    /// The channels of group `index`, counted over all pictures.
+    /// The channels of group `index`, counted over all images.
     fn channels_of(&self, index: usize) -> std::ops::Range<usize> {
         let first = index % self.groups * self.width();
         first..first + self.width()
@@ -117,13 +117,13 @@ pub(crate) fn backward(kept: Kept<'_>, dy: &[f32], groups: Groups) -> [Vec<f32>;
             )
         })
         .collect();
-    // By picture, in order: the sums do not depend on which was ready first.
-    let by_picture = |which: usize| -> Vec<f32> {
-        let pictures = sums.chunks(groups.groups);
-        let parts = pictures.map(|groups| groups.iter().flatten().map(|sums| sums[which]).collect());
+    // By image, in order: the sums do not depend on which was ready first.
+    let by_image = |which: usize| -> Vec<f32> {
+        let images = sums.chunks(groups.groups);
+        let parts = images.map(|groups| groups.iter().flatten().map(|sums| sums[which]).collect());
         sum_in_order(parts.collect(), groups.channels)
     };
-    let (d_weight, d_bias) = (by_picture(0), by_picture(1));
+    let (d_weight, d_bias) = (by_image(0), by_image(1));
     [dx, d_weight, d_bias]
 }
 

@@ -1,6 +1,6 @@
 //! The operations of this crate in few passes over memory, for Burn's CPU backend.
 //!
-//! Each has a plain definition beside its public function, which it must equal. Nothing here is `unsafe`: matrix products
+//! Each has a reference implementation beside its public function, which it must equal. Nothing here is `unsafe`: matrix products
 //! are faer's, vector instructions are the compiler's ([`vector`]), threads are rayon's, and an operation runs on the pool
 //! of the thread that calls it.
 

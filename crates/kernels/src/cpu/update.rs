@@ -1,4 +1,4 @@
-//! What an optimiser does to every weight, each in one pass over memory.
+//! What an optimizer does to every weight, each in one pass over memory.
 
 use rayon::prelude::*;
 
