@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A crate imports only crates of a lower level.
-const LEVELS: [(&str, usize); 14] = [
+const LEVELS: [(&str, usize); 16] = [
     ("interfuse-kernels", 0),
     ("interfuse-parameters", 0),
     ("interfuse-sequence", 0),
@@ -15,11 +15,13 @@ const LEVELS: [(&str, usize); 14] = [
     ("interfuse-vae", 1),
     ("interfuse-transfusion", 2),
     ("interfuse-data", 2),
-    ("interfuse-sampling", 3),
-    ("interfuse-evaluation", 3),
-    ("interfuse-trainer", 4),
-    ("interfuse-cli", 5),
-    ("interfuse-tests", 6),
+    ("interfuse-checkpoint", 3),
+    ("interfuse-sampling", 4),
+    ("interfuse-evaluation", 4),
+    ("interfuse-trainer", 5),
+    ("interfuse-run", 6),
+    ("interfuse-cli", 7),
+    ("interfuse-tests", 8),
 ];
 
 fn root() -> PathBuf {

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::{Image, Tokenizer};
 use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, TimestepSpacing, UNetConfig};
 use interfuse_mot::CacheUse;
-use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
 use interfuse_tests::*;

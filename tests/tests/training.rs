@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
 use interfuse_data::{
     DataConfig, DocumentConfig, DocumentLanes, DocumentParts, DocumentStream as _, Documents, ImageLatents, Loader,
     LoaderCursor, Split, Tokenizer,
@@ -10,7 +11,6 @@ use interfuse_data::{
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
 use interfuse_kernels::{WeightInit, with_definitions};
 use interfuse_parameters::{import_weights, read_tensors, write_tensors};
-use interfuse_sampling::pretrained::{FORMAT_VERSION, MODEL_TYPE, ModelCard};
 use interfuse_sequence::{RowShape, SequenceLayout};
 use interfuse_tests::*;
 use interfuse_trainer::Learner as _;
@@ -265,7 +265,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     let mut other = run.card();
     other.model.backbone.n_layers = 3;
     let refused = |card: &ModelCard, seed| checkpoint::open(&path, card, seed).err().expect("refused").to_string();
-    assert!(refused(&other, 1).contains("config.json: expected the model of this configuration"));
+    assert!(refused(&other, 1).contains("config.json: expected model.backbone.n_layers = 3"));
     assert!(refused(&run.card(), 2).contains("state.json: expected seed 2, found seed 1"));
 
     let weights = path.join("model.safetensors");

@@ -1,42 +1,32 @@
-//! The binary `interfuse`: the only crate that knows TOML, arguments, run folders and devices, and the only one that
-//! prints.
-
-// The program's output is its purpose; only the libraries must not print.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! The binary `interfuse`: arguments in, words out. It is the only crate that prints.
 
 mod allocator;
 mod args;
-mod assembly;
-mod atomic_file;
 mod commands;
-mod config;
-mod curves;
-mod device;
-mod distances;
-mod extractors;
-mod interruption;
-mod metrics;
-mod progress;
-mod recorder;
-mod run_folder;
-mod sample_folder;
-mod settings;
+mod print;
+mod stopping;
+mod terminal;
+mod warnings;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use interfuse_run::sentence;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::args::{Args, BenchCommand, Command, DataCommand, VaeCommand};
+use crate::print::say_error;
+use crate::warnings::Warnings;
 
 fn main() -> ExitCode {
     allocator::keep_freed_pages();
     let args = Args::parse();
     // Only our own crates say more when asked to: the framework's compilers would print every kernel.
     let levels = Targets::new().with_default(tracing::Level::WARN).with_target("interfuse", args.log_level());
-    let printed = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time().with_filter(levels);
-    tracing_subscriber::registry().with(printed).init();
+    tracing_subscriber::registry().with(Warnings::default().with_filter(levels)).init();
+    // What training leaves is its folder; of every other command somebody reads the words.
+    let is_training = matches!(args.command, Command::Train(_) | Command::Vae(VaeCommand::Train(_)));
     let outcome = match args.command {
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
@@ -59,37 +49,15 @@ fn main() -> ExitCode {
         Command::Bench(BenchCommand::Denoise(args)) => commands::bench::denoise(&args),
         Command::Bench(BenchCommand::Device(args)) => commands::bench::device(&args),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", sentence(&error));
+    match (outcome, print::failure()) {
+        (Ok(()), Some(reason)) if !is_training => {
+            say_error!("error: cannot write to the standard output: {reason}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// An error and its causes in one sentence. Many of our messages already end with their cause, which is then not said
-/// again.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut sentence = String::new();
-    for part in error.chain().map(ToString::to_string).filter(|part| !part.is_empty()) {
-        if sentence.is_empty() {
-            sentence = part;
-        } else if !sentence.ends_with(&part) {
-            sentence = format!("{sentence}: {part}");
+        (Ok(()), _) => ExitCode::SUCCESS,
+        (Err(error), _) => {
+            say_error!("error: {}", sentence(error.as_ref()));
+            ExitCode::FAILURE
         }
-    }
-    sentence
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let error = anyhow!("no such file").context("cannot read x: no such file").context("training ended early");
-        assert_eq!(super::sentence(&error), "training ended early: cannot read x: no such file");
-        assert_eq!(super::sentence(&anyhow!("alone")), "alone");
     }
 }

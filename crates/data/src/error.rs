@@ -6,6 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use interfuse_parameters::FileError;
+
 /// Any failure of this crate.
 ///
 /// None of them is a reason to panic: the loader skips and counts bad samples, the command line
@@ -100,6 +102,12 @@ pub enum DataError {
         /// The first id that is free.
         next_id: usize,
     },
+}
+
+impl From<FileError> for DataError {
+    fn from(FileError { action, path, source }: FileError) -> Self {
+        Self::Io { action, path, source }
+    }
 }
 
 impl DataError {

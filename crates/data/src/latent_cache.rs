@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
+use interfuse_parameters::durable::{create_folder, replace_file, write_file};
 use interfuse_parameters::{HostTensor, HostTensors, Precision, TensorFile, write_tensors_as};
 use interfuse_vae::{Codec, LatentPosterior};
 use ndarray::Array3;
@@ -244,14 +245,10 @@ impl LatentWriter {
                 return Err(DataError::malformed(path.display().to_string(), expected, found));
             }
         } else {
-            std::fs::create_dir_all(folder).map_err(|source| DataError::Io {
-                action: "create",
-                path: folder.into(),
-                source,
-            })?;
+            create_folder(folder)?;
             let text = serde_json::to_vec_pretty(&manifest)
                 .map_err(|error| DataError::malformed(MANIFEST, "numbers that JSON can hold", error.to_string()))?;
-            std::fs::write(&path, text).map_err(|source| DataError::Io { action: "write", path, source })?;
+            write_file(&path, &text)?;
         }
         Ok(Self { folder: folder.into(), manifest })
     }
@@ -336,10 +333,10 @@ impl LatentWriter {
             tensor.shape = vec![images, channels, height, width];
         }
         let path = shard_path(&self.folder, shard);
-        let temporary = path.with_extension("partial");
-        write_tensors_as(&tensors, self.manifest.precision, &temporary).map_err(|error| {
-            DataError::malformed(temporary.display().to_string(), "a file that can be written", error.to_string())
-        })?;
-        std::fs::rename(&temporary, &path).map_err(|source| DataError::Io { action: "write", path, source })
+        replace_file(&path, |temporary| {
+            write_tensors_as(&tensors, self.manifest.precision, temporary).map_err(|error| {
+                DataError::malformed(temporary.display().to_string(), "a file that can be written", error.to_string())
+            })
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! What every collection of captioned images can be asked, and how one is opened.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DataConfig, SourceConfig};
@@ -77,6 +79,45 @@ pub trait Source: Send + Sync {
     /// without a caption.
     fn skipped(&self) -> &[String] {
         &[]
+    }
+}
+
+/// A source that several share.
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        (**self).name(index)
+    }
+
+    fn captions(&self, index: usize) -> &[String] {
+        (**self).captions(index)
+    }
+
+    fn image(&self, index: usize) -> Result<Image, DataError> {
+        (**self).image(index)
+    }
+
+    fn shape(&self) -> ImageShape {
+        (**self).shape()
+    }
+
+    fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
+        (**self).native_size(index)
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        (**self).label(index)
+    }
+
+    fn held_out_is_train(&self) -> bool {
+        (**self).held_out_is_train()
+    }
+
+    fn skipped(&self) -> &[String] {
+        (**self).skipped()
     }
 }
 

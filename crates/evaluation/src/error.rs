@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use interfuse_parameters::FileError;
+
 /// Why there is no number.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -87,6 +89,12 @@ pub enum EvaluationError {
     /// The tensors' values could not be brought back from the device.
     #[error("cannot read from the device: {0}")]
     Device(String),
+}
+
+impl From<FileError> for EvaluationError {
+    fn from(FileError { action, path, source }: FileError) -> Self {
+        Self::File { action, path, source }
+    }
 }
 
 impl EvaluationError {

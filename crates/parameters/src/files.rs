@@ -41,6 +41,14 @@ pub enum WeightsError {
         /// What differs, a line each.
         differences: String,
     },
+    /// Weights that are no numbers.
+    #[error("{path}: expected finite numbers, found NaN or infinity in {tensors}")]
+    NonFinite {
+        /// The file.
+        path: String,
+        /// The tensors at fault.
+        tensors: String,
+    },
 }
 
 /// A named tensor on the host, in the file's layout.

@@ -21,9 +21,11 @@ pub fn save_weights(model: &impl Module, path: &Path) -> Result<(), WeightsError
 /// Reads all weights into a model of the same configuration.
 ///
 /// # Errors
-/// When the file cannot be read or is not of this model.
+/// When the file cannot be read, is not of this model, or holds NaN or infinity.
 pub fn load_weights<M: Module>(model: M, path: &Path) -> Result<M, WeightsError> {
-    import_weights(model, read_tensors(path)?, path)
+    let tensors = read_tensors(path)?;
+    check_finite(&tensors, path)?;
+    import_weights(model, tensors, path)
 }
 
 /// All weights on the host, in the file's layout.
@@ -119,12 +121,31 @@ pub fn check_names(expected: &[ParameterInfo], found: &HostTensors, path: &Path)
     if lines.is_empty() {
         return Ok(());
     }
+    let differences = shortened(lines).iter().map(|line| format!("\n  {line}")).collect();
+    Err(WeightsError::Mismatch { path: path.display().to_string(), differences })
+}
+
+/// Checks that every number is one.
+///
+/// # Errors
+/// Lists the tensors that hold NaN or infinity; `path` is for the message.
+pub fn check_finite(tensors: &HostTensors, path: &Path) -> Result<(), WeightsError> {
+    let non_finite = |tensor: &HostTensor| tensor.values.iter().any(|value| !value.is_finite());
+    let names: Vec<String> =
+        tensors.iter().filter(|(_, tensor)| non_finite(tensor)).map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(WeightsError::NonFinite { path: path.display().to_string(), tensors: shortened(names).join(", ") })
+}
+
+/// The first of many, and how many more there are.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
     const SHOWN: usize = 8;
     let more = lines.len().saturating_sub(SHOWN);
     lines.truncate(SHOWN);
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
-    let differences = lines.iter().map(|line| format!("\n  {line}")).collect();
-    Err(WeightsError::Mismatch { path: path.display().to_string(), differences })
+    lines
 }

@@ -5,9 +5,9 @@ use interfuse_data::Image;
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
-use crate::pretrained::Pretrained;
 use crate::session::Session;
 use crate::write::{Decoder, greedy_tokens};
+use interfuse_checkpoint::Pretrained;
 
 /// What the model wrote of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,11 +9,11 @@
 //! Every conversion between predictions is linear, so guiding the prediction guides the velocity and the noise alike.
 
 use burn::tensor::{Tensor, TensorData};
+use interfuse_checkpoint::Pretrained;
 use interfuse_image_tower::{NoiseKey, standard_normal};
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
-use crate::pretrained::Pretrained;
 use crate::session::{OpenSpan, Session};
 use crate::solver::{Bounds, Integration, integrate, times};
 
@@ -83,7 +83,7 @@ fn guided(conditional: Tensor<4>, unconditional: Tensor<4>, guidance: f64) -> Te
 /// `[n, C, H, W]`.
 ///
 /// # Errors
-/// When the solver or the spacing does not fit the model, or the card's latent range is not of its latents.
+/// When the solver or the spacing does not fit the model.
 pub fn denoise(
     pretrained: &Pretrained,
     denoiser: &dyn Denoiser,
@@ -102,13 +102,6 @@ pub fn denoise(
     let start = Tensor::from_data(start, &pretrained.device);
     let spacing = config.spacing_for(tower.process, tower.prediction)?;
     let range = card.latent_range.clone().or_else(|| pretrained.codec.latent_range());
-    if let Some(range) = range.as_ref().filter(|range| !range.is_of(channels)) {
-        return Err(SamplingError::Checkpoint {
-            path: "config.json".into(),
-            expected: format!("latent_range: {channels} finite numbers in `min`, none above its fellow in `max`"),
-            found: format!("{range:?}"),
-        });
-    }
     let plan = Integration {
         solver: config.solver_for(tower.process)?,
         prediction: tower.prediction,

@@ -1,8 +1,6 @@
 //! What can go wrong between a prompt and an image.
 
 use interfuse_data::DataError;
-use interfuse_parameters::WeightsError;
-use interfuse_transfusion::ConfigError;
 use interfuse_vae::VaeError;
 use thiserror::Error;
 
@@ -32,16 +30,6 @@ pub enum SamplingError {
     /// The model lacks a modality that the task needs.
     #[error("this model has no modality `{0}`, which the task needs")]
     NoModality(String),
-    /// A file of a checkpoint is missing or malformed.
-    #[error("{path}: expected {expected}, found {found}")]
-    Checkpoint {
-        /// The file.
-        path: String,
-        /// What belongs there.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
     /// The image is of another size than the model's.
     #[error("the image {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
     Image {
@@ -52,12 +40,6 @@ pub enum SamplingError {
         /// The model's.
         expected: Vec<usize>,
     },
-    /// From the model's settings.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// From the weights' file.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
     /// From the tokenizer or an image.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -8,8 +8,8 @@ use ndarray::{Array3, Array4};
 use crate::config::SamplingConfig;
 use crate::denoise::{Paired, Plain, denoise};
 use crate::error::SamplingError;
-use crate::pretrained::Pretrained;
 use crate::session::Session;
+use interfuse_checkpoint::Pretrained;
 
 /// One image to draw.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | the folder that a trained model is kept in | [`pretrained`] |
 //! | sequences that grow against a cache | [`session`] |
 //! | the denoise loop and guidance | [`denoise`] |
 //! | one step of each solver | [`solver`] |
@@ -15,7 +14,6 @@ pub mod config;
 pub mod denoise;
 pub mod error;
 pub mod generate;
-pub mod pretrained;
 pub mod session;
 pub mod solver;
 pub mod write;
@@ -24,6 +22,5 @@ pub use caption::{Caption, caption};
 pub use config::{SamplingConfig, Solver};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, prompt_ids};
-pub use pretrained::{ModelCard, Pretrained, weights_file};
 pub use session::Session;
 pub use write::{Piece, write};

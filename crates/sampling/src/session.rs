@@ -13,7 +13,7 @@ use interfuse_sequence::{Batch, LaneRows, LayoutBuilder, SequenceLayout};
 use interfuse_transfusion::{LaneInput, ModelInput, Transfusion};
 
 use crate::error::SamplingError;
-use crate::pretrained::Pretrained;
+use interfuse_checkpoint::Pretrained;
 
 /// Growing sequences.
 pub struct Session<'m> {

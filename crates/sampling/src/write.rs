@@ -10,8 +10,8 @@ use crate::config::SamplingConfig;
 use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
 use crate::generate::{decode, host_images};
-use crate::pretrained::Pretrained;
 use crate::session::Session;
+use interfuse_checkpoint::Pretrained;
 
 /// A part of what the model made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! step-000500/
-//!   config.json  tokenizer.json  model.safetensors  ema.safetensors          (see `interfuse_sampling::pretrained`)
+//!   config.json  tokenizer.json  model.safetensors  ema.safetensors          (see `interfuse_checkpoint`)
 //!   vae/                                      a copy of the autoencoder, where `codec.bundle` asks for it
 //!   training_state/optimizer.safetensors  training_state/state.json
 //! ```
@@ -10,13 +10,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use interfuse_checkpoint::card::{CARD, ModelCard, read_card};
+use interfuse_checkpoint::folder::{self, AVERAGE, WEIGHTS, write_json};
 use interfuse_data::LoaderCursor;
-use interfuse_parameters::{HostTensors, export_weights, load_weights, save_weights};
-use interfuse_sampling::{ModelCard, pretrained};
+use interfuse_parameters::durable::{create_folder, write_folder};
+use interfuse_parameters::{FileError, HostTensors, export_weights, load_weights};
 use interfuse_transfusion::Transfusion;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{create_folder, read_text, sync_folder, write_folder, write_json, write_synced};
 use crate::error::TrainError;
 use crate::optimization::adamw::AdamW;
 use crate::optimization::ema::Ema;
@@ -25,6 +26,8 @@ use crate::trainer::Trainer;
 
 /// Where the optimizer's memory lies in a checkpoint.
 const OPTIMIZER: &str = "training_state/optimizer.safetensors";
+/// Where everything else lies that a resume needs.
+const STATE: &str = "training_state/state.json";
 
 /// `training_state/state.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,18 +56,9 @@ pub fn save(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Path
 }
 
 fn write_all(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Path) -> Result<(), TrainError> {
-    let state_folder = folder.join("training_state");
-    create_folder(&state_folder)?;
-    save_weights(&trainer.model, &folder.join("model.safetensors"))?;
-    save_weights(&trainer.ema_model(), &folder.join("ema.safetensors"))?;
-    write_json(&folder.join("config.json"), card)?;
-    write_synced(&folder.join("tokenizer.json"), tokenizer)?;
-    if let Some(vae) = card.codec.vae().filter(|vae| vae.bundle) {
-        let carried = folder.join(pretrained::VAE);
-        create_folder(&carried)?;
-        interfuse_vae::folder::copy(&vae.path, &carried)?;
-        sync_folder(&carried)?;
-    }
+    let average = trainer.ema_model();
+    folder::write(folder, &folder::Contents { card, model: &trainer.plain_model(), average: &average, tokenizer })?;
+    create_folder(&folder.join("training_state"))?;
     trainer.optimizer.save(&folder.join(OPTIMIZER))?;
     let state = StateFile {
         step: trainer.step,
@@ -74,9 +68,7 @@ fn write_all(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Pat
         skipped_in_a_row: trainer.skipped.in_a_row,
         weight_steps: trainer.optimizer.steps(),
     };
-    write_json(&state_folder.join("state.json"), &state)?;
-    sync_folder(&state_folder)?;
-    sync_folder(folder)
+    Ok(write_json(&folder.join(STATE), &state)?)
 }
 
 /// What a resume starts from: the state and the weights of a checkpoint.
@@ -91,22 +83,22 @@ pub struct Resumed {
 /// # Errors
 /// When it is missing or malformed, or its model is not `card`'s.
 pub fn open(folder: &Path, card: &ModelCard, seed: u64) -> Result<Resumed, TrainError> {
-    let found = pretrained::read_card(folder)?;
+    let found = read_card(folder)?;
     let foreign = |file: &str, expected: String, found: String| TrainError::Foreign {
         path: folder.join(file).display().to_string(),
         expected,
         found,
     };
-    if found.model != card.model || !found.codec.is_same(&card.codec) || found.image_shape != card.image_shape {
-        let expected = "the model of this configuration; a resume cannot change it";
-        return Err(foreign("config.json", expected.into(), "another model".into()));
+    if let Some(first) = card.differences(&found).first() {
+        let expected = format!("{} = {}, as this configuration has it", first.key, first.ours);
+        return Err(foreign(CARD, expected, format!("{}; a resume cannot change the model", first.theirs)));
     }
-    let path = folder.join("training_state/state.json");
-    let text = read_text(&path)?;
-    let state: StateFile = serde_json::from_str(&text)
-        .map_err(|error| foreign("training_state/state.json", "a training state".into(), error.to_string()))?;
+    let path = folder.join(STATE);
+    let text = std::fs::read_to_string(&path).map_err(FileError::of("read", &path))?;
+    let state: StateFile =
+        serde_json::from_str(&text).map_err(|error| foreign(STATE, "a training state".into(), error.to_string()))?;
     if state.seed != seed {
-        return Err(foreign("training_state/state.json", format!("seed {seed}"), format!("seed {}", state.seed)));
+        return Err(foreign(STATE, format!("seed {seed}"), format!("seed {}", state.seed)));
     }
     Ok(Resumed { state, folder: folder.to_path_buf() })
 }
@@ -118,7 +110,7 @@ impl Resumed {
     /// When a file is missing, torn or of another model.
     pub fn restore(self, trainer: &mut Trainer) -> Result<(), TrainError> {
         let device = trainer.setup.device.clone();
-        trainer.model = load_weights(trainer.model.clone(), &self.folder.join("model.safetensors"))?;
+        trainer.model = load_weights(trainer.model.clone(), &self.folder.join(WEIGHTS))?;
         trainer.ema = self.read_ema(trainer.plain_model())?;
         trainer.optimizer =
             AdamW::load(&trainer.model, &self.folder.join(OPTIMIZER), &self.state.weight_steps, &device)?;
@@ -128,7 +120,7 @@ impl Resumed {
     }
 
     fn read_ema(&self, plain: Transfusion) -> Result<Ema, TrainError> {
-        Ok(Ema::new(&load_weights(plain, &self.folder.join("ema.safetensors"))?))
+        Ok(Ema::new(&load_weights(plain, &self.folder.join(AVERAGE))?))
     }
 }
 

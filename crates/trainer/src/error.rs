@@ -1,8 +1,8 @@
 //! Why training could not start or go on.
 
+use interfuse_checkpoint::CheckpointError;
 use interfuse_data::DataError;
-use interfuse_parameters::WeightsError;
-use interfuse_sampling::SamplingError;
+use interfuse_parameters::{FileError, WeightsError};
 use interfuse_transfusion::ConfigError;
 use interfuse_vae::VaeError;
 use thiserror::Error;
@@ -40,15 +40,8 @@ pub enum TrainError {
     )]
     Device(String),
     /// A file of a checkpoint cannot be read or written.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// `write`, `read`.
-        action: &'static str,
-        /// The file or folder.
-        path: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A checkpoint that does not belong to this run.
     #[error("{path}: expected {expected}, found {found}")]
     Foreign {
@@ -68,9 +61,9 @@ pub enum TrainError {
     /// From the data.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// From a checkpoint's own files.
+    /// From the model's folder in a checkpoint.
     #[error(transparent)]
-    Sampling(#[from] SamplingError),
+    Checkpoint(#[from] CheckpointError),
     /// From an autoencoder.
     #[error(transparent)]
     Vae(#[from] VaeError),

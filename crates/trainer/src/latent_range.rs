@@ -1,9 +1,9 @@
 //! Between what the latents of training images lie: measured once when a run begins and kept in the model card, because a
 //! sampler of DDPM bounds its estimates by it.
 
+use interfuse_checkpoint::ModelCard;
 use interfuse_data::Documents;
 use interfuse_image_tower::NoiseProcess;
-use interfuse_sampling::ModelCard;
 use interfuse_sequence::Content;
 use interfuse_vae::{Codec, LatentRange};
 

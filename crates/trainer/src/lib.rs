@@ -9,12 +9,10 @@
 //! | held-out losses | [`validation`] |
 //! | between what latents lie | [`latent_range`] |
 //! | saving and resuming | [`checkpoint`] |
-//! | folders that are whole or not there | [`durable`] |
 
 pub mod autoencoder;
 pub mod checkpoint;
 pub mod config;
-pub mod durable;
 pub mod error;
 pub mod latent_range;
 pub mod optimization;

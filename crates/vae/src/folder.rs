@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_kernels::{Conv2d, WeightInit};
-use interfuse_parameters::{HostTensor, import_weights, read_tensors, save_weights};
+use interfuse_parameters::{check_finite, import_weights, read_tensors, save_weights};
 use sha2::{Digest, Sha256};
 
 use crate::autoencoder::AutoencoderKl;
@@ -98,10 +98,7 @@ pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
 /// As [`open`].
 pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, VaeError> {
     let tensors = modern_names(read_tensors(path)?, config.network().block_out_channels.len());
-    let non_finite = |tensor: &HostTensor| tensor.values.iter().copied().find(|value| !value.is_finite());
-    if let Some((name, value)) = tensors.iter().find_map(|(name, tensor)| Some((name, non_finite(tensor)?))) {
-        return Err(VaeError::file(path, "finite weights", format!("{value} in {name}")));
-    }
+    check_finite(&tensors, path)?;
     Ok(import_weights(Vae::new(config, &mut WeightInit::new(0, device)), tensors, path)?)
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use interfuse_run::extractors::{Extractor, ExtractorOptions, KnownWeights, Resize};
+use interfuse_run::measuring::PublishedOptions;
 
 /// The network that features are taken of, and how images are brought to it.
 #[derive(Debug, clap::Args)]
@@ -34,6 +36,24 @@ pub(crate) struct ExtractorArgs {
     pub(crate) num_workers: Option<usize>,
 }
 
+impl ExtractorArgs {
+    /// As the library takes it.
+    pub(crate) fn options(&self) -> ExtractorOptions {
+        let extractor = match self.extractor {
+            ExtractorName::Inception => Extractor::Inception { dims: self.dims, resize: self.resize.into() },
+            ExtractorName::Efflite0 => Extractor::EfficientNetLite0,
+            ExtractorName::Clip => Extractor::Clip,
+        };
+        ExtractorOptions {
+            extractor,
+            weights: self.weights.clone(),
+            allow_unknown_weights: self.allow_unknown_weights,
+            batch_size: self.batch_size,
+            device: self.device.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ExtractorName {
     /// The network of 2015 that the FID is defined by
@@ -52,6 +72,16 @@ pub(crate) enum ResizeName {
     Clean,
     /// As torch-fidelity and the original
     Tensorflow1,
+}
+
+impl From<ResizeName> for Resize {
+    fn from(name: ResizeName) -> Self {
+        match name {
+            ResizeName::Pytorch => Self::Pytorch,
+            ResizeName::Clean => Self::Clean,
+            ResizeName::Tensorflow1 => Self::Tensorflow1,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,6 +171,17 @@ pub(crate) struct DistanceArgs {
     pub(crate) allow_unknown_weights: bool,
 }
 
+impl DistanceArgs {
+    /// As the library takes it.
+    pub(crate) fn known_weights(&self) -> KnownWeights {
+        KnownWeights {
+            inception: self.fid.clone(),
+            efficientnet_lite0: self.efflite0.clone(),
+            allow_unknown_weights: self.allow_unknown_weights,
+        }
+    }
+}
+
 /// The same for generated images, which have prompts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PublishedArgs {
@@ -152,4 +193,15 @@ pub(crate) struct PublishedArgs {
     /// How often the images are resampled for the 95 % interval of a distance; 0 for none
     #[arg(long, default_value_t = 20)]
     pub(crate) resamples: usize,
+}
+
+impl PublishedArgs {
+    /// As the library takes it.
+    pub(crate) fn options(&self) -> PublishedOptions {
+        PublishedOptions {
+            distances: self.distances.known_weights(),
+            clip: self.clip.clone(),
+            resamples: self.resamples,
+        }
+    }
 }

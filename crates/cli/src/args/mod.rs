@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use interfuse_data::Split;
 use interfuse_parameters::Precision;
-use interfuse_sampling::Solver;
+use interfuse_run::LoadedRun;
+use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
-pub(crate) use self::metrics::{
-    ClipScoreArgs, DistanceArgs, ExtractorArgs, ExtractorName, FeaturesArgs, FidArgs, PublishedArgs, ResizeName,
-};
+pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.
@@ -146,6 +145,13 @@ pub(crate) struct ModelArgs {
     pub(crate) raw_weights: bool,
 }
 
+impl ModelArgs {
+    /// The model with its place and settings.
+    pub(crate) fn open(&self) -> anyhow::Result<LoadedRun> {
+        Ok(LoadedRun::open(&self.run, !self.raw_weights, &self.device)?)
+    }
+}
+
 /// How images are sampled; what is absent is as the run's configuration says.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SamplingArgs {
@@ -161,6 +167,19 @@ pub(crate) struct SamplingArgs {
     /// Temperature of the next token; 0 takes the likeliest
     #[arg(long)]
     pub(crate) temperature: Option<f64>,
+}
+
+impl SamplingArgs {
+    /// The settings of a run with what the command line changes.
+    pub(crate) fn over(&self, base: &SamplingConfig) -> Result<SamplingConfig, SamplingError> {
+        let mut sampling = base.clone();
+        sampling.guidance = self.guidance.unwrap_or(sampling.guidance);
+        sampling.steps = self.steps.unwrap_or(sampling.steps);
+        sampling.temperature = self.temperature.unwrap_or(sampling.temperature);
+        sampling.solver = self.solver.map(Into::into).or(sampling.solver);
+        sampling.validate()?;
+        Ok(sampling)
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

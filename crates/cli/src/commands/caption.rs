@@ -5,10 +5,10 @@ use interfuse_data::Image;
 use interfuse_sampling::Caption;
 
 use crate::args::CaptionArgs;
-use crate::commands::loaded_run::LoadedRun;
+use crate::print::{say, say_error};
 
 pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
-    let loaded = LoadedRun::open(&args.model)?;
+    let loaded = args.model.open()?;
     let [channels, height, width] = loaded.pretrained.card.image_shape;
     let (mut names, mut images) = (vec![], vec![]);
     for path in &args.images {
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
                 names.push(path.display().to_string());
                 images.push(image);
             }
-            Err(error) => eprintln!("skipped: {error}"),
+            Err(error) => say_error!("skipped: {error}"),
         }
     }
     if images.is_empty() {
@@ -25,9 +25,9 @@ pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
     }
     let captions = interfuse_sampling::caption(&loaded.pretrained, &images, &loaded.sampling(), &mut |_| {})?;
     for (name, Caption { text, cut_at }) in names.iter().zip(captions) {
-        println!("{name}\t{text}");
+        say!("{name}\t{text}");
         if let Some(limit) = cut_at {
-            eprintln!("warning: the caption of {name} was cut at sampling.max_caption_tokens = {limit}");
+            say_error!("warning: the caption of {name} was cut at sampling.max_caption_tokens = {limit}");
         }
     }
     Ok(())

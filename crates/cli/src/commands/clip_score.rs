@@ -4,21 +4,27 @@ use anyhow::ensure;
 use interfuse_evaluation::clip_score::clip_score;
 use interfuse_evaluation::features::clip::Clip;
 use interfuse_evaluation::image_set::ImageSet;
+use interfuse_parameters::durable::{check_writable, write_file};
+use interfuse_run::RunObserver as _;
 use ndarray::Axis;
 use serde_json::json;
 
 use crate::args::ClipScoreArgs;
-use crate::atomic_file::write_whole;
-use crate::progress::counting_bar;
+use crate::print::say;
+use crate::terminal::Terminal;
 
 pub(crate) fn run(args: &ClipScoreArgs) -> anyhow::Result<()> {
     ensure!(args.batch_size > 0, "--batch-size: expected at least 1, found 0");
-    let clip = Clip::open(&args.clip, &crate::device::open(&args.device)?)?;
+    if let Some(path) = &args.json {
+        check_writable(path)?;
+    }
+    let clip = Clip::open(&args.clip, &interfuse_run::device::open(&args.device)?)?;
     let set = ImageSet::open(&args.images)?;
     let (mut captions, mut without, mut images, mut texts) = (vec![], vec![], vec![], vec![]);
-    let bar = counting_bar("images", set.len().unwrap_or(0));
+    let (mut terminal, total, mut done) = (Terminal::default(), set.len().unwrap_or(0), 0);
     let report = set.for_each_batch(args.batch_size, &mut |batch, _| {
-        bar.inc(batch.len() as u64);
+        done += batch.len();
+        terminal.progress("images", done, total);
         let (mut pixels, mut prompts) = (vec![], vec![]);
         for image in batch {
             match image.caption {
@@ -36,19 +42,19 @@ pub(crate) fn run(args: &ClipScoreArgs) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    bar.finish_and_clear();
+    drop(terminal);
     let found = args.images.display();
     ensure!(
         !captions.is_empty(),
         "{found}: expected captions in metadata.jsonl or in .txt files beside the images, found none for {} images",
         without.len()
     );
-    println!("{found}: {} images with a caption", captions.len());
+    say!("{found}: {} images with a caption", captions.len());
     if let Some(first) = without.first() {
-        println!("  left out {} without a caption, such as {first}", without.len());
+        say!("  left out {} without a caption, such as {first}", without.len());
     }
     if report.bad > 0 {
-        println!("  skipped {} bad ones; first: {}", report.bad, report.bad_examples.join("; "));
+        say!("  skipped {} bad ones; first: {}", report.bad, report.bad_examples.join("; "));
     }
     let [images, texts] = [&images, &texts].map(|parts| {
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
@@ -56,15 +62,15 @@ pub(crate) fn run(args: &ClipScoreArgs) -> anyhow::Result<()> {
     });
     let score = clip_score(images?.view(), texts?.view(), &captions, args.seed)?;
     let chance = 100.0 / score.candidates as f64;
-    println!("R-precision among {} captions:  {} (chance {chance:.1} %)", score.candidates, score.r_precision);
-    println!("2.5 · max(0, cos) (Hessel):  {}", score.hessel);
-    println!("100 · max(0, cos):  {}", score.score_100);
-    println!("cosine:  {}", score.cosine);
+    say!("R-precision among {} captions:  {} (chance {chance:.1} %)", score.candidates, score.r_precision);
+    say!("2.5 · max(0, cos) (Hessel):  {}", score.hessel);
+    say!("100 · max(0, cos):  {}", score.score_100);
+    say!("cosine:  {}", score.cosine);
     if let Some(path) = &args.json {
         let mut value = serde_json::to_value(&score)?;
         value["weights_sha256"] = json!(clip.sha256());
         value["prefix"] = json!(args.prefix);
-        write_whole(path, &serde_json::to_vec_pretty(&value)?)?;
+        write_file(path, &serde_json::to_vec_pretty(&value)?)?;
     }
     Ok(())
 }

@@ -7,12 +7,13 @@ use anyhow::{Context, bail};
 use interfuse_data::inspect::{Spread, Summary, contact_sheet, summarise};
 use interfuse_data::latent_cache::CacheKey;
 use interfuse_data::{LatentWriter, LoaderCursor, Split};
+use interfuse_parameters::durable::check_writable;
+use interfuse_run::{Plan, RunObserver as _, Settings};
 
 use crate::args::{DataEncodeArgs, DataExportArgs, DataInspectArgs};
-use crate::assembly::Plan;
-use crate::interruption::stop_on_ctrl_c;
-use crate::progress::counting_bar;
-use crate::settings::Settings;
+use crate::print::say;
+use crate::stopping::stop_when_asked;
+use crate::terminal::Terminal;
 
 /// Images of the contact sheet.
 const ON_THE_SHEET: usize = 64;
@@ -21,44 +22,44 @@ const PACKED: usize = 256;
 
 pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config.config, &args.config.overrides)?;
+    check_writable(&args.out)?;
     let seed = settings.run.seed;
-    let plan = Plan::new(settings, None)?;
+    let plan = Plan::new(settings)?;
     for split in [Split::Train, Split::HeldOut] {
-        let source = interfuse_data::open(&plan.settings.data, split)?;
+        let source = plan.data.of(split)?;
         let same = split == Split::HeldOut && source.held_out_is_train();
         let name = if split == Split::Train { "train" } else { "held out" };
         if same {
-            println!("held out: nothing can be held out; measured on the training images under fixed noise");
+            say!("held out: nothing can be held out; measured on the training images under fixed noise");
             continue;
         }
-        println!("{name}:");
+        say!("{name}:");
         print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer))?);
     }
     print_fill(&plan)?;
-    let source = interfuse_data::open(&plan.settings.data, Split::Train)?;
-    contact_sheet(source.as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
-    println!("contact sheet: {}", args.out.display());
+    contact_sheet(plan.data.train().as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
+    say!("contact sheet: {}", args.out.display());
     Ok(())
 }
 
 fn print_summary(summary: &Summary) {
     let spread = |spread: &Spread| format!("{} to {}, {:.1} on average", spread.min, spread.max, spread.mean);
-    println!("  {} images, {} of them bad, {} left out", summary.images, summary.bad, summary.skipped);
+    say!("  {} images, {} of them bad, {} left out", summary.images, summary.bad, summary.skipped);
     for example in summary.bad_examples.iter().chain(&summary.skipped_examples) {
-        println!("    {example}");
+        say!("    {example}");
     }
     if let (Some(height), Some(width)) = (&summary.native_height, &summary.native_width) {
-        println!("  height {}; width {}", spread(height), spread(width));
+        say!("  height {}; width {}", spread(height), spread(width));
     }
     let shape = summary.shape;
-    println!("  brought to {} channels of {} × {} pixels", shape.channels, shape.height, shape.width);
-    println!("  {} captions, {} of them distinct", summary.captions, summary.distinct_captions);
-    println!("  characters: {}", spread(&summary.characters));
+    say!("  brought to {} channels of {} × {} pixels", shape.channels, shape.height, shape.width);
+    say!("  {} captions, {} of them distinct", summary.captions, summary.distinct_captions);
+    say!("  characters: {}", spread(&summary.characters));
     if let Some(tokens) = &summary.tokens {
-        println!("  tokens: {}", spread(&tokens.spread));
+        say!("  tokens: {}", spread(&tokens.spread));
         let most = tokens.histogram.values().copied().max().unwrap_or(1);
         for (length, count) in &tokens.histogram {
-            println!("    {length:>4} {:<30} {count}", "▇".repeat((30 * count).div_ceil(most)));
+            say!("    {length:>4} {:<30} {count}", "▇".repeat((30 * count).div_ceil(most)));
         }
     }
 }
@@ -67,12 +68,12 @@ fn print_summary(summary: &Summary) {
 fn print_fill(plan: &Plan) -> anyhow::Result<()> {
     let mut loader = plan.loader(LoaderCursor::default())?;
     let sequences = loader.next_batch(PACKED)?;
-    println!("row shape, over {PACKED} sequences:");
+    say!("row shape, over {PACKED} sequences:");
     for (lane, modality) in plan.card.model.modalities().iter().enumerate() {
         let capacity = plan.shape.capacity[lane];
         let filled: usize = sequences.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
         let fraction = 100.0 * filled as f64 / (capacity * PACKED).max(1) as f64;
-        println!("  {:<8} {capacity:>5} rows, {fraction:.0} % filled", modality.name);
+        say!("  {:<8} {capacity:>5} rows, {fraction:.0} % filled", modality.name);
     }
     Ok(())
 }
@@ -80,14 +81,14 @@ fn print_fill(plan: &Plan) -> anyhow::Result<()> {
 pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config, &args.overrides)?;
     let source: Arc<dyn interfuse_data::Source> = interfuse_data::open(&settings.data, args.split.into())?.into();
-    let bar = counting_bar("images", source.len());
-    let report = interfuse_data::export::export(source.as_ref(), &args.folder, &mut |done, _| {
-        bar.set_position(done as u64);
+    let mut terminal = Terminal::default();
+    let report = interfuse_data::export::export(source.as_ref(), &args.folder, &mut |done, all| {
+        terminal.progress("images", done, all);
     })?;
-    bar.finish_and_clear();
-    println!("{} images in {}", report.written, args.folder.display());
+    drop(terminal);
+    say!("{} images in {}", report.written, args.folder.display());
     if let Some(first) = report.skipped.first() {
-        println!("skipped {}; first: {first}", report.skipped.len());
+        say!("skipped {}; first: {first}", report.skipped.len());
     }
     Ok(())
 }
@@ -100,27 +101,27 @@ pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
     };
     let folder = args.out.as_ref().or(vae.cache.as_ref());
     let folder = folder.context("expected a folder for the cache: codec.cache in the configuration, or --out")?;
-    let device = crate::device::open(&settings.run.device)?;
+    let device = interfuse_run::device::open(&settings.run.device)?;
     let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
     let source = interfuse_data::open(&settings.data, Split::Train)?;
-    let stop = stop_on_ctrl_c()?;
+    let stop = stop_when_asked()?;
 
     let key = CacheKey::new(source.as_ref(), codec.as_ref(), settings.data.horizontal_flip > 0.0)?;
     let writer = LatentWriter::begin(folder, key, args.precision.into())?;
-    let bar = counting_bar("images encoded", source.len());
+    let mut terminal = Terminal::default();
     let written = writer.write(source.as_ref(), codec.as_ref(), &mut |done| {
-        bar.set_position(done as u64);
+        terminal.progress("images encoded", done, source.len());
         !stop.load(Ordering::Relaxed)
     })?;
-    bar.finish_and_clear();
+    drop(terminal);
     for reason in &written.bad {
-        println!("left out: {reason}");
+        say!("left out: {reason}");
     }
     if written.stopped {
-        println!("stopped; the same command goes on where it was");
+        say!("stopped; the same command goes on where it was");
         return Ok(());
     }
     let (encoded, found, bad) = (written.encoded, written.found, written.bad_count);
-    println!("{encoded} images encoded, {found} found, {bad} left out: {}", folder.display());
+    say!("{encoded} images encoded, {found} found, {bad} left out: {}", folder.display());
     Ok(())
 }

@@ -3,70 +3,65 @@
 use interfuse_data::{DocumentStream as _, Split};
 use interfuse_image_tower::ImageTowerConfig;
 use interfuse_kernels::WeightInit;
+use interfuse_run::memory::MemoryEstimate;
+use interfuse_run::{Plan, Settings};
 use interfuse_sequence::LayoutBuilder;
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_transfusion::{FlopsPerToken, ParameterCounts, Transfusion};
 
 use crate::args::ConfigArgs;
-use crate::assembly::Plan;
-use crate::settings::Settings;
+use crate::print::say;
 
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
-    let plan = Plan::new(Settings::load(&args.config, &args.overrides)?, None)?;
-    print_parameters(&plan)?;
+    let plan = Plan::new(Settings::load(&args.config, &args.overrides)?)?;
+    let model = Transfusion::new(&plan.card.model, &mut WeightInit::new(0, &burn::tensor::Device::flex()))?;
+    let counts = ParameterCounts::of(&model);
+    print_parameters(&plan, &counts);
     print_flops(&plan);
-    print_memory(&plan)?;
+    print_memory(&MemoryEstimate::of(&plan, counts.stored));
     print_mask(&plan)
 }
 
-fn print_parameters(plan: &Plan) -> anyhow::Result<()> {
-    let model = Transfusion::new(&plan.card.model, &mut WeightInit::new(0, &burn::tensor::Device::flex()))?;
-    let counts = ParameterCounts::of(&model);
-    println!("parameters");
-    println!("  stored      {:>14}", thousands(counts.stored));
+fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
+    say!("parameters");
+    say!("  stored      {:>14}", thousands(counts.stored));
     for (names, count) in plan.card.model.partition.iter().zip(&counts.parts) {
-        println!("  part {:<14} {:>7}", names.join("+"), thousands(*count));
+        say!("  part {:<14} {:>7}", names.join("+"), thousands(*count));
     }
     for modality in &plan.card.model.modalities() {
         let serves = |names: &Vec<String>| names.contains(&modality.name);
         let part = plan.card.model.partition.iter().position(serves).unwrap_or(0);
-        println!(
+        say!(
             "  {:<8} ends {}, activated by a row {}",
             modality.name,
             thousands(counts.towers[modality.tower]),
             thousands(counts.activated(part, modality.tower)),
         );
     }
-    Ok(())
 }
 
 fn print_flops(plan: &Plan) {
     let rows = plan.shape.rows();
     let flops = FlopsPerToken::of(&plan.card.model, rows);
-    println!("training FLOPs of a row, in sequences of {rows} rows");
-    println!("  matrices of the backbone   {:.3e}", flops.matrices);
-    println!("  causal attention        {:.3e}", flops.causal_attention);
+    say!("training FLOPs of a row, in sequences of {rows} rows");
+    say!("  matrices of the backbone   {:.3e}", flops.matrices);
+    say!("  causal attention        {:.3e}", flops.causal_attention);
     for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
-        println!("  ends of {:<15} {tower:.3e}", modality.name);
+        say!("  ends of {:<15} {tower:.3e}", modality.name);
     }
     let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
         * (plan.settings.train.sequences() * plan.settings.train.gradient_accumulation) as f64;
-    println!("  a whole step            {step:.3e}");
+    say!("  a whole step            {step:.3e}");
 }
 
-/// An estimate from shapes. What is kept for the backward pass grows with the rows; attention keeps no scores.
-fn print_memory(plan: &Plan) -> anyhow::Result<()> {
-    let (model, train) = (&plan.card.model, &plan.settings.train);
-    let device = burn::tensor::Device::flex();
-    let stored = ParameterCounts::of(&Transfusion::new(model, &mut WeightInit::new(0, &device))?).stored;
-    let rows = (train.sequences() * plan.shape.rows()) as f64;
-    let backbone = &model.backbone;
-    let per_row = backbone.n_layers * (10 * backbone.d_model + 3 * backbone.feed_forward());
-    let mib = |floats: f64| floats * 4.0 / 1024.0 / 1024.0;
-    println!("memory, estimated (f32)");
-    println!("  weights, gradients, moments, average  {:>8.1} MiB", mib(5.0 * stored as f64));
-    println!("  activations of a micro-batch          {:>8.1} MiB", mib(rows * per_row as f64));
-    Ok(())
+fn print_memory(memory: &MemoryEstimate) {
+    let mib = |bytes: usize| bytes as f64 / 1024.0 / 1024.0;
+    let times = if memory.at_once > 1 { format!(", {} at once", memory.at_once) } else { String::new() };
+    say!("memory, estimated (f32)");
+    say!("  weights, gradients, moments, average  {:>8.1} MiB", mib(memory.parameters));
+    say!("  activations of a micro-batch          {:>8.1} MiB{times}", mib(memory.activations));
+    say!("  logits of a micro-batch               {:>8.1} MiB{times}", mib(memory.logits));
+    say!("  all                                   {:>8.1} MiB", mib(memory.total()));
 }
 
 fn print_mask(plan: &Plan) -> anyhow::Result<()> {
@@ -85,10 +80,8 @@ fn print_mask(plan: &Plan) -> anyhow::Result<()> {
         id => plan.tokenizer.decode(&[id]).unwrap_or_else(|_| id.to_string()),
     };
     let patch_size = plan.card.model.image_tower().map_or(0, |tower: &ImageTowerConfig| tower.patch_size);
-    println!(
-        "the first document: modality, row, position, whether it has a loss, what it sees (patches of {patch_size})"
-    );
-    print!("{}", draw_mask(&layout, &plan.card.model.modalities(), &label));
+    say!("the first document: modality, row, position, whether it has a loss, what it sees (patches of {patch_size})");
+    say!("{}", draw_mask(&layout, &plan.card.model.modalities(), &label).trim_end());
     Ok(())
 }
 

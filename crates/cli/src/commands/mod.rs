@@ -10,5 +10,3 @@ pub(crate) mod inspect;
 pub(crate) mod sample;
 pub(crate) mod train;
 pub(crate) mod vae;
-
-mod loaded_run;

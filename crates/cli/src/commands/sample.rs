@@ -3,24 +3,30 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use interfuse_data::Image;
+use interfuse_parameters::durable::{check_folder, create_folder, write_file};
+use interfuse_run::sample_folder::{self, Origin};
+use interfuse_run::{LoadedRun, RunObserver as _};
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, write};
 use serde_json::Value;
 
 use crate::args::SampleArgs;
-use crate::atomic_file::write_whole;
-use crate::commands::loaded_run::LoadedRun;
-use crate::progress::counting_bar;
-use crate::recorder::sampling_of;
-use crate::sample_folder::{self, Origin};
+use crate::print::{say, say_error};
+use crate::terminal::Terminal;
 
 pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     ensure!(args.count > 0, "--count: expected at least 1, found 0");
-    let loaded = LoadedRun::open(&args.model)?;
-    let sampling = sampling_of(&loaded.sampling(), &args.sampling)?;
-    loaded.warn_of_guidance(&sampling);
+    let loaded = args.model.open()?;
+    let sampling = args.sampling.over(&loaded.sampling())?;
+    if let Some(warning) = loaded.guidance_warning(&sampling) {
+        say_error!("warning: {warning}");
+    }
     let folder = args.out.clone().unwrap_or_else(|| loaded.folder().join("samples"));
     if let Some(prompts) = &args.geneval {
         return generate_geneval(&loaded, args, &sampling, (prompts, &folder));
+    }
+    if args.out.is_some() {
+        sample_folder::check(&folder)?;
     }
     if args.prompts.is_empty() {
         return write_freely(&loaded, args, &sampling, &folder);
@@ -31,13 +37,11 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
         .iter()
         .flat_map(|prompt| seeds.iter().map(|&seed| ImageRequest { prompt: prompt.clone(), seed }))
         .collect();
-    let bar = counting_bar("images", requests.len());
-    let images = generate(&loaded.pretrained, &requests, &sampling, &mut |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    let images = generate_shown(&loaded, &requests, &sampling)?;
     let columns = if args.prompts.len() == 1 { 8.min(args.count) } else { args.count };
     let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns };
     let grid = sample_folder::write(&folder, &requests, &images, &origin)?;
-    println!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
+    say!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
     Ok(())
 }
 
@@ -65,18 +69,47 @@ fn generate_geneval(
         let prompt = prompt.with_context(|| format!("{}: expected a text `prompt`, found none", at()))?;
         requests.extend(seeds.iter().map(|&seed| ImageRequest { prompt: prompt.into(), seed }));
     }
-    let bar = counting_bar("images", requests.len());
-    let images = generate(&loaded.pretrained, &requests, sampling, &mut |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    refuse_others(folder)?;
+    let images = generate_shown(loaded, &requests, sampling)?;
     for (index, ((_, line), images)) in lines.iter().zip(images.chunks(seeds.len())).enumerate() {
         let samples = folder.join(format!("{index:05}")).join("samples");
-        std::fs::create_dir_all(&samples).with_context(|| format!("cannot create {}", samples.display()))?;
-        write_whole(&samples.with_file_name("metadata.jsonl"), format!("{line}\n").as_bytes())?;
+        create_folder(&samples)?;
+        write_file(&samples.with_file_name("metadata.jsonl"), format!("{line}\n").as_bytes())?;
         for (number, image) in images.iter().enumerate() {
             image.save_png(&samples.join(format!("{number:04}.png")))?;
         }
     }
-    println!("{} images of {} prompts in {}", images.len(), lines.len(), folder.display());
+    say!("{} images of {} prompts in {}", images.len(), lines.len(), folder.display());
+    Ok(())
+}
+
+/// Generates with a bar.
+fn generate_shown(
+    loaded: &LoadedRun,
+    requests: &[ImageRequest],
+    sampling: &SamplingConfig,
+) -> anyhow::Result<Vec<Image>> {
+    let mut terminal = Terminal::default();
+    let mut progress = |done| terminal.progress("images", done, requests.len());
+    Ok(generate(&loaded.pretrained, requests, sampling, &mut progress)?)
+}
+
+/// Refuses a folder that holds anything but GenEval's folders, since some of it might be replaced.
+fn refuse_others(folder: &Path) -> anyhow::Result<()> {
+    check_folder(folder)?;
+    if !folder.exists() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let is_ours = |name: &str| name.len() == 5 && name.bytes().all(|byte| byte.is_ascii_digit());
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        ensure!(
+            entry.path().is_dir() && is_ours(&name),
+            "{}: expected a folder that is empty, does not exist or holds GenEval's folders, found `{name}`",
+            folder.display()
+        );
+    }
     Ok(())
 }
 
@@ -95,11 +128,11 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
         for piece in document {
             match piece {
                 Piece::Text(text) => {
-                    println!("seed {seed}: {text}");
+                    say!("seed {seed}: {text}");
                     words = text.clone();
                 }
                 Piece::Image(image) => {
-                    println!("seed {seed}: [image {:06}.png]", images.len());
+                    say!("seed {seed}: [image {:06}.png]", images.len());
                     requests.push(ImageRequest { prompt: words.clone(), seed });
                     images.push(image.clone());
                 }
@@ -107,11 +140,11 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
         }
     }
     if images.is_empty() {
-        println!("the model drew no image");
+        say!("the model drew no image");
         return Ok(());
     }
     let origin = Origin { sampling, checkpoint: &loaded.checkpoint, columns: 8.min(images.len()) };
     let grid = sample_folder::write(folder, &requests, &images, &origin)?;
-    println!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
+    say!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
     Ok(())
 }

@@ -226,6 +226,18 @@ fn nan_in_a_latent_is_skipped_in_training_and_refused_by_decode() {
 }
 
 #[test]
+fn an_autoencoder_whose_weights_are_no_numbers_is_refused() {
+    let sandbox = with_autoencoder();
+    let path = sandbox.path("vae-run/vae/diffusion_pytorch_model.safetensors");
+    let mut tensors = interfuse_parameters::read_tensors(&path).expect("weights");
+    tensors.get_mut("decoder.conv_out.bias").expect("a tensor").values[0] = f32::INFINITY;
+    interfuse_parameters::write_tensors(&tensors, &path).expect("written");
+    let parts = ["diffusion_pytorch_model.safetensors", "expected finite numbers", "decoder.conv_out.bias"];
+    vae(&sandbox, "reconstruct", &["--vae", "vae-run/vae", "images"]).refused(&parts);
+    sandbox.train(&ON_LATENTS).refused(&parts);
+}
+
+#[test]
 fn sizes_channels_and_files_that_do_not_fit_are_named() {
     let sandbox = with_autoencoder();
     let to = ["--vae", "vae-run/vae", "--out", "out"];

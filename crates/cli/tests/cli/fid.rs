@@ -279,3 +279,25 @@ fn other_weights_and_unlike_files_are_told() {
     let ended = fid(&sandbox, &["images", "jpeg"]).succeeded();
     ended.said(&["one side is JPEG", "16 × 8 on one side and 20 × 20"]);
 }
+
+#[test]
+fn wrong_paths_are_told_before_the_first_image_is_read() {
+    let sandbox = Sandbox::new();
+    weights(&sandbox);
+    let refused = |args: &[&str], part: &str| {
+        let ended = fid(&sandbox, args).refused(&[part]);
+        assert!(!ended.stdout.contains("images/s"), "images were read: {}", ended.stdout);
+    };
+    refused(&["images", "images", "--json", "nowhere/x.json"], "nowhere/x.json");
+    refused(&["images", "images", "--json", "images"], "cannot write images");
+    refused(&["images", "images", "--train", "nowhere"], "nowhere");
+    refused(&["images", "nowhere"], "nowhere");
+    refused(&["images", "nowhere/x.npz", "--save-stats"], "nowhere/x.npz");
+    let unknown = ["--weights", "weights.safetensors", "--allow-unknown-weights"];
+    let features = [&["features", "images", "--out", "nowhere/x.npz"], &unknown[..]].concat();
+    sandbox.interfuse(&features).refused(&["nowhere/x.npz"]);
+    let sheet = ["data", "inspect", "tiny.toml", "--out", "nowhere/sheet.png"];
+    sandbox.interfuse(&sheet).refused(&["nowhere/sheet.png"]);
+    let score = ["clip-score", "images", "--clip", "nowhere", "--json", "nowhere/x.json"];
+    sandbox.interfuse(&score).refused(&["nowhere/x.json"]);
+}

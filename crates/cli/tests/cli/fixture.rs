@@ -172,6 +172,13 @@ impl Sandbox {
         Ended::from(self.command("sh", &args).output().expect("a shell starts"))
     }
 
+    /// Runs a shell script, in which `"$0" "$@"` is `interfuse` with its arguments.
+    #[cfg(unix)]
+    pub(crate) fn in_shell(&self, script: &str, args: &[&str]) -> Ended {
+        let program = ["-c", script, env!("CARGO_BIN_EXE_interfuse")];
+        Ended::from(self.command("sh", &[&program[..], args].concat()).output().expect("a shell starts"))
+    }
+
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(self.folder.path()).env("RUST_BACKTRACE", "0").stdin(Stdio::null());

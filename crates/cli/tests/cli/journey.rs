@@ -78,6 +78,35 @@ fn prompts_become_images_at_native_size() {
 }
 
 #[test]
+fn generated_images_replace_nothing_but_generated_images() {
+    let sandbox = Sandbox::trained();
+    sandbox.write("images/000000.png", sandbox.bytes("images/red.png"));
+    let before = sandbox.bytes("images/metadata.jsonl");
+    let sample = |args: &[&str]| sandbox.interfuse(&[&["sample", "run"], args].concat());
+    for args in [&["red", "--out", "images"][..], &["--out", "images"]] {
+        sample(args).refused(&["images: expected a folder that is empty", "nothing but generated images"]);
+    }
+    sandbox.write("prompts.jsonl", "{\"prompt\": \"red\"}\n");
+    sample(&["--geneval", "prompts.jsonl", "--out", "images"]).refused(&["images: expected a folder that is empty"]);
+    assert!(sandbox.bytes("images/metadata.jsonl") == before, "the captions were replaced");
+    // Of an earlier call nothing is left.
+    sample(&["red", "--count", "3", "--out", "generated"]).succeeded();
+    sample(&["red", "--count", "1", "--out", "generated"]).succeeded();
+    assert_eq!(sandbox.names("generated"), ["000000.png", "grid.png", "grid.txt", "metadata.jsonl"]);
+}
+
+#[test]
+fn chance_is_at_most_certain() {
+    let sandbox = Sandbox::new();
+    for (name, _) in &COLOURS[4..] {
+        std::fs::remove_file(sandbox.path(&format!("images/{name}.png"))).expect("removed");
+    }
+    sandbox.train(&[]).succeeded();
+    let ended = sandbox.interfuse(&["evaluate", "run", "--count", "2"]).succeeded().said(&["25.0 %", "100.0 %"]);
+    assert!(!ended.stdout.contains("125.0 %"), "{}", ended.stdout);
+}
+
+#[test]
 fn a_image_depends_on_its_prompt_and_seed_alone() {
     let sandbox = Sandbox::trained();
     let sample = |args: &[&str]| sandbox.interfuse(&[&["sample", "run"], args].concat()).succeeded();
@@ -136,6 +165,17 @@ fn a_configuration_is_looked_at_before_it_is_trained() {
     let ended = sandbox.interfuse(&["inspect", "tiny.toml"]).succeeded();
     ended.said(&["parameters", "stored", "training FLOPs of a row", "memory", "BOS", "BOI", "patch 0"]);
     assert!(!sandbox.path("run").exists(), "inspect made a run folder");
+    // Two sequences of 1024 rows of text, 261 ids, 4 bytes, logits and their gradient.
+    let large = ["inspect", "tiny.toml", "--set", "train.row_shape={capacity=[8, 1024]}", "--set"];
+    let logits = |more: &str| {
+        let ended = sandbox.interfuse(&[&large[..], &[more]].concat()).succeeded();
+        let line = ended.stdout.lines().find(|line| line.contains("logits of a micro-batch")).expect("a line");
+        line.to_owned()
+    };
+    assert!(logits("train.batch_size=2").contains("4.1 MiB"), "{}", logits("train.batch_size=2"));
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        assert!(logits("train.gradient_accumulation=2").contains("2 at once"));
+    }
 }
 
 #[test]

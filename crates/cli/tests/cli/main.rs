@@ -10,6 +10,12 @@ mod journey;
 /// An interrupted run ends with the same bytes as one that was left alone.
 mod resume;
 
+/// Run folders that are in use, begun and left, or of an earlier version.
+mod run_folder;
+
+/// Standard output that closes, and warnings in a log file.
+mod output;
+
 /// What a person may get wrong in a configuration or on the command line.
 mod wrong_configuration;
 

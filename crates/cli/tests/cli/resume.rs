@@ -30,6 +30,36 @@ fn ctrl_c_saves_and_a_resume_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn sigterm_saves_as_ctrl_c_does() {
+    let sandbox = Sandbox::new();
+    // No checkpoint is due before the end.
+    let long = [&LONG[..1], &["intervals.checkpoint=0", "run.dir=asked"], &LONG[2..4]].concat();
+    let mut training = sandbox.start_training(&[&long[..], &["train.steps=100000"]].concat());
+    wait_for_lines(&sandbox, "asked/metrics.jsonl", 3);
+    send(&training, "TERM");
+    assert_eq!(training.wait().expect("it ends").code(), Some(0));
+    let left = sandbox.names("asked/checkpoints");
+    assert!(left.len() == 1 && !left[0].ends_with(".partial"), "{left:?}");
+}
+
+#[test]
+fn a_resume_says_that_the_data_is_other_data() {
+    let sandbox = Sandbox::new();
+    let quick = |steps: &'static str| [steps, "intervals.preview=0", "intervals.validation=0", "--resume"];
+    sandbox.train(&quick("train.steps=2")[..3]).succeeded();
+    let ended = sandbox.train(&quick("train.steps=3")).succeeded();
+    assert!(!ended.stdout.contains("training images are"), "{}", ended.stdout);
+    let metadata = String::from_utf8(sandbox.bytes("images/metadata.jsonl")).expect("UTF-8");
+    sandbox.write("images/metadata.jsonl", metadata.replace("\"text\": \"red\"", "\"text\": \"rot\""));
+    let ended = sandbox.train(&quick("train.steps=4")).succeeded();
+    ended.said(&["changed since the run was started: captions or names of training images are others"]);
+    sandbox.write("images/red.png", sandbox.bytes("images/blue.png"));
+    let ended = sandbox.train(&quick("train.steps=5")).succeeded();
+    let ended = ended.said(&["changed since the run was started: the training images are others"]);
+    assert!(!ended.stdout.contains("captions or names"), "{}", ended.stdout);
+}
+
+#[test]
 fn a_resume_says_what_has_changed_since_the_start() {
     let sandbox = Sandbox::new();
     let short = ["train.steps=2", "intervals.preview=0", "intervals.validation=0", "run.dir=short"];
@@ -51,15 +81,25 @@ fn after_a_kill_a_resume_goes_on_from_the_last_whole_checkpoint() {
 /// Trains into `interrupted` and sends a signal once so many lines of metrics are written.
 fn interrupt(sandbox: &Sandbox, signal: &str, lines: usize) -> Child {
     let child = sandbox.start_training(&[&LONG[..], &["run.dir=interrupted"]].concat());
-    let metrics = sandbox.path("interrupted/metrics.jsonl");
+    wait_for_lines(sandbox, "interrupted/metrics.jsonl", lines);
+    send(&child, signal);
+    child
+}
+
+/// Waits until a file has so many lines.
+pub(crate) fn wait_for_lines(sandbox: &Sandbox, name: &str, lines: usize) {
+    let path = sandbox.path(name);
     let started = Instant::now();
-    while std::fs::read(&metrics).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count()) < lines {
+    while std::fs::read(&path).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count()) < lines {
         assert!(started.elapsed() < Duration::from_secs(60), "no metrics after a minute");
         sleep(Duration::from_millis(2));
     }
+}
+
+/// Sends a signal.
+pub(crate) fn send(child: &Child, signal: &str) {
     let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());
-    child
 }
 
 /// Resumes `interrupted`, trains `whole` in one go, and compares.

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use interfuse_parameters::{read_tensors, write_tensors};
+
 use crate::fixture::{Ended, Sandbox};
 
 /// The later checkpoint of a trained sandbox.
@@ -20,7 +22,7 @@ fn a_run_without_a_checkpoint_says_so() {
     let sandbox = Sandbox::trained();
     fs::remove_dir_all(sandbox.path("run/checkpoints")).expect("removed");
     sample(&sandbox).refused(&["run", "has no whole checkpoint yet"]);
-    resume(&sandbox).refused(&["run: expected a checkpoint to resume from, found none"]);
+    resume(&sandbox).refused(&["run: expected a checkpoint to resume from, found none", "without --resume"]);
     sandbox.interfuse(&["sample", "nowhere", "red"]).refused(&["there is no run or checkpoint folder nowhere"]);
     sandbox.interfuse(&["sample", "images", "red"]).refused(&["images is neither a run folder"]);
     sandbox.train(&["run.dir=nowhere", "--resume"]).refused(&["there is no run folder nowhere"]);
@@ -120,8 +122,28 @@ fn weights_of_another_model_list_what_differs() {
     sandbox.write(&path, whole);
     // A resume under another configuration is not that run.
     let other = sandbox.train(&["model.backbone.d_model=24", "--resume"]);
-    other.refused(&[&format!("{LATEST}/config.json"), "another model"]);
+    other.refused(&[&format!("{LATEST}/config.json"), "model.backbone.d_model = 24", "found 16"]);
     sandbox.train(&["run.seed=1", "--resume"]).refused(&["state.json", "expected seed 1", "found seed 0"]);
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let sandbox = Sandbox::trained();
+    for file in ["model.safetensors", "ema.safetensors"] {
+        let path = format!("{LATEST}/{file}");
+        let whole = sandbox.bytes(&path);
+        let mut tensors = read_tensors(&sandbox.path(&path)).expect("weights");
+        let name = tensors.keys().next_back().expect("a tensor").clone();
+        tensors.get_mut(&name).expect("a tensor").values[0] = f32::NAN;
+        write_tensors(&tensors, &sandbox.path(&path)).expect("written");
+        let raw = if file == "model.safetensors" { "--raw-weights" } else { "--device=cpu" };
+        let parts = [&*path, "expected finite numbers", &name];
+        sandbox.interfuse(&["sample", "run", "red", raw, "--count", "1", "--out", "generated"]).refused(&parts);
+        sandbox.interfuse(&["caption", "run", "images/red.png", raw]).refused(&parts);
+        sandbox.interfuse(&["evaluate", "run", "--count", "2", raw]).refused(&parts);
+        resume(&sandbox).refused(&parts);
+        sandbox.write(&path, whole);
+    }
 }
 
 #[test]
@@ -155,5 +177,5 @@ fn a_tokenizer_that_does_not_fit_is_refused() {
     sandbox.write(&path, sandbox.bytes("wordy/checkpoints/step-000006/tokenizer.json"));
     sample(&sandbox).refused(&[&path, "at most 261 ids", "found 264 ids"]);
     // To a resume it is another model: one with more ids.
-    resume(&sandbox).refused(&[LATEST, "the model of this configuration", "found another model"]);
+    resume(&sandbox).refused(&[LATEST, "model.modalities.text.vocab_size = 264", "found 261"]);
 }

@@ -1,11 +1,11 @@
 //! A classifier as a safetensors file, so that a classifier is trained once and stays the same classifier.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use interfuse_parameters::durable::write_file;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::network::{Network, Parameter, Shape};
@@ -18,15 +18,10 @@ const FORMAT: &str = "interfuse classifier 1";
 /// No size in the metadata of a file may be larger: it would be a mistake, and could ask for any amount of memory.
 const LARGEST: usize = 4096;
 
-/// Writes `network` to a temporary file, then renames it to `path`.
+/// Writes `network`, whole or not at all.
 pub(super) fn save(network: &Network, path: &Path) -> Result<(), EvaluationError> {
     let bytes = encode(network).map_err(|reason| refused(path, reason))?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".partial");
-    File::create(&temporary)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|source| EvaluationError::File { action: "write", path: path.to_owned(), source })
+    Ok(write_file(path, &bytes)?)
 }
 
 /// Reads what [`save`] wrote. Every tensor must be there, in its shape, finite, and no other.

@@ -13,14 +13,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use interfuse_checkpoint::folder::write_json;
 use interfuse_data::ImageCursor;
-use interfuse_parameters::{load_weights, save_weights};
+use interfuse_parameters::durable::{create_folder, write_folder};
+use interfuse_parameters::{FileError, load_weights, save_weights};
 use interfuse_vae::{Vae, VaeConfig, folder};
 use serde::{Deserialize, Serialize};
 
 use super::latent_scale;
 use super::learner::AutoencoderTrainer;
-use crate::durable::{create_folder, read_text, sync_folder, write_folder, write_json};
 use crate::error::TrainError;
 use crate::optimization::adamw::AdamW;
 use crate::optimization::ema::Ema;
@@ -108,11 +109,7 @@ fn write_all(trainer: &AutoencoderTrainer, config: &VaeConfig, temporary: &Path)
             .unwrap_or_default(),
         code_counts: trainer.codes.as_ref().map(|codes| codes.counts().to_vec()).unwrap_or_default(),
     };
-    write_json(&temporary.join(STATE), &state)?;
-    for folder in [&vae, &state_folder] {
-        sync_folder(folder)?;
-    }
-    sync_folder(temporary)
+    Ok(write_json(&temporary.join(STATE), &state)?)
 }
 
 /// What a resume starts from.
@@ -138,8 +135,9 @@ pub fn open(checkpoint: &Path, config: &VaeConfig, seed: u64) -> Result<Resumed,
         return Err(foreign(&vae.join(folder::CONFIG), expected.into(), "another one".into()));
     }
     let path = checkpoint.join(STATE);
-    let state: AutoencoderState = serde_json::from_str(&read_text(&path)?)
-        .map_err(|error| foreign(&path, "a training state".into(), error.to_string()))?;
+    let text = std::fs::read_to_string(&path).map_err(FileError::of("read", &path))?;
+    let state: AutoencoderState =
+        serde_json::from_str(&text).map_err(|error| foreign(&path, "a training state".into(), error.to_string()))?;
     if state.seed != seed {
         return Err(foreign(&path, format!("seed {seed}"), format!("seed {}", state.seed)));
     }

@@ -11,6 +11,7 @@ use interfuse_kernels::linear::product;
 use interfuse_kernels::precision::tensor_cores;
 use interfuse_kernels::{Precision, with_precision};
 use interfuse_mot::CacheUse;
+use interfuse_run::{Plan, Settings};
 use interfuse_sequence::SequenceLayout;
 use interfuse_trainer::Trainer;
 use interfuse_trainer::optimization::gradients::FlatGradients;
@@ -19,8 +20,7 @@ use serde_json::{Value, json};
 
 use super::{YARDSTICK, device_memory};
 use crate::args::{DeviceArgs, DevicePart};
-use crate::assembly::Plan;
-use crate::settings::Settings;
+use crate::print::say;
 
 /// What the small model changes in the yardstick: every kind of layer that a model can have.
 const SMALL: [&str; 9] = [
@@ -50,7 +50,7 @@ struct Computed {
 /// # Errors
 /// When there is no such device, or it is further from the CPU than it may be.
 pub(crate) fn check(args: &DeviceArgs) -> anyhow::Result<()> {
-    let device = crate::device::open(&args.device)?;
+    let device = interfuse_run::device::open(&args.device)?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let mut report = json!({ "device": args.device, "tensor_cores": tensor_cores(&device) });
     let mut far = vec![];
@@ -61,7 +61,7 @@ pub(crate) fn check(args: &DeviceArgs) -> anyhow::Result<()> {
         report["products"] = products(&device)?.into();
     }
     report["device_memory"] = device_memory(&device).into();
-    println!("{}", serde_json::to_string_pretty(&report)?);
+    say!("{}", serde_json::to_string_pretty(&report)?);
     anyhow::ensure!(far.is_empty(), "{}", far.join("; "));
     Ok(())
 }
@@ -92,7 +92,7 @@ fn parity(device: &Device, far: &mut Vec<String>) -> anyhow::Result<Value> {
 fn small_model(device: &Device) -> anyhow::Result<(Trainer, Vec<SequenceLayout>)> {
     let overrides: Vec<String> = SMALL.iter().map(ToString::to_string).collect();
     let settings = Settings::parse(YARDSTICK.1, Path::new(YARDSTICK.0), &overrides)?;
-    let mut plan = Plan::new(settings, None)?;
+    let mut plan = Plan::new(settings)?;
     plan.device = device.clone();
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     let layouts = trainer.loader.next_batch(2)?;

@@ -10,14 +10,14 @@ use burn::tensor::Tensor;
 use interfuse_data::{LoaderCursor, Split};
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
+use interfuse_run::training::pretrained;
+use interfuse_run::{Plan, Settings};
 use interfuse_sampling::{Session, prompt_ids};
 use interfuse_trainer::Learner as _;
 use interfuse_transfusion::{LaneInput, ParameterCounts, TrainBatch};
 
 use crate::args::BenchArgs;
-use crate::assembly::Plan;
-use crate::recorder::pretrained;
-use crate::settings::Settings;
+use crate::print::say;
 
 /// The configuration that is measured unless another is named, and where it lies.
 const YARDSTICK: (&str, &str) = ("configs/yardstick.toml", include_str!("../../../../../configs/yardstick.toml"));
@@ -37,8 +37,8 @@ pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
     }
     let reports = (0..args.steps.max(1)).map(|_| trainer.step()).collect::<Result<Vec<_>, _>>()?;
     let times = Times::new(reports.iter().map(|report| report.seconds).collect());
-    println!("median step {:.1} ms", 1e3 * times.median());
-    println!(
+    say!("median step {:.1} ms", 1e3 * times.median());
+    say!(
         "fastest {:.1} ms, slowest {:.1} ms, {:.0} rows/s, {:.1} GFLOP/s by the model's arithmetic",
         1e3 * times.fastest(),
         1e3 * times.slowest(),
@@ -46,10 +46,10 @@ pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
         reports[0].flops / times.median() / 1e9,
     );
     if let Some(peak) = peak_memory() {
-        println!("peak memory {:.0} MiB", peak as f64 / MEBIBYTE);
+        say!("peak memory {:.0} MiB", peak as f64 / MEBIBYTE);
     }
     if let Some(reserved) = device_memory(&plan.device) {
-        println!("device memory {:.0} MiB", reserved as f64 / MEBIBYTE);
+        say!("device memory {:.0} MiB", reserved as f64 / MEBIBYTE);
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let plan = plan(args, &DENOISE_SIZES)?;
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model), 1);
-    let model = pretrained(&plan, &trainer)?;
+    let model = pretrained(&plan, &trainer);
     let sequences = plan.settings.train.sequences();
 
     let layouts = trainer.loader.next_batch(sequences)?;
@@ -81,9 +81,9 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let full = || drop(model.model.forward(batch.input(), CacheUse::None).lanes);
     let cached = || drop(session.predict(&span, x_t.clone(), 0.5));
     let (full, cached) = alternate(args, &plan.device, full, cached)?;
-    println!("forward pass over all rows  {:.1} ms", 1e3 * full.median());
-    println!("step with a cached prefix   {:.1} ms", 1e3 * cached.median());
-    println!("ratio {:.3}", cached.median() / full.median());
+    say!("forward pass over all rows  {:.1} ms", 1e3 * full.median());
+    say!("step with a cached prefix   {:.1} ms", 1e3 * cached.median());
+    say!("ratio {:.3}", cached.median() / full.median());
     Ok(())
 }
 
@@ -95,11 +95,11 @@ fn plan(args: &BenchArgs, sizes: &[&str]) -> anyhow::Result<Plan> {
             Settings::parse(YARDSTICK.1, Path::new(YARDSTICK.0), &overrides)?
         }
     };
-    Plan::new(settings, None)
+    Ok(Plan::new(settings)?)
 }
 
 fn introduce(plan: &Plan, counts: &ParameterCounts, batches: usize) {
-    println!(
+    say!(
         "{:.2} M parameters in {} parts, {} sequences of {} rows",
         counts.stored as f64 / 1e6,
         counts.parts.len(),

@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use burn::tensor::Device;
 use interfuse_data::{Image, images_below};
+use interfuse_parameters::durable::{check_folder, create_folder};
+use interfuse_run::autoencoder::pairs;
+use interfuse_run::autoencoder::quality::{Likeness, Quality, reconstruct as come_back};
+use interfuse_run::distances::{Comparison, Distance, Gathering, rgb};
+use interfuse_run::extractors::Network;
+use interfuse_run::sample_folder::enlarged_grid;
+use interfuse_run::{RunObserver as _, sentence};
 use interfuse_vae::{Codec, LatentFile, Vae, VaeCodec, VaeConfig, VqCodec, folder};
 use ndarray::Array3;
 
-use super::quality::{Likeness, Quality, reconstruct as come_back};
-use super::recorder::pairs;
 use crate::args::{VaeArgs, VaeFilesArgs, VaeReconstructArgs};
-use crate::distances::{Comparison, Distance, Gathering, rgb};
-use crate::extractors::Network;
-use crate::progress::counting_bar;
-use crate::sample_folder::enlarged_grid;
+use crate::print::say;
+use crate::terminal::Terminal;
 
 /// Pairs of the grid that `vae reconstruct --out` writes.
 const SHOWN: usize = 32;
@@ -23,12 +26,13 @@ const SHOWN: usize = 32;
 pub(crate) fn encode(args: &VaeFilesArgs) -> anyhow::Result<()> {
     let codec = AnyCodec::open(&args.vae)?;
     let inputs = Input::gather(&args.inputs, images_below)?;
+    check_folder(&args.out)?;
     Input::check_results(&inputs, &args.out, "safetensors")?;
     run(&inputs, "encoded", |input| {
         let latents = codec.encode(open(&input.path, codec.channels(), args.vae.size)?)?;
         Ok(latents.write(&input.output(&args.out, "safetensors")?)?)
     })?;
-    println!("latents: {}", args.out.display());
+    say!("latents: {}", args.out.display());
     Ok(())
 }
 
@@ -36,17 +40,18 @@ pub(crate) fn decode(args: &VaeFilesArgs) -> anyhow::Result<()> {
     let codec = AnyCodec::open(&args.vae)?;
     ensure!(args.vae.size.is_none(), "--size: latents have a size of their own; expected none");
     let inputs = Input::gather(&args.inputs, latents_below)?;
+    check_folder(&args.out)?;
     Input::check_results(&inputs, &args.out, "png")?;
     run(&inputs, "decoded", |input| {
         let pixels = codec.decode(LatentFile::read(&input.path)?)?;
         Ok(Image::from_unit_range(pixels.view())?.save_png(&input.output(&args.out, "png")?)?)
     })?;
-    println!("images: {}", args.out.display());
+    say!("images: {}", args.out.display());
     Ok(())
 }
 
 pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
-    let device = crate::device::open(&args.vae.device)?;
+    let device = interfuse_run::device::open(&args.vae.device)?;
     let opened = folder::open(&args.vae.vae, &device)?;
     let network = opened.config.network().clone();
     let inputs = Input::gather(&args.inputs, images_below)?;
@@ -54,6 +59,7 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     let grid = args.out.as_ref().map(|out| out.display().to_string().trim_end_matches('/').to_string());
     let grid = grid.map(|out| PathBuf::from(format!("{out}.pairs.png")));
     if let (Some(out), Some(grid)) = (&args.out, &grid) {
+        check_folder(out)?;
         Input::check_results(&inputs, out, "png")?;
         let replaced =
             |input: &Input| matches!((input.path.canonicalize(), grid.canonicalize()), (Ok(a), Ok(b)) if a == b);
@@ -63,7 +69,7 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
             grid.display()
         );
     }
-    let networks = Network::at_hand(&args.networks, &device)?;
+    let networks = Network::known(&args.networks.known_weights(), &device)?;
     let mut distances: Vec<Reconstructed<'_>> = networks.iter().map(Reconstructed::new).collect();
     let (mut likenesses, mut shown) = (vec![], vec![]);
     run(&inputs, "reconstructed", |input| {
@@ -84,14 +90,14 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    println!("{}", Quality::of(&likenesses));
+    say!("{}", Quality::of(&likenesses));
     for distance in distances {
         distance.print()?;
     }
     if let Some(grid) = grid {
         let (images, reconstructions): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
         enlarged_grid(&pairs(&images, reconstructions), 8)?.save_png(&grid)?;
-        println!("image and reconstruction side by side: {}", grid.display());
+        say!("image and reconstruction side by side: {}", grid.display());
     }
     Ok(())
 }
@@ -118,7 +124,7 @@ impl<'a> Reconstructed<'a> {
         let (real, generated) = (self.images.finish("images")?, self.reconstructions.finish("reconstructions")?);
         let name = format!("reconstruction {}", self.network.distance_name(real.images()));
         let sets = Comparison { real: &real, generated: &generated, train: None, resamples: (0, 0) };
-        println!("{name}:  {:.4}", sets.measure(Distance::Frechet)?.value);
+        say!("{name}:  {:.4}", sets.measure(Distance::Frechet, &mut ())?.value);
         Ok(())
     }
 }
@@ -131,7 +137,7 @@ enum AnyCodec {
 
 impl AnyCodec {
     fn open(args: &VaeArgs) -> anyhow::Result<Self> {
-        let device: Device = crate::device::open(&args.device)?;
+        let device: Device = interfuse_run::device::open(&args.device)?;
         let opened = folder::open(&args.vae, &device)?;
         Ok(match (&opened.config, &opened.vae) {
             (VaeConfig::VQModel(config), Vae::Vq(_)) => {
@@ -229,7 +235,7 @@ impl Input {
     fn output(&self, folder: &Path, extension: &str) -> anyhow::Result<PathBuf> {
         let path = self.result(folder, extension);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+            create_folder(parent)?;
         }
         Ok(path)
     }
@@ -279,21 +285,21 @@ fn open(path: &Path, channels: usize, size: Option<usize>) -> anyhow::Result<Ima
 /// # Errors
 /// When all are bad.
 fn run(inputs: &[Input], done: &'static str, mut work: impl FnMut(&Input) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let bar = counting_bar(done, inputs.len());
+    let mut terminal = Terminal::default();
     let mut bad = Vec::new();
-    for input in inputs {
+    for (index, input) in inputs.iter().enumerate() {
         if let Err(error) = work(input) {
-            bad.push(format!("{}: {}", input.path.display(), crate::sentence(&error)));
+            bad.push(format!("{}: {}", input.path.display(), sentence(error.as_ref())));
         }
-        bar.inc(1);
+        terminal.progress(done, index + 1, inputs.len());
     }
-    bar.finish_and_clear();
+    drop(terminal);
     if bad.len() == inputs.len() {
         bail!("{}", bad.swap_remove(0));
     }
     for reason in bad.iter().take(8) {
-        println!("skipped {reason}");
+        say!("skipped {reason}");
     }
-    println!("{done} {} of {} files", inputs.len() - bad.len(), inputs.len());
+    say!("{done} {} of {} files", inputs.len() - bad.len(), inputs.len());
     Ok(())
 }

@@ -2,19 +2,21 @@
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
+use interfuse_parameters::durable::write_folder;
 use interfuse_parameters::parameters;
 use interfuse_vae::config::PUBLISHED;
 use interfuse_vae::{AutoencoderConfig, VaeConfig, folder};
 
 use crate::args::VaeImportArgs;
+use crate::print::say;
 
 pub(crate) fn import(args: &VaeImportArgs) -> anyhow::Result<()> {
     let config = config_of(args)?;
     let vae = folder::load(&config, &args.file, &Device::flex())?;
-    interfuse_trainer::durable::write_folder(&args.out, |temporary| Ok(folder::write(temporary, &config, &vae)?))?;
+    write_folder(&args.out, |temporary| anyhow::Ok(folder::write(temporary, &config, &vae)?))?;
     let weights: usize = parameters(&vae).iter().map(|info| info.count()).sum();
     let (millions, network) = (weights as f64 / 1e6, config.network());
-    println!(
+    say!(
         "{millions:.2} M parameters, {} latent channels, images shrink {} times: {}",
         network.latent_channels,
         network.downsampling(),

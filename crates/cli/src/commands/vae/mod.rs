@@ -3,9 +3,6 @@
 mod files;
 mod import;
 mod inspect;
-mod quality;
-mod recorder;
-mod settings;
 mod train;
 
 pub(crate) use files::{decode, encode, reconstruct};

@@ -1,0 +1,27 @@
+//! The folder that a trained model is kept in.
+//!
+//! ```text
+//! config.json         sizes, objective, special tokens, codec            (ModelCard)
+//! model.safetensors   the weights
+//! ema.safetensors     their moving average, which samples better
+//! tokenizer.json      Hugging Face's format
+//! vae/                the autoencoder, where the model works on latents and bundles it
+//! ```
+//!
+//! | what | where |
+//! |---|---|
+//! | `config.json`, and how two of them differ | [`card`] |
+//! | a model that is ready for sampling | [`pretrained`] |
+//! | writing such a folder | [`folder`] |
+//! | a folder that one process at a time works in | [`lock`] |
+
+pub mod card;
+pub mod error;
+pub mod folder;
+pub mod lock;
+pub mod pretrained;
+
+pub use card::{FORMAT_VERSION, MODEL_TYPE, ModelCard, read_card};
+pub use error::CheckpointError;
+pub use lock::FolderLock;
+pub use pretrained::{Pretrained, weights_file};

@@ -1,0 +1,74 @@
+//! The images that a model is measured by.
+
+use std::time::Instant;
+
+use interfuse_checkpoint::Pretrained;
+use interfuse_data::Image;
+use interfuse_sampling::{ImageRequest, SamplingConfig, generate};
+use ndarray::{Array4, Axis};
+use serde_json::{Value, json};
+
+use crate::error::{Context as _, Result};
+use crate::observer::{RunObserver, duration};
+
+/// Images, and what it took to draw them.
+pub(super) struct Generated {
+    pub(super) requests: Vec<ImageRequest>,
+    pub(super) images: Vec<Image>,
+    /// How well each fits its prompt, where that is known.
+    pub(super) scores: Option<PromptScores>,
+    sampling: SamplingConfig,
+    seconds: f64,
+}
+
+/// How well each generated image fits its prompt; more is better.
+pub(super) struct PromptScores {
+    /// What the number is, such as "cosine of image and prompt".
+    pub(super) what: &'static str,
+    pub(super) values: Vec<f64>,
+}
+
+pub(super) fn generate_all(
+    pretrained: &Pretrained,
+    requests: Vec<ImageRequest>,
+    sampling: &SamplingConfig,
+    observer: &mut dyn RunObserver,
+) -> Result<Generated> {
+    let started = Instant::now();
+    let mut progress = |done| observer.progress("images generated", done, requests.len());
+    let images = generate(pretrained, &requests, sampling, &mut progress)?;
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Generated { requests, images, scores: None, sampling: sampling.clone(), seconds })
+}
+
+impl Generated {
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "{} images with guidance {} and {} steps in {} ({:.1} images/s)",
+            self.images.len(),
+            self.sampling.guidance,
+            self.sampling.steps,
+            duration(self.seconds),
+            self.images.len() as f64 / self.seconds.max(1e-9),
+        )
+    }
+
+    pub(super) fn report(&self) -> Value {
+        json!({
+            "images": self.images.len(),
+            "guidance": self.sampling.guidance,
+            "solver": self.sampling.solver,
+            "steps": self.sampling.steps,
+            "shift": self.sampling.shift,
+            "first_seed": self.requests.first().map(|request| request.seed),
+            "seconds": self.seconds,
+        })
+    }
+}
+
+/// Images of one shape in [-1, 1]. `[n, channels, height, width]`
+pub(super) fn array(images: &[Image]) -> Result<Array4<f32>> {
+    let planes: Vec<_> = images.iter().map(Image::to_unit_range).collect();
+    let views: Vec<_> = planes.iter().map(|plane| plane.view()).collect();
+    ndarray::stack(Axis(0), &views).context("images of one shape")
+}

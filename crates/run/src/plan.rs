@@ -1,0 +1,303 @@
+//! From settings to the parts of a run: data, tokenizer, model, trainer. Every size that follows from another is filled in
+//! here, once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
+use interfuse_data::latent_cache::CacheKey;
+use interfuse_data::{
+    DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing,
+    Source, Split, TextRows, Tokenizer,
+};
+use interfuse_kernels::WeightInit;
+use interfuse_sequence::{Objective, RowShape};
+use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
+use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
+use interfuse_vae::{Codec, LatentRange};
+
+use crate::data_sets::DataSets;
+use crate::error::{Context as _, Result, refuse};
+use crate::settings::Settings;
+
+/// What follows from the settings and the data, before any weight is made.
+pub struct Plan {
+    /// The configuration.
+    pub settings: Settings,
+    /// The data, opened.
+    pub data: DataSets,
+    /// Text to ids.
+    pub tokenizer: Tokenizer,
+    /// The model with every size filled in, after no step.
+    pub card: ModelCard,
+    /// Rows of each lane of a sequence.
+    pub shape: RowShape,
+    /// Where the run computes.
+    pub device: Device,
+    /// Pixels to latents.
+    pub codec: Arc<dyn Codec>,
+    /// Captions that are cut, and all captions.
+    pub cut_captions: (usize, usize),
+    lanes: DocumentLanes,
+}
+
+impl Plan {
+    /// Opens the training data, makes or loads the tokenizer, and fills in every size.
+    ///
+    /// # Errors
+    /// When data, tokenizer, codec or device are not there, or sizes do not fit together; names the key.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let data = DataSets::open(&settings.data)?;
+        let tokenizer = make_tokenizer(&settings, data.train().as_ref())?;
+        Self::of(settings, data, tokenizer)
+    }
+
+    /// As [`Plan::new`], with the tokenizer of a checkpoint that the run goes on from.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn with_tokenizer(settings: Settings, tokenizer: Tokenizer) -> Result<Self> {
+        let data = DataSets::open(&settings.data)?;
+        Self::of(settings, data, tokenizer)
+    }
+
+    fn of(mut settings: Settings, data: DataSets, tokenizer: Tokenizer) -> Result<Self> {
+        let [height, width] = settings.data.image_size;
+        let image_shape = [settings.data.channels, height, width];
+        let device = crate::device::open(&settings.run.device)?;
+        if !settings.train.precision.kernels().runs_on(&device) {
+            let name = &settings.run.device;
+            refuse!(
+                "train.precision: expected f32, since the device `{name}` has no tensor cores for bf16, found bf16"
+            );
+        }
+        let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
+        let latent_shape = codec.latent_shape(image_shape)?;
+        let (captions, images) = carriers(&settings.model, &settings.documents)?;
+        let model = fill_in(settings.model.clone(), &captions, &tokenizer, latent_shape)?;
+        let lanes = lanes_of(&model, &captions, &images)?;
+        let documents = documents(&settings, (data.train(), Split::Train), &tokenizer, &codec, lanes)?;
+        let text_rows = documents.text_rows();
+        let shape = row_shape(&mut settings, &model, &text_rows, lanes)?;
+        let card = ModelCard {
+            model_type: MODEL_TYPE.into(),
+            format_version: FORMAT_VERSION,
+            step: 0,
+            max_text_rows: text_rows.longest(),
+            model,
+            codec: settings.codec.pinned(codec.as_ref()),
+            image_shape,
+            captions,
+            images,
+            latent_range: None,
+            special_tokens: tokenizer.special(),
+        };
+        let cut_captions = (text_rows.cut, text_rows.lengths.len());
+        Ok(Self { settings, data, tokenizer, card, shape, device, codec, cut_captions, lanes })
+    }
+
+    /// Measures between what the latents of training images lie, where sampling needs that; `known` is what a checkpoint of
+    /// the same run says.
+    ///
+    /// # Errors
+    /// When none of the training images can be read.
+    pub(crate) fn measure_latents(&mut self, known: Option<LatentRange>) -> Result<()> {
+        self.card.latent_range = match known {
+            None if latent_range::is_needed(&self.card, self.codec.as_ref()) => {
+                let channels = self.card.model.latent_shape[0];
+                Some(latent_range::measure(&self.documents(Split::Train)?, channels)?)
+            }
+            known => known,
+        };
+        Ok(())
+    }
+
+    /// A stream of documents over a split.
+    ///
+    /// # Errors
+    /// When the images cannot be opened, or a latent cache is of others.
+    pub fn documents(&self, split: Split) -> Result<Documents> {
+        documents(&self.settings, (self.data.of(split)?, split), &self.tokenizer, &self.codec, self.lanes)
+    }
+
+    /// The training data, from a cursor on.
+    ///
+    /// # Errors
+    /// As [`Plan::documents`].
+    pub fn loader(&self, cursor: LoaderCursor) -> Result<Loader> {
+        let per_sequence = self.settings.train.documents_per_sequence.unwrap_or(1);
+        let format = self.card.model.sequence_format();
+        Ok(Loader::new(Box::new(self.documents(Split::Train)?), format, self.shape.clone(), per_sequence, cursor))
+    }
+
+    /// Held-out images, for losses under fixed noise.
+    ///
+    /// # Errors
+    /// As [`Plan::documents`].
+    pub fn validation(&self) -> Result<Validation> {
+        let documents = self.documents(Split::HeldOut)?;
+        Ok(Validation::new(
+            &documents,
+            &self.settings.validation,
+            &self.card.model,
+            &one_document(&self.card, self.lanes),
+        ))
+    }
+
+    /// A run at its beginning, its data from a cursor on.
+    ///
+    /// # Errors
+    /// As [`Plan::documents`], or when the model's settings do not fit together.
+    pub fn trainer(&self, cursor: LoaderCursor) -> Result<Trainer> {
+        let (settings, device) = (&self.settings, &self.device);
+        let seed = settings.run.seed;
+        let mut init = WeightInit::new(seed, &device.clone().autodiff());
+        let model = Transfusion::new(&self.card.model, &mut init)?;
+        let setup = Setup {
+            model: self.card.model.clone(),
+            objective: settings.objective.clone(),
+            optimizer: settings.optimizer.clone(),
+            train: settings.train.clone(),
+            seed,
+            device: device.clone(),
+        };
+        Ok(Trainer::new(setup, model, self.loader(cursor)?))
+    }
+}
+
+/// The held-out images of a trained model, for losses under fixed noise.
+pub(crate) fn validation_of(settings: &Settings, data: &DataSets, pretrained: &Pretrained) -> Result<Validation> {
+    let Pretrained { card, tokenizer, codec, .. } = pretrained;
+    let lanes = lanes_of(&card.model, &card.captions, &card.images)?;
+    let documents = documents(settings, (data.held_out()?, Split::HeldOut), tokenizer, codec, lanes)?;
+    Ok(Validation::new(&documents, &settings.validation, &card.model, &one_document(card, lanes)))
+}
+
+/// Room for the longest document by itself.
+fn one_document(card: &ModelCard, lanes: DocumentLanes) -> RowShape {
+    let mut capacity = vec![0; card.model.modalities.len()];
+    capacity[lanes.captions] = card.max_text_rows;
+    capacity[lanes.images] = card.model.sequence_format().rows_per_image();
+    RowShape { capacity }
+}
+
+/// The modalities that carry captions and images: those that are named, or the only ones there are.
+fn carriers(model: &ModelConfig, documents: &DocumentConfig) -> Result<(String, String)> {
+    let carrier = |key: &str, named: &Option<String>, objective: Objective| {
+        let fit = model.modalities.iter().filter(|(_, modality)| modality.objective() == objective);
+        let fit: Vec<&str> = fit.map(|(name, _)| name.as_str()).collect();
+        match (named, &fit[..]) {
+            (Some(name), fit) if fit.contains(&name.as_str()) => Ok(name.clone()),
+            (None, [only]) => Ok(only.to_string()),
+            (found, fit) => {
+                let found = found.as_ref().map_or("none".into(), |name| format!("`{name}`"));
+                let expected = if fit.is_empty() { "one in [model.modalities]".into() } else { fit.join(", ") };
+                refuse!("documents.{key}: expected a modality learned by {objective:?} ({expected}), found {found}")
+            }
+        }
+    };
+    let captions = carrier("captions", &documents.captions, Objective::NextToken)?;
+    Ok((captions, carrier("images", &documents.images, Objective::Denoise)?))
+}
+
+fn lanes_of(model: &ModelConfig, captions: &str, images: &str) -> Result<DocumentLanes> {
+    let lane = |name: &str| model.lane(name).with_context(|| format!("model.modalities: expected `{name}`"));
+    Ok(DocumentLanes { captions: lane(captions)?, images: lane(images)? })
+}
+
+fn documents(
+    settings: &Settings,
+    (source, split): (&Arc<dyn Source>, Split),
+    tokenizer: &Tokenizer,
+    codec: &Arc<dyn Codec>,
+    lanes: DocumentLanes,
+) -> Result<Documents> {
+    let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
+    let latents = match cache {
+        // Held-out images are few and encoded when they are measured.
+        Some(folder) if split == Split::Train => {
+            let mirrored = settings.data.horizontal_flip > 0.0;
+            let key = CacheKey::new(source.as_ref(), codec.as_ref(), mirrored)?;
+            ImageLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key)?)
+        }
+        _ => ImageLatents::encoded(Arc::clone(codec), source.as_ref()),
+    };
+    let parts = DocumentParts { source: Box::new(Arc::clone(source)), tokenizer: tokenizer.clone(), latents };
+    Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
+}
+
+fn make_tokenizer(settings: &Settings, source: &dyn Source) -> Result<Tokenizer> {
+    if let Some(path) = &settings.tokenizer.path {
+        return load_tokenizer(path);
+    }
+    let captions = (0..source.len()).flat_map(|index| source.captions(index)).map(String::as_str);
+    let vocab_size = settings.tokenizer.vocab_size.unwrap_or_default();
+    Ok(Tokenizer::train(captions, vocab_size)?)
+}
+
+/// Loads a `tokenizer.json`.
+pub(crate) fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
+    Ok(Tokenizer::load(path)?)
+}
+
+/// The model with the vocabulary's and the latents' sizes. The modality that carries captions has the tokenizer's ids.
+fn fill_in(
+    mut model: ModelConfig,
+    captions: &str,
+    tokenizer: &Tokenizer,
+    latent_shape: [usize; 3],
+) -> Result<ModelConfig> {
+    if model.latent_shape == [0; 3] {
+        model.latent_shape = latent_shape;
+    }
+    if model.latent_shape != latent_shape {
+        let found = model.latent_shape;
+        refuse!("model.latent_shape: expected {latent_shape:?}, which the data and its codec give, found {found:?}");
+    }
+    let owner = model.modalities.get(captions).and_then(ModalityConfig::shares).cloned();
+    let owner = owner.unwrap_or_else(|| captions.to_string());
+    if let Some(ModalityConfig::NextToken(text)) = model.modalities.get_mut(&owner) {
+        let needed = tokenizer.vocab_size();
+        if text.vocab_size == 0 {
+            text.vocab_size = needed;
+        }
+        if text.vocab_size < needed {
+            let found = text.vocab_size;
+            refuse!(
+                "model.modalities.{owner}.vocab_size: expected at least {needed}, the tokenizer's ids, found {found}"
+            );
+        }
+    }
+    model.validate()?;
+    Ok(model)
+}
+
+/// Room for the documents of a sequence, whose number is filled in, unless the settings say otherwise.
+fn row_shape(settings: &mut Settings, model: &ModelConfig, text: &TextRows, lanes: DocumentLanes) -> Result<RowShape> {
+    let images = model.sequence_format().rows_per_image();
+    let train = &mut settings.train;
+    if let Some(shape) = &train.row_shape {
+        let (expected, found) = (model.modalities.len(), shape.capacity.len());
+        if expected != found {
+            refuse!("train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}");
+        }
+        if shape.capacity[lanes.images] % images != 0 {
+            let found = shape.capacity[lanes.images];
+            refuse!("train.row_shape.capacity: expected a multiple of {images}, an image's rows, found {found}");
+        }
+        let room = (shape.capacity[lanes.images] / images).clamp(1, train.batch_size);
+        let most = (1..=room).rev().find(|count| train.batch_size.is_multiple_of(*count));
+        train.documents_per_sequence = train.documents_per_sequence.or(most);
+        return Ok(shape.clone());
+    }
+    let packing = match train.documents_per_sequence {
+        Some(count) => Packing::of(&text.lengths, count),
+        None => Packing::choose(&text.lengths, train.batch_size),
+    };
+    train.documents_per_sequence = Some(packing.documents_per_sequence);
+    let mut capacity = vec![0; model.modalities.len()];
+    capacity[lanes.captions] = packing.text_rows;
+    capacity[lanes.images] = images * packing.documents_per_sequence;
+    Ok(RowShape { capacity })
+}

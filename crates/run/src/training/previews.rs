@@ -1,0 +1,31 @@
+//! What the images show that are generated while a model trains.
+
+use interfuse_data::DataError;
+use interfuse_data::documents::MARKERS;
+use interfuse_sampling::ImageRequest;
+
+use crate::error::{Result, require};
+use crate::plan::Plan;
+
+/// What the previews show: the configured prompts, or captions spread evenly over the training data.
+///
+/// # Errors
+/// A configured prompt is longer than the rows; a caption that is longer is left out, as it is in training.
+pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
+    let preview = &plan.settings.preview;
+    let limit = plan.card.max_text_rows;
+    let rows = |prompt: &str| Ok::<_, DataError>(plan.tokenizer.encode(prompt)?.len() + MARKERS);
+    let mut prompts = preview.prompts.clone();
+    for prompt in &prompts {
+        let found = rows(prompt)?;
+        require!(found <= limit, "preview.prompts: expected at most {limit} tokens, found {found} in {prompt:?}");
+    }
+    if prompts.is_empty() {
+        let source = plan.data.train();
+        let count = preview.count.min(source.len());
+        prompts = (0..count).map(|i| source.captions(i * source.len() / count)[0].clone()).collect();
+        prompts.retain(|caption| rows(caption).is_ok_and(|found| found <= limit));
+    }
+    let requests = prompts.into_iter().enumerate();
+    Ok(requests.map(|(seed, prompt)| ImageRequest { prompt, seed: seed as u64 }).collect())
+}

@@ -1,0 +1,147 @@
+//! Listens to training: writes metrics, previews and checkpoints into the run folder.
+
+use std::time::Instant;
+
+use interfuse_checkpoint::ModelCard;
+use interfuse_sampling::{ImageRequest, generate};
+use interfuse_trainer::{Due, Observer, StepReport, TrainError, Trainer, Validation, ValidationReport, checkpoint};
+
+use super::previews::preview_prompts;
+use super::{observer_error, pretrained};
+use crate::error::Result;
+use crate::measuring::measure_in_training;
+use crate::metrics::Curves;
+use crate::observer::{RunObserver, StepNotice};
+use crate::plan::Plan;
+use crate::run_folder::RunFolder;
+use crate::sample_folder::enlarged_grid;
+
+/// Listens to training.
+pub(super) struct Recorder<'a> {
+    plan: &'a Plan,
+    folder: &'a RunFolder,
+    curves: Curves,
+    observer: &'a mut dyn RunObserver,
+    validation: Validation,
+    prompts: Vec<ImageRequest>,
+    tokenizer: Vec<u8>,
+    started: Instant,
+}
+
+impl<'a> Recorder<'a> {
+    /// Continues the curves from `step`, 0 for a new run.
+    pub(super) fn new(
+        plan: &'a Plan,
+        folder: &'a RunFolder,
+        step: u64,
+        observer: &'a mut dyn RunObserver,
+    ) -> Result<Self> {
+        Ok(Self {
+            curves: Curves::new(folder, step, &plan.settings)?,
+            observer,
+            validation: plan.validation()?,
+            prompts: preview_prompts(plan)?,
+            tokenizer: plan.tokenizer.to_bytes()?,
+            started: Instant::now(),
+            plan,
+            folder,
+        })
+    }
+
+    fn record_step(&mut self, report: &StepReport) -> Result<()> {
+        let mut numbers = Vec::new();
+        let mut put = |name: &str, value: f64| numbers.push((name.to_string(), value));
+        put("loss", report.total);
+        for modality in &report.modalities {
+            put(&format!("{}_loss", modality.name), modality.loss);
+            put(&format!("{}_count", modality.name), modality.count as f64);
+        }
+        put("gradient_norm", report.gradient_norm);
+        for (part, norm) in &report.part_gradient_norms {
+            put(&format!("gradient_norm.{part}"), *norm);
+        }
+        put("learning_rate", report.learning_rate);
+        put("rows_per_second", report.rows as f64 / report.seconds.max(1e-9));
+        put("flops_per_second", report.flops / report.seconds.max(1e-9));
+        put("seconds", self.started.elapsed().as_secs_f64());
+        let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
+        self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
+    }
+
+    fn record_validation(&mut self, report: &ValidationReport) -> Result<()> {
+        let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
+        let numbers: Vec<(String, f64)> =
+            report.numbers().into_iter().map(|(name, value)| (format!("{split}/{name}"), value)).collect();
+        let name = if report.is_train { "training images, fixed noise" } else { "held out" };
+        self.observer.note(&format!("step {}  {name}: {}", report.step, report.line()));
+        self.curves.record(report.step, "", &numbers, &[])
+    }
+
+    fn preview(&mut self, trainer: &Trainer) -> Result<()> {
+        let pretrained = pretrained(self.plan, trainer);
+        let images = generate(&pretrained, &self.prompts, &self.plan.settings.sampling, &mut |_| {})?;
+        let grid = enlarged_grid(&images, 8)?;
+        let path = self.folder.save_preview(trainer.step, &grid)?;
+        self.curves.image("preview", trainer.step, &grid)?;
+        self.observer.note(&format!("step {}  preview: {}", trainer.step, path.display()));
+        Ok(())
+    }
+
+    /// Measures as `interfuse evaluate` does. Images are sampled from seeds of their own, so that training goes on as if
+    /// nothing had been measured.
+    fn measure(&mut self, trainer: &Trainer) -> Result<()> {
+        let model = pretrained(self.plan, trainer);
+        let report = measure_in_training(self.plan, &model, self.folder, self.observer)?;
+        self.observer.measured(&report);
+        self.curves.record(trainer.step, "evaluation/", &report.numbers(), &[])
+    }
+
+    fn save(&mut self, trainer: &Trainer) -> Result<()> {
+        let card = ModelCard { step: trainer.step, ..self.plan.card.clone() };
+        let path = self.folder.checkpoint(trainer.step);
+        checkpoint::save(trainer, &card, &self.tokenizer, &path)?;
+        self.folder.keep_checkpoints(self.plan.settings.run.keep_checkpoints)
+    }
+}
+
+impl Observer<Trainer> for Recorder<'_> {
+    fn stepped(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<(), TrainError> {
+        if let Some(warning) = trainer.loader.take_warning() {
+            let cursor = trainer.loader.cursor();
+            let text = format!("skipped {} bad and {} too long; first: {warning}", cursor.bad, cursor.too_long);
+            self.observer.note(&text);
+        }
+        if let Some(culprit) = &report.skipped {
+            self.observer.note(&format!("step {} skipped: {culprit} is not finite", report.step));
+        }
+        let losses = report.modalities.iter().map(|modality| (format!("{} loss", modality.name), modality.loss));
+        self.observer.stepped(&StepNotice {
+            step: report.step,
+            steps: trainer.setup.train.steps,
+            losses: losses.collect(),
+            done: report.rows,
+            unit: "rows",
+            seconds: report.seconds,
+        });
+        self.record_step(report).map_err(observer_error)
+    }
+
+    fn due(&mut self, trainer: &Trainer, what: Due) -> Result<(), TrainError> {
+        let done = match what {
+            Due::Validation if self.validation.is_empty() => Ok(()),
+            Due::Validation => {
+                let setup = &trainer.setup;
+                let run = (setup.seed, trainer.step);
+                let model = trainer.ema_model();
+                let report =
+                    self.validation.measure(&model, &setup.model, run, setup.train.sequences(), &setup.device)?;
+                self.record_validation(&report)
+            }
+            Due::Preview if self.prompts.is_empty() => Ok(()),
+            Due::Preview => self.preview(trainer),
+            Due::Checkpoint => self.save(trainer),
+            Due::Evaluation => self.measure(trainer),
+        };
+        done.map_err(observer_error)
+    }
+}
