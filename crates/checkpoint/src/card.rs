@@ -130,12 +130,12 @@ pub fn read_card(folder: &Path) -> Result<ModelCard, CheckpointError> {
     let card: ModelCard =
         serde_json::from_value(value).map_err(|error| fail("the settings of a model", error.to_string()))?;
     let channels = card.model.latent_shape[0];
-    match &card.latent_range {
-        Some(range) if !range.is_of(channels) => {
-            let expected = format!("a latent_range of {channels} finite numbers, no `min` above its `max`");
+    match card.latent_range.as_ref().filter(|range| !range.is_of(channels)) {
+        None => Ok(card),
+        Some(range) => {
+            let expected = format!("latent_range: {channels} finite numbers in `min`, none above its fellow in `max`");
             Err(fail(&expected, format!("{range:?}")))
         }
-        _ => Ok(card),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
-use interfuse_sampling::{ImageRequest, SamplingConfig, generate};
+use interfuse_sampling::{Caption, ImageRequest, SamplingConfig, generate};
 use ndarray::{Array4, Axis};
 use serde_json::{Value, json};
 
@@ -71,4 +71,16 @@ pub(super) fn array(images: &[Image]) -> Result<Array4<f32>> {
     let planes: Vec<_> = images.iter().map(Image::to_unit_range).collect();
     let views: Vec<_> = planes.iter().map(|plane| plane.view()).collect();
     ndarray::stack(Axis(0), &views).context("images of one shape")
+}
+
+/// The words of captions; those that were cut are counted and told of.
+pub(super) fn texts(captions: Vec<Caption>, observer: &mut dyn RunObserver) -> Vec<String> {
+    let cut: Vec<usize> = captions.iter().filter_map(|caption| caption.cut_at).collect();
+    if let Some(limit) = cut.first() {
+        let (cut, all) = (cut.len(), captions.len());
+        observer.note(&format!(
+            "{cut} of {all} captions that the model wrote were cut at sampling.max_caption_tokens = {limit}"
+        ));
+    }
+    captions.into_iter().map(|caption| caption.text).collect()
 }

@@ -72,7 +72,7 @@ pub(super) fn measure(
 
     let mut progress = |done| observer.progress("images captioned", done, references.len());
     let written = caption(pretrained, &references, sampling, &mut progress)?;
-    let written = super::texts(written, observer);
+    let written = super::generated::texts(written, observer);
     let right: Vec<String> = (0..references.len()).map(caption_of).collect();
     let captions = captions::compare(&written, &right)?;
     let chance_of_caption = fraction_of_the_commonest(&right);

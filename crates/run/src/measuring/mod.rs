@@ -21,7 +21,7 @@ use interfuse_checkpoint::Pretrained;
 use interfuse_checkpoint::folder::{AVERAGE, write_json};
 use interfuse_data::{Image, Source};
 use interfuse_evaluation::bootstrap::Mean;
-use interfuse_sampling::{Caption, ImageRequest, SamplingConfig};
+use interfuse_sampling::{ImageRequest, SamplingConfig};
 use serde_json::{Value, json};
 
 use self::generated::Generated;
@@ -96,18 +96,6 @@ pub(crate) fn measure_in_training(
         weights: &checkpoint.join(AVERAGE),
     };
     subject.measure(&Published::default(), &Places::in_folder(folder.path()), observer)
-}
-
-/// The words of captions; those that were cut are counted and told of.
-fn texts(captions: Vec<Caption>, observer: &mut dyn RunObserver) -> Vec<String> {
-    let cut: Vec<usize> = captions.iter().filter_map(|caption| caption.cut_at).collect();
-    if let Some(limit) = cut.first() {
-        let (cut, all) = (cut.len(), captions.len());
-        observer.note(&format!(
-            "{cut} of {all} captions that the model wrote were cut at sampling.max_caption_tokens = {limit}"
-        ));
-    }
-    captions.into_iter().map(|caption| caption.text).collect()
 }
 
 /// Where the files of an evaluation go.

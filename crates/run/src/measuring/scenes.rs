@@ -65,7 +65,7 @@ pub(super) fn measure(
         .collect::<Result<_, _>>()?;
     let mut progress = |done| observer.progress("images captioned", done, rendered.len());
     let written = caption(pretrained, &rendered, sampling, &mut progress)?;
-    let written = super::texts(written, observer);
+    let written = super::generated::texts(written, observer);
     let in_captions: Vec<Judged> =
         wanted.iter().zip(&written).map(|(&scene, text)| Judged::caption(scene, text)).collect();
 
