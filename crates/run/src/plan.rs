@@ -99,6 +99,9 @@ impl Plan {
 
     /// Measures between what the latents of training images lie, where sampling needs that; `known` is what a checkpoint of
     /// the same run says.
+    ///
+    /// # Errors
+    /// When none of the training images can be read.
     pub(crate) fn measure_latents(&mut self, known: Option<LatentRange>) -> Result<()> {
         self.card.latent_range = match known {
             None if latent_range::is_needed(&self.card, self.codec.as_ref()) => {
