@@ -48,14 +48,14 @@ fn print_flops(plan: &Plan) {
     let rows = plan.shape.rows();
     let flops = FlopsPerToken::of(&plan.card.model, rows);
     say!("training FLOPs of a row, in sequences of {rows} rows");
-    say!("  matrices of the backbone   {:.3e}", flops.matrices);
-    say!("  causal attention        {:.3e}", flops.causal_attention);
+    say!("  matrices of the backbone  {:.3e}", flops.matrices);
+    say!("  causal attention          {:.3e}", flops.causal_attention);
     for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
-        say!("  ends of {:<15} {tower:.3e}", modality.name);
+        say!("  ends of {:<17} {tower:.3e}", modality.name);
     }
     let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
         * (plan.settings.train.sequences() * plan.settings.train.gradient_accumulation) as f64;
-    say!("  a whole step            {step:.3e}");
+    say!("  a whole step              {step:.3e}");
 }
 
 fn print_memory(memory: &MemoryEstimate) {
