@@ -1,9 +1,9 @@
 //! The few differentiable operations that the model is made of.
 //!
-//! Each operation has one reference implementation in Burn primitives, which runs on every device and is differentiated by
-//! Burn's autodiff; it is public as `reference` in the operation's file. On the CPU the operations run fused instead, in
-//! `cpu/`, on GPUs as kernels, in `gpu/`, and both are tested against their reference implementations. Nothing here knows a model, a token
-//! or an image.
+//! An operation is a folder: `mod.rs` is the public function, `reference.rs` the same in Burn primitives, which runs on every
+//! device and is differentiated by Burn's autodiff, `cpu.rs` the kernel of the CPU with its node on the gradient tape. Kernels of
+//! GPUs lie in `gpu/`. All are tested against their references, and `place.rs` decides which of them a tensor gets. Nothing here
+//! knows a model, a token or an image.
 //!
 //! | operation | file |
 //! |---|---|

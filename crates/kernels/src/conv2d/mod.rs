@@ -2,14 +2,18 @@
 //!
 //! Dimensions: `B` batch, `I` input channels, `O` output channels, `h × w` kernel, `H × W` image.
 
+mod cpu;
+mod reference;
+
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::ops::{ConvOptions, PadMode};
 
-use crate::cpu::CpuKernels;
+use self::cpu::Conv2dCpu;
 use crate::init::WeightInit;
 use crate::place::{Place, place_of};
+
+pub use self::reference::reference;
 
 /// How the kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,18 +89,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: C
     );
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::conv2d(x, weight, bias, steps))
-}
-
-/// [`conv2d`] as Burn has it.
-pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
-    let ConvSteps { stride, padding: [[above, below], [left, right]] } = steps;
-    // Burn pads both sides alike; what one side has more is laid on before.
-    let (vertical, horizontal) = (above.min(below), left.min(right));
-    let padding = [(above - vertical, below - vertical), (left - horizontal, right - horizontal)];
-    let x = if padding == [(0, 0); 2] { x } else { x.pad(padding, PadMode::Constant(0.0)) };
-    let options = ConvOptions::new([stride; 2], [vertical, horizontal], [1; 2], 1);
-    burn::tensor::module::conv2d(x, weight, bias, options)
+    Tensor::from_dispatch(<Dispatch as Conv2dCpu>::conv2d(x, weight, bias, steps))
 }
 
 #[cfg(test)]

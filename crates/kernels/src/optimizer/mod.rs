@@ -3,10 +3,14 @@
 //! Both only stream through memory, so on the CPU each is one pass over all its arrays, spread over the cores, where
 //! primitives would make a dozen.
 
+mod cpu;
+mod reference;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::cpu::CpuKernels;
+use self::cpu::OptimizerCpu;
+use self::reference::adamw_reference;
 use crate::place::{Place, place_of};
 
 /// A weight and its moments, flattened.
@@ -82,7 +86,7 @@ pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWSt
     let (weight, first, second) = match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_adamw(weight, first, second, gradient, factors),
-        _ => <Dispatch as CpuKernels>::adamw(weight, first, second, gradient, factors),
+        _ => <Dispatch as OptimizerCpu>::adamw(weight, first, second, gradient, factors),
     };
     let [weight, first, second] = [weight, first, second].map(Tensor::from_dispatch);
     AdamWState { weight, first, second }
@@ -117,7 +121,7 @@ pub fn squared_norm(x: &Tensor<1>) -> Tensor<1> {
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_squared_norm(x),
-        _ => <Dispatch as CpuKernels>::squared_norm(x),
+        _ => <Dispatch as OptimizerCpu>::squared_norm(x),
     })
 }
 
@@ -130,19 +134,8 @@ fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_combine(x, y, kept, new),
-        _ => <Dispatch as CpuKernels>::combine(x, y, kept, new),
+        _ => <Dispatch as OptimizerCpu>::combine(x, y, kept, new),
     })
-}
-
-/// The reference implementation.
-fn adamw_reference(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWState {
-    let gradient = gradient.mul_scalar(f.gradient_scale);
-    let first = state.first.mul_scalar(f.beta_1) + gradient.clone().mul_scalar(1.0 - f.beta_1);
-    let second = state.second.mul_scalar(f.beta_2) + gradient.square().mul_scalar(1.0 - f.beta_2);
-    let root = second.clone().sqrt().mul_scalar(f.second_correction).add_scalar(f.epsilon);
-    let direction = first.clone().mul_scalar(f.first_correction) / root;
-    let weight = state.weight.mul_scalar(f.kept) - direction.mul_scalar(f.learning_rate);
-    AdamWState { weight, first, second }
 }
 
 #[cfg(test)]
