@@ -1,6 +1,6 @@
 //! Whoever starts work listens to it here; this crate itself prints nothing.
 
-use crate::measuring::Report;
+use crate::measuring::report::Report;
 
 /// What a training step tells.
 #[derive(Debug, Clone)]
