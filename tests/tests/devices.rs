@@ -150,7 +150,7 @@ fn attend(rows: usize, device: &Device, most_scores: Option<usize>) -> [Vec<f32>
     let (a, b, c) = (q.clone(), k.clone(), v.clone());
     let out = match most_scores {
         Some(most) => attention::in_chunks(a, b, c, &visible, most),
-        None => attention::definition(a, b, c, &visible),
+        None => attention::reference(a, b, c, &visible),
     };
     let grads = out.clone().square().sum().backward();
     let gradient = |x: &Tensor<4>| values(x.grad(&grads).expect("a gradient").reshape([-1]));
@@ -158,7 +158,7 @@ fn attend(rows: usize, device: &Device, most_scores: Option<usize>) -> [Vec<f32>
 }
 
 #[test]
-fn attention_in_chunks_is_its_definition() {
+fn attention_in_chunks_is_its_reference() {
     let (chunked, plain) = (attend(50, &gpu(), Some(4 * 50 * 7)), attend(50, &Device::flex(), None));
     for (chunked, plain) in chunked.iter().zip(&plain) {
         let gap = chunked.iter().zip(plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -12,7 +12,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
 use interfuse_kernels::{
     AdamWState, AdamWStep, Precision, VisibleRanges, accumulate, adamw, attention, cross_entropy, linear,
-    moving_average, rms_norm, rope, squared_norm, swiglu, with_definitions, with_precision,
+    moving_average, rms_norm, rope, squared_norm, swiglu, with_precision, with_reference,
 };
 
 use interfuse_tests::gpu;
@@ -20,7 +20,7 @@ use probe::{Operation, gap, ints, noise, run_on};
 
 /// Compares an operation on the GPU with its reference implementation on the CPU in `f32`, values and gradients.
 fn assert_equal(name: &str, operation: &Operation<'_>, inputs: &[Vec<f64>], tolerance: f64) {
-    let expected = with_definitions(|| run_on(operation, inputs, DType::F32, &Device::flex()));
+    let expected = with_reference(|| run_on(operation, inputs, DType::F32, &Device::flex()));
     let found = run_on(operation, inputs, DType::F32, &gpu());
     let values = gap(&found.out, &expected.out);
     assert!(values < tolerance, "{name}: values differ by {values:e}");
@@ -108,7 +108,7 @@ fn norms_whose_rows_come_out_shorter() {
 }
 
 #[test]
-fn gated_activations() {
+fn swiglu_activations() {
     for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
         for count in [1, 37, 4096, 70_001] {
             let operation = |x: Vec<Tensor<1>>| {
@@ -206,7 +206,7 @@ fn attention_over_ranges() {
                 let heads_of = |x: &Tensor<1>, heads| as_rows(x.clone().reshape([batch, rows, heads, head_dim]), dtype);
                 let (q, k, v) = (heads_of(&x[0], heads), heads_of(&x[1], kv_heads), heads_of(&x[2], kv_heads));
                 let out = if device.without_autodiff() == Device::flex() {
-                    attention::definition(q, k, v, &visible)
+                    attention::reference(q, k, v, &visible)
                 } else {
                     attention::ranged_attention(q, k, v, &visible)
                 };
@@ -233,7 +233,7 @@ fn attention_whose_scores_grow() {
             let heads_of = |x: &Tensor<1>| as_rows(x.clone().reshape([1, rows, 1, head_dim]), dtype);
             let (q, k, v) = (heads_of(&x[0]), heads_of(&x[1]), heads_of(&x[2]));
             let out = if device.without_autodiff() == Device::flex() {
-                attention::definition(q, k, v, &visible)
+                attention::reference(q, k, v, &visible)
             } else {
                 attention::ranged_attention(q, k, v, &visible)
             };
@@ -265,7 +265,7 @@ fn attention_to_more_keys_than_queries() {
             let heads_of = |x: &Tensor<1>, rows| as_rows(x.clone().reshape([1, rows, heads, head_dim]), dtype);
             let (q, k, v) = (heads_of(&x[0], queries), heads_of(&x[1], keys), heads_of(&x[2], keys));
             let out = if device.without_autodiff() == Device::flex() {
-                attention::definition(q, k, v, &visible)
+                attention::reference(q, k, v, &visible)
             } else {
                 attention::ranged_attention(q, k, v, &visible)
             };

@@ -9,7 +9,7 @@ use interfuse_data::{
     LoaderCursor, Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
-use interfuse_kernels::{WeightInit, with_definitions};
+use interfuse_kernels::{WeightInit, with_reference};
 use interfuse_parameters::{import_weights, read_tensors, write_tensors};
 use interfuse_sequence::{RowShape, SequenceLayout};
 use interfuse_tests::*;
@@ -308,14 +308,14 @@ fn weights_survive_the_file() {
 }
 
 #[test]
-fn fused_operations_train_as_their_definitions_do() {
+fn fused_operations_train_as_their_references_do() {
     const STEPS: u64 = 50;
     let losses = |plain: bool| -> Vec<f64> {
         let mut run = Run::new();
         run.optimizer.learning_rate = 1e-3;
         let mut trainer = run.trainer(LoaderCursor::default());
         let mut train = || (0..STEPS).map(|_| trainer.step().expect("a step").total).collect();
-        if plain { with_definitions(train) } else { train() }
+        if plain { with_reference(train) } else { train() }
     };
     for (step, (fused, plain)) in losses(false).into_iter().zip(losses(true)).enumerate() {
         assert!((fused - plain).abs() < 1e-3 * plain.abs(), "step {step}: {fused} against {plain}");

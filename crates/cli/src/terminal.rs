@@ -118,7 +118,8 @@ impl TrainProgress {
         let per_step = self.started.elapsed().as_secs_f64() / taken;
         let left = per_step * step.steps.saturating_sub(step.step) as f64;
         let rate = step.done as f64 / step.seconds.max(1e-9);
-        format!("{}  {rate:.0} {}/s  {} left", losses.join("  "), step.unit, duration(left))
+        let fill = if step.fill < 1.0 { format!(" {:.0} % filled", 100.0 * step.fill) } else { String::new() };
+        format!("{}  {rate:.0} {}/s{fill}  {} left", losses.join("  "), step.unit, duration(left))
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod denoising;
+pub mod error;
 pub mod noise_schedule;
 pub mod noising;
 pub mod overlap;
@@ -14,8 +15,9 @@ pub mod timestep;
 pub mod tower;
 pub mod unet;
 
-pub use config::{ImageTowerConfig, ImageTowerError, TimestepConditioning};
+pub use config::{ImageTowerConfig, TimestepConditioning};
 pub use denoising::{DenoisingLoss, denoising_loss};
+pub use error::ImageTowerError;
 pub use noise_schedule::{CosineSchedule, NoiseProcess, TimestepSpacing};
 pub use noising::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch, standard_normal};
 pub use prediction::PredictionTarget;

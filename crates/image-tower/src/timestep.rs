@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use crate::config::ImageTowerError;
+use crate::error::ImageTowerError;
 use crate::noise_schedule::NoiseProcess;
 
 /// The distribution of t before the shift.

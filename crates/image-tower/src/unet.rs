@@ -17,7 +17,7 @@ use burn::tensor::activation::silu;
 use interfuse_kernels::{Conv2d, ConvSteps, GroupNorm, GroupNormSteps, Linear, WeightInit};
 use serde::{Deserialize, Serialize};
 
-use crate::config::ImageTowerError;
+use crate::error::ImageTowerError;
 use crate::time_embedding::TimeEmbedding;
 
 /// Settings of the U-Net patcher.

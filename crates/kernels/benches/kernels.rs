@@ -1,4 +1,4 @@
-//! Forward and backward of every fused operation against its plain definition, at the sizes of the yardstick step
+//! Forward and backward of every fused operation against its reference implementation, at the sizes of the yardstick step
 //! (d_model 256, 4 heads of 64, SwiGLU 684, 8 sequences of 320 rows).
 //!
 //!   cargo bench --workspace --bench kernels
@@ -61,14 +61,14 @@ fn linear(criterion: &mut Criterion) {
 fn norm(criterion: &mut Criterion) {
     let (x, weight) = (wave([BATCH, ROWS, WIDTH]), wave([WIDTH]));
     let fused = || both_ways(|| rms_norm::rms_norm(x.clone(), weight.clone(), 1e-5));
-    let plain = || both_ways(|| rms_norm::definition(x.clone(), weight.clone(), 1e-5));
+    let plain = || both_ways(|| rms_norm::reference(x.clone(), weight.clone(), 1e-5));
     compare(&mut criterion.benchmark_group("rms_norm"), fused, plain);
 }
 
-fn gated(criterion: &mut Criterion) {
+fn swiglu_activation(criterion: &mut Criterion) {
     let (gate, up) = (wave([BATCH, ROWS, HIDDEN]), wave([BATCH, ROWS, HIDDEN]));
     let fused = || both_ways(|| swiglu::swiglu(gate.clone(), up.clone()));
-    let plain = || both_ways(|| swiglu::definition(gate.clone(), up.clone()));
+    let plain = || both_ways(|| swiglu::reference(gate.clone(), up.clone()));
     compare(&mut criterion.benchmark_group("swiglu"), fused, plain);
 }
 
@@ -78,11 +78,11 @@ fn rotation(criterion: &mut Criterion) {
     let positions = Tensor::from_data(TensorData::new(positions, [BATCH, ROWS, 3]), &device());
     let table = RopeTable::new(positions, &RopeFrequencies::sequential(WIDTH / HEADS, 1e4));
     let fused = || both_ways(|| rope::rotate(x.clone(), &table));
-    let plain = || both_ways(|| rope::definition(x.clone(), &table));
+    let plain = || both_ways(|| rope::reference(x.clone(), &table));
     compare(&mut criterion.benchmark_group("rotate"), fused, plain);
 }
 
-fn scores(criterion: &mut Criterion) {
+fn entropy(criterion: &mut Criterion) {
     let rows = BATCH * ROWS / 2;
     let logits = wave([rows, VOCABULARY]);
     let targets: Vec<i32> = (0..rows).map(|row| (row % VOCABULARY) as i32).collect();
@@ -91,16 +91,16 @@ fn scores(criterion: &mut Criterion) {
     let loss = |score: fn(Tensor<2>, Tensor<1, Int>, Tensor<1>) -> cross_entropy::CrossEntropy| {
         both_ways(|| score(logits.clone(), targets.clone(), weights.clone()).next_token);
     };
-    let (fused, plain) = (|| loss(cross_entropy::cross_entropy), || loss(cross_entropy::definition));
+    let (fused, plain) = (|| loss(cross_entropy::cross_entropy), || loss(cross_entropy::reference));
     compare(&mut criterion.benchmark_group("cross_entropy"), fused, plain);
 }
 
-/// Convolutions of a VAE's decoder: 3 × 3, 64 → 64 channels, on pictures of 32 × 32.
+/// Convolutions of a VAE's decoder: 3 × 3, 64 → 64 channels, on images of 32 × 32.
 fn convolution(criterion: &mut Criterion) {
     let (x, weight) = (wave([BATCH, 64, 32, 32]), wave([64, 64, 3, 3]));
     let steps = ConvSteps::new(1, 1);
     let fused = || both_ways(|| conv2d::conv2d(x.clone(), weight.clone(), None, steps));
-    let plain = || both_ways(|| conv2d::definition(x.clone(), weight.clone(), None, steps));
+    let plain = || both_ways(|| conv2d::reference(x.clone(), weight.clone(), None, steps));
     compare(&mut criterion.benchmark_group("conv2d"), fused, plain);
 }
 
@@ -121,7 +121,7 @@ fn attention(criterion: &mut Criterion) {
     let [q, k, v] = [(); 3].map(|()| wave([BATCH, ROWS, HEADS, WIDTH / HEADS]));
     let visible = ranges(BATCH, ROWS);
     let fused = || both_ways(|| attention::ranged_attention(q.clone(), k.clone(), v.clone(), &visible));
-    let plain = || both_ways(|| attention::definition(q.clone(), k.clone(), v.clone(), &visible));
+    let plain = || both_ways(|| attention::reference(q.clone(), k.clone(), v.clone(), &visible));
     compare(&mut criterion.benchmark_group("attention"), fused, plain);
 }
 
@@ -137,5 +137,16 @@ fn attention_growth(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(kernels, peak, linear, norm, gated, rotation, scores, convolution, attention, attention_growth);
+criterion_group!(
+    kernels,
+    peak,
+    linear,
+    norm,
+    swiglu_activation,
+    rotation,
+    entropy,
+    convolution,
+    attention,
+    attention_growth
+);
 criterion_main!(kernels);

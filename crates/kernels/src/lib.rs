@@ -1,18 +1,18 @@
 //! The few differentiable operations that the model is made of.
 //!
-//! Each operation has one portable definition in Burn primitives, which runs on every device and is differentiated by
-//! Burn's autodiff; it is public as `definition` in the operation's file. On the CPU the operations run fused instead, in
-//! `cpu/`, on GPUs as kernels, in `gpu/`, and both are tested against their definitions. Nothing here knows a model, a token
-//! or a picture.
+//! An operation is a folder: `mod.rs` is the public function, `reference.rs` the same in Burn primitives, which runs on every
+//! device and is differentiated by Burn's autodiff, `cpu.rs` the kernel of the CPU with its node on the gradient tape. Kernels of
+//! GPUs lie in `gpu/`. All are tested against their references, and `place.rs` decides which of them a tensor gets. Nothing here
+//! knows a model, a token or an image.
 //!
 //! | operation | file |
 //! |---|---|
 //! | attention over ranges of reading order | [`attention`] |
 //! | rotary position embedding | [`rope`] |
 //! | root-mean-square norm | [`mod@rms_norm`] |
-//! | gated feed-forward activation | [`mod@swiglu`] |
+//! | SwiGLU, the activation of the feed-forward | [`mod@swiglu`] |
 //! | softmax cross-entropy with z-loss | [`mod@cross_entropy`] |
-//! | convolution of pictures | [`mod@conv2d`] |
+//! | convolution of images | [`mod@conv2d`] |
 //! | group norm, with SiLU behind it | [`mod@group_norm`] |
 //! | AdamW and the moving average of weights | [`optimizer`] |
 //! | rows of a table by their numbers | [`embedding`] |
@@ -46,7 +46,7 @@ pub use group_norm::{GroupNorm, GroupNormSteps, group_norm};
 pub use init::WeightInit;
 pub use linear::Linear;
 pub use optimizer::{AdamWState, AdamWStep, accumulate, adamw, moving_average, squared_norm};
-pub use place::with_definitions;
+pub use place::with_reference;
 pub use precision::{Precision, add_rows, with_precision};
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, norm_rotate, rotate};

@@ -20,9 +20,9 @@ pub(crate) enum Place {
     Reference,
 }
 
-/// Runs `f` on this thread with the plain definitions in place of the fused operations: what the fused ones, and whole models
+/// Runs `f` on this thread with the reference implementations in place of the fused operations: what the fused ones, and whole models
 /// made of them, are compared with.
-pub fn with_definitions<T>(f: impl FnOnce() -> T) -> T {
+pub fn with_reference<T>(f: impl FnOnce() -> T) -> T {
     /// Puts things back even when `f` panics.
     struct Restore(bool);
     impl Drop for Restore {

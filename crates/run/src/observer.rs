@@ -1,6 +1,6 @@
 //! Whoever starts work listens to it here; this crate itself prints nothing.
 
-use crate::measuring::Report;
+use crate::measuring::report::Report;
 
 /// What a training step tells.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct StepNotice {
     pub done: usize,
     /// `rows` or `images`.
     pub unit: &'static str,
+    /// The fraction of them that is not padding, from 0 to 1.
+    pub fill: f64,
     /// Duration of the step.
     pub seconds: f64,
 }

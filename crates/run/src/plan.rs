@@ -99,6 +99,9 @@ impl Plan {
 
     /// Measures between what the latents of training images lie, where sampling needs that; `known` is what a checkpoint of
     /// the same run says.
+    ///
+    /// # Errors
+    /// When none of the training images can be read.
     pub(crate) fn measure_latents(&mut self, known: Option<LatentRange>) -> Result<()> {
         self.card.latent_range = match known {
             None if latent_range::is_needed(&self.card, self.codec.as_ref()) => {
@@ -126,6 +129,19 @@ impl Plan {
         let per_sequence = self.settings.train.documents_per_sequence.unwrap_or(1);
         let format = self.card.model.sequence_format();
         Ok(Loader::new(Box::new(self.documents(Split::Train)?), format, self.shape.clone(), per_sequence, cursor))
+    }
+
+    /// The fraction of each lane's rows that is not padding, over so many sequences, by lane.
+    ///
+    /// # Errors
+    /// As [`Plan::documents`], or when no document fits.
+    pub fn fill(&self, sequences: usize) -> Result<Vec<f64>> {
+        let packed = self.loader(LoaderCursor::default())?.next_batch(sequences)?;
+        let of = |(lane, rows): (usize, &usize)| {
+            let filled: usize = packed.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
+            filled as f64 / (rows * sequences).max(1) as f64
+        };
+        Ok(self.shape.capacity.iter().enumerate().map(of).collect())
     }
 
     /// Held-out images, for losses under fixed noise.

@@ -9,13 +9,13 @@
 //! Every conversion between predictions is linear, so guiding the prediction guides the velocity and the noise alike.
 
 use burn::tensor::{Tensor, TensorData};
+use interfuse_checkpoint::Pretrained;
 use interfuse_image_tower::{NoiseKey, standard_normal};
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::session::{OpenSpan, Session};
 use crate::solver::{Bounds, Integration, integrate, times};
-use interfuse_checkpoint::Pretrained;
 
 /// The step number under which a sample's own noise is generated; training never gets there.
 const SAMPLING_STEP: u64 = u64::MAX;
@@ -83,7 +83,7 @@ fn guided(conditional: Tensor<4>, unconditional: Tensor<4>, guidance: f64) -> Te
 /// `[n, C, H, W]`.
 ///
 /// # Errors
-/// When the solver or the spacing does not fit the model, or the card's latent range is not of its latents.
+/// When the solver or the spacing does not fit the model.
 pub fn denoise(
     pretrained: &Pretrained,
     denoiser: &dyn Denoiser,
@@ -101,7 +101,6 @@ pub fn denoise(
     let start = TensorData::new(noise, [seeds.len(), channels, height, width]);
     let start = Tensor::from_data(start, &pretrained.device);
     let spacing = config.spacing_for(tower.process, tower.prediction)?;
-    // A folder whose range is of other channels cannot be opened.
     let range = card.latent_range.clone().or_else(|| pretrained.codec.latent_range());
     let plan = Integration {
         solver: config.solver_for(tower.process)?,

@@ -13,6 +13,8 @@ pub struct Batch {
     pub lanes: Vec<Option<LaneBatch>>,
     /// Number of sequences.
     pub size: usize,
+    /// Rows of all lanes that are not padding.
+    pub filled: usize,
 }
 
 /// One lane of all sequences.
@@ -91,7 +93,8 @@ impl Batch {
                 })
             })
             .collect();
-        Self { lanes, size: layouts.len() }
+        let filled = layouts.iter().flat_map(|layout| &layout.lanes).map(LaneLayout::filled).sum();
+        Self { lanes, size: layouts.len(), filled }
     }
 
     /// Rows with a target in the next-token lane `modality`.

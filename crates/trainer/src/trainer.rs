@@ -87,6 +87,8 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Rows of all lanes, padding included.
     pub rows: usize,
+    /// Those that are not padding.
+    pub filled_rows: usize,
     /// Duration.
     pub seconds: f64,
     /// Floating-point operations of forward and backward by the model's arithmetic.
@@ -100,6 +102,8 @@ pub(crate) struct Computed {
     gradients: FlatGradients,
     losses: Vec<HybridLoss>,
     normalizer: Normalizer,
+    /// Rows that are not padding.
+    filled: usize,
 }
 
 impl Trainer {
@@ -187,6 +191,7 @@ impl Stepper for Trainer {
             part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
             learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
             rows: sequences * capacity.iter().sum::<usize>(),
+            filled_rows: computed.filled,
             seconds: 0.0,
             flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
             skipped: None,
@@ -258,7 +263,8 @@ fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[Tra
         gradients.add(part);
         losses.push(loss);
     }
-    Computed { gradients, losses, normalizer }
+    let filled = batches.iter().map(|batch| batch.batch.filled).sum();
+    Computed { gradients, losses, normalizer, filled }
 }
 
 /// The gradients and losses of one micro-batch.

@@ -1,4 +1,4 @@
-//! How much of an autoencoder's training step its convolutions take, with the kernels and with their plain definitions: forward
+//! How much of an autoencoder's training step its convolutions take, with the kernels and with their reference implementations: forward
 //! and backward of `configs/vae_emoji.toml` (4 images of 64 × 64) on one thread, as a worker runs them, and of its
 //! convolutions alone.
 //!
@@ -11,7 +11,7 @@ use std::hint::black_box;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
-use interfuse_kernels::{ConvSteps, WeightInit, conv2d, with_definitions};
+use interfuse_kernels::{ConvSteps, WeightInit, conv2d, with_reference};
 use interfuse_parameters::parameters;
 use interfuse_vae::{AutoencoderConfig, AutoencoderKl, LatentScale, NetworkConfig};
 
@@ -75,7 +75,7 @@ fn side(name: &str, levels: usize) -> usize {
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, work: impl Fn()) {
     group.sample_size(10);
     group.bench_function("kernels", |bencher| bencher.iter(&work));
-    group.bench_function("definitions", |bencher| bencher.iter(|| with_definitions(&work)));
+    group.bench_function("reference implementations", |bencher| bencher.iter(|| with_reference(&work)));
 }
 
 fn step(criterion: &mut Criterion) {

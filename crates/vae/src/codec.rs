@@ -1,18 +1,11 @@
 //! The interface between pixels and latents.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use burn::tensor::Device;
 use ndarray::{Array3, Zip};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::error::VaeError;
-use crate::folder;
-use crate::pixel::PixelCodec;
-use crate::vae_codec::VaeCodec;
 
 /// Takes pixels to latents and back. Pixels are `[channels, height, width]` in [-1, 1]; latents are about unit scale.
 pub trait Codec: Send + Sync {
@@ -125,88 +118,6 @@ impl LatentRange {
     pub fn is_of(&self, channels: usize) -> bool {
         let in_order = |(min, max): (&f32, &f32)| min.is_finite() && max.is_finite() && min <= max;
         [self.min.len(), self.max.len()] == [channels; 2] && self.min.iter().zip(&self.max).all(in_order)
-    }
-}
-
-/// What the user asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum CodecConfig {
-    /// The pixels themselves.
-    #[default]
-    Pixels,
-    /// The latents of an autoencoder.
-    Vae(VaeCodecConfig),
-}
-
-/// Which autoencoder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VaeCodecConfig {
-    /// Its folder, with `config.json` and weights; `interfuse vae train` leaves one in its run folder as `vae`.
-    pub path: PathBuf,
-    /// A latent cache of the training images, made by `interfuse data encode`; without one, images are encoded whenever
-    /// they come up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<PathBuf>,
-    /// Whether every checkpoint holds a copy of the autoencoder.
-    #[serde(default = "yes")]
-    pub bundle: bool,
-    /// SHA-256 of the weights; another autoencoder is refused. Filled in when a run begins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hash: Option<String>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl CodecConfig {
-    /// Makes the codec for images of `channels` channels, computing on `device`.
-    ///
-    /// # Errors
-    /// When the codec does not take that many channels, or its autoencoder cannot be opened or is another than wanted.
-    pub fn open(&self, channels: usize, device: &Device) -> Result<Arc<dyn Codec>, VaeError> {
-        let config = match self {
-            Self::Pixels => return Ok(Arc::new(PixelCodec::new(channels)?)),
-            Self::Vae(config) => config,
-        };
-        let opened = folder::open(&config.path, device)?;
-        if let Some(wanted) = &config.hash
-            && *wanted != opened.hash
-        {
-            let weights = folder::weights_of(&config.path)?;
-            let expected = format!("the autoencoder that this model was trained with, sha256 {wanted}");
-            return Err(VaeError::file(&weights, expected, format!("sha256 {}", opened.hash)));
-        }
-        let codec = VaeCodec::new(opened, &config.path, device)?;
-        codec.config().network.check_channels(channels)?;
-        Ok(Arc::new(codec))
-    }
-
-    /// The same codec pinned to the weights that it has now.
-    pub fn pinned(&self, codec: &dyn Codec) -> Self {
-        match self {
-            Self::Pixels => Self::Pixels,
-            Self::Vae(config) => Self::Vae(VaeCodecConfig { hash: codec.hash().map(String::from), ..config.clone() }),
-        }
-    }
-
-    /// Whether two codecs make the same latents, wherever they lie.
-    pub fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Pixels, Self::Pixels) => true,
-            (Self::Vae(a), Self::Vae(b)) => a.hash == b.hash,
-            _ => false,
-        }
-    }
-
-    /// The autoencoder, if there is one.
-    pub fn vae(&self) -> Option<&VaeCodecConfig> {
-        match self {
-            Self::Pixels => None,
-            Self::Vae(config) => Some(config),
-        }
     }
 }
 

@@ -97,9 +97,8 @@ pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
 /// # Errors
 /// As [`open`].
 pub fn load(config: &VaeConfig, path: &Path, device: &Device) -> Result<Vae, VaeError> {
-    let tensors = read_tensors(path)?;
+    let tensors = modern_names(read_tensors(path)?, config.network().block_out_channels.len());
     check_finite(&tensors, path)?;
-    let tensors = modern_names(tensors, config.network().block_out_channels.len());
     Ok(import_weights(Vae::new(config, &mut WeightInit::new(0, device)), tensors, path)?)
 }
 

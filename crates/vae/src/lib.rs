@@ -17,6 +17,7 @@
 
 pub mod autoencoder;
 pub mod codec;
+pub mod codec_config;
 pub mod config;
 mod error;
 pub mod folder;
@@ -33,7 +34,8 @@ pub mod vq_codec;
 pub mod vq_model;
 
 pub use autoencoder::AutoencoderKl;
-pub use codec::{Codec, CodecConfig, LatentPosterior, LatentRange, Latents, VaeCodecConfig};
+pub use codec::{Codec, LatentPosterior, LatentRange, Latents};
+pub use codec_config::{CodecConfig, VaeCodecConfig};
 pub use config::{AutoencoderConfig, LatentScale, NetworkConfig, VaeConfig, VqConfig};
 pub use error::VaeError;
 pub use folder::{OpenedVae, Vae};

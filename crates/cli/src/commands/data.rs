@@ -6,11 +6,12 @@ use anyhow::{Context, bail};
 use interfuse_data::inspect::{Spread, Summary, contact_sheet, summarise};
 use interfuse_data::latents::CacheKey;
 use interfuse_data::sources::left_out;
-use interfuse_data::{LatentWriter, LoaderCursor, Split};
+use interfuse_data::{LatentWriter, Split};
 use interfuse_parameters::durable::check_writable;
 use interfuse_run::{Plan, RunObserver as _, Settings};
 
 use crate::args::{DataEncodeArgs, DataExportArgs, DataInspectArgs};
+use crate::commands::inspect::print_fill;
 use crate::print::say;
 use crate::stopping::stop_when_asked;
 use crate::terminal::Terminal;
@@ -36,7 +37,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
         say!("{name}:");
         print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer)), split);
     }
-    print_fill(&plan)?;
+    print_fill(&plan, PACKED)?;
     contact_sheet(plan.data.train().as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
     say!("contact sheet: {}", args.out.display());
     Ok(())
@@ -68,20 +69,6 @@ fn print_summary(summary: &Summary, split: Split) {
             say!("    {length:>4} {:<30} {count}", "▇".repeat((30 * count).div_ceil(most)));
         }
     }
-}
-
-/// How much of the rows is not padding.
-fn print_fill(plan: &Plan) -> anyhow::Result<()> {
-    let mut loader = plan.loader(LoaderCursor::default())?;
-    let sequences = loader.next_batch(PACKED)?;
-    say!("row shape, over {PACKED} sequences:");
-    for (lane, modality) in plan.card.model.modalities().iter().enumerate() {
-        let capacity = plan.shape.capacity[lane];
-        let filled: usize = sequences.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
-        let fraction = 100.0 * filled as f64 / (capacity * PACKED).max(1) as f64;
-        say!("  {:<8} {capacity:>5} rows, {fraction:.0} % filled", modality.name);
-    }
-    Ok(())
 }
 
 pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {

@@ -12,6 +12,9 @@ use interfuse_transfusion::{FlopsPerToken, ParameterCounts, Transfusion};
 use crate::args::ConfigArgs;
 use crate::print::say;
 
+/// Sequences by which the fill of the rows is measured.
+const PACKED: usize = 32;
+
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let plan = Plan::new(Settings::load(&args.config, &args.overrides)?)?;
     let model = Transfusion::new(&plan.card.model, &mut WeightInit::new(0, &burn::tensor::Device::flex()))?;
@@ -19,6 +22,7 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     print_parameters(&plan, &counts);
     print_flops(&plan);
     print_memory(&MemoryEstimate::of(&plan, counts.stored));
+    print_fill(&plan, PACKED)?;
     print_mask(&plan)
 }
 
@@ -44,14 +48,14 @@ fn print_flops(plan: &Plan) {
     let rows = plan.shape.rows();
     let flops = FlopsPerToken::of(&plan.card.model, rows);
     say!("training FLOPs of a row, in sequences of {rows} rows");
-    say!("  matrices of the backbone   {:.3e}", flops.matrices);
-    say!("  causal attention        {:.3e}", flops.causal_attention);
+    say!("  matrices of the backbone  {:.3e}", flops.matrices);
+    say!("  causal attention          {:.3e}", flops.causal_attention);
     for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
-        say!("  ends of {:<15} {tower:.3e}", modality.name);
+        say!("  ends of {:<17} {tower:.3e}", modality.name);
     }
     let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
         * (plan.settings.train.sequences() * plan.settings.train.gradient_accumulation) as f64;
-    say!("  a whole step            {step:.3e}");
+    say!("  a whole step              {step:.3e}");
 }
 
 fn print_memory(memory: &MemoryEstimate) {
@@ -62,6 +66,17 @@ fn print_memory(memory: &MemoryEstimate) {
     say!("  activations of a micro-batch          {:>8.1} MiB{times}", mib(memory.activations));
     say!("  logits of a micro-batch               {:>8.1} MiB{times}", mib(memory.logits));
     say!("  all                                   {:>8.1} MiB", mib(memory.total()));
+}
+
+/// How much of the rows is not padding, over so many sequences.
+pub(super) fn print_fill(plan: &Plan, sequences: usize) -> anyhow::Result<()> {
+    let documents = plan.settings.train.documents_per_sequence.unwrap_or(1);
+    say!("sequences of at most {documents} documents, over {sequences} of them");
+    let fill = plan.fill(sequences)?;
+    for ((modality, rows), fill) in plan.card.model.modalities().iter().zip(&plan.shape.capacity).zip(fill) {
+        say!("  {:<8} {rows:>5} rows, {:.0} % filled", modality.name, 100.0 * fill);
+    }
+    Ok(())
 }
 
 fn print_mask(plan: &Plan) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The gated activation: `y = silu(gate) · up`, each unit a vector.
+//! SwiGLU: `y = silu(gate) · up`, each unit a vector.
 //!
 //! ```text
 //! s = 1 / (1 + e^−g)       d_gate = dy · up · s · (1 + g · (1 − s))       d_up = dy · g · s

@@ -1,4 +1,4 @@
-//! The gradients of the definitions against central differences, in `f64`.
+//! The gradients of the reference implementations against central differences, in `f64`.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
@@ -26,13 +26,13 @@ fn assert_gradients(operation: &Operation<'_>, inputs: &[Vec<f64>]) {
 #[test]
 fn of_rms_norm() {
     let operation =
-        |x: Vec<Tensor<1>>| rms_norm::definition(x[0].clone().reshape([3, 5]), x[1].clone(), 1e-5).reshape([15]);
+        |x: Vec<Tensor<1>>| rms_norm::reference(x[0].clone().reshape([3, 5]), x[1].clone(), 1e-5).reshape([15]);
     assert_gradients(&operation, &[noise(15, 1), noise(5, 2)]);
 }
 
 #[test]
 fn of_swiglu() {
-    assert_gradients(&|x| swiglu::definition(x[0].clone(), x[1].clone()), &[noise(9, 1), noise(9, 2)]);
+    assert_gradients(&|x| swiglu::reference(x[0].clone(), x[1].clone()), &[noise(9, 1), noise(9, 2)]);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn of_rotation() {
             (&x[0].device(), DType::F64),
         );
         let table = RopeTable::new(positions, &RopeFrequencies::axial(6, 10.0));
-        rope::definition(x[0].clone().reshape([1, 2, 2, 6]), &table).reshape([24])
+        rope::reference(x[0].clone().reshape([1, 2, 2, 6]), &table).reshape([24])
     };
     assert_gradients(&operation, &[noise(24, 3)]);
 }
@@ -53,7 +53,7 @@ fn of_cross_entropy() {
     let operation = |x: Vec<Tensor<1>>| {
         let device = x[0].device();
         let weights = Tensor::from_data(TensorData::new(vec![1.0f64, 0.0, 0.5], [3]), (&device, DType::F64));
-        let loss = cross_entropy::definition(x[0].clone().reshape([3, 4]), ints(&[1, 0, 3], [3], &device), weights);
+        let loss = cross_entropy::reference(x[0].clone().reshape([3, 4]), ints(&[1, 0, 3], [3], &device), weights);
         Tensor::cat(vec![loss.next_token, loss.z], 0)
     };
     assert_gradients(&operation, &[noise(12, 4)]);
@@ -64,7 +64,7 @@ fn of_group_norm() {
     for silu in [false, true] {
         let steps = GroupNormSteps { groups: 2, epsilon: 1e-3, silu };
         let operation = |x: Vec<Tensor<1>>| {
-            group_norm::definition(x[0].clone().reshape([2, 4, 1, 3]), x[1].clone(), x[2].clone(), steps).reshape([24])
+            group_norm::reference(x[0].clone().reshape([2, 4, 1, 3]), x[1].clone(), x[2].clone(), steps).reshape([24])
         };
         assert_gradients(&operation, &[noise(24, 8), noise(4, 9), noise(4, 10)]);
     }
@@ -77,7 +77,7 @@ fn of_attention() {
         let row = |values: &[i64]| ints(values, [1, values.len()], &device);
         let visible = VisibleRanges::new(row(&[0, 3, 1, 2]), row(&[0, 1, 2]), row(&[2, 4, 2]));
         let head = |x: &Tensor<1>, rows: usize, heads: usize| x.clone().reshape([1, rows, heads, 4]);
-        attention::definition(head(&x[0], 3, 2), head(&x[1], 4, 1), head(&x[2], 4, 1), &visible).reshape([24])
+        attention::reference(head(&x[0], 3, 2), head(&x[1], 4, 1), head(&x[2], 4, 1), &visible).reshape([24])
     };
     assert_gradients(&operation, &[noise(24, 5), noise(16, 6), noise(16, 7)]);
 }

@@ -1,5 +1,5 @@
-//! Every fused operation equals its definition, in its values and all its gradients, over random shapes and on any number of
-//! threads; and the gradients of the definitions are those of finite differences.
+//! Every fused operation equals its reference implementation, in its values and all its gradients, over random shapes and on any number of
+//! threads; and the gradients of the reference implementations are those of finite differences.
 
 mod differences;
 mod parity;

@@ -65,25 +65,25 @@ proptest! {
     }
 
     #[test]
-    fn rms_norm_is_its_definition(rows in 1usize..300, width in 1usize..130, seed in 0u64..1000, scale in 0.01f64..30.0) {
+    fn rms_norm_is_its_reference(rows in 1usize..300, width in 1usize..130, seed in 0u64..1000, scale in 0.01f64..30.0) {
         let operation = |norm: fn(Tensor<2>, Tensor<1>, f64) -> Tensor<2>| move |x: Vec<Tensor<1>>| {
             norm(x[0].clone().reshape([rows, width]), x[1].clone(), 1e-5).reshape([rows * width])
         };
         let inputs = [scaled(rows * width, seed, scale), noise(width, seed + 1)];
-        assert_equal(&operation(rms_norm::rms_norm), &operation(rms_norm::definition), &inputs, 1e-5);
+        assert_equal(&operation(rms_norm::rms_norm), &operation(rms_norm::reference), &inputs, 1e-5);
     }
 
     #[test]
-    fn swiglu_is_its_definition(count in 1usize..40_000, seed in 0u64..1000, scale in 0.1f64..60.0) {
-        let operation = |gated: fn(Tensor<1>, Tensor<1>) -> Tensor<1>| move |x: Vec<Tensor<1>>| {
-            gated(x[0].clone(), x[1].clone())
+    fn swiglu_is_its_reference(count in 1usize..40_000, seed in 0u64..1000, scale in 0.1f64..60.0) {
+        let operation = |activation: fn(Tensor<1>, Tensor<1>) -> Tensor<1>| move |x: Vec<Tensor<1>>| {
+            activation(x[0].clone(), x[1].clone())
         };
         let inputs = [scaled(count, seed, scale), noise(count, seed + 1)];
-        assert_equal(&operation(swiglu::swiglu), &operation(swiglu::definition), &inputs, 1e-5);
+        assert_equal(&operation(swiglu::swiglu), &operation(swiglu::reference), &inputs, 1e-5);
     }
 
     #[test]
-    fn rotation_is_its_definition(
+    fn rotation_is_its_reference(
         batch in 1usize..4, rows in 1usize..40, heads in 1usize..5, half in 1usize..20, seed in 0u64..1000,
     ) {
         let operation = |turn: fn(Tensor<4>, &RopeTable) -> Tensor<4>| move |x: Vec<Tensor<1>>| {
@@ -94,11 +94,11 @@ proptest! {
             turn(x[0].clone().reshape([batch, rows, heads, 2 * half]), &table).reshape([batch * rows * heads * 2 * half])
         };
         let inputs = [noise(batch * rows * heads * 2 * half, seed + 1)];
-        assert_equal(&operation(rope::rotate), &operation(rope::definition), &inputs, 1e-5);
+        assert_equal(&operation(rope::rotate), &operation(rope::reference), &inputs, 1e-5);
     }
 
     #[test]
-    fn rotation_of_normed_heads_is_its_definition(
+    fn rotation_of_normed_heads_is_its_reference(
         batch in 1usize..4, rows in 1usize..200, heads in 1usize..5, half in 1usize..20, seed in 0u64..1000,
     ) {
         let run = |turn: NormTurn, x: Vec<Tensor<1>>| {
@@ -109,11 +109,11 @@ proptest! {
             turn(x_heads, x[1].clone(), 1e-5, &table).reshape([batch * rows * heads * 2 * half])
         };
         let inputs = [noise(batch * rows * heads * 2 * half, seed + 1), noise(2 * half, seed + 2)];
-        assert_equal(&|x| run(rope::norm_rotate, x), &|x| run(rope::norm_definition, x), &inputs, 1e-5);
+        assert_equal(&|x| run(rope::norm_rotate, x), &|x| run(rope::norm_rotate_reference, x), &inputs, 1e-5);
     }
 
     #[test]
-    fn cross_entropy_is_its_definition(rows in 1usize..50, vocab in 1usize..200, seed in 0u64..1000, scale in 0.1f64..40.0) {
+    fn cross_entropy_is_its_reference(rows in 1usize..50, vocab in 1usize..200, seed in 0u64..1000, scale in 0.1f64..40.0) {
         let operation = |score: Score| move |x: Vec<Tensor<1>>| {
             let device = x[0].device();
             let targets: Vec<i64> = (0..rows).map(|row| ((row * 7 + seed as usize) % vocab) as i64).collect();
@@ -123,11 +123,11 @@ proptest! {
             Tensor::cat(vec![loss.next_token, loss.z.mul_scalar(0.1)], 0)
         };
         let inputs = [scaled(rows * vocab, seed, scale)];
-        assert_equal(&operation(cross_entropy::cross_entropy), &operation(cross_entropy::definition), &inputs, 1e-5);
+        assert_equal(&operation(cross_entropy::cross_entropy), &operation(cross_entropy::reference), &inputs, 1e-5);
     }
 
     #[test]
-    fn convolution_is_its_definition(
+    fn convolution_is_its_reference(
         batch in 1usize..4, channels in (1usize..5, 1usize..5), kernel in (1usize..5, 1usize..5),
         size in (4usize..30, 4usize..30), stride in 1usize..4, padding in prop::array::uniform4(0usize..3), seed in 0u64..1000,
     ) {
@@ -135,9 +135,9 @@ proptest! {
         let steps = ConvSteps { stride, padding: [[above, below], [left, right]] };
         let ((inputs, outputs), kernel, size) = (channels, [kernel.0, kernel.1], [size.0, size.1]);
         let run = |convolve: Convolve, x: Vec<Tensor<1>>| {
-            let pictures = x[0].clone().reshape([batch, inputs, size[0], size[1]]);
+            let images = x[0].clone().reshape([batch, inputs, size[0], size[1]]);
             let weight = x[1].clone().reshape([outputs, inputs, kernel[0], kernel[1]]);
-            let y = convolve(pictures, weight, Some(x[2].clone()), steps);
+            let y = convolve(images, weight, Some(x[2].clone()), steps);
             let count = y.dims().iter().product::<usize>();
             y.reshape([count])
         };
@@ -146,11 +146,11 @@ proptest! {
             noise(outputs * inputs * kernel[0] * kernel[1], seed + 1),
             noise(outputs, seed + 2),
         ];
-        assert_equal(&|x| run(conv2d::conv2d, x), &|x| run(conv2d::definition, x), &inputs, 1e-5);
+        assert_equal(&|x| run(conv2d::conv2d, x), &|x| run(conv2d::reference, x), &inputs, 1e-5);
     }
 
     #[test]
-    fn group_norm_is_its_definition(
+    fn group_norm_is_its_reference(
         batch in 1usize..4, groups in 1usize..4, of_group in 1usize..4, size in (1usize..20, 1usize..20),
         silu in any::<bool>(), seed in 0u64..1000, scale in 0.1f64..10.0,
     ) {
@@ -158,18 +158,18 @@ proptest! {
         let steps = GroupNormSteps { groups, epsilon: 1e-3, silu };
         let count = batch * channels * size.0 * size.1;
         let run = |norm: GroupNorm, x: Vec<Tensor<1>>| {
-            let pictures = x[0].clone().reshape([batch, channels, size.0, size.1]);
-            norm(pictures, x[1].clone(), x[2].clone(), steps).reshape([count])
+            let images = x[0].clone().reshape([batch, channels, size.0, size.1]);
+            norm(images, x[1].clone(), x[2].clone(), steps).reshape([count])
         };
         let inputs = [scaled(count, seed, scale), noise(channels, seed + 1), noise(channels, seed + 2)];
         // With one channel, the bias's gradient is one sum of numbers up to 1 that may all but cancel out.
         let gap = |a: &[f64], b: &[f64]| gap_of_sums(a, b, 0.1);
-        let (fused, plain) = (|x| run(group_norm::group_norm, x), |x| run(group_norm::definition, x));
+        let (fused, plain) = (|x| run(group_norm::group_norm, x), |x| run(group_norm::reference, x));
         assert_equal_by(gap, &fused, &plain, &inputs, 1e-5);
     }
 
     #[test]
-    fn attention_is_its_definition(layout in layouts(), group in 1usize..3, kv_heads in 1usize..3, half in 1usize..20, seed in 0u64..1000) {
+    fn attention_is_its_reference(layout in layouts(), group in 1usize..3, kv_heads in 1usize..3, half in 1usize..20, seed in 0u64..1000) {
         assert_attention(&layout, (group * kv_heads, kv_heads), 2 * half, seed);
     }
 }
@@ -249,7 +249,7 @@ fn assert_attention(layout: &Layout, (heads, kv_heads): (usize, usize), head_dim
         scaled(kv_count, seed + 1, 3.0),
         noise(kv_count, seed + 2),
     ];
-    let plain = |x| run(&attention::definition, x);
+    let plain = |x| run(&attention::reference, x);
     assert_equal(&|x| run(&attention::ranged_attention, x), &plain, &inputs, 1e-4);
     // A few rows at a time, as on a GPU.
     let most_scores = 3 * batch * heads * keys;
@@ -260,7 +260,7 @@ fn assert_attention(layout: &Layout, (heads, kv_heads): (usize, usize), head_dim
 type Attend<'a> = dyn Fn(Tensor<4>, Tensor<4>, Tensor<4>, &VisibleRanges) -> Tensor<4> + 'a;
 
 #[test]
-fn attention_over_many_tiles_is_its_definition() {
+fn attention_over_many_tiles_is_its_reference() {
     // More rows than a tile, causal with an image in the middle whose rows see one another.
     let rows = 700i64;
     let until = (0..rows).map(|row| if (100..500).contains(&row) { 500 } else { row + 1 });

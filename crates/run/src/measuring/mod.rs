@@ -12,7 +12,7 @@ mod neighbours;
 mod numbers;
 mod page;
 mod published;
-mod report;
+pub(crate) mod report;
 mod scenes;
 
 use std::path::{Path, PathBuf};

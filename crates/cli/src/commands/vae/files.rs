@@ -59,6 +59,7 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
     let grid = args.out.as_ref().map(|out| out.display().to_string().trim_end_matches('/').to_string());
     let grid = grid.map(|out| PathBuf::from(format!("{out}.pairs.png")));
     if let (Some(out), Some(grid)) = (&args.out, &grid) {
+        check_folder(out)?;
         Input::check_results(&inputs, out, "png")?;
         let replaced =
             |input: &Input| matches!((input.path.canonicalize(), grid.canonicalize()), (Ok(a), Ok(b)) if a == b);
@@ -67,9 +68,6 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
             "--out: expected a folder whose grid replaces no input, found {}",
             grid.display()
         );
-    }
-    if let Some(out) = &args.out {
-        check_folder(out)?;
     }
     let networks = Network::known(&args.networks.known_weights(), &device)?;
     let mut distances: Vec<Reconstructed<'_>> = networks.iter().map(Reconstructed::new).collect();

@@ -8,11 +8,109 @@
 //! ∂weight  = Σ_b ∂y · columns(x)ᵀ
 //! ```
 
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use faer::MatMut;
 use rayon::prelude::*;
 
-use super::array::sum_in_order;
-use super::product::{Into, multiply, view, view_mut};
+use super::ConvSteps;
+use crate::cpu::array::sum_in_order;
+use crate::cpu::array::{dense, shape, tensor, values};
+use crate::cpu::matmul::{Into, multiply, view, view_mut};
+use crate::cpu::tape::{recall, register};
+
+/// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
+#[backend_extension(Autodiff, Flex)]
+pub(crate) trait Conv2dCpu: Backend {
+    /// See [`crate::conv2d()`].
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: ConvSteps,
+    ) -> FloatTensor<Self>;
+}
+
+impl Conv2dCpu for Flex {
+    fn conv2d(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, steps: ConvSteps) -> FlexTensor {
+        conv2d_forward(&dense(x), &dense(weight), &dense(bias), steps)
+    }
+}
+
+impl<C: CheckpointStrategy> Conv2dCpu for Autodiff<Flex, C> {
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: ConvSteps,
+    ) -> FloatTensor<Self> {
+        match Conv2dBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = (prep.checkpoint(&x), prep.checkpoint(&weight), steps);
+                let [x, weight, bias] = [x, weight, bias].map(|x| dense(x.into_primitive()));
+                prep.finish(kept, conv2d_forward(&x, &weight, &bias, steps))
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weight, bias] = [x, weight, bias].map(|x| x.into_primitive());
+                prep.finish(Flex::conv2d(x, weight, bias, steps))
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Conv2dBackward;
+
+impl Backward<Flex, 3> for Conv2dBackward {
+    /// `x`, the weight, and how the kernel moves.
+    type State = (NodeId, NodeId, ConvSteps);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, steps) = ops.state;
+        let dy = dense(grads.consume::<Flex>(&ops.node));
+        let (x, weight) = (recall(checkpointer, x), recall(checkpointer, weight));
+        let geometry = conv2d_geometry(&x, &weight, steps);
+        if x_node.is_some() {
+            let dx = backward_input(values(&dy), values(&weight), geometry);
+            register(grads, x_node, dx, shape(&x));
+        }
+        if weight_node.is_some() {
+            let d_weight = backward_weight(values(&x), values(&dy), geometry);
+            register(grads, weight_node, d_weight, shape(&weight));
+        }
+        if bias_node.is_some() {
+            let outputs = geometry.channels[1];
+            register(grads, bias_node, backward_bias(values(&dy), geometry), vec![outputs]);
+        }
+    }
+}
+
+fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geometry {
+    let (x, weight) = (shape(x), shape(weight));
+    let places = |axis: usize| steps.places(axis, x[2 + axis], weight[2 + axis]);
+    Geometry {
+        batch: x[0],
+        channels: [x[1], weight[0]],
+        kernel: [weight[2], weight[3]],
+        input: [x[2], x[3]],
+        output: [places(0), places(1)],
+        stride: steps.stride,
+        padding: steps.padding.map(|[before, _]| before),
+    }
+}
+
+fn conv2d_forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, steps: ConvSteps) -> FlexTensor {
+    let geometry = conv2d_geometry(x, weight, steps);
+    let y = forward(values(x), values(weight), values(bias), geometry);
+    tensor(y, [geometry.batch, geometry.channels[1], geometry.output[0], geometry.output[1]])
+}
 
 /// Positions of a tile: its columns stay in the second-level cache.
 const POSITIONS: usize = 512;

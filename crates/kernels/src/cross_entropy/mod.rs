@@ -1,13 +1,18 @@
 //! Softmax cross-entropy with the z-loss of PaLM (2204.02311, section 5): `log² Z` keeps the logits from drifting.
 
+mod cpu;
+mod reference;
+
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
-use crate::cpu::CpuKernels;
+use self::cpu::CrossEntropyCpu;
 use crate::place::{Place, place_of};
 
+pub use self::reference::reference;
+
 /// Sums over the scored rows; dividing by their number is the caller's business, since only the caller knows how many
-/// rows a whole optimiser step scores.
+/// rows a whole optimizer step scores.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// `Σ weight · (log Z − logit of the target)`, in nats. `[1]`
@@ -24,30 +29,15 @@ pub struct CrossEntropy {
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
     let place = place_of(&logits);
     if place == Place::Reference {
-        return definition(logits, targets, weights);
+        return reference(logits, targets, weights);
     }
     let (logits, targets, weights) = (logits.into_dispatch(), targets.into_dispatch(), weights.into_dispatch());
     let sums = Tensor::<1>::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::cross_entropy_gpu(logits, targets, weights),
-        _ => <Dispatch as CpuKernels>::cross_entropy(logits, targets, weights),
+        _ => <Dispatch as CrossEntropyCpu>::cross_entropy(logits, targets, weights),
     });
     CrossEntropy { next_token: sums.clone().narrow(0, 0, 1), z: sums.narrow(0, 1, 1) }
-}
-
-/// [`cross_entropy`] in Burn primitives.
-pub fn definition(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<1>) -> CrossEntropy {
-    let logits = logits.cast(weights.dtype());
-    // Subtracting a row's maximum changes nothing but the range, so it needs no gradient.
-    let peak = logits.clone().detach().max_dim(1);
-    let shifted = logits - peak.clone();
-    let log_z = shifted.clone().exp().sum_dim(1).log();
-    let picked = shifted.gather(1, targets.unsqueeze_dim(1));
-    let weights = weights.unsqueeze_dim(1);
-    CrossEntropy {
-        next_token: ((log_z.clone() - picked) * weights.clone()).sum(),
-        z: ((log_z + peak).square() * weights).sum(),
-    }
 }
 
 #[cfg(test)]

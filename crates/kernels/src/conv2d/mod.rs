@@ -1,22 +1,26 @@
 //! Two-dimensional convolution, the operation that a VAE is made of.
 //!
-//! Dimensions: `B` batch, `I` input channels, `O` output channels, `h × w` kernel, `H × W` picture.
+//! Dimensions: `B` batch, `I` input channels, `O` output channels, `h × w` kernel, `H × W` image.
+
+mod cpu;
+mod reference;
 
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::ops::{ConvOptions, PadMode};
 
-use crate::cpu::CpuKernels;
+use self::cpu::Conv2dCpu;
 use crate::init::WeightInit;
 use crate::place::{Place, place_of};
 
-/// How the kernel moves over the picture.
+pub use self::reference::reference;
+
+/// How the kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvSteps {
     /// Pixels between two places of the kernel along both axes, at least 1.
     pub stride: usize,
-    /// Zeros around the picture, `[[above, below], [left, right]]`.
+    /// Zeros around the image, `[[above, below], [left, right]]`.
     pub padding: [[usize; 2]; 2],
 }
 
@@ -51,7 +55,7 @@ impl Conv2d {
         Self { weight, bias: Some(init.constant([outputs], 0.0)), steps }
     }
 
-    /// An odd kernel over every pixel: the picture keeps its size.
+    /// An odd kernel over every pixel: the image keeps its size.
     pub fn same(channels: [usize; 2], kernel: usize, init: &mut WeightInit) -> Self {
         Self::new(channels, kernel, ConvSteps::new(1, kernel / 2), init)
     }
@@ -63,17 +67,17 @@ impl Conv2d {
     }
 }
 
-/// Convolution (cross-correlation, as in PyTorch) of a picture with `O` kernels.
+/// Convolution (cross-correlation, as in PyTorch) of an image with `O` kernels.
 ///
 /// # Shapes
 /// - `x`: `[B, I, H, W]`, `weight`: `[O, I, h, w]`, `bias`: `[O]`
 /// - returns `[B, O, (H + above + below − h) / stride + 1, (W + left + right − w) / stride + 1]`
 ///
 /// # Panics
-/// When the kernel is larger than the padded picture, or the channels do not fit.
+/// When the kernel is larger than the padded image, or the channels do not fit.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
     if place_of(&x) != Place::Cpu {
-        return definition(x, weight, bias, steps);
+        return reference(x, weight, bias, steps);
     }
     let [_, inputs, height, width] = x.dims();
     let [outputs, expected, kernel_height, kernel_width] = weight.dims();
@@ -81,22 +85,11 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: C
     let [vertical, horizontal] = steps.padding.map(|sides| sides.iter().sum::<usize>());
     assert!(
         height + vertical >= kernel_height && width + horizontal >= kernel_width,
-        "the kernel is larger than the padded picture"
+        "the kernel is larger than the padded image"
     );
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::conv2d(x, weight, bias, steps))
-}
-
-/// [`conv2d`] as Burn has it.
-pub fn definition(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: ConvSteps) -> Tensor<4> {
-    let ConvSteps { stride, padding: [[above, below], [left, right]] } = steps;
-    // Burn pads both sides alike; what one side has more is laid on before.
-    let (vertical, horizontal) = (above.min(below), left.min(right));
-    let spare = [(above - vertical, below - vertical), (left - horizontal, right - horizontal)];
-    let x = if spare == [(0, 0); 2] { x } else { x.pad(spare, PadMode::Constant(0.0)) };
-    let options = ConvOptions::new([stride; 2], [vertical, horizontal], [1; 2], 1);
-    burn::tensor::module::conv2d(x, weight, bias, options)
+    Tensor::from_dispatch(<Dispatch as Conv2dCpu>::conv2d(x, weight, bias, steps))
 }
 
 #[cfg(test)]

@@ -11,16 +11,20 @@
 //! The rows may lie in any order: who sees whom is a matter of the three integers alone. A row that sees nothing yields
 //! zeros, never NaN.
 
+pub(crate) mod cpu;
+mod reference;
+
 use std::sync::{Arc, OnceLock};
 
 use burn::backend::Dispatch;
-use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor};
 
+use self::cpu::AttentionCpu;
+use self::cpu::spans::Spans;
 use crate::chunked::ChunkedAttention;
-use crate::cpu::CpuKernels;
-use crate::cpu::spans::Spans;
 use crate::place::{Place, place_of};
+
+pub use self::reference::reference;
 
 /// What is added to the score of a hidden key: so far below any score that its weight is exactly zero in `f32`, and
 /// still finite in `bf16`.
@@ -118,7 +122,7 @@ pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visi
     match place_of(&q) {
         Place::Cpu => {
             let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
-            Tensor::from_dispatch(<Dispatch as CpuKernels>::attention(q, k, v, visible.spans()))
+            Tensor::from_dispatch(<Dispatch as AttentionCpu>::attention(q, k, v, visible.spans()))
         }
         #[cfg(feature = "gpu")]
         Place::Gpu => match crate::gpu::flash_plan(&q, &k) {
@@ -155,27 +159,6 @@ pub fn in_chunks(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRang
         visible.visible_until.clone().into_dispatch(),
         most_scores,
     ))
-}
-
-/// [`ranged_attention`] in Burn primitives, with all scores in memory.
-pub fn definition(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges) -> Tensor<4> {
-    let [batch, queries, heads, head_dim] = q.dims();
-    let [_, keys, kv_heads, _] = k.dims();
-    let group = heads / kv_heads;
-    let mask = visible.comparison();
-    let (bias, sees_any) = (mask.bias.clone().cast(q.dtype()), mask.sees_any.clone().cast(q.dtype()));
-
-    // Query heads that share a key head become rows of one matrix product.
-    let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * queries, head_dim]);
-    let k = k.permute([0, 2, 3, 1]);
-    let v = v.swap_dims(1, 2);
-
-    let scores = q.mul_scalar(1.0 / (head_dim as f64).sqrt()).matmul(k);
-    let scores = scores.reshape([batch, heads, queries, keys]) + bias;
-    let weights = softmax(scores, 3).reshape([batch, kv_heads, group * queries, keys]);
-    let out = weights.matmul(v).reshape([batch, heads, queries, head_dim]).swap_dims(1, 2);
-    // The softmax of a row whose keys are all hidden is uniform; such a row must yield nothing.
-    out * sees_any
 }
 
 #[cfg(test)]
@@ -234,7 +217,7 @@ mod tests {
         for (found, expected) in out.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5, "{found} against {expected}");
         }
-        assert!(out[2 * heads * dh..].iter().all(|&x| x == 0.0), "the blind row must be zero");
+        assert!(out[2 * heads * dh..].iter().all(|&x| x == 0.0), "the fully masked row must be zero");
     }
 
     #[test]
@@ -254,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blind_row_has_finite_gradients() {
+    fn a_fully_masked_row_has_finite_gradients() {
         let device = Device::flex().autodiff();
         let q = ramp([1, 2, 1, 4], 0.7, &device).require_grad();
         let k = ramp([1, 2, 1, 4], 1.3, &device).require_grad();

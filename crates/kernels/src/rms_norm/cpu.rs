@@ -5,10 +5,73 @@
 //! ∂x = r · (w · ∂y − x · r² · mean(x · w · ∂y))        ∂w = Σ_rows ∂y · x · r
 //! ```
 
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use rayon::prelude::*;
 
-use super::array::{rows_of_a_chunk, sum_in_order};
-use super::vector::{dot, vectorised};
+use crate::cpu::array::{dense, shape, tensor, values};
+use crate::cpu::array::{rows_of_a_chunk, sum_in_order};
+use crate::cpu::tape::{recall, register};
+use crate::cpu::vector::{dot, vectorised};
+
+/// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
+#[backend_extension(Autodiff, Flex)]
+pub(crate) trait RmsNormCpu: Backend {
+    /// See [`crate::rms_norm()`].
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+}
+
+impl RmsNormCpu for Flex {
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f64) -> FlexTensor {
+        rms_norm_forward(&dense(x), &dense(weight), epsilon).0
+    }
+}
+
+impl<C: CheckpointStrategy> RmsNormCpu for Autodiff<Flex, C> {
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        match RmsNormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let weight = dense(weight.into_primitive());
+                let (y, scales) = rms_norm_forward(&dense(x.into_primitive()), &weight, epsilon);
+                prep.finish((kept, weight, scales), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::rms_norm(x.into_primitive(), weight.into_primitive(), epsilon))
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RmsNormBackward;
+
+impl Backward<Flex, 2> for RmsNormBackward {
+    /// `x`, the weight, and each row's scale.
+    type State = (NodeId, FlexTensor, Vec<f32>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, scales) = ops.state;
+        let dy = dense(grads.consume::<Flex>(&ops.node));
+        let x = recall(checkpointer, x);
+        let (dx, d_weight) = backward(values(&x), values(&weight), &scales, values(&dy));
+        register(grads, x_node, dx, shape(&x));
+        register(grads, weight_node, d_weight, shape(&weight));
+    }
+}
+
+/// The normed rows, and each row's scale.
+fn rms_norm_forward(x: &FlexTensor, weight: &FlexTensor, epsilon: f64) -> (FlexTensor, Vec<f32>) {
+    let (y, scales) = forward(values(x), values(weight), epsilon as f32);
+    (tensor(y, shape(x)), scales)
+}
 
 /// `r` of one row.
 #[inline(always)]

@@ -1,10 +1,12 @@
 //! A linear map over the last axis.
 
+mod cpu;
+
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::cpu::CpuKernels;
+use self::cpu::LinearCpu;
 use crate::init::WeightInit;
 use crate::place::{Place, place_of};
 
@@ -69,9 +71,7 @@ pub fn product(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         Place::Reference => plain(x, weight),
         #[cfg(feature = "gpu")]
         Place::Gpu => on_gpu(x, weight),
-        Place::Cpu => {
-            Tensor::from_dispatch(<Dispatch as CpuKernels>::linear(x.into_dispatch(), weight.into_dispatch()))
-        }
+        Place::Cpu => Tensor::from_dispatch(<Dispatch as LinearCpu>::linear(x.into_dispatch(), weight.into_dispatch())),
     }
 }
 

@@ -17,9 +17,9 @@ use faer::prelude::ReborrowMut;
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::product::{Into, multiply, view, view_mut};
 use super::spans::{Run, Spans};
-use super::vector::{dot, exp, max, sum, vectorised};
+use crate::cpu::matmul::{Into, multiply, view, view_mut};
+use crate::cpu::vector::{dot, exp, max, sum, vectorised};
 
 /// Query rows of a tile.
 const QUERIES: usize = 64;

@@ -1,11 +1,16 @@
 //! Root-mean-square norm (Zhang and Sennrich, 1910.07467).
 
+pub(crate) mod cpu;
+mod reference;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::cpu::CpuKernels;
+use self::cpu::RmsNormCpu;
 use crate::place::{Place, place_of};
 use crate::precision::row_type;
+
+pub use self::reference::reference;
 
 /// `x / √(mean(x²) + epsilon) · weight` over the last axis.
 ///
@@ -17,7 +22,7 @@ pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -
     let place = place_of(&x);
     if place == Place::Reference {
         let rows = row_type(&x);
-        return definition(x, weight, epsilon).cast(rows);
+        return reference(x, weight, epsilon).cast(rows);
     }
     #[cfg(feature = "gpu")]
     let rows = row_type(&x);
@@ -25,15 +30,8 @@ pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::rms_norm_gpu(x, weight, epsilon, rows),
-        _ => <Dispatch as CpuKernels>::rms_norm(x, weight, epsilon),
+        _ => <Dispatch as RmsNormCpu>::rms_norm(x, weight, epsilon),
     })
-}
-
-/// [`rms_norm`] in Burn primitives.
-pub fn definition<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -> Tensor<R> {
-    let mean_square = x.clone().square().mean_dim(R - 1);
-    let scale = mean_square.add_scalar(epsilon).sqrt().recip();
-    x * scale * weight.unsqueeze::<R>()
 }
 
 #[cfg(test)]

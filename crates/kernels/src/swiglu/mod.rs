@@ -1,29 +1,28 @@
-//! The gated activation of Llama's feed-forward (Shazeer, 2002.05202).
+//! The activation of Llama's feed-forward (Shazeer, 2002.05202).
+
+mod cpu;
+mod reference;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
-use burn::tensor::activation::silu;
 
-use crate::cpu::CpuKernels;
+use self::cpu::SwigluCpu;
 use crate::place::{Place, place_of};
+
+pub use self::reference::reference;
 
 /// `silu(gate) · up`, element by element; all three have one shape.
 pub fn swiglu<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
     let place = place_of(&gate);
     if place == Place::Reference {
-        return definition(gate, up);
+        return reference(gate, up);
     }
     let (gate, up) = (gate.into_dispatch(), up.into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::swiglu_gpu(gate, up),
-        _ => <Dispatch as CpuKernels>::swiglu(gate, up),
+        _ => <Dispatch as SwigluCpu>::swiglu(gate, up),
     })
-}
-
-/// [`swiglu`] in Burn primitives.
-pub fn definition<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
-    silu(gate) * up
 }
 
 #[cfg(test)]

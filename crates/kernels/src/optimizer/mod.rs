@@ -1,12 +1,16 @@
-//! What an optimiser does to every weight in every step: AdamW (1711.05101, algorithm 2) and a moving average.
+//! What an optimizer does to every weight in every step: AdamW (1711.05101, algorithm 2) and a moving average.
 //!
 //! Both only stream through memory, so on the CPU each is one pass over all its arrays, spread over the cores, where
 //! primitives would make a dozen.
 
+mod cpu;
+mod reference;
+
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::cpu::CpuKernels;
+use self::cpu::OptimizerCpu;
+use self::reference::adamw_reference;
 use crate::place::{Place, place_of};
 
 /// A weight and its moments, flattened.
@@ -75,14 +79,14 @@ impl AdamWStep {
 pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
     let place = place_of(&gradient);
     if place == Place::Reference {
-        return adamw_definition(state, gradient, step.factors());
+        return adamw_reference(state, gradient, step.factors());
     }
     let [weight, first, second] = [state.weight, state.first, state.second].map(Tensor::into_dispatch);
     let (gradient, factors) = (gradient.into_dispatch(), step.factors());
     let (weight, first, second) = match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_adamw(weight, first, second, gradient, factors),
-        _ => <Dispatch as CpuKernels>::adamw(weight, first, second, gradient, factors),
+        _ => <Dispatch as OptimizerCpu>::adamw(weight, first, second, gradient, factors),
     };
     let [weight, first, second] = [weight, first, second].map(Tensor::from_dispatch);
     AdamWState { weight, first, second }
@@ -117,7 +121,7 @@ pub fn squared_norm(x: &Tensor<1>) -> Tensor<1> {
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_squared_norm(x),
-        _ => <Dispatch as CpuKernels>::squared_norm(x),
+        _ => <Dispatch as OptimizerCpu>::squared_norm(x),
     })
 }
 
@@ -130,19 +134,8 @@ fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_combine(x, y, kept, new),
-        _ => <Dispatch as CpuKernels>::combine(x, y, kept, new),
+        _ => <Dispatch as OptimizerCpu>::combine(x, y, kept, new),
     })
-}
-
-/// The definition.
-fn adamw_definition(state: AdamWState, gradient: Tensor<1>, f: Factors) -> AdamWState {
-    let gradient = gradient.mul_scalar(f.gradient_scale);
-    let first = state.first.mul_scalar(f.beta_1) + gradient.clone().mul_scalar(1.0 - f.beta_1);
-    let second = state.second.mul_scalar(f.beta_2) + gradient.square().mul_scalar(1.0 - f.beta_2);
-    let root = second.clone().sqrt().mul_scalar(f.second_correction).add_scalar(f.epsilon);
-    let direction = first.clone().mul_scalar(f.first_correction) / root;
-    let weight = state.weight.mul_scalar(f.kept) - direction.mul_scalar(f.learning_rate);
-    AdamWState { weight, first, second }
 }
 
 #[cfg(test)]
@@ -175,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pass_on_the_cpu_is_the_definition() {
+    fn the_pass_on_the_cpu_is_the_reference() {
         for count in [1, 7, CHUNK - 1, CHUNK, 2 * CHUNK + 3] {
             let zeros = || Tensor::<1>::zeros([count], &Device::flex());
             let start = || AdamWState { weight: wave(count, 0.3), first: zeros(), second: zeros() };
@@ -184,7 +177,7 @@ mod tests {
                 let step = AdamWStep { number, ..STEP };
                 let gradient = wave(count, 0.7 * number as f32);
                 fast = adamw(fast, gradient.clone(), step);
-                plain = adamw_definition(plain, gradient, step.factors());
+                plain = adamw_reference(plain, gradient, step.factors());
             }
             assert!(gap(&fast.weight, &plain.weight) < 1e-6, "{count}");
             assert!(gap(&fast.first, &plain.first) < 1e-7 && gap(&fast.second, &plain.second) < 1e-7);

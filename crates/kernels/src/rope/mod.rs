@@ -6,12 +6,16 @@
 //! `position · theta^(-2c/Dh)`. A row may have several positions (its place in the sequence, its patch's row and column);
 //! each frequency then belongs to one of these axes, as in Qwen2-VL (2409.12191, section 2.1).
 
+mod cpu;
+mod reference;
+
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::cpu::CpuKernels;
+use self::cpu::RopeCpu;
 use crate::place::{Place, place_of};
-use crate::rms_norm;
+
+pub use self::reference::{norm_rotate_reference, reference};
 
 /// Which axis of a row's position each of the `Dh/2` frequencies turns by.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,13 +93,13 @@ impl RopeTable {
 pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
     let place = place_of(&x);
     if place == Place::Reference {
-        return definition(x, table);
+        return reference(x, table);
     }
     let (x, cos, sin) = (x.into_dispatch(), table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::rotate_gpu(x, cos, sin),
-        _ => <Dispatch as CpuKernels>::rotate(x, cos, sin),
+        _ => <Dispatch as RopeCpu>::rotate(x, cos, sin),
     })
 }
 
@@ -107,30 +111,15 @@ pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
 pub fn norm_rotate(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
     let place = place_of(&x);
     if place == Place::Reference {
-        return norm_definition(x, weight, epsilon, table);
+        return norm_rotate_reference(x, weight, epsilon, table);
     }
     let (cos, sin) = (table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
         Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::norm_rotate_gpu(x, weight, cos, sin, epsilon),
-        _ => <Dispatch as CpuKernels>::norm_rotate(x, weight, cos, sin, epsilon),
+        _ => <Dispatch as RopeCpu>::norm_rotate(x, weight, cos, sin, epsilon),
     })
-}
-
-/// [`norm_rotate`] in Burn primitives.
-pub fn norm_definition(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTable) -> Tensor<4> {
-    definition(rms_norm::definition(x, weight, epsilon), table)
-}
-
-/// [`rotate`] in Burn primitives.
-pub fn definition(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
-    let [_, _, _, head_dim] = x.dims();
-    let first = x.clone().narrow(3, 0, head_dim / 2);
-    let second = x.narrow(3, head_dim / 2, head_dim / 2);
-    let turned_first = first.clone() * table.cos.clone() - second.clone() * table.sin.clone();
-    let turned_second = second * table.cos.clone() + first * table.sin.clone();
-    Tensor::cat(vec![turned_first, turned_second], 3)
 }
 
 #[cfg(test)]

@@ -7,17 +7,105 @@
 //!
 //! A group's values lie side by side: the channels of a group follow one another, and so do their planes.
 
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use rayon::prelude::*;
 
-use super::array::sum_in_order;
-use super::vector::{dot, exp, sum, sum_with, vectorised};
+use super::GroupNormSteps;
+use crate::cpu::array::sum_in_order;
+use crate::cpu::array::{dense, shape, tensor, values};
+use crate::cpu::tape::{recall, register};
+use crate::cpu::vector::{dot, exp, sum, sum_with, vectorised};
+
+/// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
+#[backend_extension(Autodiff, Flex)]
+pub(crate) trait GroupNormCpu: Backend {
+    /// See [`crate::group_norm()`].
+    fn group_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: GroupNormSteps,
+    ) -> FloatTensor<Self>;
+}
+
+impl GroupNormCpu for Flex {
+    fn group_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, steps: GroupNormSteps) -> FlexTensor {
+        group_norm_forward(&dense(x), &dense(weight), &dense(bias), steps).0
+    }
+}
+
+impl<C: CheckpointStrategy> GroupNormCpu for Autodiff<Flex, C> {
+    fn group_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: GroupNormSteps,
+    ) -> FloatTensor<Self> {
+        match GroupNormBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let [x, weight, bias] = [x, weight, bias].map(|x| dense(x.into_primitive()));
+                let (y, moments) = group_norm_forward(&x, &weight, &bias, steps);
+                prep.finish((kept, [weight, bias], moments, steps), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weight, bias] = [x, weight, bias].map(|x| x.into_primitive());
+                prep.finish(Flex::group_norm(x, weight, bias, steps))
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GroupNormBackward;
+
+impl Backward<Flex, 3> for GroupNormBackward {
+    /// `x`, weight and bias, the moments of every group, and how the norm is taken.
+    type State = (NodeId, [FlexTensor; 2], Vec<Moments>, GroupNormSteps);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let nodes = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, [weight, bias], moments, steps) = ops.state;
+        let dy = dense(grads.consume::<Flex>(&ops.node));
+        let x = recall(checkpointer, x);
+        let kept = Kept { x: values(&x), weight: values(&weight), bias: values(&bias), moments: &moments };
+        let gradients = backward(kept, values(&dy), groups_of(&x, steps));
+        let shapes = [shape(&x), shape(&weight), shape(&bias)];
+        for ((node, gradient), shape) in nodes.into_iter().zip(gradients).zip(shapes) {
+            register(grads, node, gradient, shape);
+        }
+    }
+}
+
+fn groups_of(x: &FlexTensor, steps: GroupNormSteps) -> Groups {
+    let x = shape(x);
+    let (plane, epsilon) = (x[2] * x[3], steps.epsilon as f32);
+    Groups { channels: x[1], groups: steps.groups, plane, epsilon, silu: steps.silu }
+}
+
+fn group_norm_forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    steps: GroupNormSteps,
+) -> (FlexTensor, Vec<Moments>) {
+    let (y, moments) = forward(values(x), values(weight), values(bias), groups_of(x, steps));
+    (tensor(y, shape(x)), moments)
+}
 
 /// The lengths of all axes, and what follows the norm.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Groups {
     pub(crate) channels: usize,
     pub(crate) groups: usize,
-    /// Values of a channel of one picture.
+    /// Values of a channel of one image.
     pub(crate) plane: usize,
     pub(crate) epsilon: f32,
     pub(crate) silu: bool,
@@ -36,12 +124,12 @@ impl Groups {
         self.channels / self.groups
     }
 
-    /// Values of a group of one picture.
+    /// Values of a group of one image.
     fn size(&self) -> usize {
         (self.width() * self.plane).max(1)
     }
 
-    /// The channels of group `index`, counted over all pictures.
+    /// The channels of group `index`, counted over all images.
     fn channels_of(&self, index: usize) -> std::ops::Range<usize> {
         let first = index % self.groups * self.width();
         first..first + self.width()
@@ -117,13 +205,13 @@ pub(crate) fn backward(kept: Kept<'_>, dy: &[f32], groups: Groups) -> [Vec<f32>;
             )
         })
         .collect();
-    // By picture, in order: the sums do not depend on which was ready first.
-    let by_picture = |which: usize| -> Vec<f32> {
-        let pictures = sums.chunks(groups.groups);
-        let parts = pictures.map(|groups| groups.iter().flatten().map(|sums| sums[which]).collect());
+    // By image, in order: the sums do not depend on which was ready first.
+    let by_image = |which: usize| -> Vec<f32> {
+        let images = sums.chunks(groups.groups);
+        let parts = images.map(|groups| groups.iter().flatten().map(|sums| sums[which]).collect());
         sum_in_order(parts.collect(), groups.channels)
     };
-    let (d_weight, d_bias) = (by_picture(0), by_picture(1));
+    let (d_weight, d_bias) = (by_image(0), by_image(1));
     [dx, d_weight, d_bias]
 }
 

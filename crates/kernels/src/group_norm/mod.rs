@@ -1,14 +1,19 @@
 //! Group norm (Wu and He, 1803.08494), with SiLU behind it where a convolutional network has one.
 //!
-//! Dimensions: `B` batch, `C` channels, `G` groups, `H × W` picture.
+//! Dimensions: `B` batch, `C` channels, `G` groups, `H × W` image.
+
+mod cpu;
+mod reference;
 
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::cpu::CpuKernels;
+use self::cpu::GroupNormCpu;
 use crate::init::WeightInit;
 use crate::place::{Place, place_of};
+
+pub use self::reference::reference;
 
 /// How a group norm is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +50,7 @@ impl GroupNorm {
     }
 }
 
-/// Every group of channels of a picture brought to mean 0 and variance 1, times `weight` plus `bias` by channel, and SiLU of
+/// Every group of channels of an image brought to mean 0 and variance 1, times `weight` plus `bias` by channel, and SiLU of
 /// that if asked for.
 ///
 /// # Shapes
@@ -57,23 +62,10 @@ pub fn group_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: Group
     let [_, channels, _, _] = x.dims();
     assert!(channels.is_multiple_of(steps.groups), "{channels} channels in {} groups", steps.groups);
     if place_of(&x) != Place::Cpu {
-        return definition(x, weight, bias, steps);
+        return reference(x, weight, bias, steps);
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as CpuKernels>::group_norm(x, weight, bias, steps))
-}
-
-/// [`group_norm`] in Burn primitives.
-pub fn definition(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, steps: GroupNormSteps) -> Tensor<4> {
-    let shape = x.dims();
-    let [batch, channels, height, width] = shape;
-    let grouped = x.reshape([batch, steps.groups, channels / steps.groups * height * width]);
-    let centred = grouped.clone() - grouped.mean_dim(2);
-    let variance = centred.clone().square().mean_dim(2);
-    let normed = (centred * variance.add_scalar(steps.epsilon).sqrt().recip()).reshape(shape);
-    let by_channel = |x: Tensor<1>| x.reshape([1, channels, 1, 1]);
-    let y = normed * by_channel(weight) + by_channel(bias);
-    if steps.silu { y.clone() * burn::tensor::activation::sigmoid(y) } else { y }
+    Tensor::from_dispatch(<Dispatch as GroupNormCpu>::group_norm(x, weight, bias, steps))
 }
 
 #[cfg(test)]
