@@ -39,8 +39,8 @@ fn conversion(components: &[Component], (is_jfif, adobe): (bool, Option<u8>)) ->
             let [r, g, b] = rgb([y, cb, cr, 0]);
             from_inks([r, g, b, 255 - k])
         },
-        (4, Some(_)) => |inks| from_inks(inks.map(|ink| 255 - ink)),
-        (4, None) => from_inks,
+        // Pillow takes every file of four inks for Adobe's, marker or not.
+        (4, _) => |inks| from_inks(inks.map(|ink| 255 - ink)),
         _ if is_jfif => rgb,
         (_, Some(0)) => |[r, g, b, _]| [r, g, b],
         (_, None) if ids == *b"RGB" => |[r, g, b, _]| [r, g, b],

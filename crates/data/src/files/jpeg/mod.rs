@@ -333,17 +333,17 @@ mod tests {
     }
 
     #[test]
-    fn spoilt_bytes_are_an_error_or_an_image_but_no_panic() {
+    fn wrong_bytes_are_an_error_or_an_image_but_no_panic() {
         for (_, bytes) in fixture() {
             for place in 2..bytes.len() {
                 for value in [0x00, 0xff, bytes[place] ^ 0x55] {
-                    let mut spoilt = bytes.clone();
-                    spoilt[place] = value;
+                    let mut changed = bytes.clone();
+                    changed[place] = value;
                     // A larger size costs memory, not more tests.
                     let is_size =
                         bytes[..place].windows(2).rev().take(10).any(|pair| matches!(pair, [0xff, 0xc0..=0xc2]));
                     if !is_size && (place % 5 == 0 || place < 700) {
-                        let _ = decode(&spoilt);
+                        let _ = decode(&changed);
                     }
                 }
             }
