@@ -93,7 +93,7 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary 
         .into_par_iter()
         .map(|index| {
             let readable = source.image(index).and_then(|_| source.native_size(index));
-            readable.map_err(|error| format!("{}: {error}", source.name(index)))
+            readable.map_err(|error| error.to_string())
         })
         .collect();
     let (good, bad): (Vec<_>, Vec<_>) = sizes.into_iter().partition(Result::is_ok);

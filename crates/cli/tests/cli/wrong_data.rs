@@ -58,7 +58,7 @@ fn bad_rows_of_metadata_are_left_out_and_named() {
 fn something_that_is_no_image_gets_no_caption() {
     let sandbox = Sandbox::trained();
     let ended = sandbox.interfuse(&["caption", "run", "tiny.toml"]);
-    ended.refused(&["skipped: `tiny.toml`: expected a complete JPEG, PNG or WebP image", "none of the 1 images"]);
+    ended.refused(&["skipped: `tiny.toml`: expected a complete JPEG, PNG, WebP, BMP, TIFF or PNM image", "none of the 1 images"]);
     let ended = sandbox.interfuse(&["caption", "run", "nowhere.png"]);
     ended.refused(&["skipped", "nowhere.png", "No such file"]);
     // The others still get theirs.

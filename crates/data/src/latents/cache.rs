@@ -208,11 +208,9 @@ impl LatentCache {
             let mut images = wanted.images_of(shard).zip(&contents);
             if let Some((index, _)) = images.find(|(index, content)| !content.is_still_that_of(source, *index)) {
                 let name = contents_path(folder, shard).display().to_string();
-                let expected = format!(
-                    "the latents of `{}` as it is now; `interfuse data encode` encodes what has changed",
-                    source.name(index)
-                );
-                return Err(DataError::malformed(name, expected, "those of the image before it was changed"));
+                let expected = format!("the latents of `{}` as it is now", source.name(index));
+                let found = "those of before it was changed; `interfuse data encode` encodes what has changed";
+                return Err(DataError::malformed(name, expected, found));
             }
         }
         Ok(Self { key: manifest.key, shards })

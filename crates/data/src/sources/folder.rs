@@ -73,6 +73,7 @@ impl FolderSource {
         if all.is_empty() {
             return Err(nothing_in(&root, &skipped));
         }
+        warn(&root, all.len(), &skipped);
         let marks = held_out(all.iter().map(|item| item.name.as_str()), config.held_out);
         let (train, held_out) = parted(all, &marks);
         let (held_out_is_train, skipped) = (held_out.is_none(), Arc::from(skipped));
@@ -139,6 +140,18 @@ impl Source for FolderSource {
 
     fn skipped(&self) -> &[String] {
         &self.skipped
+    }
+}
+
+/// Tells whoever listens what was left out: the first few, and how many.
+fn warn(root: &Path, found: usize, skipped: &[String]) {
+    const NAMED: usize = 8;
+    if skipped.is_empty() {
+        return;
+    }
+    tracing::warn!("`{}`: {found} captioned images, {} entries skipped", root.display(), skipped.len());
+    for reason in skipped.iter().take(NAMED) {
+        tracing::warn!("skipped: {reason}");
     }
 }
 
