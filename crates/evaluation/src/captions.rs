@@ -8,7 +8,7 @@ use crate::{EvaluationError, proportion::Proportion};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Captions {
-    /// Captions that are the right one, letter by letter, spaces at either end aside.
+    /// Captions that are the right one, letter by letter but for spaces at either end.
     pub exact: Proportion,
     /// The mean of [`similarity`], from 0 to 1.
     pub similarity: f64,

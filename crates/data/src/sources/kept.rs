@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_is_decoded_once_when_all_fit() {
+    fn an_image_is_decoded_once_when_all_fit() {
         assert_eq!(ask_thrice(8, 0), 1);
         assert_eq!(ask_thrice(7, 0), 3);
     }
