@@ -1,7 +1,7 @@
 //! Collections of captioned images, a file for each kind.
 //!
 //! A [`Source`] is a numbered collection with random access. A kind is one file here: its settings, their validation, and
-//! how it is opened ([`SourceSettings`]); and one line in the list of kinds below. `docs/contributing/add-source.md` walks
+//! how it is opened (`SourceSettings`); and one line in the list of kinds below. `docs/contributing/add-source.md` walks
 //! through one.
 //!
 //! **Collections too large for random access.** Everything later in the chain asks for an image by its number, and a run's
