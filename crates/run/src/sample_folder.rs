@@ -36,7 +36,7 @@ pub struct Origin<'a> {
     pub columns: usize,
 }
 
-/// Refuses a folder that holds anything that [`write`] did not leave there, since it might be replaced. Makes nothing.
+/// Refuses a folder that holds anything that [`write()`] did not leave there, since it might be replaced. Makes nothing.
 ///
 /// # Errors
 /// When the folder holds something else, or is none.
@@ -56,7 +56,7 @@ pub fn check(folder: &Path) -> Result<()> {
     )
 }
 
-/// The files of an earlier [`write`]; none where `metadata.jsonl` is not one of ours.
+/// The files of an earlier [`write()`]; none where `metadata.jsonl` is not one of ours.
 fn ours(folder: &Path) -> Vec<PathBuf> {
     let metadata = folder.join(METADATA);
     let first = std::fs::read_to_string(&metadata).ok().and_then(|text| text.lines().next().map(str::to_owned));

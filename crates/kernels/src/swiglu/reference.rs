@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 
-/// [`swiglu`] in Burn primitives.
+/// [`crate::swiglu()`] in Burn primitives.
 pub fn reference<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
     silu(gate) * up
 }

@@ -1,8 +1,8 @@
 //! Numbers for a trained model, on the data that it was trained on.
 //!
 //! How it is measured follows from what the data offers, not from where it comes from: captions that name scenes are
-//! measured exactly, [`scenes`]; classes by a classifier, [`classes`]; captions alone as memory, [`memory`]. Where the
-//! user has the weights of published networks, those say more: [`published`].
+//! measured exactly, `scenes`; classes by a classifier, `classes`; captions alone as memory, `memory`. Where the
+//! user has the weights of published networks, those say more: `published`.
 
 mod classes;
 mod generated;
