@@ -36,5 +36,5 @@ pub use images::{Image, ImageShape, grid};
 pub use latents::{ImageLatents, LatentCache, LatentWriter};
 pub use loader::{Loader, LoaderCursor};
 pub use packing::Packing;
-pub use sources::{DataSet, Source, SourceConfig, Split, open, shapes, spread};
+pub use sources::{DataSet, Source, SourceConfig, Split, evenly, open, shapes, spread};
 pub use text::{SpecialTokens, Tokenizer};

@@ -186,12 +186,13 @@ impl Loader {
                 return self.complain(number, error.to_string());
             }
         };
-        let mut empty = LayoutBuilder::new(Arc::clone(&self.format));
-        if let Err(error) = empty.push_sample(&sample, &self.shape) {
-            self.cursor.too_long += 1;
-            return self.complain(number, format!("document {number}: {error}"));
-        }
-        let rows = self.format.rows_of(&sample);
+        let rows = match LayoutBuilder::new(Arc::clone(&self.format)).fit(&sample, &self.shape) {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.cursor.too_long += 1;
+                return self.complain(number, format!("document {number}: {error}"));
+            }
+        };
         self.cursor.waiting.push(number);
         self.waiting.push(Waiting { sample: Sample { id: number, ..sample }, rows });
     }

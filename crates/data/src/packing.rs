@@ -31,8 +31,7 @@ impl Packing {
     /// both lanes get full; where none does, the number of which they get fullest. Packing is tried, not estimated.
     pub fn choose(lengths: &[usize], batch_size: usize) -> Self {
         let counts = (1..=batch_size.max(1)).filter(|count| batch_size.max(1).is_multiple_of(*count));
-        let tried: Vec<(Self, f64)> =
-            counts.map(|count| Self::of(lengths, count)).map(|packing| (packing, packing.fill(lengths))).collect();
+        let tried: Vec<(Self, f64)> = counts.map(|count| Self::fullest(lengths, count)).collect();
         let good = tried.iter().find(|(_, fill)| *fill >= GOOD_FILL);
         let best = good.or_else(|| tried.iter().max_by(|a, b| a.1.total_cmp(&b.1)));
         best.map_or_else(|| Self::of(lengths, 1), |(packing, _)| *packing)
@@ -40,14 +39,21 @@ impl Packing {
 
     /// Room for `documents_per_sequence` documents of average length and for the longest, by the margin that fills it best.
     pub fn of(lengths: &[usize], documents_per_sequence: usize) -> Self {
+        Self::fullest(lengths, documents_per_sequence).0
+    }
+
+    /// The same, and how full it gets.
+    fn fullest(lengths: &[usize], documents_per_sequence: usize) -> (Self, f64) {
         let longest = lengths.iter().copied().max().unwrap_or(1);
         let mean = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
         let with = |margin: f64| {
             let expected = (documents_per_sequence as f64 * mean * margin).ceil() as usize;
-            Self { documents_per_sequence, text_rows: expected.clamp(longest, documents_per_sequence * longest) }
+            let packing =
+                Self { documents_per_sequence, text_rows: expected.clamp(longest, documents_per_sequence * longest) };
+            (packing, packing.fill(lengths))
         };
-        let fullest = MARGINS.into_iter().map(with).max_by(|a, b| a.fill(lengths).total_cmp(&b.fill(lengths)));
-        fullest.unwrap_or_else(|| with(MARGIN))
+        let tried = MARGINS.into_iter().map(with).max_by(|a, b| a.1.total_cmp(&b.1));
+        tried.unwrap_or_else(|| with(MARGIN))
     }
 
     /// The fraction of rows that are filled, in the lane that is emptier.

@@ -60,11 +60,6 @@ impl Partition {
         &self.names
     }
 
-    /// The part that serves a lane.
-    pub fn part_of(&self, lane: usize) -> usize {
-        self.parts.iter().position(|lanes| lanes.contains(&lane)).unwrap_or_default()
-    }
-
     /// Puts lanes side by side into streams; a lane or a part may have no rows.
     pub fn join(&self, lanes: &[Option<Tensor<3>>]) -> Streams {
         self.parts

@@ -7,10 +7,12 @@
 //! | weights in a file, in PyTorch's layout | [`weights`] |
 //! | `safetensors` and PyTorch's pickled files | [`files`] |
 //! | files and folders that are whole or absent | [`durable`] |
+//! | hashes in hexadecimal | [`sha256`] |
 
 pub mod durable;
 pub mod files;
 pub mod named;
+pub mod sha256;
 pub mod visit;
 pub mod weights;
 

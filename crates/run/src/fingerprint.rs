@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use interfuse_data::{Image, Source};
+use interfuse_data::{Image, Source, evenly};
 use interfuse_parameters::durable::write_file;
+use interfuse_parameters::sha256::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -35,8 +36,7 @@ impl DataFingerprint {
             }
             captions.update([1]);
         }
-        let count = LOOKED_AT.min(source.len());
-        for index in (0..count).map(|place| place * source.len() / count) {
+        for index in evenly(LOOKED_AT, source.len()) {
             pixels.update(format!("{:?}", source.native_size(index).ok()));
             if let Ok(image) = source.image(index) {
                 pixels.update(bytes(&image));
@@ -77,8 +77,4 @@ impl DataFingerprint {
 
 fn bytes(image: &Image) -> Vec<u8> {
     image.pixels().iter().copied().collect()
-}
-
-fn hexadecimal(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -39,7 +39,6 @@
 
 pub mod autoencoder;
 pub mod configuration;
-pub mod data_sets;
 pub mod device;
 pub mod distances;
 pub mod error;
@@ -56,7 +55,6 @@ pub mod sample_folder;
 pub mod settings;
 pub mod training;
 
-pub use data_sets::DataSets;
 pub use error::{Result, RunError, sentence};
 pub use loaded_run::LoadedRun;
 pub use observer::{RunObserver, StepNotice, duration};

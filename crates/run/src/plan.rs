@@ -8,8 +8,8 @@ use burn::tensor::Device;
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::latents::CacheKey;
 use interfuse_data::{
-    DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing,
-    Source, Split, TextRows, Tokenizer,
+    DataSet, DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor,
+    Packing, Source, Split, TextRows, Tokenizer,
 };
 use interfuse_kernels::WeightInit;
 use interfuse_sequence::{Objective, RowShape};
@@ -17,7 +17,6 @@ use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
 use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
 use interfuse_vae::{Codec, LatentRange};
 
-use crate::data_sets::DataSets;
 use crate::error::{Context as _, Result, refuse};
 use crate::settings::Settings;
 
@@ -26,7 +25,7 @@ pub struct Plan {
     /// The configuration.
     pub settings: Settings,
     /// The data, opened.
-    pub data: DataSets,
+    pub data: DataSet,
     /// Text to ids.
     pub tokenizer: Tokenizer,
     /// The model with every size filled in, after no step.
@@ -48,8 +47,8 @@ impl Plan {
     /// # Errors
     /// When data, tokenizer, codec or device are not there, or sizes do not fit together; names the key.
     pub fn new(settings: Settings) -> Result<Self> {
-        let data = DataSets::open(&settings.data)?;
-        let tokenizer = make_tokenizer(&settings, data.train().as_ref())?;
+        let data = interfuse_data::open(&settings.data)?;
+        let tokenizer = make_tokenizer(&settings, data.train.as_ref())?;
         Self::of(settings, data, tokenizer)
     }
 
@@ -58,11 +57,11 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`].
     pub fn with_tokenizer(settings: Settings, tokenizer: Tokenizer) -> Result<Self> {
-        let data = DataSets::open(&settings.data)?;
+        let data = interfuse_data::open(&settings.data)?;
         Self::of(settings, data, tokenizer)
     }
 
-    fn of(mut settings: Settings, data: DataSets, tokenizer: Tokenizer) -> Result<Self> {
+    fn of(mut settings: Settings, data: DataSet, tokenizer: Tokenizer) -> Result<Self> {
         let [height, width] = settings.data.image_size;
         let image_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
@@ -77,7 +76,7 @@ impl Plan {
         let (captions, images) = carriers(&settings.model, &settings.documents)?;
         let model = fill_in(settings.model.clone(), &captions, &tokenizer, latent_shape)?;
         let lanes = lanes_of(&model, &captions, &images)?;
-        let documents = documents(&settings, (data.train(), Split::Train), &tokenizer, &codec, lanes)?;
+        let documents = documents(&settings, (&data.train, Split::Train), &tokenizer, &codec, lanes)?;
         let text_rows = documents.text_rows();
         let shape = row_shape(&mut settings, &model, &text_rows, lanes)?;
         let card = ModelCard {
@@ -180,10 +179,10 @@ impl Plan {
 }
 
 /// The held-out images of a trained model, for losses under fixed noise.
-pub(crate) fn validation_of(settings: &Settings, data: &DataSets, pretrained: &Pretrained) -> Result<Validation> {
+pub(crate) fn validation_of(settings: &Settings, data: &DataSet, pretrained: &Pretrained) -> Result<Validation> {
     let Pretrained { card, tokenizer, codec, .. } = pretrained;
     let lanes = lanes_of(&card.model, &card.captions, &card.images)?;
-    let documents = documents(settings, (data.held_out(), Split::HeldOut), tokenizer, codec, lanes)?;
+    let documents = documents(settings, (&data.held_out, Split::HeldOut), tokenizer, codec, lanes)?;
     Ok(Validation::new(&documents, &settings.validation, &card.model, &one_document(card, lanes)))
 }
 

@@ -88,20 +88,20 @@ pub fn write(folder: &Path, requests: &[ImageRequest], images: &[Image], origin:
     }
     let mut metadata = String::new();
     let mut prompts = String::new();
-    for (index, (drawing, image)) in requests.iter().zip(images).enumerate() {
+    for (index, (request, image)) in requests.iter().zip(images).enumerate() {
         let file_name = format!("{index:06}.png");
         image.save_png(&folder.join(&file_name))?;
         let line = Line {
             file_name,
-            text: &drawing.prompt,
-            seed: drawing.seed,
+            text: &request.prompt,
+            seed: request.seed,
             guidance: origin.sampling.guidance,
             steps: origin.sampling.steps,
             checkpoint: origin.checkpoint.display().to_string(),
         };
         metadata.push_str(&serde_json::to_string(&line)?);
         metadata.push('\n');
-        prompts.push_str(&format!("{}\t{}\n", drawing.prompt, drawing.seed));
+        prompts.push_str(&format!("{}\t{}\n", request.prompt, request.seed));
     }
     write_file(&folder.join(METADATA), metadata.as_bytes())?;
     write_file(&folder.join(PROMPTS), prompts.as_bytes())?;

@@ -1,13 +1,13 @@
 //! Captions of images: the image is read clean, at t = 0, and the model writes until EOS.
 
 use burn::tensor::{Tensor, TensorData};
+use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::session::Session;
 use crate::write::{Decoder, greedy_tokens};
-use interfuse_checkpoint::Pretrained;
 
 /// What the model wrote of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

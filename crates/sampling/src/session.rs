@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use interfuse_checkpoint::Pretrained;
 use interfuse_mot::{CacheUse, KvCache};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder, SequenceLayout};
 use interfuse_transfusion::{LaneInput, ModelInput, Transfusion};
 
 use crate::error::SamplingError;
-use interfuse_checkpoint::Pretrained;
 
 /// Growing sequences.
 pub struct Session<'m> {

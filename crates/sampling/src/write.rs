@@ -1,6 +1,7 @@
 //! Text and images in turn: the model writes until BOI, draws, closes the image with EOI and writes on until EOS.
 
 use burn::tensor::Tensor;
+use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
 use interfuse_image_tower::NoiseKey;
 use rand::Rng;
@@ -11,7 +12,6 @@ use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
 use crate::generate::{decode, host_images};
 use crate::session::Session;
-use interfuse_checkpoint::Pretrained;
 
 /// A part of what the model made.
 #[derive(Clone, Debug, PartialEq, Eq)]

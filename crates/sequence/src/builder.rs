@@ -62,21 +62,31 @@ impl LayoutBuilder {
         self.grid = None;
     }
 
-    /// Lays out a whole sample as one document, or nothing of it when it does not fit.
+    /// The rows that a sample needs in each lane, which the sequence still has.
     ///
     /// # Errors
     /// When a segment does not fit its modality, or a lane has too few rows left.
-    pub fn push_sample(&mut self, sample: &Sample, shape: &RowShape) -> Result<(), SequenceError> {
+    pub fn fit(&self, sample: &Sample, shape: &RowShape) -> Result<Vec<usize>, SequenceError> {
         for segment in &sample.segments {
             self.format.check(segment)?;
         }
-        for (modality, needed) in self.format.rows_of(sample).into_iter().enumerate() {
+        let rows = self.format.rows_of(sample);
+        for (modality, &needed) in rows.iter().enumerate() {
             let capacity = shape.capacity[modality];
             let free = capacity.saturating_sub(self.filled(modality));
             if needed > free {
                 return Err(SequenceError::LaneFull { modality, needed, free, capacity });
             }
         }
+        Ok(rows)
+    }
+
+    /// Lays out a whole sample as one document, or nothing of it when it does not fit.
+    ///
+    /// # Errors
+    /// When a segment does not fit its modality, or a lane has too few rows left.
+    pub fn push_sample(&mut self, sample: &Sample, shape: &RowShape) -> Result<(), SequenceError> {
+        self.fit(sample, shape)?;
         self.begin_document();
         let format = Arc::clone(&self.format);
         let mut image_index = 0;

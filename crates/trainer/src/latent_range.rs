@@ -2,7 +2,7 @@
 //! sampler of DDPM bounds its estimates by it.
 
 use interfuse_checkpoint::ModelCard;
-use interfuse_data::Documents;
+use interfuse_data::{Documents, evenly};
 use interfuse_image_tower::NoiseProcess;
 use interfuse_sequence::Content;
 use interfuse_vae::{Codec, LatentRange};
@@ -28,9 +28,9 @@ pub fn measure(documents: &Documents, channels: usize) -> Result<LatentRange, Tr
     let images = documents.source().len();
     let count = IMAGES.min(images);
     let mut range = LatentRange::empty(channels);
-    for place in 0..count {
+    for index in evenly(IMAGES, images) {
         // Bad images are counted where they are trained on.
-        let Ok(sample) = documents.plain_document(place * images / count, false) else { continue };
+        let Ok(sample) = documents.plain_document(index, false) else { continue };
         for segment in &sample.segments {
             if let Content::Denoise(image) = &segment.content {
                 range.include(&image.x_0);

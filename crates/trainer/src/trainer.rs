@@ -97,6 +97,13 @@ pub struct StepReport {
     pub skipped: Option<String>,
 }
 
+impl StepReport {
+    /// The fraction of rows that are not padding.
+    pub fn fill(&self) -> f64 {
+        self.filled_rows as f64 / self.rows.max(1) as f64
+    }
+}
+
 /// What a step computed, before it is decided what to do with it.
 pub(crate) struct Computed {
     gradients: FlatGradients,

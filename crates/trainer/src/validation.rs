@@ -4,7 +4,7 @@
 //! denoised, given their caption? With the image first, clean: how well are captions predicted, given their image?
 
 use burn::tensor::Device;
-use interfuse_data::Documents;
+use interfuse_data::{Documents, evenly};
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::{LayoutBuilder, Objective, RowShape, Sample, SequenceLayout};
@@ -105,14 +105,13 @@ impl Validation {
     /// Lays out images of a source in plain documents, spread evenly, for sources are often sorted by what is on the images.
     /// Those that do not fit the row shape are left out.
     pub fn new(documents: &Documents, config: &ValidationConfig, model: &ModelConfig, shape: &RowShape) -> Self {
-        let (all, format) = (documents.source().len(), model.sequence_format());
-        let count = config.images.min(all);
+        let format = model.sequence_format();
         let lay_out = |sample: &Sample| {
             let mut builder = LayoutBuilder::new(format.clone());
             builder.push_sample(sample, shape).ok().map(|()| builder.finish(shape))
         };
         let (mut caption_first, mut image_first, mut caption_bytes) = (vec![], vec![], 0);
-        for index in (0..count).map(|place| place * all / count) {
+        for index in evenly(config.images, documents.source().len()) {
             let order = |image_first| documents.plain_document(index, image_first).ok().as_ref().and_then(lay_out);
             if let (Some(one), Some(other)) = (order(false), order(true)) {
                 caption_first.push(one);

@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_kernels::{Conv2d, WeightInit};
-use interfuse_parameters::{check_finite, import_weights, read_tensors, save_weights};
-use sha2::{Digest, Sha256};
+use interfuse_parameters::{check_finite, import_weights, read_tensors, save_weights, sha256};
 
 use crate::autoencoder::AutoencoderKl;
 use crate::config::VaeConfig;
@@ -203,15 +202,5 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), VaeError> {
 /// # Errors
 /// When it cannot be read.
 pub fn hash_file(path: &Path) -> Result<String, VaeError> {
-    let fail = |error| VaeError::file(path, "a file that can be read", error);
-    let mut file = std::fs::File::open(path).map_err(fail)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = std::io::Read::read(&mut file, &mut buffer).map_err(fail)?;
-        if read == 0 {
-            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        hasher.update(&buffer[..read]);
-    }
+    sha256::of_file(path).map_err(|error| VaeError::file(path, "a file that can be read", error))
 }

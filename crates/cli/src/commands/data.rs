@@ -38,7 +38,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
         print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer)), split);
     }
     print_fill(&plan, PACKED)?;
-    contact_sheet(plan.data.train().as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
+    contact_sheet(plan.data.train.as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
     say!("contact sheet: {}", args.out.display());
     Ok(())
 }

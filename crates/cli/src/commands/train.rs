@@ -44,7 +44,7 @@ fn introduce(run: &Run) {
     let Run { plan, folder, trainer, resumed } = run;
     print_resumed(resumed.as_ref());
     let counts = ParameterCounts::of(&trainer.model);
-    let source = plan.data.train();
+    let source = &plan.data.train;
     say!(
         "{:.2} M parameters in {} parts, {} images, {} sequences of {} rows a step, on {:?}",
         counts.stored as f64 / 1e6,

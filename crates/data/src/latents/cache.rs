@@ -16,6 +16,7 @@
 
 use std::path::{Path, PathBuf};
 
+use interfuse_parameters::sha256::hexadecimal;
 use interfuse_parameters::{Precision, TensorFile};
 use interfuse_vae::{Codec, LatentPosterior};
 use ndarray::Array3;
@@ -78,7 +79,7 @@ impl CacheKey {
             hasher.update(source.name(index));
             hasher.update([0]);
         }
-        let data_sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let data_sha256 = hexadecimal(hasher);
         Ok(Self { vae_sha256, data_sha256, images: source.len(), latent_shape, mirrored })
     }
 

@@ -36,7 +36,7 @@ impl KeptLatents {
         let shape = source.shape();
         let numbers =
             codec.latent_shape([shape.channels, shape.height, shape.width]).map(|shape| shape.iter().product());
-        // A mean and a std, of an image and of its mirror image.
+        // A mean and a standard deviation, of an image and of its mirror image.
         let bytes = source.len().saturating_mul(4 * size_of::<f32>()).saturating_mul(numbers.unwrap_or(usize::MAX));
         // Pixels are their own latents, and the source keeps them.
         let worth = codec.hash().is_some() && bytes <= BUDGET;

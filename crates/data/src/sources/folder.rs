@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use interfuse_parameters::sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::held_out::held_out;
 use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
@@ -130,8 +130,7 @@ impl Source for FolderSource {
     }
 
     fn sha256(&self, index: usize) -> Result<Option<String>, DataError> {
-        let digest = Sha256::digest(self.bytes(index)?);
-        Ok(Some(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Some(sha256::of_bytes(&self.bytes(index)?)))
     }
 
     fn held_out_is_train(&self) -> bool {

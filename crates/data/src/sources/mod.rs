@@ -265,11 +265,15 @@ fn validate_held_out(fraction: f64) -> Result<(), DataError> {
     Err(DataError::config("data.source.held_out", "a fraction from 0 to below 1", fraction))
 }
 
+/// At most `most` numbers below `all`, spread evenly: sources are often sorted by what is on the images.
+pub fn evenly(most: usize, all: usize) -> impl Iterator<Item = usize> {
+    let count = most.min(all);
+    (0..count).map(move |place| place * all / count)
+}
+
 /// At most `most` images of a source with their numbers, spread evenly; bad ones are left out.
 pub fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Image>) {
-    let count = most.min(source.len());
-    let indices = (0..count).map(|place| place * source.len() / count);
-    indices.filter_map(|index| Some((index, source.image(index).ok()?))).unzip()
+    evenly(most, source.len()).filter_map(|index| Some((index, source.image(index).ok()?))).unzip()
 }
 
 /// What was left out when a source was opened, a line each: the first few, and how many more.

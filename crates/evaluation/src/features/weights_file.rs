@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use interfuse_parameters::{HostTensors, read_tensors};
-use sha2::{Digest, Sha256};
+use interfuse_parameters::{HostTensors, read_tensors, sha256};
 
 use super::WeightsOrigin;
 use crate::error::EvaluationError;
@@ -59,7 +58,7 @@ impl PublishedFile {
             path: path.to_path_buf(),
             source,
         })?;
-        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256::of_bytes(&bytes);
         let published = sha256 == self.sha256;
         if !published && !allow_unknown {
             let other = self.other_file(path, &bytes).unwrap_or_default();
@@ -91,8 +90,7 @@ impl PublishedFile {
 /// SHA-256 of a file, in hexadecimal.
 pub(crate) fn hash(path: &Path) -> Result<String, EvaluationError> {
     let fail = |source| EvaluationError::File { action: "read", path: path.to_path_buf(), source };
-    let bytes = std::fs::read(path).map_err(fail)?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    sha256::of_file(path).map_err(fail)
 }
 
 /// `hub/checkpoints` of PyTorch.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use interfuse_checkpoint::folder::write_json;
-use interfuse_data::{ImageCursor, ImageStream};
+use interfuse_data::{DataSet, ImageCursor, ImageStream};
 use interfuse_trainer::Outcome;
 use interfuse_trainer::autoencoder::{AutoencoderSetup, AutoencoderTrainer, checkpoint};
 use serde_json::json;
@@ -18,7 +18,6 @@ use self::recorder::VaeRecorder;
 pub use self::recorder::pairs;
 pub use self::settings::{VaeSettings, ValidationImages};
 use crate::configuration;
-use crate::data_sets::DataSets;
 use crate::error::Result;
 use crate::fingerprint::DataFingerprint;
 use crate::observer::RunObserver;
@@ -30,7 +29,7 @@ pub struct AutoencoderRun {
     /// The configuration.
     pub settings: VaeSettings,
     /// The images, opened.
-    pub data: DataSets,
+    pub data: DataSet,
     /// Where its files lie.
     pub folder: RunFolder,
     /// The networks, and everything that survives a resume.
@@ -56,11 +55,11 @@ impl AutoencoderRun {
     /// # Errors
     /// When the data is not there, or the folder already holds a run or is in use.
     pub fn begin(settings: VaeSettings) -> Result<Self> {
-        let data = DataSets::open(&settings.data)?;
+        let data = interfuse_data::open(&settings.data)?;
         let trainer = trainer(&settings, &data, ImageCursor::default())?;
         let folder = RunFolder::begin(&settings.run.dir)?;
         configuration::save(&settings, &folder.config())?;
-        DataFingerprint::of(data.train().as_ref()).save(&folder.data())?;
+        DataFingerprint::of(data.train.as_ref()).save(&folder.data())?;
         Ok(Self { settings, data, folder, trainer, resumed: None })
     }
 
@@ -71,8 +70,8 @@ impl AutoencoderRun {
     pub fn resume(settings: VaeSettings) -> Result<Self> {
         let (folder, latest) = RunFolder::resume(&settings.run.dir)?;
         let resumed = checkpoint::open(&latest, &settings.networks()?, settings.run.seed)?;
-        let data = DataSets::open(&settings.data)?;
-        let fingerprint = DataFingerprint::of(data.train().as_ref());
+        let data = interfuse_data::open(&settings.data)?;
+        let fingerprint = DataFingerprint::of(data.train.as_ref());
         let mut changes = vec![];
         if let Ok(before) = configuration::load::<VaeSettings>(&folder.config(), &[]) {
             changes.extend(configuration::changes(&before, &settings)?);
@@ -107,7 +106,7 @@ impl AutoencoderRun {
     }
 }
 
-fn trainer(settings: &VaeSettings, data: &DataSets, cursor: ImageCursor) -> Result<AutoencoderTrainer> {
+fn trainer(settings: &VaeSettings, data: &DataSet, cursor: ImageCursor) -> Result<AutoencoderTrainer> {
     let setup = AutoencoderSetup {
         vae: settings.networks()?,
         codebook: settings.vae.codebook.clone(),
@@ -117,7 +116,7 @@ fn trainer(settings: &VaeSettings, data: &DataSets, cursor: ImageCursor) -> Resu
         seed: settings.run.seed,
         device: crate::device::open(&settings.run.device)?,
     };
-    let source = Arc::clone(data.train());
+    let source = Arc::clone(&data.train);
     let stream = ImageStream::new(source, settings.data.horizontal_flip, settings.run.seed, cursor);
     Ok(AutoencoderTrainer::new(setup, stream)?)
 }

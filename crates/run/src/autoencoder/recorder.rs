@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use interfuse_data::{Image, spread};
+use interfuse_data::{DataSet, Image, spread};
 use interfuse_trainer::autoencoder::{AutoencoderReport, AutoencoderTrainer, checkpoint};
 use interfuse_trainer::{Due, Observer, TrainError};
 
 use super::quality::{Quality, compare, reconstruct};
 use super::settings::VaeSettings;
-use crate::data_sets::DataSets;
 use crate::error::Result;
 use crate::metrics::Curves;
 use crate::observer::{RunObserver, StepNotice};
@@ -35,12 +34,12 @@ impl<'a> VaeRecorder<'a> {
     /// Continues the curves from `step`, 0 for a new run.
     pub(super) fn new(
         settings: &'a VaeSettings,
-        data: &DataSets,
+        data: &DataSet,
         folder: &'a RunFolder,
         step: u64,
         observer: &'a mut dyn RunObserver,
     ) -> Result<Self> {
-        let held_out = data.held_out();
+        let held_out = &data.held_out;
         Ok(Self {
             curves: Curves::new(folder, step, settings)?,
             observer,

@@ -2,21 +2,16 @@
 //! per byte.
 
 use interfuse_checkpoint::Pretrained;
+use interfuse_data::DataSet;
 use serde_json::{Value, json};
 
 use super::report::Report;
-use crate::data_sets::DataSets;
 use crate::error::Result;
 use crate::plan::validation_of;
 use crate::settings::Settings;
 
 /// Adds the losses to a report; nothing where nothing fits the model's rows.
-pub(super) fn measure(
-    settings: &Settings,
-    data: &DataSets,
-    pretrained: &Pretrained,
-    report: &mut Report,
-) -> Result<()> {
+pub(super) fn measure(settings: &Settings, data: &DataSet, pretrained: &Pretrained, report: &mut Report) -> Result<()> {
     let held_out = validation_of(settings, data, pretrained)?;
     if held_out.is_empty() {
         return Ok(());

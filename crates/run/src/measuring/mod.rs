@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use interfuse_checkpoint::Pretrained;
 use interfuse_checkpoint::folder::{AVERAGE, write_json};
-use interfuse_data::{Image, Source};
+use interfuse_data::{DataSet, Image, Source, evenly};
 use interfuse_evaluation::bootstrap::Mean;
 use interfuse_sampling::{ImageRequest, SamplingConfig};
 use serde_json::{Value, json};
@@ -28,7 +28,6 @@ use self::generated::Generated;
 use self::neighbours::Neighbours;
 pub use self::published::{Published, PublishedOptions};
 pub use self::report::{Entry, Report};
-use crate::data_sets::DataSets;
 use crate::error::{Context as _, Result, refuse};
 use crate::loaded_run::LoadedRun;
 use crate::observer::RunObserver;
@@ -66,7 +65,7 @@ pub fn evaluate(run: &LoadedRun, options: &EvaluationOptions, observer: &mut dyn
     };
     let subject = Subject {
         settings,
-        data: &DataSets::open(&settings.data)?,
+        data: &interfuse_data::open(&settings.data)?,
         pretrained: &run.pretrained,
         sampling: &options.sampling,
         count: Some(options.count),
@@ -116,7 +115,7 @@ impl Places {
 /// What is measured.
 struct Subject<'a> {
     settings: &'a Settings,
-    data: &'a DataSets,
+    data: &'a DataSet,
     pretrained: &'a Pretrained,
     sampling: &'a SamplingConfig,
     /// Images to generate; as many as the data asks for if absent.
@@ -152,7 +151,7 @@ impl Offer {
 
 impl Subject<'_> {
     fn measure(&self, published: &Published, places: &Places, observer: &mut dyn RunObserver) -> Result<Report> {
-        let (train, held_out) = (self.data.train().as_ref(), self.data.held_out().as_ref());
+        let (train, held_out) = (self.data.train.as_ref(), self.data.held_out.as_ref());
         let offer = Offer::of(train);
         let (mut generated, mut report) = self.by_the_data(offer, (train, held_out), places, observer)?;
         let neighbours = Neighbours::find(&generated, train)?;
@@ -220,8 +219,7 @@ impl Subject<'_> {
         (neighbours, train): (&Neighbours, &dyn Source),
         places: &Places,
     ) -> Result<()> {
-        let (all, count) = (generated.requests.len(), ON_THE_GRID.min(generated.requests.len()));
-        let shown = || (0..count).map(|i| i * all / count);
+        let shown = || evenly(ON_THE_GRID, generated.requests.len());
         let requests: Vec<ImageRequest> = shown().map(|i| generated.requests[i].clone()).collect();
         let images: Vec<Image> = shown().map(|i| generated.images[i].clone()).collect();
         let origin = Origin { sampling: self.sampling, checkpoint: self.checkpoint, columns: 8 };

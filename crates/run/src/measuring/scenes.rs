@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::shapes::{Jitter, Scene, render};
-use interfuse_data::{Image, Source};
+use interfuse_data::{Image, Source, evenly};
 use interfuse_evaluation::shapes::{Judged, SceneReader, SceneScore};
 use interfuse_sampling::{ImageRequest, SamplingConfig, caption};
 use serde_json::json;
@@ -105,10 +105,8 @@ impl Measured {
 /// are looked at.
 pub(super) fn are_named(source: &dyn Source) -> bool {
     let known: HashSet<String> = Scene::all().map(Scene::caption).collect();
-    let count = LOOKED_AT.min(source.len());
-    let mut indices = (0..count).map(|place| place * source.len() / count);
     source.shape().channels == 3
-        && indices.all(|index| {
+        && evenly(LOOKED_AT, source.len()).all(|index| {
             source.captions(index).is_ok_and(|captions| captions.iter().all(|caption| known.contains(caption)))
         })
 }

@@ -57,7 +57,7 @@ impl Run {
         preview_prompts(&plan)?;
         let folder = RunFolder::begin(&plan.settings.run.dir)?;
         configuration::save(&plan.settings, &folder.config())?;
-        DataFingerprint::of(plan.data.train().as_ref()).save(&folder.data())?;
+        DataFingerprint::of(plan.data.train.as_ref()).save(&folder.data())?;
         Ok(Self { plan, folder, trainer, resumed: None })
     }
 
@@ -70,7 +70,7 @@ impl Run {
         let mut plan = Plan::with_tokenizer(settings, load_tokenizer(&latest.join(TOKENIZER))?)?;
         let resumed = checkpoint::open(&latest, &plan.card, plan.settings.run.seed)?;
         plan.measure_latents(read_card(&latest)?.latent_range)?;
-        let data = DataFingerprint::of(plan.data.train().as_ref());
+        let data = DataFingerprint::of(plan.data.train.as_ref());
         // More steps or other data may be just what is wanted; nobody should get them unawares.
         let mut changes = vec![];
         if let Ok(before) = configuration::load::<Settings>(&folder.config(), &[]) {

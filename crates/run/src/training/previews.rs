@@ -1,7 +1,7 @@
 //! What the images show that are generated while a model trains.
 
-use interfuse_data::DataError;
 use interfuse_data::documents::MARKERS;
+use interfuse_data::{DataError, evenly};
 use interfuse_sampling::ImageRequest;
 
 use crate::error::{Result, require};
@@ -21,9 +21,8 @@ pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
         require!(found <= limit, "preview.prompts: expected at most {limit} tokens, found {found} in {prompt:?}");
     }
     if prompts.is_empty() {
-        let source = plan.data.train();
-        let count = preview.count.min(source.len());
-        prompts = (0..count).filter_map(|i| source.caption(i * source.len() / count).ok()).collect();
+        let source = &plan.data.train;
+        prompts = evenly(preview.count, source.len()).filter_map(|index| source.caption(index).ok()).collect();
         prompts.retain(|caption| rows(caption).is_ok_and(|found| found <= limit));
     }
     let requests = prompts.into_iter().enumerate();

@@ -61,7 +61,7 @@ impl<'a> Recorder<'a> {
             put(&format!("gradient_norm.{part}"), *norm);
         }
         put("learning_rate", report.learning_rate);
-        put("fill", report.filled_rows as f64 / report.rows.max(1) as f64);
+        put("fill", report.fill());
         put("rows_per_second", report.rows as f64 / report.seconds.max(1e-9));
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
@@ -122,7 +122,7 @@ impl Observer<Trainer> for Recorder<'_> {
             losses: losses.collect(),
             done: report.rows,
             unit: "rows",
-            fill: report.filled_rows as f64 / report.rows.max(1) as f64,
+            fill: report.fill(),
             seconds: report.seconds,
         });
         self.record_step(report).map_err(observer_error)

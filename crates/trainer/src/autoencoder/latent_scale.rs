@@ -1,7 +1,7 @@
 //! What brings latents to mean 0 and deviation 1: measured once the encoder is trained, written beside its weights.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_data::Source;
+use interfuse_data::{Source, spread};
 use interfuse_vae::{AutoencoderKl, LatentScale};
 
 use crate::error::TrainError;
@@ -17,9 +17,8 @@ const AT_ONCE: usize = 8;
 /// # Errors
 /// When no image can be read, or the latents are not finite or all the same.
 pub fn measure(vae: &AutoencoderKl, source: &dyn Source, device: &Device) -> Result<LatentScale, TrainError> {
-    let count = IMAGES.min(source.len());
     // Bad images are counted where they are trained on.
-    let readable: Vec<_> = (0..count).filter_map(|place| source.image(place * source.len() / count).ok()).collect();
+    let (_, readable) = spread(source, IMAGES);
     let (mut sum, mut squares, mut numbers) = (0.0, 0.0, 0);
     for images in readable.chunks(AT_ONCE) {
         let shape = images[0].shape();

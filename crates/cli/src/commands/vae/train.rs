@@ -48,13 +48,13 @@ fn introduce(run: &AutoencoderRun) {
         "{:.2} M parameters, latents of {} × {height} × {width}, {} images, {} a step, on {:?}",
         weights as f64 / 1e6,
         network.latent_channels,
-        data.train().len(),
+        data.train.len(),
         settings.train.batch_size * settings.train.gradient_accumulation,
         trainer.setup.device,
     );
     if let PerceptualConfig::Pyramid { .. } = settings.loss.perceptual {
         say!("perceptual loss: the Laplacian pyramid, since no LPIPS files are named (loss.perceptual)");
     }
-    interfuse_data::sources::left_out(data.train().as_ref()).iter().for_each(|line| say!("{line}"));
+    interfuse_data::sources::left_out(data.train.as_ref()).iter().for_each(|line| say!("{line}"));
     say!("writing to {}; Ctrl-C saves and ends", folder.path().display());
 }

@@ -101,7 +101,7 @@ impl Scan {
         if !frame.is_progressive {
             let mut block = [0; 64];
             block[0] = next_dc(bits, dc_table()?, &mut state.dc[index])? as i16;
-            sequential(bits, ac_table()?, &mut block)?;
+            band(bits, ac_table()?, &mut block, [1, 63], 0)?;
             if let Some(table) = component.table {
                 component.put(at, &block, &table);
             }
@@ -123,22 +123,8 @@ impl Scan {
             *skipped -= 1;
             return Ok(());
         }
-        let mut k = self.spectrum[0];
-        while k <= self.spectrum[1] {
-            let symbol = bits.symbol(table)?;
-            let (run, length) = (usize::from(symbol >> 4), symbol & 15);
-            if length == 0 {
-                if run < 15 {
-                    *skipped = end_of_band(bits, run)? - 1;
-                    return Ok(());
-                }
-                k += 16;
-                continue;
-            }
-            k += run;
-            let at = *ZIGZAG.get(k).ok_or(JpegError::Malformed("expected at most 64 coefficients in a block"))?;
-            block[at] = (bits.signed(length)? << self.low) as i16;
-            k += 1;
+        if let Some(run) = band(bits, table, block, self.spectrum, self.low)? {
+            *skipped = end_of_band(bits, run)? - 1;
         }
         Ok(())
     }
@@ -212,23 +198,30 @@ fn next_dc(bits: &mut Bits<'_>, table: &HuffmanTable, before: &mut i32) -> Resul
     Ok(*before)
 }
 
-/// All coefficients of a block but the first (figure F.13).
-fn sequential(bits: &mut Bits<'_>, table: &HuffmanTable, block: &mut [i16; 64]) -> Result<()> {
-    let mut k = 1;
-    while k < 64 {
+/// Coefficients from `first` to `last`, shifted left by `low` bits (figures F.13 and G.3); where a symbol ends the band before
+/// that, the number of bits that say for how many blocks.
+fn band(
+    bits: &mut Bits<'_>,
+    table: &HuffmanTable,
+    block: &mut [i16; 64],
+    [first, last]: [usize; 2],
+    low: u8,
+) -> Result<Option<usize>> {
+    let mut k = first;
+    while k <= last {
         let symbol = bits.symbol(table)?;
         let (run, length) = (usize::from(symbol >> 4), symbol & 15);
         if length == 0 {
             if run < 15 {
-                return Ok(());
+                return Ok(Some(run));
             }
             k += 16;
             continue;
         }
         k += run;
         let at = *ZIGZAG.get(k).ok_or(JpegError::Malformed("expected at most 64 coefficients in a block"))?;
-        block[at] = bits.signed(length)? as i16;
+        block[at] = (bits.signed(length)? << low) as i16;
         k += 1;
     }
-    Ok(())
+    Ok(None)
 }
