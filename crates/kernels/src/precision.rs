@@ -4,6 +4,9 @@ use std::cell::Cell;
 
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::cpu::bf16::Unit;
+use crate::cpu::matmul::Arithmetic;
+
 #[cfg(feature = "gpu")]
 use crate::gpu::{multiplies, tensor_cores as fragments};
 
@@ -14,7 +17,7 @@ pub enum Precision {
     /// 32-bit factors. On tensor cores they are rounded to TF32, which has 10 bits of mantissa, by the device's own rule.
     #[default]
     F32,
-    /// Factors and rows of `bf16`: 8 bits of exponent, 7 of mantissa. Only on GPUs.
+    /// Factors of `bf16`: 8 bits of exponent, 7 of mantissa; on GPUs the rows between them as well.
     Bf16,
     /// Factors and rows of `f16`: 5 bits of exponent, 10 of mantissa, so small gradients vanish. Only on GPUs; for those whose
     /// tensor cores have no `bf16`.
@@ -30,9 +33,14 @@ impl Precision {
         }
     }
 
-    /// Whether a device computes in it: every device in `f32`, a GPU in 16 bits if its tensor cores take them.
+    /// Whether a device computes in it: every device in `f32`, a GPU in 16 bits if its tensor cores take them, a CPU in
+    /// `bf16` if it has instructions for it (AMX, or AVX-512 with BF16).
     pub fn runs_on(self, device: &Device) -> bool {
-        self == Self::F32 || multiplies(device, self.dtype())
+        match self {
+            Self::F32 => true,
+            Self::Bf16 if is_cpu(device) => Unit::found().is_some(),
+            _ => multiplies(device, self.dtype()),
+        }
     }
 }
 
@@ -57,7 +65,7 @@ thread_local! {
 }
 
 /// Runs `f` on this thread with its matrix products in `precision`; what it puts on the gradient tape stays so in the backward
-/// pass. On the CPU this changes nothing.
+/// pass. Where a device does not compute in it ([`Precision::runs_on`]), products are in `f32`.
 pub fn with_precision<T>(precision: Precision, f: impl FnOnce() -> T) -> T {
     /// Puts things back even when `f` panics.
     struct Restore(Precision);
@@ -76,11 +84,23 @@ pub(crate) fn factor_type() -> DType {
     CURRENT.get().dtype()
 }
 
+/// What products on this thread are computed in on the CPU.
+pub(crate) fn arithmetic() -> Arithmetic {
+    match CURRENT.get() {
+        Precision::Bf16 => Unit::found().map_or(Arithmetic::F32, Arithmetic::Bf16),
+        Precision::F32 | Precision::F16 => Arithmetic::F32,
+    }
+}
+
+fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
 /// The type of rows that come out of a norm: that of the step's factors on a GPU, and that of what was normed elsewhere.
 pub(crate) fn row_type<const R: usize>(x: &Tensor<R>) -> DType {
     match CURRENT.get() {
         Precision::F32 => x.dtype(),
-        _ if x.device().without_autodiff() == Device::flex() => x.dtype(),
+        _ if is_cpu(&x.device()) => x.dtype(),
         shorter => shorter.dtype(),
     }
 }

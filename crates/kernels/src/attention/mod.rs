@@ -23,6 +23,7 @@ use self::cpu::AttentionCpu;
 use self::cpu::spans::Spans;
 use crate::chunked::ChunkedAttention;
 use crate::place::{Place, place_of};
+use crate::precision::arithmetic;
 
 pub use self::reference::reference;
 
@@ -122,7 +123,7 @@ pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visi
     match place_of(&q) {
         Place::Cpu => {
             let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
-            Tensor::from_dispatch(<Dispatch as AttentionCpu>::attention(q, k, v, visible.spans()))
+            Tensor::from_dispatch(<Dispatch as AttentionCpu>::attention(q, k, v, visible.spans(), arithmetic()))
         }
         #[cfg(feature = "gpu")]
         Place::Gpu => match crate::gpu::flash_plan(&q, &k) {

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use super::ConvSteps;
 use crate::cpu::array::sum_in_order;
 use crate::cpu::array::{dense, shape, tensor, values};
-use crate::cpu::matmul::{Into, multiply, view, view_mut};
+use crate::cpu::matmul::{Arithmetic, Into, multiply, view, view_mut};
 use crate::cpu::tape::{recall, register};
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
@@ -34,12 +34,19 @@ pub(crate) trait Conv2dCpu: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         steps: ConvSteps,
+        arithmetic: Arithmetic,
     ) -> FloatTensor<Self>;
 }
 
 impl Conv2dCpu for Flex {
-    fn conv2d(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, steps: ConvSteps) -> FlexTensor {
-        conv2d_forward(&dense(x), &dense(weight), &dense(bias), steps)
+    fn conv2d(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        steps: ConvSteps,
+        arithmetic: Arithmetic,
+    ) -> FlexTensor {
+        conv2d_forward([&dense(x), &dense(weight), &dense(bias)], steps, arithmetic)
     }
 }
 
@@ -49,16 +56,17 @@ impl<C: CheckpointStrategy> Conv2dCpu for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         steps: ConvSteps,
+        arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         match Conv2dBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let kept = (prep.checkpoint(&x), prep.checkpoint(&weight), steps);
+                let kept = (prep.checkpoint(&x), prep.checkpoint(&weight), steps, arithmetic);
                 let [x, weight, bias] = [x, weight, bias].map(|x| dense(x.into_primitive()));
-                prep.finish(kept, conv2d_forward(&x, &weight, &bias, steps))
+                prep.finish(kept, conv2d_forward([&x, &weight, &bias], steps, arithmetic))
             }
             OpsKind::UnTracked(prep) => {
                 let [x, weight, bias] = [x, weight, bias].map(|x| x.into_primitive());
-                prep.finish(Flex::conv2d(x, weight, bias, steps))
+                prep.finish(Flex::conv2d(x, weight, bias, steps, arithmetic))
             }
         }
     }
@@ -68,15 +76,15 @@ impl<C: CheckpointStrategy> Conv2dCpu for Autodiff<Flex, C> {
 struct Conv2dBackward;
 
 impl Backward<Flex, 3> for Conv2dBackward {
-    /// `x`, the weight, and how the kernel moves.
-    type State = (NodeId, NodeId, ConvSteps);
+    /// `x`, the weight, how the kernel moves, and what products are computed in.
+    type State = (NodeId, NodeId, ConvSteps, Arithmetic);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let (x, weight, steps) = ops.state;
+        let (x, weight, steps, arithmetic) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
         let (x, weight) = (recall(checkpointer, x), recall(checkpointer, weight));
-        let geometry = conv2d_geometry(&x, &weight, steps);
+        let geometry = conv2d_geometry(&x, &weight, steps, arithmetic);
         if x_node.is_some() {
             let dx = backward_input(values(&dy), values(&weight), geometry);
             register(grads, x_node, dx, shape(&x));
@@ -92,7 +100,7 @@ impl Backward<Flex, 3> for Conv2dBackward {
     }
 }
 
-fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geometry {
+fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps, arithmetic: Arithmetic) -> Geometry {
     let (x, weight) = (shape(x), shape(weight));
     let places = |axis: usize| steps.places(axis, x[2 + axis], weight[2 + axis]);
     Geometry {
@@ -103,11 +111,12 @@ fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps) -> Geo
         output: [places(0), places(1)],
         stride: steps.stride,
         padding: steps.padding.map(|[before, _]| before),
+        arithmetic,
     }
 }
 
-fn conv2d_forward(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, steps: ConvSteps) -> FlexTensor {
-    let geometry = conv2d_geometry(x, weight, steps);
+fn conv2d_forward([x, weight, bias]: [&FlexTensor; 3], steps: ConvSteps, arithmetic: Arithmetic) -> FlexTensor {
+    let geometry = conv2d_geometry(x, weight, steps, arithmetic);
     let y = forward(values(x), values(weight), values(bias), geometry);
     tensor(y, [geometry.batch, geometry.channels[1], geometry.output[0], geometry.output[1]])
 }
@@ -126,6 +135,8 @@ pub(crate) struct Geometry {
     pub(crate) stride: usize,
     /// Zeros before the first pixel of each axis.
     pub(crate) padding: [usize; 2],
+    /// What products are computed in.
+    pub(crate) arithmetic: Arithmetic,
 }
 
 impl Geometry {
@@ -223,7 +234,7 @@ fn correlate<F: Fn(usize, usize, usize) -> Option<usize> + Sync>(
     out: &mut [f32],
     channels: usize,
     weight: &[f32],
-    columns: &Columns<'_, F>,
+    (columns, arithmetic): (&Columns<'_, F>, Arithmetic),
 ) {
     let (positions, depth) = (out.len() / channels, weight.len() / channels);
     let rows = rows_of_a_tile(columns.width);
@@ -232,13 +243,8 @@ fn correlate<F: Fn(usize, usize, usize) -> Option<usize> + Sync>(
         let length = tile.ncols();
         let mut patches = vec![0.0; depth * length];
         columns.fill(&mut patches, index * rows);
-        multiply(
-            tile,
-            Into::Replaced,
-            view(weight, channels, depth, depth),
-            view(&patches, depth, length, length),
-            1.0,
-        );
+        let (weight, patches) = (view(weight, channels, depth, depth), view(&patches, depth, length, length));
+        multiply(arithmetic, tile, Into::Replaced, weight, patches, 1.0);
     });
 }
 
@@ -251,7 +257,7 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], bias: &[f32], geometry: Geometr
         return y;
     }
     y.par_chunks_mut(output_size).zip(x.par_chunks(input_size)).for_each(|(y, x)| {
-        correlate(y, outputs, weight, &geometry.patches(x));
+        correlate(y, outputs, weight, (&geometry.patches(x), geometry.arithmetic));
         for (plane, &bias) in y.chunks_exact_mut(output[0] * output[1]).zip(bias) {
             plane.iter_mut().for_each(|y| *y += bias);
         }
@@ -277,7 +283,7 @@ pub(crate) fn backward_input(dy: &[f32], weight: &[f32], geometry: Geometry) -> 
     dx.par_chunks_mut(input_size).zip(dy.par_chunks(output_size)).for_each(|(dx, dy)| {
         let place = |axis, place, tap| geometry.reader(axis, place, tap);
         let columns = Columns { planes: dy, channels: outputs, kernel, size: output, width: input[1], place };
-        correlate(dx, inputs, &turned, &columns);
+        correlate(dx, inputs, &turned, (&columns, geometry.arithmetic));
     });
     dx
 }
@@ -300,7 +306,8 @@ pub(crate) fn backward_weight(x: &[f32], dy: &[f32], geometry: Geometry) -> Vec<
                 columns.fill(&mut patches, first);
                 let dy = view(&dy[first * output[1]..], outputs, length, positions);
                 let patches = view(&patches, depth, length, length).transpose();
-                multiply(view_mut(&mut gradient, outputs, depth, depth), Into::Added, dy, patches, 1.0);
+                let gradient = view_mut(&mut gradient, outputs, depth, depth);
+                multiply(geometry.arithmetic, gradient, Into::Added, dy, patches, 1.0);
             }
             gradient
         })

@@ -12,6 +12,7 @@ use burn::tensor::Tensor;
 use self::cpu::Conv2dCpu;
 use crate::init::WeightInit;
 use crate::place::{Place, place_of};
+use crate::precision::arithmetic;
 
 pub use self::reference::reference;
 
@@ -89,7 +90,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, steps: C
     );
     let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as Conv2dCpu>::conv2d(x, weight, bias, steps))
+    Tensor::from_dispatch(<Dispatch as Conv2dCpu>::conv2d(x, weight, bias, steps, arithmetic()))
 }
 
 #[cfg(test)]

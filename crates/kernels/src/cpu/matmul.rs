@@ -4,6 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
+use super::bf16::{self, Unit};
+
 /// Products below this many multiplications are not shared out among the cores.
 const SHARED_FROM: usize = 1 << 20;
 
@@ -27,17 +29,36 @@ pub(crate) fn view_mut(values: &mut [f32], rows: usize, columns: usize, stride: 
     MatMut::from_column_major_slice_with_stride_mut(values, columns, rows, stride).transpose_mut()
 }
 
-/// `out = factor · a b` or `out += factor · a b`, on this thread.
-pub(crate) fn multiply(out: MatMut<'_, f32>, into: Into, a: MatRef<'_, f32>, b: MatRef<'_, f32>, factor: f32) {
+/// What a product is computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// Factors and sums of `f32`.
+    F32,
+    /// Factors rounded to `bf16`, sums of `f32`.
+    Bf16(Unit),
+}
+
+/// `out = factor · a b` or `out += factor · a b`, on this thread; `out` has dense rows.
+pub(crate) fn multiply(
+    arithmetic: Arithmetic,
+    out: MatMut<'_, f32>,
+    into: Into,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    factor: f32,
+) {
     let accumulate = match into {
         Into::Replaced => Accum::Replace,
         Into::Added => Accum::Add,
     };
-    matmul(out, accumulate, a, b, factor, Par::Seq);
+    match arithmetic {
+        Arithmetic::F32 => matmul(out, accumulate, a, b, factor, Par::Seq),
+        Arithmetic::Bf16(unit) => bf16::multiply(unit, out, into, [a, b], factor),
+    }
 }
 
 /// The product of `a` and `b` as a new row-major array, its rows shared out among the cores.
-pub(crate) fn product(a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Vec<f32> {
+pub(crate) fn product(arithmetic: Arithmetic, a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Vec<f32> {
     let (rows, inner, columns) = (a.nrows(), a.ncols(), b.ncols());
     let mut out = vec![0.0; rows * columns];
     if out.is_empty() || inner == 0 {
@@ -48,7 +69,7 @@ pub(crate) fn product(a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Vec<f32> {
     out.par_chunks_mut(share * columns).enumerate().for_each(|(index, out)| {
         let count = out.len() / columns;
         let a = a.subrows(index * share, count);
-        multiply(view_mut(out, count, columns, columns), Into::Replaced, a, b, 1.0);
+        multiply(arithmetic, view_mut(out, count, columns, columns), Into::Replaced, a, b, 1.0);
     });
     out
 }
@@ -76,7 +97,8 @@ mod tests {
                             false => view(&b, inner, columns, columns),
                         };
                         let place = &mut out[32..32 + rows * columns];
-                        multiply(view_mut(place, rows, columns, columns), Into::Replaced, a_view, b_view, 2.0);
+                        let out_view = view_mut(place, rows, columns, columns);
+                        multiply(Arithmetic::F32, out_view, Into::Replaced, a_view, b_view, 2.0);
                         for i in 0..rows {
                             for j in 0..columns {
                                 let exact: f32 = (0..inner).map(|k| a_view[(i, k)] * b_view[(k, j)]).sum();

@@ -6,7 +6,7 @@ use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use self::cpu::LinearCpu;
+use self::cpu::{Form, LinearCpu};
 use crate::init::WeightInit;
 use crate::place::{Place, place_of};
 
@@ -71,7 +71,7 @@ pub fn product(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         Place::Reference => plain(x, weight),
         #[cfg(feature = "gpu")]
         Place::Gpu => on_gpu(x, weight),
-        Place::Cpu => Tensor::from_dispatch(<Dispatch as LinearCpu>::linear(x.into_dispatch(), weight.into_dispatch())),
+        Place::Cpu => on_cpu(x, weight, false),
     }
 }
 
@@ -83,7 +83,8 @@ pub fn product_with_rows(x: Tensor<2>, table: Tensor<2>) -> Tensor<2> {
     match place_of(&x) {
         #[cfg(feature = "gpu")]
         Place::Gpu => on_gpu(x, table.transpose()),
-        _ => plain(x, table.transpose()),
+        Place::Cpu => on_cpu(x, table, true),
+        Place::Reference => plain(x, table.transpose()),
     }
 }
 
@@ -91,6 +92,11 @@ pub fn product_with_rows(x: Tensor<2>, table: Tensor<2>) -> Tensor<2> {
 fn plain(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     let weight = weight.cast(x.dtype());
     x.matmul(weight)
+}
+
+fn on_cpu(x: Tensor<2>, weight: Tensor<2>, is_by_row: bool) -> Tensor<2> {
+    let form = Form { is_by_row, arithmetic: crate::precision::arithmetic() };
+    Tensor::from_dispatch(<Dispatch as LinearCpu>::linear(x.into_dispatch(), weight.into_dispatch(), form))
 }
 
 #[cfg(feature = "gpu")]

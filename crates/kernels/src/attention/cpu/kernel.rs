@@ -18,7 +18,7 @@ use faer::{MatMut, MatRef};
 use rayon::prelude::*;
 
 use super::spans::{Run, Spans};
-use crate::cpu::matmul::{Into, multiply, view, view_mut};
+use crate::cpu::matmul::{Arithmetic, Into, multiply, view, view_mut};
 use crate::cpu::vector::{dot, exp, max, sum, vectorised};
 
 /// Query rows of a tile.
@@ -35,6 +35,8 @@ pub(crate) struct Dimensions {
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
+    /// What products are computed in.
+    pub(crate) arithmetic: Arithmetic,
 }
 
 impl Dimensions {
@@ -83,7 +85,7 @@ impl<'a> Head<'a> {
 
 /// What every query gathers, `[B, Sq, H, Dh]`, and `L`, `[B, H, Sq]`; zeros and −∞ for a row that sees nothing.
 pub(crate) fn forward(inputs: Inputs<'_>, spans: &Spans, dims: Dimensions) -> (Vec<f32>, Vec<f32>) {
-    let Dimensions { batch, queries, keys, heads, kv_heads, head_dim } = dims;
+    let Dimensions { batch, queries, keys, heads, kv_heads, head_dim, .. } = dims;
     let mut out = vec![0.0; batch * queries * heads * head_dim];
     let mut log_sums = vec![f32::NEG_INFINITY; batch * heads * queries];
     if out.is_empty() || keys == 0 {
@@ -98,14 +100,20 @@ pub(crate) fn forward(inputs: Inputs<'_>, spans: &Spans, dims: Dimensions) -> (V
             let q = Head::of(inputs.q, element, queries, (head, heads), head_dim);
             let k = Head::of(inputs.k, element, keys, kv_head, head_dim);
             let v = Head::of(inputs.v, element, keys, kv_head, head_dim);
-            forward_head([q, k, v], &spans.batch[element], dims.scale(), out, log_sums);
+            forward_head([q, k, v], &spans.batch[element], dims, out, log_sums);
         });
     });
     (out, log_sums)
 }
 
-fn forward_head([q, k, v]: [Head<'_>; 3], runs: &[Run], scale: f32, mut out: MatMut<'_, f32>, log_sums: &mut [f32]) {
-    let width = q.width;
+fn forward_head(
+    [q, k, v]: [Head<'_>; 3],
+    runs: &[Run],
+    dims: Dimensions,
+    mut out: MatMut<'_, f32>,
+    log_sums: &mut [f32],
+) {
+    let (width, scale, arithmetic) = (q.width, dims.scale(), dims.arithmetic);
     let mut scores = vec![0.0; QUERIES * KEYS];
     let mut gathered = vec![0.0; QUERIES * width];
     for rows in tiles(0..log_sums.len(), QUERIES) {
@@ -116,7 +124,14 @@ fn forward_head([q, k, v]: [Head<'_>; 3], runs: &[Run], scale: f32, mut out: Mat
             for keys in tiles(run.cover(rows.clone()), KEYS) {
                 let scores = &mut scores[..rows.len() * keys.len()];
                 let tile = view_mut(scores, rows.len(), keys.len(), keys.len());
-                multiply(tile, Into::Replaced, q.rows(rows.clone()), k.rows(keys.clone()).transpose(), scale);
+                multiply(
+                    arithmetic,
+                    tile,
+                    Into::Replaced,
+                    q.rows(rows.clone()),
+                    k.rows(keys.clone()).transpose(),
+                    scale,
+                );
                 vectorised(
                     #[inline(always)]
                     || {
@@ -128,7 +143,14 @@ fn forward_head([q, k, v]: [Head<'_>; 3], runs: &[Run], scale: f32, mut out: Mat
                     },
                 );
                 let weights = view(scores, rows.len(), keys.len(), keys.len());
-                multiply(view_mut(gathered, rows.len(), width, width), Into::Added, weights, v.rows(keys), 1.0);
+                multiply(
+                    arithmetic,
+                    view_mut(gathered, rows.len(), width, width),
+                    Into::Added,
+                    weights,
+                    v.rows(keys),
+                    1.0,
+                );
             }
         }
         for (index, gathered) in gathered.chunks_exact_mut(width).enumerate() {
@@ -178,7 +200,7 @@ pub(crate) struct Outcome<'a> {
 
 /// Gradients of queries, keys and values.
 pub(crate) fn backward(inputs: Inputs<'_>, outcome: Outcome<'_>, spans: &Spans, dims: Dimensions) -> [Vec<f32>; 3] {
-    let Dimensions { batch, queries, keys, heads, kv_heads, head_dim } = dims;
+    let Dimensions { batch, queries, keys, heads, kv_heads, head_dim, .. } = dims;
     let mut dq = vec![0.0; batch * queries * heads * head_dim];
     let mut dk = vec![0.0; batch * keys * kv_heads * head_dim];
     let mut dv = vec![0.0; dk.len()];
@@ -207,7 +229,7 @@ pub(crate) fn backward(inputs: Inputs<'_>, outcome: Outcome<'_>, spans: &Spans, 
                     d_out: of_queries(outcome.d_out),
                     log_sums: &outcome.log_sums[(element * heads + head) * queries..][..queries],
                 };
-                backward_head(&rows, [k, v], &spans.batch[element], dims.scale(), dq, &mut gradients);
+                backward_head(&rows, [k, v], &spans.batch[element], dims, dq, &mut gradients);
             }
             let copy = |mut to: MatMut<'_, f32>, from: &[f32]| to.copy_from(view(from, keys, head_dim, head_dim));
             copy(dk, &gradients.dk);
@@ -235,11 +257,11 @@ fn backward_head(
     queries: &QueryRows<'_>,
     [k, v]: [Head<'_>; 2],
     runs: &[Run],
-    scale: f32,
+    dims: Dimensions,
     mut dq: MatMut<'_, f32>,
     gradients: &mut KeyGradients,
 ) {
-    let width = k.width;
+    let (width, scale, arithmetic) = (k.width, dims.scale(), dims.arithmetic);
     let QueryRows { q, out, d_out, log_sums } = *queries;
     let (mut weights, mut d_scores) = (vec![0.0; QUERIES * KEYS], vec![0.0; QUERIES * KEYS]);
     let mut gathered = vec![0.0; QUERIES * width];
@@ -261,8 +283,8 @@ fn backward_head(
                 let (weights, d_scores) = (&mut weights[..height * tile], &mut d_scores[..height * tile]);
                 let (q, d_out) = (q.rows(rows.clone()), d_out.rows(rows.clone()));
                 let (k, v) = (k.rows(keys.clone()), v.rows(keys.clone()));
-                multiply(view_mut(weights, height, tile, tile), Into::Replaced, q, k.transpose(), scale);
-                multiply(view_mut(d_scores, height, tile, tile), Into::Replaced, d_out, v.transpose(), 1.0);
+                multiply(arithmetic, view_mut(weights, height, tile, tile), Into::Replaced, q, k.transpose(), scale);
+                multiply(arithmetic, view_mut(d_scores, height, tile, tile), Into::Replaced, d_out, v.transpose(), 1.0);
                 vectorised(
                     #[inline(always)]
                     || {
@@ -276,10 +298,10 @@ fn backward_head(
                 let (weights, d_scores) = (view(weights, height, tile, tile), view(d_scores, height, tile, tile));
                 let place = keys.start * width..keys.end * width;
                 let dv = view_mut(&mut gradients.dv[place.clone()], tile, width, width);
-                multiply(dv, Into::Added, weights.transpose(), d_out, 1.0);
+                multiply(arithmetic, dv, Into::Added, weights.transpose(), d_out, 1.0);
                 let dk = view_mut(&mut gradients.dk[place], tile, width, width);
-                multiply(dk, Into::Added, d_scores.transpose(), q, scale);
-                multiply(view_mut(gathered, height, width, width), Into::Added, d_scores, k, scale);
+                multiply(arithmetic, dk, Into::Added, d_scores.transpose(), q, scale);
+                multiply(arithmetic, view_mut(gathered, height, width, width), Into::Added, d_scores, k, scale);
             }
         }
         dq.rb_mut().subrows_mut(rows.start, rows.len()).copy_from(view(gathered, rows.len(), width, width));

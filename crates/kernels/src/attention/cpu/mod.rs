@@ -17,6 +17,7 @@ use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use self::kernel::{Dimensions, Inputs, Outcome};
 use self::spans::Spans;
 use crate::cpu::array::{dense, shape, tensor, values};
+use crate::cpu::matmul::Arithmetic;
 use crate::cpu::tape::{recall, register};
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
@@ -28,12 +29,13 @@ pub(crate) trait AttentionCpu: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         spans: Arc<Spans>,
+        arithmetic: Arithmetic,
     ) -> FloatTensor<Self>;
 }
 
 impl AttentionCpu for Flex {
-    fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, spans: Arc<Spans>) -> FlexTensor {
-        attention_forward(&dense(q), &dense(k), &dense(v), &spans).0
+    fn attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, spans: Arc<Spans>, arithmetic: Arithmetic) -> FlexTensor {
+        attention_forward([&dense(q), &dense(k), &dense(v)], &spans, arithmetic).0
     }
 }
 
@@ -43,18 +45,19 @@ impl<C: CheckpointStrategy> AttentionCpu for Autodiff<Flex, C> {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         spans: Arc<Spans>,
+        arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         match AttentionBackward.prepare::<C>([q.node(), k.node(), v.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let [q_id, k_id, v_id] = [&q, &k, &v].map(|x| prep.checkpoint(x));
                 let [q, k, v] = [q, k, v].map(|x| dense(x.into_primitive()));
-                let (out, log_sums) = attention_forward(&q, &k, &v, &spans);
-                let state = AttentionState { q: q_id, k: k_id, v: v_id, out: out.clone(), log_sums, spans };
+                let (out, log_sums) = attention_forward([&q, &k, &v], &spans, arithmetic);
+                let state = AttentionState { q: q_id, k: k_id, v: v_id, out: out.clone(), log_sums, spans, arithmetic };
                 prep.finish(state, out)
             }
             OpsKind::UnTracked(prep) => {
                 let [q, k, v] = [q, k, v].map(|x| x.into_primitive());
-                prep.finish(Flex::attention(q, k, v, spans))
+                prep.finish(Flex::attention(q, k, v, spans, arithmetic))
             }
         }
     }
@@ -72,6 +75,7 @@ struct AttentionState {
     out: FlexTensor,
     log_sums: Vec<f32>,
     spans: Arc<Spans>,
+    arithmetic: Arithmetic,
 }
 
 impl Backward<Flex, 3> for AttentionBackward {
@@ -84,21 +88,22 @@ impl Backward<Flex, 3> for AttentionBackward {
         let [q, k, v] = [state.q, state.k, state.v].map(|id| recall(checkpointer, id));
         let inputs = Inputs { q: values(&q), k: values(&k), v: values(&v) };
         let outcome = Outcome { out: values(&state.out), log_sums: &state.log_sums, d_out: values(&d_out) };
-        let [dq, dk, dv] = kernel::backward(inputs, outcome, &state.spans, dimensions(&q, &k));
+        let dims = dimensions(&q, &k, state.arithmetic);
+        let [dq, dk, dv] = kernel::backward(inputs, outcome, &state.spans, dims);
         register(grads, q_node, dq, shape(&q));
         register(grads, k_node, dk, shape(&k));
         register(grads, v_node, dv, shape(&v));
     }
 }
 
-fn dimensions(q: &FlexTensor, k: &FlexTensor) -> Dimensions {
+fn dimensions(q: &FlexTensor, k: &FlexTensor, arithmetic: Arithmetic) -> Dimensions {
     let (q, k) = (shape(q), shape(k));
-    Dimensions { batch: q[0], queries: q[1], heads: q[2], head_dim: q[3], keys: k[1], kv_heads: k[2] }
+    Dimensions { batch: q[0], queries: q[1], heads: q[2], head_dim: q[3], keys: k[1], kv_heads: k[2], arithmetic }
 }
 
 /// What the rows gather, and the logarithms of their sums of weights.
-fn attention_forward(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, spans: &Spans) -> (FlexTensor, Vec<f32>) {
+fn attention_forward([q, k, v]: [&FlexTensor; 3], spans: &Spans, arithmetic: Arithmetic) -> (FlexTensor, Vec<f32>) {
     let inputs = Inputs { q: values(q), k: values(k), v: values(v) };
-    let (out, log_sums) = kernel::forward(inputs, spans, dimensions(q, k));
+    let (out, log_sums) = kernel::forward(inputs, spans, dimensions(q, k, arithmetic));
     (tensor(out, shape(q)), log_sums)
 }

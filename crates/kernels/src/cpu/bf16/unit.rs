@@ -1,0 +1,37 @@
+//! Which unit for products of `bf16` a processor has.
+
+use std::sync::OnceLock;
+
+/// What multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Tiles of AMX: 16 × 16 sums over 32 elements at once. Intel, since Sapphire Rapids.
+    Amx,
+    /// Vectors of AVX-512: 16 sums over 2 elements at once. AMD since Zen 4, Intel since Cooper Lake.
+    Avx512,
+}
+
+impl Unit {
+    /// The faster unit of this machine, if it has any.
+    pub(crate) fn found() -> Option<Self> {
+        static FOUND: OnceLock<Option<Unit>> = OnceLock::new();
+        *FOUND.get_or_init(|| Self::all().into_iter().next())
+    }
+
+    /// The units of this machine, the faster first.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn all() -> Vec<Self> {
+        // Packing, which serves both, takes all of these.
+        let vectors = std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512bf16");
+        let tiles = vectors && super::amx::is_permitted();
+        [tiles.then_some(Self::Amx), vectors.then_some(Self::Avx512)].into_iter().flatten().collect()
+    }
+
+    /// None is known on such a processor.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn all() -> Vec<Self> {
+        vec![]
+    }
+}
