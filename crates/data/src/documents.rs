@@ -29,13 +29,13 @@ use crate::text::{SpecialTokens, Tokenizer};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DocumentConfig {
-    /// Fraction of documents whose image comes before its caption (Transfusion, section 4.1: 0.2).
+    /// Fraction, from 0 to 1, of documents whose image comes before its caption (Transfusion, section 4.1: 0.2).
     pub image_first: f64,
-    /// Fraction of caption-first documents that lose their caption, for classifier-free guidance.
+    /// Fraction, from 0 to 1, of caption-first documents that lose their caption, for classifier-free guidance.
     pub caption_dropout: f64,
-    /// The next-token modality that carries captions; needed where the model has several.
+    /// The next-token modality that carries captions; the model's only one if absent, and needed where it has several.
     pub captions: Option<String>,
-    /// The denoise modality that carries images; needed where the model has several.
+    /// The denoise modality that carries images; the model's own if absent.
     pub images: Option<String>,
     /// Captions are cut after so many tokens, at least 1: one long caption would otherwise size every sequence.
     pub max_caption_tokens: usize,

@@ -167,12 +167,7 @@ impl ImageSet {
     /// # Errors
     /// When there are too few; names the set.
     pub fn require(&self, least: usize, purpose: &str) -> Result<(), EvaluationError> {
-        let found = self.count()?;
-        if found >= least {
-            return Ok(());
-        }
-        let reason = format!("expected at least {least} images{purpose}, found {found}");
-        Err(EvaluationError::Images { path: self.path.clone(), reason })
+        require_images(&self.path, self.count()?, (least, purpose))
     }
 
     /// Whether nothing is to be read; a folder without images cannot be opened.
@@ -233,6 +228,22 @@ impl ImageSet {
             batches.take(Encoded { name: sample.name, bytes: sample.image, caption })
         })
     }
+}
+
+/// Refuses a set `name` of `found` images where `purpose`, such as " for --prdc", needs more: at least `least`.
+///
+/// # Errors
+/// When there are too few; says how many are needed and found.
+pub fn require_images(
+    name: impl AsRef<Path>,
+    found: usize,
+    (least, purpose): (usize, &str),
+) -> Result<(), EvaluationError> {
+    if found >= least {
+        return Ok(());
+    }
+    let reason = format!("expected at least {least} images{purpose}, found {found}");
+    Err(EvaluationError::Images { path: name.as_ref().to_path_buf(), reason })
 }
 
 /// So many of all, spread evenly.

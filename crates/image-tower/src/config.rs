@@ -18,7 +18,7 @@ pub struct ImageTowerConfig {
     /// added, so that their edges do not show. At most half a patch; 0 is Transfusion's linear patcher.
     #[serde(default)]
     pub patch_overlap: usize,
-    /// Convolutions that halve the latents, in place of the linear patcher; their widths make the patch size.
+    /// Convolutions that halve the latents, in place of the linear patcher; their widths make the patch size. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unet: Option<UNetConfig>,
     /// Whether every patch has a learned vector of its place in the image besides its rotary position.

@@ -26,12 +26,13 @@ pub struct TimestepSampling {
     pub distribution: TimestepDistribution,
     /// Mean of the normal variable of `logit_normal`; above 0 means more noise.
     pub logit_mean: f64,
-    /// Standard deviation of the normal variable of `logit_normal`.
+    /// Standard deviation of the normal variable of `logit_normal`, above 0.
     pub logit_std: f64,
-    /// Shift s of [`shift_timestep`]; 1 leaves t as it is, more means more noise. It is for images that are generated: one that
-    /// precedes its caption is sampled without it.
+    /// Shift s, above 0, which makes `s t / (1 + (s − 1) t)` of t; 1 leaves t as it is, more means more noise. It is for images
+    /// that are generated: one that precedes its caption is sampled without it.
     pub shift: f64,
-    /// The largest t of an image that precedes its caption (Transfusion, section 4.3.4: 500 of 1000); 1 lifts the limit.
+    /// The largest t, in (0, 1], of an image that precedes its caption (Transfusion, section 4.3.4: 500 of 1000); 1 lifts the
+    /// limit.
     pub max_before_caption: f64,
     /// Fraction, from 0 to 1, of the images preceding their captions that are clean, t = 0, as in captioning (Show-o2,
     /// 2506.15564, learns to understand from clean images alone). There is nothing to denoise in them, so they have no

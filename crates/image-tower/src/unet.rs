@@ -25,9 +25,9 @@ use crate::time_embedding::TimeEmbedding;
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
     /// Width at every size of the latents, the largest first; each size halves the one before, so that
-    /// `patch_size = 2^widths.len()`.
+    /// n widths make a `patch_size` of 2ⁿ.
     pub widths: Vec<usize>,
-    /// Residual blocks at every size, on the way down and on the way up.
+    /// Residual blocks at every size, at least 1, on the way down and on the way up.
     #[serde(default = "one")]
     pub blocks: usize,
     /// Groups of every norm, a divisor of all widths.

@@ -7,11 +7,11 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneConfig {
-    /// Width of the residual stream.
+    /// Width of the residual stream, from 1 to 65,536.
     pub d_model: usize,
-    /// Number of layers.
+    /// Number of layers, from 1 to 1024.
     pub n_layers: usize,
-    /// Number of query heads; a divisor of `d_model`.
+    /// Number of query heads; a divisor of `d_model` that leaves heads of even width.
     pub n_heads: usize,
     /// Number of key/value heads, a divisor of `n_heads`; as many as query heads if absent.
     #[serde(default)]
@@ -25,10 +25,10 @@ pub struct BackboneConfig {
     /// Whether queries and keys are normed head by head (Chameleon, 2405.09818, section 2.3).
     #[serde(default)]
     pub qk_norm: bool,
-    /// Base of the rotary angles.
+    /// Base of the rotary angles, above 1.
     #[serde(default = "default_rope_theta")]
     pub rope_theta: f64,
-    /// Added to the mean square under the root.
+    /// Added to the mean square under the root; in (0, 1).
     #[serde(default = "default_norm_epsilon")]
     pub norm_epsilon: f64,
 }

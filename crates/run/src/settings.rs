@@ -58,7 +58,7 @@ pub struct Settings {
 pub struct RunSettings {
     /// The run folder.
     pub dir: PathBuf,
-    /// Of weights, data and noise.
+    /// Seed of weights, data and noise.
     #[serde(default)]
     pub seed: u64,
     /// `auto`, `cpu`, `wgpu`, `wgpu:N`, `cuda` or `cuda:N`.
@@ -67,16 +67,16 @@ pub struct RunSettings {
     /// Checkpoints that are kept, the latest first; at least 1.
     #[serde(default = "two")]
     pub keep_checkpoints: usize,
-    /// Whether the model is measured when training is done.
+    /// Whether the model is measured when training is done, as by `interfuse evaluate`. An autoencoder is not.
     #[serde(default)]
     pub evaluate: bool,
 }
 
-/// Where the tokenizer comes from: a file, or trained on the captions.
+/// Where the tokenizer comes from: a file, or trained on the captions. One of the two keys is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerSettings {
-    /// Ids of a byte-level BPE trained on the captions.
+    /// Ids, at least 261, of a byte-level BPE trained on the captions.
     #[serde(default)]
     pub vocab_size: Option<usize>,
     /// A `tokenizer.json` to load instead.

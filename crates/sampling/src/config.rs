@@ -9,25 +9,25 @@ use crate::error::SamplingError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplingConfig {
-    /// Denoise steps of an image.
+    /// Denoise steps of an image, from 1 to 1000.
     pub steps: usize,
-    /// Scale of classifier-free guidance (2207.12598): 1 is the model as it is, more follows the prompt more closely.
+    /// Scale of classifier-free guidance (2207.12598), from 0: 1 is the model as it is, more follows the prompt more closely.
     pub guidance: f64,
     /// How a step is taken; Euler for rectified flow and DDIM for DDPM if absent.
     pub solver: Option<Solver>,
     /// The times at which the network is asked. Rectified flow has `trailing` alone; for DDPM it is `leading` if absent where
     /// the model predicts the noise, else `trailing`.
     pub spacing: Option<TimestepSpacing>,
-    /// Shift of the times at which the network is asked, as in training; above 1 more steps are spent near the noise. For DDPM
+    /// Shift of the times at which the network is asked, as in training, above 0; above 1 more steps are spent near the noise. For DDPM
     /// they are rounded to the steps of the process, and those that meet there are taken once.
     pub shift: f64,
-    /// Temperature of the next token; 0 takes the likeliest.
+    /// Temperature of the next token, from 0; 0 takes the likeliest.
     pub temperature: f64,
-    /// The most tokens that the model writes in one stretch when it writes and draws by itself.
+    /// The most tokens, at least 1, that the model writes in one stretch when it writes and draws by itself.
     pub max_tokens: usize,
-    /// The most tokens of a caption; as many as the longest document of training had if absent.
+    /// The most tokens of a caption, at least 1; as many as the longest document of training had if absent.
     pub max_caption_tokens: Option<usize>,
-    /// The most sequences that run at once, guidance's included.
+    /// The most sequences that run at once, guidance's included; at least 2.
     pub max_batch: usize,
 }
 

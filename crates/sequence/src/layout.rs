@@ -11,8 +11,9 @@ use crate::visibility::Visibility;
 /// The size of every lane. All sequences of a batch have one row shape, so the shapes on the device do not change from
 /// step to step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RowShape {
-    /// Rows of each lane, by modality.
+    /// Rows of each lane, in the order of the modalities' names; those of images a multiple of the rows of one image.
     pub capacity: Vec<usize>,
 }
 

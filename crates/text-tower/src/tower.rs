@@ -17,7 +17,7 @@ pub struct TextTowerConfig {
     /// of text and image codes); its own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<String>,
-    /// Number of ids; taken from the tokenizer if absent.
+    /// Number of ids, to 16,777,216; 0 takes those of the tokenizer.
     #[serde(default)]
     pub vocab_size: usize,
     /// Whether the head uses the embedding's weights.

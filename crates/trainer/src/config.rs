@@ -10,11 +10,11 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Optimizer steps.
+    /// Optimizer steps, at least 1.
     pub steps: u64,
-    /// Documents of a micro-batch.
+    /// Documents of a micro-batch, at least 1.
     pub batch_size: usize,
-    /// Micro-batches of an optimizer step; their gradient is that of one batch of all their documents.
+    /// Micro-batches of an optimizer step, at least 1; their gradient is that of one batch of all their documents.
     #[serde(default = "one")]
     pub gradient_accumulation: usize,
     /// The most documents packed into a sequence, a divisor of `batch_size`; chosen from the lengths of the captions, so that
@@ -27,7 +27,7 @@ pub struct TrainConfig {
     /// What the matrix products of a step are computed in.
     #[serde(default)]
     pub precision: TrainPrecision,
-    /// Steps in a row with a loss or gradient that is not finite after which training stops.
+    /// Steps in a row with a loss or gradient that is not finite after which training stops; at least 1.
     #[serde(default = "ten")]
     pub most_bad_steps: u64,
 }
@@ -60,7 +60,7 @@ impl TrainPrecision {
 pub struct ValidationConfig {
     /// Images that are measured; 0 measures none.
     pub images: usize,
-    /// Times t of the noise levels.
+    /// Times t of the noise levels, each in (0, 1].
     pub levels: Vec<f32>,
 }
 
@@ -80,7 +80,8 @@ pub struct IntervalConfig {
     pub preview: u64,
     /// Steps between checkpoints.
     pub checkpoint: u64,
-    /// Steps between evaluations of the moving average, as `interfuse evaluate` makes them; 0, the usual, is never.
+    /// Steps between evaluations of the moving average, as `interfuse evaluate` makes them; 0 is never. An
+    /// autoencoder has none.
     pub evaluation: u64,
 }
 

@@ -23,7 +23,7 @@ pub struct ModelConfig {
     /// How the patches of an image advance the position.
     #[serde(default)]
     pub positions: PositionScheme,
-    /// `[latent_channels, height, width]` of every image; taken from the data and its codec if absent.
+    /// `[latent_channels, height, width]` of every image; `[0, 0, 0]` takes those that the data and its codec give.
     #[serde(default)]
     pub latent_shape: [usize; 3],
     /// The backbone.

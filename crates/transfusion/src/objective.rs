@@ -30,7 +30,7 @@ const DENOISE_WEIGHT: f64 = 5.0;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
-    /// The weight of a modality's loss, by its name. A modality that is not named has 1, or 5 if it is denoised.
+    /// The weight of a modality's loss, from 0, by its name. A modality that is not named has 1, or 5 if it is denoised.
     pub weights: BTreeMap<String, f64>,
 }
 

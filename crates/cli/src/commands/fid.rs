@@ -73,7 +73,7 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
 /// Refuses sets of too few images before any goes through the network.
 fn require_images(args: &FidArgs, [a, b, train]: [Option<&OpenedSide>; 3]) -> anyhow::Result<()> {
     for side in [a, b, train].into_iter().flatten() {
-        side.require(2, "")?;
+        side.require_for_distance()?;
     }
     let neighbours = args.prdc.then_some([a, b]).into_iter().flatten().flatten();
     for side in neighbours {
@@ -136,7 +136,9 @@ fn save_statistics(args: &FidArgs, network: &Network) -> anyhow::Result<()> {
     ensure!(is_npz(&args.b), "--save-stats: expected the name of an .npz to write, found {}", args.b.display());
     let reading = Reading { batch_size: args.network.batch_size, keep: false, most: None };
     check_writable(&args.b)?;
-    let side = OpenedSide::open(&args.a, &**network)?.read(&**network, reading, &mut Terminal::default())?;
+    let side = OpenedSide::open(&args.a, &**network)?;
+    side.require_for_distance()?;
+    let side = side.read(&**network, reading, &mut Terminal::default())?;
     npz::write_statistics(&args.b, &side.gaussian()?)?;
     say!("statistics of {} images: {}", side.images().unwrap_or_default(), args.b.display());
     Ok(())

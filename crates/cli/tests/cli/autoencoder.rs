@@ -94,6 +94,12 @@ fn images_become_latents_and_images_again() {
     vae(&sandbox, "reconstruct", &measured).refused(&["weights.safetensors", "--allow-unknown-weights"]);
     let ended = vae(&sandbox, "reconstruct", &[&measured[..], &["--allow-unknown-weights"]].concat()).succeeded();
     ended.said(&["reconstruction FID-8 with unknown weights:"]);
+
+    let one = ["--vae", "vae-run/vae", "images/red.png", "--out", "one"];
+    let ended = vae(&sandbox, "reconstruct", &[&one[..], &[&inception, "--allow-unknown-weights"]].concat());
+    ended.refused(&["error: images/red.png: expected at least 2 images for a distance, found 1"]);
+    assert!(!sandbox.path("one").join("red.png").exists(), "work was begun");
+    vae(&sandbox, "reconstruct", &one).succeeded().said(&["PSNR"]);
 }
 
 #[test]

@@ -194,6 +194,25 @@ fn a_run_is_measured_by_the_networks_that_are_at_hand() {
 }
 
 #[test]
+fn too_few_images_for_a_distance_are_refused_before_anything_is_generated() {
+    let sandbox = Sandbox::trained();
+    sandbox.train(&["data.source.held_out=0.1", "run.dir=few"]).succeeded();
+    let inception = format!("--fid={}", weights(&sandbox).display());
+    let refused = |args: &[&str], sentence: &str| {
+        let ended = sandbox.interfuse(&[&["evaluate"], args, &["--allow-unknown-weights"]].concat());
+        let sentence = format!("error: {sentence}: expected at least 2 images for a distance, found 1");
+        assert!(ended.refused(&[&sentence]).stdout.is_empty(), "{sentence}: work was begun");
+    };
+    refused(&["run", "--count", "1", &inception], "--count");
+    let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../evaluation/src/features/clip/fixture/openai");
+    refused(&["run", "--count", "1", "--clip", clip], "--count");
+    refused(&["few", "--count", "4", &inception], "the held-out images of the data");
+    assert!(!sandbox.path("run/evaluation.json").exists() && !sandbox.path("few/evaluation.json").exists());
+    // Without a network one image is enough.
+    sandbox.interfuse(&["evaluate", "run", "--count", "1"]).succeeded();
+}
+
+#[test]
 fn what_is_not_two_sets_of_images_is_refused_by_name() {
     let sandbox = Sandbox::new();
     weights(&sandbox);
@@ -201,7 +220,8 @@ fn what_is_not_two_sets_of_images_is_refused_by_name() {
     fs::create_dir(sandbox.path("one")).expect("a folder");
     fs::copy(sandbox.path("images/red.png"), sandbox.path("one/red.png")).expect("copied");
     fid(&sandbox, &["images", "empty"]).refused(&["empty", "found none"]);
-    fid(&sandbox, &["images", "one"]).refused(&["one", "at least 2 images"]);
+    fid(&sandbox, &["images", "one"]).refused(&["error: one: expected at least 2 images for a distance, found 1"]);
+    fid(&sandbox, &["--save-stats", "one", "one.npz"]).refused(&["one: expected at least 2 images", "found 1"]);
     fid(&sandbox, &["images", "gone"]).refused(&["gone", "no such file"]);
     sandbox.write("bad.npz", "nothing");
     fid(&sandbox, &["images", "bad.npz"]).refused(&["bad.npz", ".npz"]);

@@ -34,5 +34,8 @@ mod autoencoder;
 /// Distances of sets of images.
 mod fid;
 
+/// CLIP scores of a folder and of its export.
+mod clip_score;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;

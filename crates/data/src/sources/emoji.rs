@@ -38,7 +38,8 @@ const GROUPS_KEY: &str = "data.source.groups";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmojiConfig {
-    /// Unicode groups by name, such as `food-and-drink`, or `all`.
+    /// Unicode groups by name: `smileys-and-emotion`, `people-and-body`, `animals-and-nature`, `food-and-drink`,
+    /// `travel-and-places`, `activities`, `objects`, `symbols` or `flags`; or `all`.
     pub groups: Vec<String>,
     /// Whether hands and people also appear in their skin tones.
     pub skin_tones: bool,

@@ -42,9 +42,9 @@ pub struct VaeSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidationImages {
-    /// By which quality is measured.
+    /// Held-out images by which quality is measured; 0 measures none.
     pub images: usize,
-    /// Which previews show, each with its reconstruction.
+    /// Held-out images that previews show, each with its reconstruction; 0 makes no preview.
     pub shown: usize,
 }
 

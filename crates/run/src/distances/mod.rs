@@ -10,7 +10,9 @@ use interfuse_evaluation::kernel_distance::{cmmd, kid};
 use serde::Serialize;
 
 use self::sets::Features;
-pub use self::sets::{BATCH, Gathering, OpenedSide, Reading, Side, is_npz, joined, rgb, set_lines};
+pub use self::sets::{
+    BATCH, Gathering, OpenedSide, Reading, Side, is_npz, joined, require_for_distance, rgb, set_lines,
+};
 use crate::error::{Result, require};
 use crate::observer::RunObserver;
 

@@ -8,7 +8,7 @@ use interfuse_data::Image;
 use interfuse_evaluation::EvaluationError;
 use interfuse_evaluation::features::FeatureExtractor;
 use interfuse_evaluation::frechet::{Gaussian, Statistics};
-use interfuse_evaluation::image_set::{ImageSet, SetReport};
+use interfuse_evaluation::image_set::{ImageSet, SetReport, require_images};
 use interfuse_evaluation::npz;
 use ndarray::{Array2, Array3, Axis};
 
@@ -17,6 +17,8 @@ use crate::observer::RunObserver;
 
 /// Images in memory that go through a network at once.
 pub const BATCH: usize = 16;
+/// The fewest images of a set that has a distance to another, for a covariance takes two; and what needs them.
+const FOR_A_DISTANCE: (usize, &str) = (2, " for a distance");
 
 /// One set, as features.
 pub struct Side {
@@ -83,6 +85,15 @@ impl OpenedSide {
             OpenedContents::Statistics(_) => Ok(()),
             OpenedContents::Images(set) => Ok(set.require(least, purpose)?),
         }
+    }
+
+    /// As [`OpenedSide::require`], for any distance: see [`require_for_distance`].
+    ///
+    /// # Errors
+    /// When there are too few files; statistics are of unknown many.
+    pub fn require_for_distance(&self) -> Result<()> {
+        let (least, purpose) = FOR_A_DISTANCE;
+        self.require(least, purpose)
     }
 
     /// Takes the images through the network.
@@ -230,8 +241,7 @@ impl<'a> Gathering<'a> {
     /// When there are too few images.
     pub fn finish(mut self, name: &str) -> Result<Side> {
         self.flush()?;
-        let found = self.statistics.count();
-        require!(found > 1, "{name}: expected at least 2 images, found {found}");
+        require_for_distance(name, self.statistics.count())?;
         let features = match self.kept {
             Some(kept) => Features::Kept(joined(&kept)?),
             None => Features::Streamed(self.statistics),
@@ -261,6 +271,14 @@ impl Features {
             _ => Cow::Borrowed(self),
         }
     }
+}
+
+/// Refuses a set `name` of `found` images that is too small for a distance. Ask this before any work is done on the set.
+///
+/// # Errors
+/// When there are too few; says how many are needed and found.
+pub fn require_for_distance(name: &str, found: usize) -> Result<()> {
+    Ok(require_images(name, found, FOR_A_DISTANCE)?)
 }
 
 /// Whether a path names statistics instead of images.

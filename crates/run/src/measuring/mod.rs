@@ -153,6 +153,10 @@ impl Subject<'_> {
     fn measure(&self, published: &Published, places: &Places, observer: &mut dyn RunObserver) -> Result<Report> {
         let (train, held_out) = (self.data.train.as_ref(), self.data.held_out.as_ref());
         let offer = Offer::of(train);
+        let count = self.count.unwrap_or(USUAL_COUNT);
+        // Scenes are generated in pairs, one that training saw and one that it did not.
+        let count = if offer == Offer::Scenes { count.max(2) } else { count };
+        published.check_counts(count, (train, held_out))?;
         let (mut generated, mut report) = self.by_the_data(offer, (train, held_out), places, observer)?;
         let neighbours = Neighbours::find(&generated, train)?;
         // Held-out scenes are others, and so farther from training images whatever a model does.

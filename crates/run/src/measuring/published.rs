@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::generated::{Generated, PromptScores};
 use super::report::Report;
-use crate::distances::{BATCH, Comparison, Distance, Side, check_resamples, joined, rgb};
-use crate::error::{Result, require};
+use crate::distances::{BATCH, Comparison, Distance, Side, check_resamples, joined, require_for_distance, rgb};
+use crate::error::Result;
 use crate::extractors::{KnownWeights, Network};
 use crate::observer::RunObserver;
 
@@ -60,6 +60,21 @@ impl Published {
         Ok(Self { networks, clip, resamples: options.resamples })
     }
 
+    /// Refuses, before anything is generated, a count or data that leave too few images for a distance.
+    ///
+    /// # Errors
+    /// Names the images that are too few, how many are needed and how many there are.
+    pub(super) fn check_counts(&self, generated: usize, (train, held_out): (&dyn Source, &dyn Source)) -> Result<()> {
+        if self.networks.is_empty() && self.clip.is_none() {
+            return Ok(());
+        }
+        require_for_distance("--count", generated)?;
+        if !held_out.held_out_is_train() {
+            require_for_distance("the held-out images of the data", held_out.len())?;
+        }
+        require_for_distance("the training images of the data", train.len())
+    }
+
     /// Adds the numbers to the report. Cosines of CLIP become the scores of prompts.
     pub(super) fn measure(
         &self,
@@ -81,7 +96,6 @@ impl Published {
             },
         };
         let least = sets.generated.len().min(sets.real.len());
-        require!(least > 1, "a distance: expected at least 2 generated and 2 real images, found {least}");
         let mut distances = vec![];
         for network in &self.networks {
             let name = network.distance_name(Some(least));

@@ -12,12 +12,13 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchitectureConfig {
-    /// Channels of the latents.
+    /// Channels of the latents, at least 1.
     #[serde(default = "four")]
     pub latent_channels: usize,
-    /// Width at every size of the image, the largest first; each but the last halves height and width.
+    /// Width at every size of the image, the largest first: 1 to 8 multiples of
+    /// `norm_num_groups`. Each but the last halves height and width.
     pub block_out_channels: Vec<usize>,
-    /// Residual blocks at every size; the decoder has one more.
+    /// Residual blocks at every size, at least 1; the decoder has one more.
     #[serde(default = "one")]
     pub layers_per_block: usize,
     /// Groups of every norm, a divisor of all widths.
@@ -35,12 +36,13 @@ pub struct ArchitectureConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodebookConfig {
-    /// How many (Chameleon: 8192, Mixture-of-Transformers: 16,384).
+    /// How many, at least 2 (Chameleon: 8192, Mixture-of-Transformers: 16,384).
     pub codes: usize,
-    /// Numbers of a code.
+    /// Numbers of a code, at least 1.
     #[serde(default = "eight")]
     pub dim: usize,
-    /// Weight of what keeps the encoder near its codes, the β of van den Oord et al.
+    /// Weight of what keeps the encoder near its codes, from 0; the β of van den Oord et al.
+    /// (1711.00937).
     #[serde(default = "quarter")]
     pub commitment: f64,
     /// Steps between two looks for codes that nobody uses, which are put where the encoder's vectors are; 0 is never.
@@ -52,14 +54,14 @@ pub struct CodebookConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AutoencoderLossConfig {
-    /// The distance of two pixels.
+    /// How far two pixels are apart.
     pub reconstruction: ReconstructionLoss,
-    /// Weight of the divergence from the standard normal, against a reconstruction that is summed over the image as well
-    /// (latent diffusion: 1e-6).
+    /// Weight of the divergence from the standard normal, against a reconstruction that is summed over the image as well;
+    /// from 0 (latent diffusion: 1e-6). Codes have none.
     pub kl_weight: f64,
-    /// The perceptual distance.
+    /// How alike two images look to a network or at several sizes.
     pub perceptual: PerceptualConfig,
-    /// The patch discriminator, if there is one.
+    /// The patch discriminator; none if absent.
     pub discriminator: Option<DiscriminatorConfig>,
 }
 
@@ -84,17 +86,17 @@ pub enum PerceptualConfig {
         vgg: PathBuf,
         /// `vgg.pth` of the package `lpips`, version 0.1.
         heads: PathBuf,
-        /// Weight in the loss.
+        /// Weight in the loss, from 0.
         #[serde(default = "unit")]
         weight: f64,
     },
     /// The levels of a Laplacian pyramid, which need no file.
     Pyramid {
-        /// Weight in the loss.
+        /// Weight in the loss, from 0.
         #[serde(default = "unit")]
         weight: f64,
     },
-    /// None.
+    /// Images are compared pixel by pixel alone.
     None,
 }
 
@@ -108,19 +110,19 @@ impl PerceptualConfig {
     }
 }
 
-/// The patch discriminator.
+/// The patch discriminator, which learns to tell reconstructions from images (PatchGAN, 1611.07004).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiscriminatorConfig {
     /// The step from which it is used and is trained.
     pub from_step: u64,
-    /// Weight of passing its judgement, times the adaptive weight.
+    /// Weight, from 0, of passing its judgement, times the adaptive weight.
     #[serde(default = "half")]
     pub weight: f64,
-    /// Width of its first convolution.
+    /// Width of its first convolution, at least 1.
     #[serde(default = "sixty_four")]
     pub width: usize,
-    /// How many of its convolutions halve the image.
+    /// How many of its convolutions halve the image, so few that at least 3 × 3 of its pixels are left.
     #[serde(default = "three")]
     pub halvings: usize,
 }
@@ -132,14 +134,14 @@ const MOST_IMAGES: usize = 65_536;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderTrainConfig {
-    /// Optimizer steps.
+    /// Optimizer steps, at least 1.
     pub steps: u64,
-    /// Images of a micro-batch.
+    /// Images of a micro-batch, from 1 to 65,536.
     pub batch_size: usize,
-    /// Micro-batches of an optimizer step; on the CPU they run side by side.
+    /// Micro-batches of an optimizer step, from 1 to 65,536; on the CPU they run side by side.
     #[serde(default = "one")]
     pub gradient_accumulation: usize,
-    /// Steps in a row with a loss or gradient that is not finite after which training stops.
+    /// Steps in a row with a loss or gradient that is not finite after which training stops; at least 1.
     #[serde(default = "ten")]
     pub most_bad_steps: u64,
 }

@@ -8,21 +8,21 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
-    /// Peak learning rate.
+    /// Peak learning rate, above 0.
     pub learning_rate: f64,
-    /// Learning rate at the last step.
+    /// Learning rate at the last step, from 0.
     pub final_learning_rate: f64,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: u64,
-    /// Decay rates of the first and second moment.
+    /// Decay rates of the first and second moment, each from 0 to below 1.
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the root of the second moment; above 0.
     pub epsilon: f64,
-    /// Decoupled weight decay of matrices; norms and biases do not decay.
+    /// Decoupled weight decay of matrices, from 0; norms and biases do not decay.
     pub weight_decay: f64,
-    /// The gradient of all weights together is scaled down to this norm.
+    /// The gradient of all weights together is scaled down to this norm, above 0.
     pub max_gradient_norm: f64,
-    /// Decay of the moving average of the weights.
+    /// Decay of the moving average of the weights, from 0 to below 1.
     pub ema_decay: f64,
 }
 

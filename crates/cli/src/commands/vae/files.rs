@@ -9,7 +9,7 @@ use interfuse_data::{Image, images_below};
 use interfuse_parameters::durable::{check_folder, create_folder};
 use interfuse_run::autoencoder::pairs;
 use interfuse_run::autoencoder::quality::{Likeness, Quality, reconstruct as come_back};
-use interfuse_run::distances::{Comparison, Distance, Gathering, rgb};
+use interfuse_run::distances::{Comparison, Distance, Gathering, require_for_distance, rgb};
 use interfuse_run::extractors::Network;
 use interfuse_run::sample_folder::enlarged_grid;
 use interfuse_run::{RunObserver as _, sentence};
@@ -70,6 +70,9 @@ pub(crate) fn reconstruct(args: &VaeReconstructArgs) -> anyhow::Result<()> {
         );
     }
     let networks = Network::known(&args.networks.known_weights(), &device)?;
+    if !networks.is_empty() {
+        require_for_distance(&listed(&args.inputs), inputs.len())?;
+    }
     let mut distances: Vec<Reconstructed<'_>> = networks.iter().map(Reconstructed::new).collect();
     let (mut likenesses, mut shown) = (vec![], vec![]);
     run(&inputs, "reconstructed", |input| {
