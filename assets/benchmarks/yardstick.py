@@ -1,7 +1,8 @@
 """The training step of configs/yardstick.toml in plain PyTorch, for comparison.
 
 A dense decoder with d_model 256, 6 layers, 4 heads, SwiGLU 684 and RoPE; 8 sequences of 160 tokens (of 1024) and an image of
-160 patches (of 64 numbers) with Transfusion's mask; fp32, AdamW, clipping by the global norm.
+160 patches (of 64 numbers) with Transfusion's mask; fp32, AdamW, clipping by the global norm. With --bf16 the forward pass runs
+under autocast.
 
     pip install torch
     python assets/benchmarks/yardstick.py --steps 10 --warmup 3
@@ -87,6 +88,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -99,7 +101,8 @@ def main():
     for step in range(arguments.warmup + arguments.steps):
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss = model(ids, patches, targets, patch_targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
+            loss = model(ids, patches, targets, patch_targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

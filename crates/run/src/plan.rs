@@ -68,7 +68,8 @@ impl Plan {
         if !settings.train.precision.kernels().runs_on(&device) {
             let name = &settings.run.device;
             refuse!(
-                "train.precision: expected f32, since the device `{name}` has no tensor cores for bf16, found bf16"
+                "train.precision: expected f32, since the device `{name}` has nothing that multiplies bf16 (tensor cores, \
+                 AMX, or AVX-512 with BF16), found bf16"
             );
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;

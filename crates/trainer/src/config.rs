@@ -32,15 +32,15 @@ pub struct TrainConfig {
     pub most_bad_steps: u64,
 }
 
-/// What the matrix products of a step, and the rows between them, are in. Weights, moments, their average, losses and
-/// checkpoints are `f32` in every case, so a run can go on in another precision.
+/// What the factors of a step's matrix products are in; on GPUs the rows between them as well. Weights, moments, their
+/// average, sums, losses and checkpoints are `f32` in every case, so a run can go on in another precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainPrecision {
     /// 32 bits; on tensor cores the device rounds factors to TF32.
     #[default]
     F32,
-    /// 16 bits of `bf16`, on GPUs with tensor cores for it.
+    /// 16 bits of `bf16`: on GPUs with tensor cores for it, and on CPUs with AMX or with AVX-512 and BF16.
     Bf16,
 }
 

@@ -65,6 +65,17 @@ proptest! {
     }
 
     #[test]
+    fn a_table_as_weight_is_a_product(rows in 1usize..70, d_in in 1usize..50, d_out in 1usize..50, seed in 0u64..1000) {
+        let operation = |multiply: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| move |x: Vec<Tensor<1>>| {
+            let y = multiply(x[0].clone().reshape([rows, d_in]), x[1].clone().reshape([d_out, d_in]));
+            y.reshape([rows * d_out])
+        };
+        let inputs = [noise(rows * d_in, seed), noise(d_in * d_out, seed + 1)];
+        let plain = operation(|x, table| x.matmul(table.transpose()));
+        assert_equal(&operation(linear::product_with_rows), &plain, &inputs, 1e-5);
+    }
+
+    #[test]
     fn rms_norm_is_its_reference(rows in 1usize..300, width in 1usize..130, seed in 0u64..1000, scale in 0.01f64..30.0) {
         let operation = |norm: fn(Tensor<2>, Tensor<1>, f64) -> Tensor<2>| move |x: Vec<Tensor<1>>| {
             norm(x[0].clone().reshape([rows, width]), x[1].clone(), 1e-5).reshape([rows * width])

@@ -16,6 +16,8 @@ mod avx512;
 mod packing;
 #[cfg(target_arch = "x86_64")]
 mod product;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 #[cfg(target_arch = "x86_64")]
