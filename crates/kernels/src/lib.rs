@@ -21,7 +21,6 @@
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
-mod chunked;
 pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;

@@ -11,7 +11,10 @@
 //! The rows may lie in any order: who sees whom is a matter of the three integers alone. A row that sees nothing yields
 //! zeros, never NaN.
 
+mod chunked;
 pub(crate) mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod reference;
 
 use std::sync::{Arc, OnceLock};
@@ -19,9 +22,9 @@ use std::sync::{Arc, OnceLock};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
+use self::chunked::ChunkedAttention;
 use self::cpu::AttentionCpu;
 use self::cpu::spans::Spans;
-use crate::chunked::ChunkedAttention;
 use crate::place::{Place, place_of};
 
 pub use self::reference::reference;
@@ -140,7 +143,7 @@ fn in_tiles(
     k: Tensor<4>,
     v: Tensor<4>,
     visible: &VisibleRanges,
-    plan: crate::gpu::FlashPlan,
+    plan: gpu::plan::FlashPlan,
 ) -> Tensor<4> {
     let ranges = visible.packed(plan.tile_rows()).into_dispatch();
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());

@@ -1,6 +1,8 @@
 //! Softmax cross-entropy with the z-loss of PaLM (2204.02311, section 5): `log² Z` keeps the logits from drifting.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;

@@ -10,25 +10,18 @@
 
 #![allow(unsafe_code)] // Launches; see above.
 
-mod embedding;
-mod entropy;
-pub(crate) mod flash;
-mod launch;
-mod matmul;
-mod norm;
+pub(crate) mod launch;
 mod ops;
-mod reduce;
-mod rotary;
-mod swiglu;
+pub(crate) mod reduce;
 mod tape;
-mod update;
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 use cubecl::features::MmaConfig;
 use cubecl::prelude::*;
 
-pub(crate) use flash::plan::FlashPlan;
+use crate::attention::gpu::plan::FlashPlan;
+
 pub(crate) use ops::GpuOps;
 pub(crate) use tape::GpuKernels;
 

@@ -8,9 +8,15 @@ use burn::backend::{Backend, backend_extension};
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 
-use super::flash::plan::FlashPlan;
-use super::{embedding, entropy, flash, matmul, norm, rotary, swiglu, update};
-use crate::optimizer::Factors;
+use crate::attention::gpu as flash;
+use crate::attention::gpu::plan::FlashPlan;
+use crate::cross_entropy::gpu as entropy;
+use crate::embedding::gpu as embedding;
+use crate::linear::gpu::product as matmul;
+use crate::optimizer::{Factors, gpu as update};
+use crate::rms_norm::gpu as norm;
+use crate::rope::gpu::kernel as rotary;
+use crate::swiglu::gpu as swiglu;
 
 #[cfg(feature = "fusion")]
 use specs as s;
@@ -309,8 +315,8 @@ mod specs {
     use burn::backend::fusion::custom::TensorSpec;
     use burn::tensor::{DType, Shape};
 
-    use crate::gpu::flash::plan::FlashPlan;
-    use crate::gpu::flash::ranges;
+    use crate::attention::gpu::plan::FlashPlan;
+    use crate::attention::gpu::ranges;
 
     fn spec<const R: usize>(shape: [usize; R], dtype: DType) -> TensorSpec {
         TensorSpec::new(Shape::from(shape), dtype)

@@ -10,8 +10,8 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Cube, TensorMetadata, backend_extension};
 use burn::tensor::DType;
 
-use super::flash::plan::FlashPlan;
 use super::ops::GpuOps;
+use crate::attention::gpu::plan::FlashPlan;
 
 /// The differentiable operations of a GPU.
 #[backend_extension(Autodiff, Cube)]
@@ -40,14 +40,14 @@ pub(crate) trait GpuKernels: Backend {
     ) -> FloatTensor<Self>;
     /// See [`crate::embedding::embed`].
     fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
-    /// See [`super::flash::ranges`]; no gradient passes through whole numbers.
+    /// See [`crate::attention::gpu::ranges`]; no gradient passes through whole numbers.
     fn ranges_gpu(
         order: IntTensor<Self>,
         from: IntTensor<Self>,
         until: IntTensor<Self>,
         rows: usize,
     ) -> IntTensor<Self>;
-    /// See [`crate::ranged_attention`]; `ranges` as [`super::flash::ranges`] has them.
+    /// See [`crate::ranged_attention`]; `ranges` as [`crate::attention::gpu::ranges`] has them.
     fn attention_gpu(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,

@@ -1,6 +1,8 @@
 //! A linear map over the last axis.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};

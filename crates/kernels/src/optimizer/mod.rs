@@ -4,6 +4,8 @@
 //! primitives would make a dozen.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;

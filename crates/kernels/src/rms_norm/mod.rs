@@ -1,6 +1,8 @@
 //! Root-mean-square norm (Zhang and Sennrich, 1910.07467).
 
 pub(crate) mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;

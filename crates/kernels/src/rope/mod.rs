@@ -7,6 +7,8 @@
 //! each frequency then belongs to one of these axes, as in Qwen2-VL (2409.12191, section 2.1).
 
 mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;

@@ -1,6 +1,8 @@
 //! The activation of Llama's feed-forward (Shazeer, 2002.05202).
 
 mod cpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;

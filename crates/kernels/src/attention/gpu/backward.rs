@@ -316,7 +316,7 @@ pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [Cu
 
     let stats = output(&q, [2, batch, plan.heads, queries], DType::F32);
     let (cubes, dim) = grid(&q, batch * plan.heads * queries);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         deltas::launch_unchecked(
             &client,
@@ -334,7 +334,7 @@ pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [Cu
     }
 
     let dq = output(&q, q_shape, q.dtype);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         query_gradients::launch_unchecked(
             &client,
@@ -357,7 +357,7 @@ pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [Cu
     }
 
     let [dk, dv] = [(); 2].map(|()| output(&k, k_shape.clone(), k.dtype));
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         key_gradients::launch_unchecked(
             &client,

@@ -4,11 +4,13 @@
 //! s = 1 / (1 + e^−g)       d_gate = dy · up · s · (1 + g · (1 − s))       d_up = dy · g · s
 //! ```
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{dense, dims, elem, grid, output, vector_size};
+use crate::gpu::launch::{dense, dims, elem, grid, output, vector_size};
 
 #[cube]
 fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
@@ -30,14 +32,14 @@ fn gate_up<F: Float, N: Size>(
     }
 }
 
-pub(super) fn forward(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
+pub(crate) fn forward(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     let (gate, up) = (dense(gate), dense(up));
     let shape = dims(&gate);
     let count: usize = shape.iter().product();
     let vector = vector_size(count);
     let out = output(&gate, shape, gate.dtype);
     let (cubes, dim) = grid(&gate, count / vector);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         gate_up::launch_unchecked(
             &gate.client.clone(),
@@ -73,14 +75,14 @@ fn gate_up_backward<F: Float, N: Size>(
     }
 }
 
-pub(super) fn backward(gate: CubeTensor, up: CubeTensor, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
+pub(crate) fn backward(gate: CubeTensor, up: CubeTensor, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [gate, up, dy] = [gate, up, dy].map(dense);
     let shape = dims(&gate);
     let count: usize = shape.iter().product();
     let vector = vector_size(count);
     let [d_gate, d_up] = [(); 2].map(|()| output(&gate, shape.clone(), gate.dtype));
     let (cubes, dim) = grid(&gate, count / vector);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         gate_up_backward::launch_unchecked(
             &gate.client.clone(),

@@ -1,13 +1,15 @@
 //! The gradient of an embedding: a cube owns some columns of some rows of the table and adds to them, in shared memory, what
 //! every token of theirs sends back. The tokens are taken in their order, so the sum does not change from run to run.
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output};
-use super::reduce::cube_max;
+use crate::gpu::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output};
+use crate::gpu::reduce::cube_max;
 
 /// Rows of the table that a cube owns; of each it owns a column for each unit.
 const OWNED: usize = 8;
@@ -82,13 +84,13 @@ fn add_rows<G: Float>(
 }
 
 /// `ids`: `[N]`, `dy`: `[N, D]`; returns `[rows, D]`.
-pub(super) fn backward(ids: CubeTensor, dy: CubeTensor, rows: usize) -> CubeTensor {
+pub(crate) fn backward(ids: CubeTensor, dy: CubeTensor, rows: usize) -> CubeTensor {
     let (ids, dy) = (dense_ints(ids), dense(dy));
     let width = dims(&dy)[1];
     let d_table = output(&dy, [rows, width], DType::F32);
     let columns = width.div_ceil(UNITS as usize);
     let planes = has_planes(&dy);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         add_rows::launch_unchecked(
             &dy.client.clone(),

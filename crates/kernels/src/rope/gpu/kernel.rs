@@ -11,8 +11,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{MOST_PARTS, UNITS, dense, dims, elem, output};
-use super::reduce::column_sums;
+use crate::gpu::launch::{MOST_PARTS, UNITS, dense, dims, elem, output};
+use crate::gpu::reduce::column_sums;
 
 /// Cubes at once.
 const MOST_CUBES: usize = 1 << 14;
@@ -103,20 +103,20 @@ fn rotate_heads<F: Float>(
 }
 
 /// What every rotation has: cosines and sines of the rows' angles, `[B, S, 1, Dh/2]`.
-pub(super) struct Angles {
-    pub(super) cos: CubeTensor,
-    pub(super) sin: CubeTensor,
+pub(crate) struct Angles {
+    pub(crate) cos: CubeTensor,
+    pub(crate) sin: CubeTensor,
 }
 
 /// A norm of each head before its rotation.
-pub(super) struct HeadNorm {
+pub(crate) struct HeadNorm {
     /// `[Dh]`
-    pub(super) weight: CubeTensor,
-    pub(super) epsilon: f64,
+    pub(crate) weight: CubeTensor,
+    pub(crate) epsilon: f64,
 }
 
 /// `x`: `[B, S, H, Dh]`; `direction` is 1, or −1 for the way back.
-pub(super) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, direction: f32) -> CubeTensor {
+pub(crate) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, direction: f32) -> CubeTensor {
     let [x, cos, sin] = [x, angles.cos, angles.sin].map(dense);
     let plan = HeadPlan::new(&x, norm.is_some());
     let (weight, epsilon) = match norm {
@@ -127,7 +127,7 @@ pub(super) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, dir
     let shape = dims(&x);
     let count = shape[..3].iter().product::<usize>();
     let out = output(&x, shape, x.dtype);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         rotate_heads::launch_unchecked(
             &x.client.clone(),
@@ -219,14 +219,14 @@ fn slot_sum(value: f32, shared: &mut Shared<[f32]>, #[comptime] plan: HeadPlan) 
 }
 
 /// Gradients of the heads and of the norm's weight.
-pub(super) fn backward(x: CubeTensor, norm: HeadNorm, angles: Angles, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
+pub(crate) fn backward(x: CubeTensor, norm: HeadNorm, angles: Angles, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [x, weight, cos, sin, dy] = [x, norm.weight, angles.cos, angles.sin, dy].map(dense);
     let plan = HeadPlan::new(&x, true);
     let shape = dims(&x);
     let cubes = plan.cubes(shape[..3].iter().product(), MOST_PARTS);
     let d_weight = output(&x, [cubes, shape[3]], DType::F32);
     let dx = output(&x, shape, x.dtype);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         rotate_normed_backward::launch_unchecked(
             &x.client.clone(),

@@ -5,9 +5,6 @@
 //! 16-bit factors go to [`kernel`], others to the framework's product. Casting a weight while it is loaded was slower: every
 //! cube that needs it then reads it in 32 bits.
 
-mod kernel;
-mod plan;
-
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
@@ -15,10 +12,11 @@ use burn_cubecl::kernel::cast;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
-use plan::MatmulPlan;
+use super::kernel;
+use super::plan::MatmulPlan;
 
 /// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
-pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
+pub(crate) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
     let (a, b) = (cast(a, compute), cast(b, compute));
     if let Some(plan) = MatmulPlan::new(&a, &b, compute) {
         return kernel::product(a, b, out, plan);
@@ -27,6 +25,6 @@ pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) 
 }
 
 /// `[M, N]` as `[N, M]`, without a copy.
-pub(super) fn transposed(x: CubeTensor) -> CubeTensor {
+pub(crate) fn transposed(x: CubeTensor) -> CubeTensor {
     CubeBackend::float_swap_dims(x, 0, 1)
 }

@@ -1,6 +1,9 @@
 //! Rows of a table by their numbers.
 
 #[cfg(feature = "gpu")]
+pub(crate) mod gpu;
+
+#[cfg(feature = "gpu")]
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 

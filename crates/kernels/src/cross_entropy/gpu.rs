@@ -8,13 +8,15 @@
 //! The gradient is written over the logits where nobody else holds them, so that they are in memory once. A row of weight
 //! zero is not read.
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output, owned, vector_size};
-use super::reduce::{cube_max, cube_sum, row_sums};
+use crate::gpu::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output, owned, vector_size};
+use crate::gpu::reduce::{cube_max, cube_sum, row_sums};
 
 /// How a cube reads a row.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -89,13 +91,13 @@ fn cross_entropy_rows<F: Float, N: Size>(
 }
 
 /// The two sums, `[2]`, and `log Z` of every row.
-pub(super) fn forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTensor) -> (CubeTensor, CubeTensor) {
+pub(crate) fn forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTensor) -> (CubeTensor, CubeTensor) {
     let ([logits, weights], targets) = ([logits, weights].map(dense), dense_ints(targets));
     let rows = dims(&logits)[0];
     let plan = LogitPlan::new(&logits);
     let terms = output(&logits, [2, rows], DType::F32);
     let log_z = output(&logits, [rows], DType::F32);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         cross_entropy_rows::launch_unchecked(
             &logits.client.clone(),
@@ -152,20 +154,20 @@ fn cross_entropy_rows_backward<F: Float, N: Size>(
 }
 
 /// What the backward pass has besides the gradient of the sums.
-pub(super) struct Rows {
-    pub(super) logits: CubeTensor,
-    pub(super) targets: CubeTensor,
-    pub(super) weights: CubeTensor,
-    pub(super) log_z: CubeTensor,
+pub(crate) struct Rows {
+    pub(crate) logits: CubeTensor,
+    pub(crate) targets: CubeTensor,
+    pub(crate) weights: CubeTensor,
+    pub(crate) log_z: CubeTensor,
 }
 
 /// The gradient of the logits, in their place if it is free.
-pub(super) fn backward(rows: Rows, d_sums: CubeTensor) -> CubeTensor {
+pub(crate) fn backward(rows: Rows, d_sums: CubeTensor) -> CubeTensor {
     let logits = owned(rows.logits);
     let targets = dense_ints(rows.targets);
     let [weights, log_z, d_sums] = [rows.weights, rows.log_z, d_sums].map(dense);
     let plan = LogitPlan::new(&logits);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         cross_entropy_rows_backward::launch_unchecked(
             &logits.client.clone(),

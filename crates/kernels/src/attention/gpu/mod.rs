@@ -17,9 +17,11 @@
 //! | [`weigh`] | from scores to weights |
 //! | [`forward`], [`backward`] | the passes |
 
-pub(super) mod backward;
-pub(super) mod forward;
-pub(super) mod plan;
-pub(super) mod ranges;
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
+pub(crate) mod backward;
+pub(crate) mod forward;
+pub(crate) mod plan;
+pub(crate) mod ranges;
 mod tile;
 mod weigh;

@@ -207,7 +207,7 @@ pub(crate) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTenso
     let (batch, queries, keys) = (shape[0], shape[1], dims(&k)[1]);
     let out = output(&q, shape, q.dtype);
     let log_sums = output(&q, [batch, plan.heads, queries], DType::F32);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         attend::launch_unchecked(
             &q.client.clone(),

@@ -5,13 +5,15 @@
 //! dx = r · (w · dy − x · r² · mean(w · dy · x))        dw = Σ_rows dy · x · r
 //! ```
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{MOST_PARTS, RowPlan, dense, dims, elem, output, row_grid, vector_size, width};
-use super::reduce::{column_sums, cube_sum};
+use crate::gpu::launch::{MOST_PARTS, RowPlan, dense, dims, elem, output, row_grid, vector_size, width};
+use crate::gpu::reduce::{column_sums, cube_sum};
 
 /// Rows that are normed at once.
 const MOST_CUBES: usize = 1 << 14;
@@ -58,7 +60,7 @@ fn norm_rows<I: Float, O: Float, N: Size>(
 }
 
 /// The normed rows as `dtype`, and each row's scale.
-pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DType) -> (CubeTensor, CubeTensor) {
+pub(crate) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DType) -> (CubeTensor, CubeTensor) {
     let (x, weight) = (dense(x), dense(weight));
     let (shape, width) = (dims(&x), width(&x));
     let rows = shape.iter().product::<usize>() / width;
@@ -66,7 +68,7 @@ pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DT
     let out = output(&x, shape, dtype);
     let scales = output(&x, [rows], DType::F32);
     let (_, cubes) = row_grid(rows, MOST_CUBES);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         norm_rows::launch_unchecked(
             &x.client.clone(),
@@ -141,7 +143,7 @@ fn norm_rows_backward<I: Float, O: Float, N: Size>(
 }
 
 /// Gradients of the rows and of the weight.
-pub(super) fn backward(
+pub(crate) fn backward(
     x: CubeTensor,
     weight: CubeTensor,
     scales: CubeTensor,
@@ -155,7 +157,7 @@ pub(super) fn backward(
     let dx = output(&x, shape, x.dtype);
     let d_weight = output(&x, [parts, width], DType::F32);
     let dtypes = [elem(x.dtype), elem(dy.dtype)];
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         norm_rows_backward::launch_unchecked(
             &x.client.clone(),

@@ -126,7 +126,7 @@ pub(crate) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, row
     let count = length(batch, keys, queries, rows);
     let ranges = output(&order, [count], DType::I32);
     let (cubes, dim) = grid(&order, count);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         pack::launch_unchecked(
             &order.client.clone(),
