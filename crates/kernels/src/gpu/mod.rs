@@ -13,7 +13,7 @@
 pub(crate) mod launch;
 mod ops;
 pub(crate) mod reduce;
-mod tape;
+pub(crate) mod tape;
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};

@@ -16,7 +16,6 @@ use crate::linear::gpu::product as matmul;
 use crate::optimizer::{Factors, gpu as update};
 use crate::rms_norm::gpu as norm;
 use crate::rope::gpu::kernel as rotary;
-use crate::swiglu::gpu as swiglu;
 
 #[cfg(feature = "fusion")]
 use specs as s;
@@ -48,17 +47,6 @@ pub(crate) trait GpuOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         scales: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// `silu(gate) · up`
-    #[fusion(dtype = gate, shape = gate)]
-    fn gpu_swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// Gradients of gate and up.
-    #[fusion(meta = |gate, up, _dy| (gate.clone(), up.clone()))]
-    fn gpu_swiglu_backward(
-        gate: FloatTensor<Self>,
-        up: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
@@ -190,18 +178,6 @@ impl GpuOps for CubeBackend {
         dy: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         norm::backward(x, weight, scales, dy)
-    }
-
-    fn gpu_swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        swiglu::forward(gate, up)
-    }
-
-    fn gpu_swiglu_backward(
-        gate: FloatTensor<Self>,
-        up: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        swiglu::backward(gate, up, dy)
     }
 
     fn gpu_rotate(

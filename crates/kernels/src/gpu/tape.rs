@@ -20,8 +20,6 @@ pub(crate) trait GpuKernels: Backend {
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
     /// See [`crate::rms_norm()`]; the rows come out as `dtype`.
     fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self>;
-    /// See [`crate::swiglu()`].
-    fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
     fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::norm_rotate`].
@@ -64,10 +62,6 @@ impl GpuKernels for Cube {
 
     fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
         Self::gpu_norm(x, weight, epsilon, dtype).0
-    }
-
-    fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::gpu_swiglu(gate, up)
     }
 
     fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -117,7 +111,7 @@ impl GpuKernels for Cube {
 }
 
 /// Registers the gradient of a parent that asks for one.
-fn register<B: Backend>(grads: &mut Gradients, node: Option<NodeId>, gradient: FloatTensor<B>) {
+pub(crate) fn register<B: Backend>(grads: &mut Gradients, node: Option<NodeId>, gradient: FloatTensor<B>) {
     if let Some(id) = node {
         grads.register::<B>(id, gradient);
     }
@@ -160,24 +154,6 @@ impl<B: GpuOps> Backward<B, 2> for NormBackward {
         let (dx, d_weight) = B::gpu_norm_backward(x, weight, scales, dy);
         register::<B>(grads, x_node, dx);
         register::<B>(grads, weight_node, d_weight);
-    }
-}
-
-#[derive(Debug)]
-struct SwigluBackward;
-
-impl<B: GpuOps> Backward<B, 2> for SwigluBackward {
-    /// Gate and up.
-    type State = (NodeId, NodeId);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let [gate_node, up_node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let (gate, up) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        let [gate, up] = [gate, up].map(|id| checkpointer.retrieve_node_output(id));
-        let (d_gate, d_up) = B::gpu_swiglu_backward(gate, up, dy);
-        register::<B>(grads, gate_node, d_gate);
-        register::<B>(grads, up_node, d_up);
     }
 }
 
@@ -318,16 +294,6 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::gpu_norm(x.into_primitive(), weight.into_primitive(), epsilon, dtype).0)
             }
-        }
-    }
-
-    fn swiglu_gpu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        match SwigluBackward.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(mut prep) => {
-                let kept = (prep.checkpoint(&gate), prep.checkpoint(&up));
-                prep.finish(kept, B::gpu_swiglu(gate.into_primitive(), up.into_primitive()))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::gpu_swiglu(gate.into_primitive(), up.into_primitive())),
         }
     }
 
