@@ -50,11 +50,6 @@ pub(crate) fn dims(x: &CubeTensor) -> Vec<usize> {
     x.meta.shape().iter().copied().collect()
 }
 
-/// Elements of the last axis.
-pub(crate) fn width(x: &CubeTensor) -> usize {
-    x.meta.shape().iter().last().copied().unwrap_or(1)
-}
-
 /// Elements that are loaded at once: four where rows of `width` elements allow it. Every shading language has vectors of four.
 pub(crate) fn vector_size(width: usize) -> usize {
     [4, 2].into_iter().find(|size| width.is_multiple_of(*size)).unwrap_or(1)
@@ -69,37 +64,4 @@ pub(crate) fn has_planes(x: &CubeTensor) -> bool {
 pub(crate) fn grid(x: &CubeTensor, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS);
     (cubecl::calculate_cube_count_elemwise(&x.client, units, dim), dim)
-}
-
-/// How the units of a cube share out a row.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(crate) struct RowPlan {
-    /// Elements of a row.
-    pub(crate) width: usize,
-    /// Vectors of a row.
-    pub(crate) vectors: usize,
-    /// Units of the cube.
-    pub(crate) units: usize,
-    /// Vectors of each unit; the last may lie beyond the row.
-    pub(crate) per_unit: usize,
-    /// See [`has_planes`].
-    pub(crate) planes: bool,
-}
-
-impl RowPlan {
-    pub(crate) fn new(x: &CubeTensor, width: usize) -> Self {
-        let vectors = width / vector_size(width);
-        let units = (vectors.div_ceil(4).next_power_of_two()).clamp(32, UNITS as usize);
-        Self { width, vectors, units, per_unit: vectors.div_ceil(units), planes: has_planes(x) }
-    }
-
-    pub(crate) fn cube_dim(&self) -> CubeDim {
-        CubeDim::new_1d(self.units as u32)
-    }
-}
-
-/// A grid of at most `most` cubes over `rows` rows, which they take in turn.
-pub(crate) fn row_grid(rows: usize, most: usize) -> (usize, CubeCount) {
-    let cubes = rows.clamp(1, most);
-    (cubes, CubeCount::Static(cubes as u32, 1, 1))
 }

@@ -14,7 +14,6 @@ use crate::cross_entropy::gpu as entropy;
 use crate::embedding::gpu as embedding;
 use crate::linear::gpu::product as matmul;
 use crate::optimizer::{Factors, gpu as update};
-use crate::rms_norm::gpu as norm;
 use crate::rope::gpu::kernel as rotary;
 
 #[cfg(feature = "fusion")]
@@ -32,23 +31,6 @@ pub(crate) trait GpuOps: Backend {
     /// `xᵀ dy`, in `f32`.
     #[fusion(meta = s::product_dw)]
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-
-    /// The normed rows as `dtype`, and each row's scale.
-    #[fusion(meta = s::norm)]
-    fn gpu_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-        dtype: DType,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-    /// Gradients of rows and weight.
-    #[fusion(meta = s::first_two)]
-    fn gpu_norm_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        scales: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Heads rotated by their rows' angles, or back for a direction of −1.
     #[fusion(dtype = x, shape = x)]
@@ -160,24 +142,6 @@ impl GpuOps for CubeBackend {
 
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         matmul::product(matmul::transposed(x), dy, compute, DType::F32)
-    }
-
-    fn gpu_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-        dtype: DType,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        norm::forward(x, weight, epsilon, dtype)
-    }
-
-    fn gpu_norm_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        scales: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        norm::backward(x, weight, scales, dy)
     }
 
     fn gpu_rotate(
@@ -312,26 +276,6 @@ mod specs {
 
     pub(super) fn product_dw(x: &TensorSpec, dy: &TensorSpec, _compute: &DType) -> TensorSpec {
         spec([x.shape[1], dy.shape[1]], DType::F32)
-    }
-
-    pub(super) fn norm(
-        x: &TensorSpec,
-        _weight: &TensorSpec,
-        _epsilon: &f64,
-        dtype: &DType,
-    ) -> (TensorSpec, TensorSpec) {
-        let width = x.shape.iter().last().copied().unwrap_or(1);
-        let rows = x.shape.num_elements() / width;
-        (TensorSpec::new(x.shape.clone(), *dtype), spec([rows], DType::F32))
-    }
-
-    pub(super) fn first_two(
-        x: &TensorSpec,
-        weight: &TensorSpec,
-        _scales: &TensorSpec,
-        _dy: &TensorSpec,
-    ) -> (TensorSpec, TensorSpec) {
-        (x.clone(), weight.clone())
     }
 
     pub(super) fn cross_entropy(

@@ -18,8 +18,6 @@ use crate::attention::gpu::plan::FlashPlan;
 pub(crate) trait GpuKernels: Backend {
     /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-    /// See [`crate::rms_norm()`]; the rows come out as `dtype`.
-    fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self>;
     /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
     fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::norm_rotate`].
@@ -58,10 +56,6 @@ pub(crate) trait GpuKernels: Backend {
 impl GpuKernels for Cube {
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         Self::gpu_product(x, weight, compute)
-    }
-
-    fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
-        Self::gpu_norm(x, weight, epsilon, dtype).0
     }
 
     fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -136,24 +130,6 @@ impl<B: GpuOps> Backward<B, 2> for LinearBackward {
             let x = checkpointer.retrieve_node_output(x);
             grads.register::<B>(node, B::gpu_product_dw(x, dy, compute));
         }
-    }
-}
-
-#[derive(Debug)]
-struct NormBackward;
-
-impl<B: GpuOps> Backward<B, 2> for NormBackward {
-    /// `x`, the weight, and each row's scale.
-    type State = (NodeId, FloatTensor<B>, FloatTensor<B>);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let (x, weight, scales) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        let x = checkpointer.retrieve_node_output(x);
-        let (dx, d_weight) = B::gpu_norm_backward(x, weight, scales, dy);
-        register::<B>(grads, x_node, dx);
-        register::<B>(grads, weight_node, d_weight);
     }
 }
 
@@ -279,20 +255,6 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
             }
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::gpu_product(x.into_primitive(), weight.into_primitive(), compute))
-            }
-        }
-    }
-
-    fn rms_norm_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
-        match NormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(mut prep) => {
-                let kept = prep.checkpoint(&x);
-                let weight = weight.into_primitive();
-                let (y, scales) = B::gpu_norm(x.into_primitive(), weight.clone(), epsilon, dtype);
-                prep.finish((kept, weight, scales), y)
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::gpu_norm(x.into_primitive(), weight.into_primitive(), epsilon, dtype).0)
             }
         }
     }
