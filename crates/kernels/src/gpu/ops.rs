@@ -14,7 +14,6 @@ use crate::cross_entropy::gpu as entropy;
 use crate::embedding::gpu as embedding;
 use crate::linear::gpu::product as matmul;
 use crate::optimizer::{Factors, gpu as update};
-use crate::rope::gpu::kernel as rotary;
 
 #[cfg(feature = "fusion")]
 use specs as s;
@@ -31,34 +30,6 @@ pub(crate) trait GpuOps: Backend {
     /// `xᵀ dy`, in `f32`.
     #[fusion(meta = s::product_dw)]
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-
-    /// Heads rotated by their rows' angles, or back for a direction of −1.
-    #[fusion(dtype = x, shape = x)]
-    fn gpu_rotate(
-        x: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        direction: f32,
-    ) -> FloatTensor<Self>;
-    /// Heads normed, then rotated.
-    #[fusion(dtype = x, shape = x)]
-    fn gpu_norm_rotate(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self>;
-    /// Gradients of heads and weight.
-    #[fusion(meta = |x, weight, _cos, _sin, _dy, _epsilon| (x.clone(), weight.clone()))]
-    fn gpu_norm_rotate_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// The two sums, `[2]`, and `log Z` of every row.
     #[fusion(meta = s::cross_entropy)]
@@ -142,36 +113,6 @@ impl GpuOps for CubeBackend {
 
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         matmul::product(matmul::transposed(x), dy, compute, DType::F32)
-    }
-
-    fn gpu_rotate(
-        x: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        direction: f32,
-    ) -> FloatTensor<Self> {
-        rotary::forward(x, None, rotary::Angles { cos, sin }, direction)
-    }
-
-    fn gpu_norm_rotate(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        rotary::forward(x, Some(rotary::HeadNorm { weight, epsilon }), rotary::Angles { cos, sin }, 1.0)
-    }
-
-    fn gpu_norm_rotate_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        rotary::backward(x, rotary::HeadNorm { weight, epsilon }, rotary::Angles { cos, sin }, dy)
     }
 
     fn gpu_cross_entropy(

@@ -18,16 +18,6 @@ use crate::attention::gpu::plan::FlashPlan;
 pub(crate) trait GpuKernels: Backend {
     /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-    /// See [`crate::rotate`]; `cos`, `sin`: `[B, S, 1, Dh/2]`.
-    fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// See [`crate::norm_rotate`].
-    fn norm_rotate_gpu(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self>;
     /// See [`crate::cross_entropy()`]; the two sums as `[2]`.
     fn cross_entropy_gpu(
         logits: FloatTensor<Self>,
@@ -56,20 +46,6 @@ pub(crate) trait GpuKernels: Backend {
 impl GpuKernels for Cube {
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         Self::gpu_product(x, weight, compute)
-    }
-
-    fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::gpu_rotate(x, cos, sin, 1.0)
-    }
-
-    fn norm_rotate_gpu(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        Self::gpu_norm_rotate(x, weight, cos, sin, epsilon)
     }
 
     fn cross_entropy_gpu(
@@ -130,48 +106,6 @@ impl<B: GpuOps> Backward<B, 2> for LinearBackward {
             let x = checkpointer.retrieve_node_output(x);
             grads.register::<B>(node, B::gpu_product_dw(x, dy, compute));
         }
-    }
-}
-
-#[derive(Debug)]
-struct RotateBackward;
-
-impl<B: GpuOps> Backward<B, 1> for RotateBackward {
-    /// Cosines and sines.
-    type State = (FloatTensor<B>, FloatTensor<B>);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let (cos, sin) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        register::<B>(grads, node, B::gpu_rotate(dy, cos, sin, -1.0));
-    }
-}
-
-#[derive(Debug)]
-struct NormRotateBackward;
-
-/// What a normed rotation keeps.
-#[derive(Clone, Debug)]
-struct NormRotateState<B: Backend> {
-    x: NodeId,
-    weight: FloatTensor<B>,
-    cos: FloatTensor<B>,
-    sin: FloatTensor<B>,
-    epsilon: f64,
-}
-
-impl<B: GpuOps> Backward<B, 2> for NormRotateBackward {
-    type State = NormRotateState<B>;
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let NormRotateState { x, weight, cos, sin, epsilon } = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        let x = checkpointer.retrieve_node_output(x);
-        let (dx, d_weight) = B::gpu_norm_rotate_backward(x, weight, cos, sin, dy, epsilon);
-        register::<B>(grads, x_node, dx);
-        register::<B>(grads, weight_node, d_weight);
     }
 }
 
@@ -255,38 +189,6 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
             }
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::gpu_product(x.into_primitive(), weight.into_primitive(), compute))
-            }
-        }
-    }
-
-    fn rotate_gpu(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
-        match RotateBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let y = B::gpu_rotate(x.into_primitive(), cos.clone(), sin.clone(), 1.0);
-                prep.finish((cos, sin), y)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::gpu_rotate(x.into_primitive(), cos, sin, 1.0)),
-        }
-    }
-
-    fn norm_rotate_gpu(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        let [cos, sin] = [cos, sin].map(|x| x.into_primitive());
-        match NormRotateBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(mut prep) => {
-                let kept = prep.checkpoint(&x);
-                let weight = weight.into_primitive();
-                let y = B::gpu_norm_rotate(x.into_primitive(), weight.clone(), cos.clone(), sin.clone(), epsilon);
-                prep.finish(NormRotateState::<B> { x: kept, weight, cos, sin, epsilon }, y)
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::gpu_norm_rotate(x.into_primitive(), weight.into_primitive(), cos, sin, epsilon))
             }
         }
     }

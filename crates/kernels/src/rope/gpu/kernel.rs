@@ -103,20 +103,20 @@ fn rotate_heads<F: Float>(
 }
 
 /// What every rotation has: cosines and sines of the rows' angles, `[B, S, 1, Dh/2]`.
-pub(crate) struct Angles {
-    pub(crate) cos: CubeTensor,
-    pub(crate) sin: CubeTensor,
+pub(super) struct Angles {
+    pub(super) cos: CubeTensor,
+    pub(super) sin: CubeTensor,
 }
 
 /// A norm of each head before its rotation.
-pub(crate) struct HeadNorm {
+pub(super) struct HeadNorm {
     /// `[Dh]`
-    pub(crate) weight: CubeTensor,
-    pub(crate) epsilon: f64,
+    pub(super) weight: CubeTensor,
+    pub(super) epsilon: f64,
 }
 
 /// `x`: `[B, S, H, Dh]`; `direction` is 1, or −1 for the way back.
-pub(crate) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, direction: f32) -> CubeTensor {
+pub(super) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, direction: f32) -> CubeTensor {
     let [x, cos, sin] = [x, angles.cos, angles.sin].map(dense);
     let plan = HeadPlan::new(&x, norm.is_some());
     let (weight, epsilon) = match norm {
@@ -219,7 +219,7 @@ fn slot_sum(value: f32, shared: &mut Shared<[f32]>, #[comptime] plan: HeadPlan) 
 }
 
 /// Gradients of the heads and of the norm's weight.
-pub(crate) fn backward(x: CubeTensor, norm: HeadNorm, angles: Angles, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
+pub(super) fn backward(x: CubeTensor, norm: HeadNorm, angles: Angles, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [x, weight, cos, sin, dy] = [x, norm.weight, angles.cos, angles.sin, dy].map(dense);
     let plan = HeadPlan::new(&x, true);
     let shape = dims(&x);
