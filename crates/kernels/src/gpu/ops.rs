@@ -10,7 +10,6 @@ use burn_cubecl::CubeBackend;
 
 use crate::attention::gpu as flash;
 use crate::attention::gpu::plan::FlashPlan;
-use crate::cross_entropy::gpu as entropy;
 use crate::embedding::gpu as embedding;
 use crate::linear::gpu::product as matmul;
 use crate::optimizer::{Factors, gpu as update};
@@ -30,23 +29,6 @@ pub(crate) trait GpuOps: Backend {
     /// `xᵀ dy`, in `f32`.
     #[fusion(meta = s::product_dw)]
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-
-    /// The two sums, `[2]`, and `log Z` of every row.
-    #[fusion(meta = s::cross_entropy)]
-    fn gpu_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-    /// The gradient of the logits.
-    #[fusion(dtype = logits, shape = logits)]
-    fn gpu_cross_entropy_backward(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-        log_z: FloatTensor<Self>,
-        d_sums: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
 
     /// The gradient of a table of `rows` rows.
     #[fusion(meta = s::embed_backward)]
@@ -113,24 +95,6 @@ impl GpuOps for CubeBackend {
 
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         matmul::product(matmul::transposed(x), dy, compute, DType::F32)
-    }
-
-    fn gpu_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        entropy::forward(logits, targets, weights)
-    }
-
-    fn gpu_cross_entropy_backward(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-        log_z: FloatTensor<Self>,
-        d_sums: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        entropy::backward(entropy::Rows { logits, targets, weights, log_z }, d_sums)
     }
 
     fn gpu_embed_backward(ids: IntTensor<Self>, dy: FloatTensor<Self>, rows: usize) -> FloatTensor<Self> {
@@ -217,14 +181,6 @@ mod specs {
 
     pub(super) fn product_dw(x: &TensorSpec, dy: &TensorSpec, _compute: &DType) -> TensorSpec {
         spec([x.shape[1], dy.shape[1]], DType::F32)
-    }
-
-    pub(super) fn cross_entropy(
-        logits: &TensorSpec,
-        _targets: &TensorSpec,
-        _weights: &TensorSpec,
-    ) -> (TensorSpec, TensorSpec) {
-        (spec([2], DType::F32), spec([logits.shape[0]], DType::F32))
     }
 
     pub(super) fn embed_backward(_ids: &TensorSpec, dy: &TensorSpec, rows: &usize) -> TensorSpec {

@@ -18,12 +18,6 @@ use crate::attention::gpu::plan::FlashPlan;
 pub(crate) trait GpuKernels: Backend {
     /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-    /// See [`crate::cross_entropy()`]; the two sums as `[2]`.
-    fn cross_entropy_gpu(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
     /// See [`crate::embedding::embed`].
     fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::attention::gpu::ranges`]; no gradient passes through whole numbers.
@@ -46,14 +40,6 @@ pub(crate) trait GpuKernels: Backend {
 impl GpuKernels for Cube {
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         Self::gpu_product(x, weight, compute)
-    }
-
-    fn cross_entropy_gpu(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        Self::gpu_cross_entropy(logits, targets, weights).0
     }
 
     fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
@@ -106,29 +92,6 @@ impl<B: GpuOps> Backward<B, 2> for LinearBackward {
             let x = checkpointer.retrieve_node_output(x);
             grads.register::<B>(node, B::gpu_product_dw(x, dy, compute));
         }
-    }
-}
-
-#[derive(Debug)]
-struct CrossEntropyBackward;
-
-/// What cross-entropy keeps. The logits are held here alone, so that their gradient can take their place.
-#[derive(Clone, Debug)]
-struct CrossEntropyState<B: Backend> {
-    logits: FloatTensor<B>,
-    targets: IntTensor<B>,
-    weights: FloatTensor<B>,
-    log_z: FloatTensor<B>,
-}
-
-impl<B: GpuOps> Backward<B, 1> for CrossEntropyBackward {
-    type State = CrossEntropyState<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let CrossEntropyState { logits, targets, weights, log_z } = ops.state;
-        let d_sums = grads.consume::<B>(&ops.node);
-        register::<B>(grads, node, B::gpu_cross_entropy_backward(logits, targets, weights, log_z, d_sums));
     }
 }
 
@@ -190,22 +153,6 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::gpu_product(x.into_primitive(), weight.into_primitive(), compute))
             }
-        }
-    }
-
-    fn cross_entropy_gpu(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-        weights: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let weights = weights.into_primitive();
-        match CrossEntropyBackward.prepare::<C>([logits.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let logits = logits.into_primitive();
-                let (sums, log_z) = B::gpu_cross_entropy(logits.clone(), targets.clone(), weights.clone());
-                prep.finish(CrossEntropyState { logits, targets, weights, log_z }, sums)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::gpu_cross_entropy(logits.into_primitive(), targets, weights).0),
         }
     }
 
