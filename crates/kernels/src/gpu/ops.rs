@@ -10,7 +10,6 @@ use burn_cubecl::CubeBackend;
 
 use crate::attention::gpu as flash;
 use crate::attention::gpu::plan::FlashPlan;
-use crate::embedding::gpu as embedding;
 use crate::linear::gpu::product as matmul;
 use crate::optimizer::{Factors, gpu as update};
 
@@ -29,10 +28,6 @@ pub(crate) trait GpuOps: Backend {
     /// `xᵀ dy`, in `f32`.
     #[fusion(meta = s::product_dw)]
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-
-    /// The gradient of a table of `rows` rows.
-    #[fusion(meta = s::embed_backward)]
-    fn gpu_embed_backward(ids: IntTensor<Self>, dy: FloatTensor<Self>, rows: usize) -> FloatTensor<Self>;
 
     /// See [`flash::ranges`].
     #[fusion(meta = s::packed)]
@@ -95,10 +90,6 @@ impl GpuOps for CubeBackend {
 
     fn gpu_product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         matmul::product(matmul::transposed(x), dy, compute, DType::F32)
-    }
-
-    fn gpu_embed_backward(ids: IntTensor<Self>, dy: FloatTensor<Self>, rows: usize) -> FloatTensor<Self> {
-        embedding::backward(ids, dy, rows)
     }
 
     fn gpu_ranges(
@@ -181,10 +172,6 @@ mod specs {
 
     pub(super) fn product_dw(x: &TensorSpec, dy: &TensorSpec, _compute: &DType) -> TensorSpec {
         spec([x.shape[1], dy.shape[1]], DType::F32)
-    }
-
-    pub(super) fn embed_backward(_ids: &TensorSpec, dy: &TensorSpec, rows: &usize) -> TensorSpec {
-        spec([*rows, dy.shape[1]], DType::F32)
     }
 
     pub(super) fn packed(order: &TensorSpec, from: &TensorSpec, _until: &TensorSpec, rows: &usize) -> TensorSpec {

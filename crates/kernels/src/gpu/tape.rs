@@ -5,9 +5,8 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Backend, Cube, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, Cube, backend_extension};
 use burn::tensor::DType;
 
 use super::ops::GpuOps;
@@ -18,8 +17,6 @@ use crate::attention::gpu::plan::FlashPlan;
 pub(crate) trait GpuKernels: Backend {
     /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
-    /// See [`crate::embedding::embed`].
-    fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
     /// See [`crate::attention::gpu::ranges`]; no gradient passes through whole numbers.
     fn ranges_gpu(
         order: IntTensor<Self>,
@@ -40,10 +37,6 @@ pub(crate) trait GpuKernels: Backend {
 impl GpuKernels for Cube {
     fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         Self::gpu_product(x, weight, compute)
-    }
-
-    fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
-        Self::float_select(table, 0, ids)
     }
 
     fn ranges_gpu(
@@ -96,21 +89,6 @@ impl<B: GpuOps> Backward<B, 2> for LinearBackward {
 }
 
 #[derive(Debug)]
-struct EmbedBackward;
-
-impl<B: GpuOps> Backward<B, 1> for EmbedBackward {
-    /// The ids, and how many rows the table has.
-    type State = (IntTensor<B>, usize);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let (ids, rows) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        register::<B>(grads, node, B::gpu_embed_backward(ids, dy, rows));
-    }
-}
-
-#[derive(Debug)]
 struct AttentionBackward;
 
 /// What attention keeps: linear in the rows.
@@ -153,17 +131,6 @@ impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::gpu_product(x.into_primitive(), weight.into_primitive(), compute))
             }
-        }
-    }
-
-    fn embed_gpu(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
-        match EmbedBackward.prepare::<C>([table.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let table = table.into_primitive();
-                let rows = table.shape()[0];
-                prep.finish((ids.clone(), rows), B::float_select(table, 0, ids))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::float_select(table.into_primitive(), 0, ids)),
         }
     }
 
