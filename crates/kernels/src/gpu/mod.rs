@@ -22,7 +22,6 @@ use cubecl::prelude::*;
 
 use crate::attention::gpu::plan::FlashPlan;
 
-pub(crate) use ops::GpuOps;
 pub(crate) use tape::GpuKernels;
 
 /// The tiles of attention on the device of these queries and keys, where it has tensor cores for them.

@@ -7,7 +7,6 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Cube, backend_extension};
-use burn::tensor::DType;
 
 use super::ops::GpuOps;
 use crate::attention::gpu::plan::FlashPlan;
@@ -15,8 +14,6 @@ use crate::attention::gpu::plan::FlashPlan;
 /// The differentiable operations of a GPU.
 #[backend_extension(Autodiff, Cube)]
 pub(crate) trait GpuKernels: Backend {
-    /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
-    fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
     /// See [`crate::attention::gpu::ranges`]; no gradient passes through whole numbers.
     fn ranges_gpu(
         order: IntTensor<Self>,
@@ -35,10 +32,6 @@ pub(crate) trait GpuKernels: Backend {
 }
 
 impl GpuKernels for Cube {
-    fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
-        Self::gpu_product(x, weight, compute)
-    }
-
     fn ranges_gpu(
         order: IntTensor<Self>,
         from: IntTensor<Self>,
@@ -63,28 +56,6 @@ impl GpuKernels for Cube {
 pub(crate) fn register<B: Backend>(grads: &mut Gradients, node: Option<NodeId>, gradient: FloatTensor<B>) {
     if let Some(id) = node {
         grads.register::<B>(id, gradient);
-    }
-}
-
-#[derive(Debug)]
-struct LinearBackward;
-
-impl<B: GpuOps> Backward<B, 2> for LinearBackward {
-    /// `x` if the weight needs a gradient, the weight if `x` does, and the type of the factors.
-    type State = (Option<NodeId>, Option<NodeId>, DType);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let (x, weight, compute) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        if let (Some(node), Some(weight)) = (x_node, weight) {
-            let weight = checkpointer.retrieve_node_output(weight);
-            grads.register::<B>(node, B::gpu_product_dx(dy.clone(), weight, compute));
-        }
-        if let (Some(node), Some(x)) = (weight_node, x) {
-            let x = checkpointer.retrieve_node_output(x);
-            grads.register::<B>(node, B::gpu_product_dw(x, dy, compute));
-        }
     }
 }
 
@@ -119,21 +90,6 @@ impl<B: GpuOps> Backward<B, 3> for AttentionBackward {
 }
 
 impl<B: GpuOps + GpuKernels, C: CheckpointStrategy> GpuKernels for Autodiff<B, C> {
-    fn linear_gpu(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
-        let (x_tracked, weight_tracked) = (x.is_tracked(), weight.is_tracked());
-        match LinearBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(mut prep) => {
-                let kept_x = weight_tracked.then(|| prep.checkpoint(&x));
-                let kept_weight = x_tracked.then(|| prep.checkpoint(&weight));
-                let y = B::gpu_product(x.into_primitive(), weight.into_primitive(), compute);
-                prep.finish((kept_x, kept_weight, compute), y)
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::gpu_product(x.into_primitive(), weight.into_primitive(), compute))
-            }
-        }
-    }
-
     fn ranges_gpu(
         order: IntTensor<Self>,
         from: IntTensor<Self>,

@@ -2,7 +2,7 @@
 
 mod cpu;
 #[cfg(feature = "gpu")]
-pub(crate) mod gpu;
+mod gpu;
 
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
@@ -99,5 +99,5 @@ fn plain(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 fn on_gpu(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     let compute = crate::precision::factor_type();
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::linear_gpu(x, weight, compute))
+    Tensor::from_dispatch(<Dispatch as gpu::LinearGpu>::linear(x, weight, compute))
 }

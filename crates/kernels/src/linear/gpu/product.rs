@@ -16,7 +16,7 @@ use super::kernel;
 use super::plan::MatmulPlan;
 
 /// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
-pub(crate) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
+pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
     let (a, b) = (cast(a, compute), cast(b, compute));
     if let Some(plan) = MatmulPlan::new(&a, &b, compute) {
         return kernel::product(a, b, out, plan);
@@ -25,6 +25,6 @@ pub(crate) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) 
 }
 
 /// `[M, N]` as `[N, M]`, without a copy.
-pub(crate) fn transposed(x: CubeTensor) -> CubeTensor {
+pub(super) fn transposed(x: CubeTensor) -> CubeTensor {
     CubeBackend::float_swap_dims(x, 0, 1)
 }
