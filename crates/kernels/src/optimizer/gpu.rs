@@ -15,7 +15,7 @@ use crate::optimizer::Factors;
 
 /// The operations on GPUs, off the gradient tape.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
-pub(crate) trait OptimizerGpu: Backend {
+pub(crate) trait OptimizerKernels: Backend {
     /// Weight and moments after a step.
     #[fusion(meta = |weight, first, second, _gradient, _factors| (weight.clone(), first.clone(), second.clone()))]
     fn adamw(
@@ -33,7 +33,7 @@ pub(crate) trait OptimizerGpu: Backend {
     fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-impl OptimizerGpu for CubeBackend {
+impl OptimizerKernels for CubeBackend {
     fn adamw(
         weight: CubeTensor,
         first: CubeTensor,

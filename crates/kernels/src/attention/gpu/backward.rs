@@ -299,14 +299,14 @@ fn key_gradients<G: Float, F: Float, N: Size>(
 }
 
 /// What the backward pass has besides the inputs; shapes as the forward pass gives them.
-pub(crate) struct Outcome {
-    pub(crate) out: CubeTensor,
-    pub(crate) log_sums: CubeTensor,
-    pub(crate) d_out: CubeTensor,
+pub(super) struct Outcome {
+    pub(super) out: CubeTensor,
+    pub(super) log_sums: CubeTensor,
+    pub(super) d_out: CubeTensor,
 }
 
 /// Gradients of queries, keys and values.
-pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [CubeTensor; 3] {
+pub(super) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [CubeTensor; 3] {
     let Inputs { q, k, v, ranges } = inputs.dense();
     let [out, log_sums, d_out] = [outcome.out, outcome.log_sums, outcome.d_out].map(dense);
     let (q_shape, k_shape) = (dims(&q), dims(&k));

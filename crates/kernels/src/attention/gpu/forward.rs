@@ -29,11 +29,11 @@ const BLIND: f32 = 1e30;
 const UNSET: f32 = -1e30;
 
 /// Queries `[B, Sq, H, Dh]`, keys and values `[B, Sk, G, Dh]`, and [`super::ranges::packed`].
-pub(crate) struct Inputs {
-    pub(crate) q: CubeTensor,
-    pub(crate) k: CubeTensor,
-    pub(crate) v: CubeTensor,
-    pub(crate) ranges: CubeTensor,
+pub(super) struct Inputs {
+    pub(super) q: CubeTensor,
+    pub(super) k: CubeTensor,
+    pub(super) v: CubeTensor,
+    pub(super) ranges: CubeTensor,
 }
 
 impl Inputs {
@@ -201,7 +201,7 @@ pub(super) fn load_order(
 }
 
 /// What every query gathers, `[B, Sq, H, Dh]`, and the logarithm of its sum of weights, `[B, H, Sq]`.
-pub(crate) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTensor) {
+pub(super) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTensor) {
     let Inputs { q, k, v, ranges } = inputs.dense();
     let shape = dims(&q);
     let (batch, queries, keys) = (shape[0], shape[1], dims(&k)[1]);

@@ -1,9 +1,9 @@
 //! Tile and fragment sizes of attention on a device.
 
-use burn::tensor::DType;
-use burn_cubecl::CubeDevice;
+use burn::tensor::Tensor;
 use cubecl::prelude::*;
 
+use crate::gpu::cube_device;
 use crate::gpu::launch::elem;
 
 /// Elements of a vector in shared memory.
@@ -37,12 +37,12 @@ pub(crate) struct FlashPlan {
 
 impl FlashPlan {
     /// `None` where the device has no tensor cores that fit queries `[B, Sq, H, Dh]` and keys `[B, Sk, G, Dh]`.
-    pub(crate) fn new(device: &CubeDevice, dtype: DType, q: [usize; 4], k: [usize; 4]) -> Option<Self> {
-        let [_, _, heads, head_dim] = q;
-        let group = heads / k[2].max(1);
-        let client = device.client();
+    pub(crate) fn new(q: &Tensor<4>, k: &Tensor<4>) -> Option<Self> {
+        let ([_, _, heads, head_dim], [_, _, kv_heads, _]) = (q.dims(), k.dims());
+        let group = heads / kv_heads.max(1);
+        let client = cube_device(&q.device())?.client();
         let properties = client.properties();
-        let (element, total) = (elem(dtype), f32::elem_type_native());
+        let (element, total) = (elem(q.dtype()), f32::elem_type_native());
         let plane = properties.hardware.plane_size_max as usize;
         let fragments = properties.features.matmul.cmma.iter();
         let fitting = fragments.filter(|f| f.a_type == element && f.b_type == element && f.cd_type == total);

@@ -115,12 +115,12 @@ fn pack(
 }
 
 /// Elements of the buffer.
-pub(crate) fn length(batch: usize, keys: usize, queries: usize, rows: usize) -> usize {
+pub(super) fn length(batch: usize, keys: usize, queries: usize, rows: usize) -> usize {
     batch * (keys + 2 * queries + BOUNDS * (keys.div_ceil(rows) + queries.div_ceil(rows)))
 }
 
 /// `order`: `[B, Sk]`; `from`, `until`: `[B, Sq]`; tiles of `rows` rows.
-pub(crate) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, rows: usize) -> CubeTensor {
+pub(super) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, rows: usize) -> CubeTensor {
     let [order, from, until] = [order, from, until].map(dense_ints);
     let ([batch, keys], queries) = ([dims(&order)[0], dims(&order)[1]], dims(&from)[1]);
     let count = length(batch, keys, queries, rows);

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`product`] | a product of matrices, by the kernel or by the framework |
+//! | [`mod@product`] | a product of matrices, by the kernel or by the framework |
 //! | [`plan`] | tile and fragment sizes on a device |
 //! | [`kernel`] | the kernel for tensor cores |
 
