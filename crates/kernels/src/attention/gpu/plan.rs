@@ -126,6 +126,11 @@ impl FlashPlan {
         self.rows_per_unit() * self.vectors_per_unit()
     }
 
+    /// What scores are multiplied by, `1 / √Dh`.
+    pub(super) fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+
     /// Tiles of `rows` rows.
     pub(super) fn tiles(&self, rows: usize) -> usize {
         rows.div_ceil(self.rows)
