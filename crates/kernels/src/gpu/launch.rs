@@ -60,6 +60,14 @@ pub(crate) fn has_planes(x: &CubeTensor) -> bool {
     x.client.properties().features.plane.contains(Plane::Ops)
 }
 
+/// Sizes `[m, n, k]` of the products that a device's tensor cores make of factors of a type, summed in `f32`.
+pub(crate) fn fragment_sizes(properties: &DeviceProperties, factor: ElemType) -> Vec<[usize; 3]> {
+    let sum = f32::elem_type_native();
+    let fragments = properties.features.matmul.cmma.iter();
+    let fitting = fragments.filter(|f| f.a_type == factor && f.b_type == factor && f.cd_type == sum);
+    fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]).collect()
+}
+
 /// A grid with one unit for each of `units`.
 pub(crate) fn grid(x: &CubeTensor, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS);

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use cubecl::prelude::*;
 
 use crate::gpu::cube_device;
-use crate::gpu::launch::elem;
+use crate::gpu::launch::{elem, fragment_sizes};
 
 /// Elements of a vector in shared memory.
 pub(super) const VECTOR: usize = 4;
@@ -42,11 +42,9 @@ impl FlashPlan {
         let group = heads / kv_heads.max(1);
         let client = cube_device(&q.device())?.client();
         let properties = client.properties();
-        let (element, total) = (elem(q.dtype()), f32::elem_type_native());
+        let element = elem(q.dtype());
         let plane = properties.hardware.plane_size_max as usize;
-        let fragments = properties.features.matmul.cmma.iter();
-        let fitting = fragments.filter(|f| f.a_type == element && f.b_type == element && f.cd_type == total);
-        let sizes: Vec<[usize; 3]> = fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]).collect();
+        let sizes = fragment_sizes(properties, element);
         let plan = |rows: usize, [m, n, k]: [usize; 3]| {
             let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
                 && [n, k].iter().all(|size| head_dim.is_multiple_of(*size))
