@@ -103,7 +103,7 @@ fn add_rows<G: Float>(
     }
     let mut some = Shared::<[i32]>::new_slice(units);
     let mut shared = Shared::<[f32]>::new_slice(units);
-    for chunk in 0..(ids.len() + units - 1) / units {
+    for chunk in 0..ids.len().div_ceil(units) {
         let start = chunk * units;
         // Which of the owned rows each token is of; −1 for none of them.
         let mut row = i32::new(-1);

@@ -23,7 +23,7 @@ pub(crate) fn cube_sum(
             shared[PLANE_POS as usize] = part;
         }
         sync_cube();
-        let count = (CUBE_DIM + PLANE_DIM - 1) / PLANE_DIM;
+        let count = CUBE_DIM.div_ceil(PLANE_DIM);
         for plane in 0..count {
             sum += shared[plane as usize];
         }
@@ -53,7 +53,7 @@ pub(crate) fn cube_max(
             shared[PLANE_POS as usize] = part;
         }
         sync_cube();
-        let count = (CUBE_DIM + PLANE_DIM - 1) / PLANE_DIM;
+        let count = CUBE_DIM.div_ceil(PLANE_DIM);
         for plane in 0..count {
             peak = max(peak, shared[plane as usize]);
         }

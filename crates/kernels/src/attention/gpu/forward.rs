@@ -121,7 +121,7 @@ fn attend<G: Float, F: Float, N: Size>(
                             raised[0] = 1u32;
                         }
                     }
-                    if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+                    if (UNIT_POS as usize).is_multiple_of(comptime!(plan.units_per_row())) {
                         factors[row] = factor;
                     }
                     #[unroll]
@@ -158,7 +158,7 @@ fn attend<G: Float, F: Float, N: Size>(
             factor = 1f32 / sum;
         }
         let global = tile * comptime!(plan.rows) + row;
-        if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+        if (UNIT_POS as usize).is_multiple_of(comptime!(plan.units_per_row())) {
             factors[row] = factor;
             if global < places.queries {
                 log_sums[(batch * comptime!(plan.heads) + head) * places.queries + global] = log;

@@ -94,8 +94,8 @@ fn pack(
 ) {
     let (keys, queries) = (keys as usize, queries as usize);
     let (all_keys, all_queries) = (order.len(), from.len());
-    let key_tiles = (keys + rows - 1) / rows;
-    let query_tiles = (queries + rows - 1) / rows;
+    let key_tiles = keys.div_ceil(rows);
+    let query_tiles = queries.div_ceil(rows);
     let key_bounds = all_keys / keys * key_tiles * BOUNDS;
     let at = ABSOLUTE_POS;
     if at < ranges.len() {
@@ -165,8 +165,8 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(batches: u32, queries: u32, keys: u32, #[comptime] rows: usize) -> Places {
         let (batches, queries, keys) = (batches as usize, queries as usize, keys as usize);
-        let query_tiles = (queries + rows - 1) / rows;
-        let key_tiles = (keys + rows - 1) / rows;
+        let query_tiles = queries.div_ceil(rows);
+        let key_tiles = keys.div_ceil(rows);
         let from = batches * keys;
         let until = from + batches * queries;
         let key_bounds = until + batches * queries;

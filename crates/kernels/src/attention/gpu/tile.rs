@@ -264,7 +264,7 @@ pub(super) fn rescale<N: Size>(
     while at < comptime!(plan.rows * plan.head_dim / VECTOR) {
         let (row, column) = (at / width, at % width);
         let place = row * comptime!(plan.wide_stride() / VECTOR) + column;
-        scores[place] = scores[place] * Vector::new(factors[row]);
+        scores[place] *= Vector::new(factors[row]);
         at += comptime!(plan.units);
     }
     sync_cube();

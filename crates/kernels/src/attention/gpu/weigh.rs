@@ -172,6 +172,7 @@ impl QueryColumns {
     }
 
     /// Loads those of a head's tile of queries; `stats` has `L` and `δ` of all rows.
+    #[allow(clippy::too_many_arguments)] // A kernel's arguments come one by one.
     pub(super) fn load(
         &mut self,
         ranges: &[i32],
