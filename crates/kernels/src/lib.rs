@@ -1,8 +1,9 @@
 //! The few differentiable operations that the model is made of.
 //!
 //! An operation is a folder: `mod.rs` is the public function, `reference.rs` the same in Burn primitives, which runs on every
-//! device and is differentiated by Burn's autodiff, `cpu.rs` the kernel of the CPU with its node on the gradient tape. Kernels of
-//! GPUs lie in `gpu/`. All are tested against their references, and `place.rs` decides which of them a tensor gets. Nothing here
+//! device and is differentiated by Burn's autodiff, `cpu.rs` the kernel of the CPU and `gpu.rs` that of GPUs, each with its node
+//! on the gradient tape; a kernel of several files is a folder of that name. All are tested against their references, and
+//! `place.rs` decides which of them a tensor gets. `cpu/` and `gpu/` beside the operations are what these share. Nothing here
 //! knows a model, a token or an image.
 //!
 //! | operation | file |
@@ -21,7 +22,6 @@
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
-mod chunked;
 pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;

@@ -11,9 +11,9 @@ thread_local! {
 /// Where an operation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In the fused kernels of [`crate::cpu`].
+    /// In the operation's `cpu`, its fused kernels.
     Cpu,
-    /// In the kernels of [`crate::gpu`].
+    /// In the operation's `gpu`, its kernels for GPUs.
     #[cfg(feature = "gpu")]
     Gpu,
     /// In its reference implementation.

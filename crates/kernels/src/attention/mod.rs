@@ -11,7 +11,10 @@
 //! The rows may lie in any order: who sees whom is a matter of the three integers alone. A row that sees nothing yields
 //! zeros, never NaN.
 
+mod chunked;
 pub(crate) mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod reference;
 
 use std::sync::{Arc, OnceLock};
@@ -19,9 +22,9 @@ use std::sync::{Arc, OnceLock};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
+use self::chunked::ChunkedAttention;
 use self::cpu::AttentionCpu;
 use self::cpu::spans::Spans;
-use crate::chunked::ChunkedAttention;
 use crate::place::{Place, place_of};
 use crate::precision::arithmetic;
 
@@ -79,7 +82,7 @@ impl VisibleRanges {
         let make = || {
             let parts = [&self.key_order, &self.visible_from, &self.visible_until];
             let [order, from, until] = parts.map(|part| part.clone().into_dispatch());
-            Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::ranges_gpu(order, from, until, tile_rows))
+            Tensor::from_dispatch(<Dispatch as gpu::AttentionGpu>::packed_ranges(order, from, until, tile_rows))
         };
         match self.packed.get_or_init(|| (tile_rows, make())) {
             (rows, packed) if *rows == tile_rows => packed.clone(),
@@ -126,7 +129,7 @@ pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visi
             Tensor::from_dispatch(<Dispatch as AttentionCpu>::attention(q, k, v, visible.spans(), arithmetic()))
         }
         #[cfg(feature = "gpu")]
-        Place::Gpu => match crate::gpu::flash_plan(&q, &k) {
+        Place::Gpu => match gpu::plan::FlashPlan::new(&q, &k) {
             Some(plan) => in_tiles(q, k, v, visible, plan),
             None => in_chunks(q, k, v, visible, MOST_SCORES),
         },
@@ -141,11 +144,11 @@ fn in_tiles(
     k: Tensor<4>,
     v: Tensor<4>,
     visible: &VisibleRanges,
-    plan: crate::gpu::FlashPlan,
+    plan: gpu::plan::FlashPlan,
 ) -> Tensor<4> {
     let ranges = visible.packed(plan.tile_rows()).into_dispatch();
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::attention_gpu(q, k, v, ranges, plan))
+    Tensor::from_dispatch(<Dispatch as gpu::AttentionGpu>::attention(q, k, v, ranges, plan))
 }
 
 /// [`ranged_attention`] as it is computed on a GPU without tensor cores for its type: as many query rows at a time as have

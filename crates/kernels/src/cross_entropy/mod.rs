@@ -1,6 +1,8 @@
 //! Softmax cross-entropy with the z-loss of PaLM (2204.02311, section 5): `log² Z` keeps the logits from drifting.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;
@@ -34,7 +36,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor
     let (logits, targets, weights) = (logits.into_dispatch(), targets.into_dispatch(), weights.into_dispatch());
     let sums = Tensor::<1>::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::cross_entropy_gpu(logits, targets, weights),
+        Place::Gpu => <Dispatch as gpu::CrossEntropyGpu>::cross_entropy(logits, targets, weights),
         _ => <Dispatch as CrossEntropyCpu>::cross_entropy(logits, targets, weights),
     });
     CrossEntropy { next_token: sums.clone().narrow(0, 0, 1), z: sums.narrow(0, 1, 1) }

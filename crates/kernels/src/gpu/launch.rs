@@ -9,34 +9,34 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 /// Units of a cube that streams through memory; WebGPU allows 256.
-pub(super) const UNITS: u32 = 256;
+pub(crate) const UNITS: u32 = 256;
 
 /// Cubes that share out the rows of a matrix, when each of them leaves a partial sum behind: enough to fill a large GPU.
-pub(super) const MOST_PARTS: usize = 512;
+pub(crate) const MOST_PARTS: usize = 512;
 
 /// The same values in row-major order without gaps; no copy when they lie so already.
-pub(super) fn dense(x: CubeTensor) -> CubeTensor {
+pub(crate) fn dense(x: CubeTensor) -> CubeTensor {
     into_contiguous(x)
 }
 
 /// As [`dense`], in 32 bits.
-pub(super) fn dense_ints(x: CubeTensor) -> CubeTensor {
+pub(crate) fn dense_ints(x: CubeTensor) -> CubeTensor {
     into_contiguous(cast(x, DType::I32))
 }
 
 /// A dense tensor that may be written to: `x` itself where nobody else holds it.
-pub(super) fn owned(x: CubeTensor) -> CubeTensor {
+pub(crate) fn owned(x: CubeTensor) -> CubeTensor {
     let x = dense(x);
     if x.can_mut() { x } else { x.copy() }
 }
 
 /// Memory for a result on the device of `like`; whatever launches on it writes every element.
-pub(super) fn output(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+pub(crate) fn output(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)
 }
 
 /// The element type of a kernel for tensors of `dtype`.
-pub(super) fn elem(dtype: DType) -> ElemType {
+pub(crate) fn elem(dtype: DType) -> ElemType {
     match dtype {
         DType::F16 => half::f16::elem_type_native(),
         DType::BF16 => half::bf16::elem_type_native(),
@@ -46,60 +46,30 @@ pub(super) fn elem(dtype: DType) -> ElemType {
 }
 
 /// The lengths of all axes.
-pub(super) fn dims(x: &CubeTensor) -> Vec<usize> {
+pub(crate) fn dims(x: &CubeTensor) -> Vec<usize> {
     x.meta.shape().iter().copied().collect()
 }
 
-/// Elements of the last axis.
-pub(super) fn width(x: &CubeTensor) -> usize {
-    x.meta.shape().iter().last().copied().unwrap_or(1)
-}
-
 /// Elements that are loaded at once: four where rows of `width` elements allow it. Every shading language has vectors of four.
-pub(super) fn vector_size(width: usize) -> usize {
+pub(crate) fn vector_size(width: usize) -> usize {
     [4, 2].into_iter().find(|size| width.is_multiple_of(*size)).unwrap_or(1)
 }
 
 /// Whether sums over the units of a plane are one instruction.
-pub(super) fn has_planes(x: &CubeTensor) -> bool {
+pub(crate) fn has_planes(x: &CubeTensor) -> bool {
     x.client.properties().features.plane.contains(Plane::Ops)
 }
 
+/// Sizes `[m, n, k]` of the products that a device's tensor cores make of factors of a type, summed in `f32`.
+pub(crate) fn fragment_sizes(properties: &DeviceProperties, factor: ElemType) -> Vec<[usize; 3]> {
+    let sum = f32::elem_type_native();
+    let fragments = properties.features.matmul.cmma.iter();
+    let fitting = fragments.filter(|f| f.a_type == factor && f.b_type == factor && f.cd_type == sum);
+    fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]).collect()
+}
+
 /// A grid with one unit for each of `units`.
-pub(super) fn grid(x: &CubeTensor, units: usize) -> (CubeCount, CubeDim) {
+pub(crate) fn grid(x: &CubeTensor, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS);
     (cubecl::calculate_cube_count_elemwise(&x.client, units, dim), dim)
-}
-
-/// How the units of a cube share out a row.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct RowPlan {
-    /// Elements of a row.
-    pub(super) width: usize,
-    /// Vectors of a row.
-    pub(super) vectors: usize,
-    /// Units of the cube.
-    pub(super) units: usize,
-    /// Vectors of each unit; the last may lie beyond the row.
-    pub(super) per_unit: usize,
-    /// See [`has_planes`].
-    pub(super) planes: bool,
-}
-
-impl RowPlan {
-    pub(super) fn new(x: &CubeTensor, width: usize) -> Self {
-        let vectors = width / vector_size(width);
-        let units = (vectors.div_ceil(4).next_power_of_two()).clamp(32, UNITS as usize);
-        Self { width, vectors, units, per_unit: vectors.div_ceil(units), planes: has_planes(x) }
-    }
-
-    pub(super) fn cube_dim(&self) -> CubeDim {
-        CubeDim::new_1d(self.units as u32)
-    }
-}
-
-/// A grid of at most `most` cubes over `rows` rows, which they take in turn.
-pub(super) fn row_grid(rows: usize, most: usize) -> (usize, CubeCount) {
-    let cubes = rows.clamp(1, most);
-    (cubes, CubeCount::Static(cubes as u32, 1, 1))
 }

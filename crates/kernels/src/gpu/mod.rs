@@ -1,8 +1,13 @@
-//! The operations of this crate as kernels for GPUs, written once in CubeCL for CUDA, Vulkan, Metal and WebGPU.
+//! What the operations share on GPUs: launches, sums over the units of a cube, the gradient tape, what a device can do.
 //!
-//! Each has a reference implementation beside its public function, which it must equal. Rows of activations may be `f32` or
-//! 16-bit; whatever is summed, exponentiated or compared is so in `f32`. `ops.rs` is the list of them, `tape.rs` their nodes
-//! on the gradient tape, and every other file one operation: its kernels, and the functions that launch them.
+//! An operation's kernels lie in its own folder, in `gpu.rs` or `gpu/`, written once in CubeCL for CUDA, Vulkan, Metal and
+//! WebGPU. Each has a reference implementation beside its public function, which it must equal. Rows of activations may be
+//! `f32` or 16-bit; whatever is summed, exponentiated or compared is so in `f32`.
+//!
+//! An operation is two extensions of Burn's backend. `…Kernels` has its passes, off the gradient tape; where the framework
+//! fuses elementwise operations, it records them as opaque ones, so what they return is stated beside each. `…Gpu` is what is
+//! called: the operation on the gradient tape and off it. They are two because the framework asks for all of a trait
+//! wherever it asks for any: a backward pass has no place on the tape, nor a node of the tape in what is fused.
 //!
 //! Kernels are launched without the checks of every index that the framework could add, which cost a multiple of what the
 //! kernels do. So each kernel compares its place with the length of what it reads and writes, or with a plan from which the
@@ -10,35 +15,15 @@
 
 #![allow(unsafe_code)] // Launches; see above.
 
-mod embedding;
-mod entropy;
-pub(crate) mod flash;
-mod launch;
-mod matmul;
-mod norm;
-mod ops;
-mod reduce;
-mod rotary;
-mod swiglu;
-mod tape;
-mod update;
+pub(crate) mod launch;
+pub(crate) mod reduce;
+pub(crate) mod tape;
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device};
+use burn_cubecl::CubeDevice;
 use cubecl::features::MmaConfig;
 use cubecl::prelude::*;
-
-pub(crate) use flash::plan::FlashPlan;
-pub(crate) use ops::GpuOps;
-pub(crate) use tape::GpuKernels;
-
-/// The tiles of attention on the device of these queries and keys, where it has tensor cores for them.
-pub(crate) fn flash_plan(q: &Tensor<4>, k: &Tensor<4>) -> Option<FlashPlan> {
-    match q.device().without_autodiff().as_dispatch() {
-        DispatchDevice::Cube(device) => FlashPlan::new(device, q.dtype(), q.dims(), k.dims()),
-        _ => None,
-    }
-}
 
 /// Whether a device has tensor cores for factors of `dtype`.
 pub(crate) fn multiplies(device: &Device, dtype: DType) -> bool {
@@ -54,8 +39,16 @@ pub(crate) fn tensor_cores(device: &Device) -> Vec<String> {
 }
 
 fn fragments(device: &Device) -> Vec<MmaConfig> {
+    match cube_device(device) {
+        Some(device) => device.client().properties().features.matmul.cmma.iter().copied().collect(),
+        None => vec![],
+    }
+}
+
+/// The GPU that a device is, if it is one.
+pub(crate) fn cube_device(device: &Device) -> Option<CubeDevice> {
     match device.clone().without_autodiff().as_dispatch() {
-        DispatchDevice::Cube(device) => device.client().properties().features.matmul.cmma.iter().copied().collect(),
-        _ => vec![],
+        DispatchDevice::Cube(device) => Some(device.clone()),
+        _ => None,
     }
 }

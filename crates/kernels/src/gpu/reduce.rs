@@ -4,11 +4,11 @@ use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::launch::{dims, output};
+use super::launch::{UNITS, dims, has_planes, output};
 
 /// The sum of `value` over all units of the cube, for every one of them. `shared` has an element for each unit.
 #[cube]
-pub(super) fn cube_sum(
+pub(crate) fn cube_sum(
     value: f32,
     shared: &mut Shared<[f32]>,
     #[comptime] units: usize,
@@ -23,7 +23,7 @@ pub(super) fn cube_sum(
             shared[PLANE_POS as usize] = part;
         }
         sync_cube();
-        let count = (CUBE_DIM + PLANE_DIM - 1) / PLANE_DIM;
+        let count = CUBE_DIM.div_ceil(PLANE_DIM);
         for plane in 0..count {
             sum += shared[plane as usize];
         }
@@ -39,7 +39,7 @@ pub(super) fn cube_sum(
 
 /// As [`cube_sum`], the largest value.
 #[cube]
-pub(super) fn cube_max(
+pub(crate) fn cube_max(
     value: f32,
     shared: &mut Shared<[f32]>,
     #[comptime] units: usize,
@@ -53,7 +53,7 @@ pub(super) fn cube_max(
             shared[PLANE_POS as usize] = part;
         }
         sync_cube();
-        let count = (CUBE_DIM + PLANE_DIM - 1) / PLANE_DIM;
+        let count = CUBE_DIM.div_ceil(PLANE_DIM);
         for plane in 0..count {
             peak = max(peak, shared[plane as usize]);
         }
@@ -99,10 +99,10 @@ fn sum_columns(parts: &[f32], sums: &mut [f32], #[comptime] columns: usize, #[co
 }
 
 /// `[P, D]` → `[D]`, in an order that does not change from run to run.
-pub(super) fn column_sums(parts: CubeTensor) -> CubeTensor {
+pub(crate) fn column_sums(parts: CubeTensor) -> CubeTensor {
     let width = dims(&parts)[1];
     let sums = output(&parts, [width], DType::F32);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         sum_columns::launch_unchecked(
             &parts.client.clone(),
@@ -135,19 +135,19 @@ fn sum_rows(parts: &[f32], sums: &mut [f32], #[comptime] units: usize, #[comptim
 }
 
 /// `[R, P]` → `[R]`, for few rows.
-pub(super) fn row_sums(parts: CubeTensor) -> CubeTensor {
+pub(crate) fn row_sums(parts: CubeTensor) -> CubeTensor {
     let rows = dims(&parts)[0];
     let sums = output(&parts, [rows], DType::F32);
-    let planes = super::launch::has_planes(&parts);
-    // SAFETY: see the crate's module of kernels.
+    let planes = has_planes(&parts);
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         sum_rows::launch_unchecked(
             &parts.client.clone(),
             CubeCount::Static(rows as u32, 1, 1),
-            CubeDim::new_1d(super::launch::UNITS),
+            CubeDim::new_1d(UNITS),
             parts.into_buffer_arg(),
             sums.clone().into_buffer_arg(),
-            super::launch::UNITS as usize,
+            UNITS as usize,
             planes,
         )
     }

@@ -1,6 +1,8 @@
 //! A linear map over the last axis.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
@@ -103,5 +105,5 @@ fn on_cpu(x: Tensor<2>, weight: Tensor<2>, is_by_row: bool) -> Tensor<2> {
 fn on_gpu(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     let compute = crate::precision::factor_type();
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as crate::gpu::GpuKernels>::linear_gpu(x, weight, compute))
+    Tensor::from_dispatch(<Dispatch as gpu::LinearGpu>::linear(x, weight, compute))
 }

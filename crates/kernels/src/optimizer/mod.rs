@@ -4,6 +4,8 @@
 //! primitives would make a dozen.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;
@@ -85,7 +87,7 @@ pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWSt
     let (gradient, factors) = (gradient.into_dispatch(), step.factors());
     let (weight, first, second) = match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_adamw(weight, first, second, gradient, factors),
+        Place::Gpu => <Dispatch as gpu::OptimizerKernels>::adamw(weight, first, second, gradient, factors),
         _ => <Dispatch as OptimizerCpu>::adamw(weight, first, second, gradient, factors),
     };
     let [weight, first, second] = [weight, first, second].map(Tensor::from_dispatch);
@@ -120,7 +122,7 @@ pub fn squared_norm(x: &Tensor<1>) -> Tensor<1> {
     let x = x.clone().into_dispatch();
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_squared_norm(x),
+        Place::Gpu => <Dispatch as gpu::OptimizerKernels>::squared_norm(x),
         _ => <Dispatch as OptimizerCpu>::squared_norm(x),
     })
 }
@@ -133,7 +135,7 @@ fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
     let (x, y) = (x.into_dispatch(), y.into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuOps>::gpu_combine(x, y, kept, new),
+        Place::Gpu => <Dispatch as gpu::OptimizerKernels>::combine(x, y, kept, new),
         _ => <Dispatch as OptimizerCpu>::combine(x, y, kept, new),
     })
 }

@@ -1,6 +1,8 @@
 //! Root-mean-square norm (Zhang and Sennrich, 1910.07467).
 
 pub(crate) mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;
@@ -29,7 +31,7 @@ pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::rms_norm_gpu(x, weight, epsilon, rows),
+        Place::Gpu => <Dispatch as gpu::RmsNormGpu>::rms_norm(x, weight, epsilon, rows),
         _ => <Dispatch as RmsNormCpu>::rms_norm(x, weight, epsilon),
     })
 }

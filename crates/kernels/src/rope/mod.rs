@@ -7,6 +7,8 @@
 //! each frequency then belongs to one of these axes, as in Qwen2-VL (2409.12191, section 2.1).
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;
@@ -98,7 +100,7 @@ pub fn rotate(x: Tensor<4>, table: &RopeTable) -> Tensor<4> {
     let (x, cos, sin) = (x.into_dispatch(), table.cos.clone().into_dispatch(), table.sin.clone().into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::rotate_gpu(x, cos, sin),
+        Place::Gpu => <Dispatch as gpu::RopeGpu>::rotate(x, cos, sin),
         _ => <Dispatch as RopeCpu>::rotate(x, cos, sin),
     })
 }
@@ -117,7 +119,7 @@ pub fn norm_rotate(x: Tensor<4>, weight: Tensor<1>, epsilon: f64, table: &RopeTa
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::norm_rotate_gpu(x, weight, cos, sin, epsilon),
+        Place::Gpu => <Dispatch as gpu::RopeGpu>::norm_rotate(x, weight, cos, sin, epsilon),
         _ => <Dispatch as RopeCpu>::norm_rotate(x, weight, cos, sin, epsilon),
     })
 }

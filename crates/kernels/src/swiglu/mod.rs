@@ -1,6 +1,8 @@
 //! The activation of Llama's feed-forward (Shazeer, 2002.05202).
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod reference;
 
 use burn::backend::Dispatch;
@@ -20,7 +22,7 @@ pub fn swiglu<const R: usize>(gate: Tensor<R>, up: Tensor<R>) -> Tensor<R> {
     let (gate, up) = (gate.into_dispatch(), up.into_dispatch());
     Tensor::from_dispatch(match place {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as crate::gpu::GpuKernels>::swiglu_gpu(gate, up),
+        Place::Gpu => <Dispatch as gpu::SwigluGpu>::swiglu(gate, up),
         _ => <Dispatch as SwigluCpu>::swiglu(gate, up),
     })
 }

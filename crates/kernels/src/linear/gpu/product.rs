@@ -5,9 +5,6 @@
 //! 16-bit factors go to [`kernel`], others to the framework's product. Casting a weight while it is loaded was slower: every
 //! cube that needs it then reads it in 32 bits.
 
-mod kernel;
-mod plan;
-
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
@@ -15,7 +12,8 @@ use burn_cubecl::kernel::cast;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
-use plan::MatmulPlan;
+use super::kernel;
+use super::plan::MatmulPlan;
 
 /// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
 pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {

@@ -5,16 +5,158 @@
 //! dx = r · (w · dy − x · r² · mean(w · dy · x))        dw = Σ_rows dy · x · r
 //! ```
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+#[cfg(feature = "fusion")]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Cube, backend_extension};
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{MOST_PARTS, RowPlan, dense, dims, elem, output, row_grid, vector_size, width};
-use super::reduce::{column_sums, cube_sum};
+use crate::gpu::launch::{MOST_PARTS, UNITS, dense, dims, elem, has_planes, output, vector_size};
+use crate::gpu::reduce::{column_sums, cube_sum};
+use crate::gpu::tape::register;
+
+/// The passes on GPUs, off the gradient tape.
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
+pub(crate) trait RmsNormKernels: Backend {
+    /// The normed rows as `dtype`, and each row's scale.
+    #[fusion(meta = normed_rows)]
+    fn rms_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        dtype: DType,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Gradients of rows and weight.
+    #[fusion(meta = |x, weight, _scales, _dy| (x.clone(), weight.clone()))]
+    fn rms_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scales: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// What the forward pass returns, known before it runs.
+#[cfg(feature = "fusion")]
+fn normed_rows(x: &TensorSpec, _weight: &TensorSpec, _epsilon: &f64, dtype: &DType) -> (TensorSpec, TensorSpec) {
+    let width = x.shape.iter().last().copied().unwrap_or(1);
+    let rows = x.shape.num_elements() / width;
+    (TensorSpec::new(x.shape.clone(), *dtype), TensorSpec::new([rows].into(), DType::F32))
+}
+
+impl RmsNormKernels for CubeBackend {
+    fn rms_norm_forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DType) -> (CubeTensor, CubeTensor) {
+        forward(x, weight, epsilon, dtype)
+    }
+
+    fn rms_norm_backward(
+        x: CubeTensor,
+        weight: CubeTensor,
+        scales: CubeTensor,
+        dy: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        backward(x, weight, scales, dy)
+    }
+}
+
+/// The operation on GPUs, on the gradient tape and off it.
+#[backend_extension(Autodiff, Cube)]
+pub(crate) trait RmsNormGpu: Backend {
+    /// See [`crate::rms_norm()`]; the rows come out as `dtype`.
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self>;
+}
+
+impl RmsNormGpu for Cube {
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
+        Self::rms_norm_forward(x, weight, epsilon, dtype).0
+    }
+}
+
+impl<B: RmsNormKernels, C: CheckpointStrategy> RmsNormGpu for Autodiff<B, C> {
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64, dtype: DType) -> FloatTensor<Self> {
+        match RmsNormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = prep.checkpoint(&x);
+                let weight = weight.into_primitive();
+                let (y, scales) = B::rms_norm_forward(x.into_primitive(), weight.clone(), epsilon, dtype);
+                prep.finish((kept, weight, scales), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::rms_norm_forward(x.into_primitive(), weight.into_primitive(), epsilon, dtype).0)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RmsNormBackward;
+
+impl<B: RmsNormKernels> Backward<B, 2> for RmsNormBackward {
+    /// `x`, the weight, and each row's scale.
+    type State = (NodeId, FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let (x, weight, scales) = ops.state;
+        let dy = grads.consume::<B>(&ops.node);
+        let x = checkpointer.retrieve_node_output(x);
+        let (dx, d_weight) = B::rms_norm_backward(x, weight, scales, dy);
+        register::<B>(grads, x_node, dx);
+        register::<B>(grads, weight_node, d_weight);
+    }
+}
 
 /// Rows that are normed at once.
 const MOST_CUBES: usize = 1 << 14;
+
+/// Elements of the last axis.
+fn width(x: &CubeTensor) -> usize {
+    x.meta.shape().iter().last().copied().unwrap_or(1)
+}
+
+/// How the units of a cube share out a row.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct RowPlan {
+    /// Elements of a row.
+    width: usize,
+    /// Vectors of a row.
+    vectors: usize,
+    /// Units of the cube.
+    units: usize,
+    /// Vectors of each unit; the last may lie beyond the row.
+    per_unit: usize,
+    /// See [`has_planes`].
+    planes: bool,
+}
+
+impl RowPlan {
+    fn new(x: &CubeTensor, width: usize) -> Self {
+        let vectors = width / vector_size(width);
+        let units = (vectors.div_ceil(4).next_power_of_two()).clamp(32, UNITS as usize);
+        Self { width, vectors, units, per_unit: vectors.div_ceil(units), planes: has_planes(x) }
+    }
+
+    fn cube_dim(&self) -> CubeDim {
+        CubeDim::new_1d(self.units as u32)
+    }
+}
+
+/// A grid of at most `most` cubes over `rows` rows, which they take in turn.
+fn row_grid(rows: usize, most: usize) -> (usize, CubeCount) {
+    let cubes = rows.clamp(1, most);
+    (cubes, CubeCount::Static(cubes as u32, 1, 1))
+}
 
 #[cube(launch_unchecked)]
 fn norm_rows<I: Float, O: Float, N: Size>(
@@ -58,7 +200,7 @@ fn norm_rows<I: Float, O: Float, N: Size>(
 }
 
 /// The normed rows as `dtype`, and each row's scale.
-pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DType) -> (CubeTensor, CubeTensor) {
+fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DType) -> (CubeTensor, CubeTensor) {
     let (x, weight) = (dense(x), dense(weight));
     let (shape, width) = (dims(&x), width(&x));
     let rows = shape.iter().product::<usize>() / width;
@@ -66,7 +208,7 @@ pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f64, dtype: DT
     let out = output(&x, shape, dtype);
     let scales = output(&x, [rows], DType::F32);
     let (_, cubes) = row_grid(rows, MOST_CUBES);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         norm_rows::launch_unchecked(
             &x.client.clone(),
@@ -141,12 +283,7 @@ fn norm_rows_backward<I: Float, O: Float, N: Size>(
 }
 
 /// Gradients of the rows and of the weight.
-pub(super) fn backward(
-    x: CubeTensor,
-    weight: CubeTensor,
-    scales: CubeTensor,
-    dy: CubeTensor,
-) -> (CubeTensor, CubeTensor) {
+fn backward(x: CubeTensor, weight: CubeTensor, scales: CubeTensor, dy: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [x, weight, scales, dy] = [x, weight, scales, dy].map(dense);
     let (shape, width) = (dims(&x), width(&x));
     let rows = shape.iter().product::<usize>() / width;
@@ -155,7 +292,7 @@ pub(super) fn backward(
     let dx = output(&x, shape, x.dtype);
     let d_weight = output(&x, [parts, width], DType::F32);
     let dtypes = [elem(x.dtype), elem(dy.dtype)];
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         norm_rows_backward::launch_unchecked(
             &x.client.clone(),

@@ -1,10 +1,10 @@
 //! Tile and fragment sizes of attention on a device.
 
-use burn::tensor::DType;
-use burn_cubecl::CubeDevice;
+use burn::tensor::Tensor;
 use cubecl::prelude::*;
 
-use crate::gpu::launch::elem;
+use crate::gpu::cube_device;
+use crate::gpu::launch::{elem, fragment_sizes};
 
 /// Elements of a vector in shared memory.
 pub(super) const VECTOR: usize = 4;
@@ -37,16 +37,14 @@ pub(crate) struct FlashPlan {
 
 impl FlashPlan {
     /// `None` where the device has no tensor cores that fit queries `[B, Sq, H, Dh]` and keys `[B, Sk, G, Dh]`.
-    pub(crate) fn new(device: &CubeDevice, dtype: DType, q: [usize; 4], k: [usize; 4]) -> Option<Self> {
-        let [_, _, heads, head_dim] = q;
-        let group = heads / k[2].max(1);
-        let client = device.client();
+    pub(crate) fn new(q: &Tensor<4>, k: &Tensor<4>) -> Option<Self> {
+        let ([_, _, heads, head_dim], [_, _, kv_heads, _]) = (q.dims(), k.dims());
+        let group = heads / kv_heads.max(1);
+        let client = cube_device(&q.device())?.client();
         let properties = client.properties();
-        let (element, total) = (elem(dtype), f32::elem_type_native());
+        let element = elem(q.dtype());
         let plane = properties.hardware.plane_size_max as usize;
-        let fragments = properties.features.matmul.cmma.iter();
-        let fitting = fragments.filter(|f| f.a_type == element && f.b_type == element && f.cd_type == total);
-        let sizes: Vec<[usize; 3]> = fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]).collect();
+        let sizes = fragment_sizes(properties, element);
         let plan = |rows: usize, [m, n, k]: [usize; 3]| {
             let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
                 && [n, k].iter().all(|size| head_dim.is_multiple_of(*size))
@@ -124,6 +122,11 @@ impl FlashPlan {
     /// Scores that a unit holds.
     pub(super) fn scores_per_unit(&self) -> usize {
         self.rows_per_unit() * self.vectors_per_unit()
+    }
+
+    /// What scores are multiplied by, `1 / √Dh`.
+    pub(super) fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
     }
 
     /// Tiles of `rows` rows.

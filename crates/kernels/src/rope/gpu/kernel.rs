@@ -11,8 +11,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{MOST_PARTS, UNITS, dense, dims, elem, output};
-use super::reduce::column_sums;
+use crate::gpu::launch::{MOST_PARTS, UNITS, dense, dims, elem, output};
+use crate::gpu::reduce::column_sums;
 
 /// Cubes at once.
 const MOST_CUBES: usize = 1 << 14;
@@ -127,7 +127,7 @@ pub(super) fn forward(x: CubeTensor, norm: Option<HeadNorm>, angles: Angles, dir
     let shape = dims(&x);
     let count = shape[..3].iter().product::<usize>();
     let out = output(&x, shape, x.dtype);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         rotate_heads::launch_unchecked(
             &x.client.clone(),
@@ -226,7 +226,7 @@ pub(super) fn backward(x: CubeTensor, norm: HeadNorm, angles: Angles, dy: CubeTe
     let cubes = plan.cubes(shape[..3].iter().product(), MOST_PARTS);
     let d_weight = output(&x, [cubes, shape[3]], DType::F32);
     let dx = output(&x, shape, x.dtype);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         rotate_normed_backward::launch_unchecked(
             &x.client.clone(),

@@ -14,9 +14,9 @@ use super::forward::{Inputs, load_order};
 use super::plan::{FlashPlan, VECTOR};
 use super::ranges::{APART, Places, WHOLLY, survey_keys, survey_queries};
 use super::tile::{
-    HeadRows, accumulate, accumulators, fetch, lefts, load, ones, put_rows, score_column, score_row, scores_of, write,
+    HeadRows, accumulate, accumulators, lefts, load_both, ones, score_column, score_row, scores_of, write,
 };
-use super::weigh::{QueryColumns, Range, score, weights_of_query};
+use super::weigh::{QueryColumns, RowRanges, score, stat, weights_of_query};
 use crate::gpu::launch::{dense, dims, elem, grid, output};
 
 /// `L` and `δ` of every row and head side by side, `[2, B, H, Sq]`: one buffer, because WebGPU binds eight.
@@ -67,14 +67,8 @@ fn query_gradients<G: Float, F: Float, N: Size>(
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
-    let queries =
-        HeadRows { start: batch * places.queries, rows: places.queries, heads: comptime!(plan.heads).runtime(), head };
-    let keys = HeadRows {
-        start: batch * places.keys,
-        rows: places.keys,
-        heads: comptime!(plan.heads / plan.group).runtime(),
-        head: head / comptime!(plan.group),
-    };
+    let queries = HeadRows::of_queries(&places, batch, head, plan);
+    let keys = HeadRows::of_keys(&places, batch, head / comptime!(plan.group), plan);
     let stride = comptime!(plan.head_stride());
     let mut key_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
     let mut value_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
@@ -85,26 +79,19 @@ fn query_gradients<G: Float, F: Float, N: Size>(
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     ones(&mut factors, plan);
 
-    load(q, &queries, tile, &mut bounce, plan);
+    let query = lefts(q, &queries, tile, &mut bounce, plan);
     sync_cube();
-    let query = lefts(&bounce, stride, plan);
-    sync_cube();
-    load(d_out, &queries, tile, &mut bounce, plan);
-    sync_cube();
-    let pull = lefts(&bounce, stride, plan);
+    let pull = lefts(d_out, &queries, tile, &mut bounce, plan);
 
     let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
     let mut gradient = accumulators(plan);
     let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
-    let mut mine_from = Array::<i32>::new(comptime!(plan.rows_per_unit()));
-    let mut mine_until = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mine = RowRanges::new(ranges, &places, batch, tile, plan);
     let mut log_sums = Array::<f32>::new(comptime!(plan.rows_per_unit()));
     let mut deltas = Array::<f32>::new(comptime!(plan.rows_per_unit()));
     #[unroll]
     for index in 0..comptime!(plan.rows_per_unit()) {
         let row = tile * comptime!(plan.rows) + score_row(index, plan);
-        mine_from[index] = places.from(ranges, batch, row);
-        mine_until[index] = places.until(ranges, batch, row);
         log_sums[index] = stat(stats, heads_before, row, places.queries);
         deltas[index] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
     }
@@ -116,10 +103,7 @@ fn query_gradients<G: Float, F: Float, N: Size>(
             let (other, meeting) = (start + index, meetings[index]);
             if meeting != APART {
                 sync_cube();
-                let next_keys = fetch::<G, F, N>(k, &keys, other, plan);
-                let next_values = fetch::<G, F, N>(v, &keys, other, plan);
-                put_rows(&next_keys, &mut key_tile, plan);
-                put_rows(&next_values, &mut value_tile, plan);
+                load_both(k, v, &keys, other, &mut key_tile, &mut value_tile, plan);
                 load_order(ranges, &places, batch, other, &mut order, plan);
                 sync_cube();
                 scores_of(&query, &key_tile, &mut scores, plan);
@@ -127,7 +111,7 @@ fn query_gradients<G: Float, F: Float, N: Size>(
                 let all = meeting == WHOLLY;
                 #[unroll]
                 for index in 0..comptime!(plan.rows_per_unit()) {
-                    let range = Range { from: mine_from[index], until: mine_until[index] };
+                    let range = mine.range(index);
                     #[unroll]
                     for part in 0..comptime!(plan.vectors_per_unit()) {
                         let value = score(&scores, scale, index, part, plan);
@@ -162,16 +146,6 @@ fn query_gradients<G: Float, F: Float, N: Size>(
     write(&mut gradient, &mut scores, &factors, dq, &queries, tile, plan);
 }
 
-/// A number of a row; 0 beyond the last row.
-#[cube]
-fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 {
-    let mut value = 0f32;
-    if row < rows {
-        value = stats[start + row];
-    }
-    value
-}
-
 #[cube(launch_unchecked)]
 fn key_gradients<G: Float, F: Float, N: Size>(
     q: &[Vector<G, N>],
@@ -190,12 +164,7 @@ fn key_gradients<G: Float, F: Float, N: Size>(
 ) {
     let (tile, kv_head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
-    let keys = HeadRows {
-        start: batch * places.keys,
-        rows: places.keys,
-        heads: comptime!(plan.heads / plan.group).runtime(),
-        head: kv_head,
-    };
+    let keys = HeadRows::of_keys(&places, batch, kv_head, plan);
     let stride = comptime!(plan.head_stride());
     let mut query_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
     let mut pull_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
@@ -206,13 +175,9 @@ fn key_gradients<G: Float, F: Float, N: Size>(
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     ones(&mut factors, plan);
 
-    load(k, &keys, tile, &mut bounce, plan);
+    let key = lefts(k, &keys, tile, &mut bounce, plan);
     sync_cube();
-    let key = lefts(&bounce, stride, plan);
-    sync_cube();
-    load(v, &keys, tile, &mut bounce, plan);
-    sync_cube();
-    let value = lefts(&bounce, stride, plan);
+    let value = lefts(v, &keys, tile, &mut bounce, plan);
 
     let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
     let mut mine = Array::<i32>::new(comptime!(plan.rows_per_unit()));
@@ -231,27 +196,10 @@ fn key_gradients<G: Float, F: Float, N: Size>(
                 // The queries of all heads that share this key head.
                 for member in 0..comptime!(plan.group) {
                     let head = kv_head * comptime!(plan.group) + member;
-                    let queries = HeadRows {
-                        start: batch * places.queries,
-                        rows: places.queries,
-                        heads: comptime!(plan.heads).runtime(),
-                        head,
-                    };
+                    let queries = HeadRows::of_queries(&places, batch, head, plan);
                     sync_cube();
-                    let next_queries = fetch::<G, F, N>(q, &queries, other, plan);
-                    let next_pulls = fetch::<G, F, N>(d_out, &queries, other, plan);
-                    put_rows(&next_queries, &mut query_tile, plan);
-                    put_rows(&next_pulls, &mut pull_tile, plan);
-                    let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
-                    let mut at = UNIT_POS as usize;
-                    while at < comptime!(plan.rows) {
-                        let global = other * comptime!(plan.rows) + at;
-                        columns.from[at] = places.from(ranges, batch, global);
-                        columns.until[at] = places.until(ranges, batch, global);
-                        columns.log_sums[at] = stat(stats, heads_before, global, places.queries);
-                        columns.delta[at] = stat(stats, heads_before + stats.len() / 2, global, places.queries);
-                        at += comptime!(plan.units);
-                    }
+                    load_both(q, d_out, &queries, other, &mut query_tile, &mut pull_tile, plan);
+                    columns.load(ranges, stats, &places, batch, head, other, plan);
                     sync_cube();
                     scores_of(&key, &query_tile, &mut scores, plan);
                     sync_cube();
@@ -299,68 +247,88 @@ fn key_gradients<G: Float, F: Float, N: Size>(
 }
 
 /// What the backward pass has besides the inputs; shapes as the forward pass gives them.
-pub(crate) struct Outcome {
-    pub(crate) out: CubeTensor,
-    pub(crate) log_sums: CubeTensor,
-    pub(crate) d_out: CubeTensor,
+pub(super) struct Outcome {
+    pub(super) out: CubeTensor,
+    pub(super) log_sums: CubeTensor,
+    pub(super) d_out: CubeTensor,
 }
 
-/// Gradients of queries, keys and values.
-pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [CubeTensor; 3] {
-    let Inputs { q, k, v, ranges } = inputs.dense();
-    let [out, log_sums, d_out] = [outcome.out, outcome.log_sums, outcome.d_out].map(dense);
-    let (q_shape, k_shape) = (dims(&q), dims(&k));
-    let (batch, queries, keys) = (q_shape[0], q_shape[1], k_shape[1]);
-    let client = q.client.clone();
-    let (scale, dtypes) = (1.0 / (plan.head_dim as f32).sqrt(), [elem(q.dtype), elem(q.dtype)]);
+impl Outcome {
+    fn dense(self) -> Self {
+        let Self { out, log_sums, d_out } = self;
+        Self { out: dense(out), log_sums: dense(log_sums), d_out: dense(d_out) }
+    }
+}
 
-    let stats = output(&q, [2, batch, plan.heads, queries], DType::F32);
-    let (cubes, dim) = grid(&q, batch * plan.heads * queries);
-    // SAFETY: see the crate's module of kernels.
+/// `L` and `δ`, as the other two kernels take them.
+fn row_stats(outcome: Outcome, plan: FlashPlan) -> CubeTensor {
+    let Outcome { out, log_sums, d_out } = outcome;
+    let shape = dims(&out);
+    let (batch, queries) = (shape[0], shape[1]);
+    let stats = output(&out, [2, batch, plan.heads, queries], DType::F32);
+    let (cubes, dim) = grid(&out, batch * plan.heads * queries);
+    let dtype = elem(out.dtype);
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         deltas::launch_unchecked(
-            &client,
+            &out.client.clone(),
             cubes,
             dim,
             VECTOR,
             out.into_buffer_arg(),
-            d_out.clone().into_buffer_arg(),
+            d_out.into_buffer_arg(),
             log_sums.into_buffer_arg(),
             stats.clone().into_buffer_arg(),
             queries as u32,
             plan,
-            dtypes[0],
+            dtype,
         )
     }
+    stats
+}
 
-    let dq = output(&q, q_shape, q.dtype);
-    // SAFETY: see the crate's module of kernels.
+/// The gradient of the queries.
+fn of_queries(inputs: Inputs, d_out: CubeTensor, stats: CubeTensor, plan: FlashPlan) -> CubeTensor {
+    let Inputs { q, k, v, ranges } = inputs;
+    let (shape, keys) = (dims(&q), dims(&k)[1]);
+    let (batch, queries) = (shape[0], shape[1]);
+    let dq = output(&q, shape, q.dtype);
+    let dtypes = [elem(q.dtype); 2];
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         query_gradients::launch_unchecked(
-            &client,
+            &q.client.clone(),
             CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
             plan.cube_dim(),
             VECTOR,
-            q.clone().into_buffer_arg(),
-            k.clone().into_buffer_arg(),
-            v.clone().into_buffer_arg(),
-            d_out.clone().into_buffer_arg(),
-            ranges.clone().into_buffer_arg(),
-            stats.clone().into_buffer_arg(),
+            q.into_buffer_arg(),
+            k.into_buffer_arg(),
+            v.into_buffer_arg(),
+            d_out.into_buffer_arg(),
+            ranges.into_buffer_arg(),
+            stats.into_buffer_arg(),
             dq.clone().into_buffer_arg(),
             queries as u32,
             keys as u32,
-            scale,
+            plan.scale(),
             plan,
             dtypes,
         )
     }
+    dq
+}
 
-    let [dk, dv] = [(); 2].map(|()| output(&k, k_shape.clone(), k.dtype));
-    // SAFETY: see the crate's module of kernels.
+/// Gradients of keys and values.
+fn of_keys(inputs: Inputs, d_out: CubeTensor, stats: CubeTensor, plan: FlashPlan) -> [CubeTensor; 2] {
+    let Inputs { q, k, v, ranges } = inputs;
+    let (shape, queries) = (dims(&k), dims(&q)[1]);
+    let (batch, keys) = (shape[0], shape[1]);
+    let [dk, dv] = [(); 2].map(|()| output(&k, shape.clone(), k.dtype));
+    let dtypes = [elem(q.dtype); 2];
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         key_gradients::launch_unchecked(
-            &client,
+            &q.client.clone(),
             CubeCount::Static(plan.tiles(keys) as u32, (plan.heads / plan.group) as u32, batch as u32),
             plan.cube_dim(),
             VECTOR,
@@ -374,10 +342,20 @@ pub(crate) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [Cu
             dv.clone().into_buffer_arg(),
             queries as u32,
             keys as u32,
-            scale,
+            plan.scale(),
             plan,
             dtypes,
         )
     }
+    [dk, dv]
+}
+
+/// Gradients of queries, keys and values.
+pub(super) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [CubeTensor; 3] {
+    let (inputs, outcome) = (inputs.dense(), outcome.dense());
+    let d_out = outcome.d_out.clone();
+    let stats = row_stats(outcome, plan);
+    let dq = of_queries(inputs.clone(), d_out.clone(), stats.clone(), plan);
+    let [dk, dv] = of_keys(inputs, d_out, stats, plan);
     [dq, dk, dv]
 }

@@ -1,12 +1,57 @@
 //! What an optimizer does to every weight, each weight in one launch: AdamW, weighted sums, squared norms.
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::launch::{MOST_PARTS, UNITS, dense, dims, grid, has_planes, output, owned, vector_size};
-use super::reduce::{cube_sum, row_sums};
+use crate::gpu::launch::{MOST_PARTS, UNITS, dense, dims, grid, has_planes, output, owned, vector_size};
+use crate::gpu::reduce::{cube_sum, row_sums};
 use crate::optimizer::Factors;
+
+/// The operations on GPUs, off the gradient tape.
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
+pub(crate) trait OptimizerKernels: Backend {
+    /// Weight and moments after a step.
+    #[fusion(meta = |weight, first, second, _gradient, _factors| (weight.clone(), first.clone(), second.clone()))]
+    fn adamw(
+        weight: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        factors: Factors,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// `kept · x + new · y`
+    #[fusion(dtype = x, shape = x)]
+    fn combine(x: FloatTensor<Self>, y: FloatTensor<Self>, kept: f32, new: f32) -> FloatTensor<Self>;
+    /// `Σ x²`. `[1]`
+    #[fusion(dtype = x, shape = [1].into())]
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl OptimizerKernels for CubeBackend {
+    fn adamw(
+        weight: CubeTensor,
+        first: CubeTensor,
+        second: CubeTensor,
+        gradient: CubeTensor,
+        factors: Factors,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        adamw([weight, first, second], gradient, factors).into()
+    }
+
+    fn combine(x: CubeTensor, y: CubeTensor, kept: f32, new: f32) -> CubeTensor {
+        combine(x, y, kept, new)
+    }
+
+    fn squared_norm(x: CubeTensor) -> CubeTensor {
+        squared_norm(x)
+    }
+}
 
 #[cube(launch_unchecked)]
 fn adamw_step<N: Size>(
@@ -36,13 +81,13 @@ fn adamw_step<N: Size>(
 }
 
 /// Weight and moments after a step, in their places where nobody else holds them.
-pub(super) fn adamw(state: [CubeTensor; 3], gradient: CubeTensor, f: Factors) -> [CubeTensor; 3] {
+fn adamw(state: [CubeTensor; 3], gradient: CubeTensor, f: Factors) -> [CubeTensor; 3] {
     let [weight, first, second] = state.map(owned);
     let gradient = dense(gradient);
     let count: usize = dims(&weight).iter().product();
     let vector = vector_size(count);
     let (cubes, dim) = grid(&weight, count / vector);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         adamw_step::launch_unchecked(
             &weight.client.clone(),
@@ -74,12 +119,12 @@ fn weighted_sum<N: Size>(x: &mut [Vector<f32, N>], y: &[Vector<f32, N>], kept: f
 }
 
 /// `kept · x + new · y`, in `x`'s place where nobody else holds it.
-pub(super) fn combine(x: CubeTensor, y: CubeTensor, kept: f32, new: f32) -> CubeTensor {
+fn combine(x: CubeTensor, y: CubeTensor, kept: f32, new: f32) -> CubeTensor {
     let (x, y) = (owned(x), dense(y));
     let count: usize = dims(&x).iter().product();
     let vector = vector_size(count);
     let (cubes, dim) = grid(&x, count / vector);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         weighted_sum::launch_unchecked(
             &x.client.clone(),
@@ -112,14 +157,14 @@ fn squares<N: Size>(x: &[Vector<f32, N>], parts: &mut [f32], #[comptime] units: 
 }
 
 /// `Σ x²`. `[1]`
-pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
+fn squared_norm(x: CubeTensor) -> CubeTensor {
     let x = dense(x);
     let count: usize = dims(&x).iter().product();
     let vector = vector_size(count);
     let cubes = (count / vector).div_ceil(4 * UNITS as usize).clamp(1, MOST_PARTS);
     let parts = output(&x, [1, cubes], DType::F32);
     let planes = has_planes(&x);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         squares::launch_unchecked(
             &x.client.clone(),

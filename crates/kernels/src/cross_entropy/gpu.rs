@@ -8,13 +8,132 @@
 //! The gradient is written over the logits where nobody else holds them, so that they are in memory once. A row of weight
 //! zero is not read.
 
+#![allow(unsafe_code)] // Launches; see [`crate::gpu`].
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+#[cfg(feature = "fusion")]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Cube, backend_extension};
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output, owned, vector_size};
-use super::reduce::{cube_max, cube_sum, row_sums};
+use crate::gpu::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output, owned, vector_size};
+use crate::gpu::reduce::{cube_max, cube_sum, row_sums};
+use crate::gpu::tape::register;
+
+/// The passes on GPUs, off the gradient tape.
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
+pub(crate) trait CrossEntropyKernels: Backend {
+    /// The two sums, `[2]`, and `log Z` of every row.
+    #[fusion(meta = sums_and_log_z)]
+    fn cross_entropy_forward(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// The gradient of the logits.
+    #[fusion(dtype = logits, shape = logits)]
+    fn cross_entropy_backward(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+        log_z: FloatTensor<Self>,
+        d_sums: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// What the forward pass returns, known before it runs.
+#[cfg(feature = "fusion")]
+fn sums_and_log_z(logits: &TensorSpec, _targets: &TensorSpec, _weights: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    (TensorSpec::new([2].into(), DType::F32), TensorSpec::new([logits.shape[0]].into(), DType::F32))
+}
+
+impl CrossEntropyKernels for CubeBackend {
+    fn cross_entropy_forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTensor) -> (CubeTensor, CubeTensor) {
+        forward(logits, targets, weights)
+    }
+
+    fn cross_entropy_backward(
+        logits: CubeTensor,
+        targets: CubeTensor,
+        weights: CubeTensor,
+        log_z: CubeTensor,
+        d_sums: CubeTensor,
+    ) -> CubeTensor {
+        backward(Rows { logits, targets, weights, log_z }, d_sums)
+    }
+}
+
+/// The operation on GPUs, on the gradient tape and off it.
+#[backend_extension(Autodiff, Cube)]
+pub(crate) trait CrossEntropyGpu: Backend {
+    /// See [`crate::cross_entropy()`]; the two sums as `[2]`.
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+impl CrossEntropyGpu for Cube {
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::cross_entropy_forward(logits, targets, weights).0
+    }
+}
+
+impl<B: CrossEntropyKernels, C: CheckpointStrategy> CrossEntropyGpu for Autodiff<B, C> {
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let weights = weights.into_primitive();
+        match CrossEntropyBackward.prepare::<C>([logits.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let logits = logits.into_primitive();
+                let (sums, log_z) = B::cross_entropy_forward(logits.clone(), targets.clone(), weights.clone());
+                prep.finish(CrossEntropyState { logits, targets, weights, log_z }, sums)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::cross_entropy_forward(logits.into_primitive(), targets, weights).0)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct CrossEntropyBackward;
+
+/// What cross-entropy keeps. The logits are held here alone, so that their gradient can take their place.
+#[derive(Clone, Debug)]
+struct CrossEntropyState<B: Backend> {
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+    weights: FloatTensor<B>,
+    log_z: FloatTensor<B>,
+}
+
+impl<B: CrossEntropyKernels> Backward<B, 1> for CrossEntropyBackward {
+    type State = CrossEntropyState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let CrossEntropyState { logits, targets, weights, log_z } = ops.state;
+        let d_sums = grads.consume::<B>(&ops.node);
+        register::<B>(grads, node, B::cross_entropy_backward(logits, targets, weights, log_z, d_sums));
+    }
+}
 
 /// How a cube reads a row.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -89,13 +208,13 @@ fn cross_entropy_rows<F: Float, N: Size>(
 }
 
 /// The two sums, `[2]`, and `log Z` of every row.
-pub(super) fn forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTensor) -> (CubeTensor, CubeTensor) {
+fn forward(logits: CubeTensor, targets: CubeTensor, weights: CubeTensor) -> (CubeTensor, CubeTensor) {
     let ([logits, weights], targets) = ([logits, weights].map(dense), dense_ints(targets));
     let rows = dims(&logits)[0];
     let plan = LogitPlan::new(&logits);
     let terms = output(&logits, [2, rows], DType::F32);
     let log_z = output(&logits, [rows], DType::F32);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         cross_entropy_rows::launch_unchecked(
             &logits.client.clone(),
@@ -152,20 +271,20 @@ fn cross_entropy_rows_backward<F: Float, N: Size>(
 }
 
 /// What the backward pass has besides the gradient of the sums.
-pub(super) struct Rows {
-    pub(super) logits: CubeTensor,
-    pub(super) targets: CubeTensor,
-    pub(super) weights: CubeTensor,
-    pub(super) log_z: CubeTensor,
+struct Rows {
+    logits: CubeTensor,
+    targets: CubeTensor,
+    weights: CubeTensor,
+    log_z: CubeTensor,
 }
 
 /// The gradient of the logits, in their place if it is free.
-pub(super) fn backward(rows: Rows, d_sums: CubeTensor) -> CubeTensor {
+fn backward(rows: Rows, d_sums: CubeTensor) -> CubeTensor {
     let logits = owned(rows.logits);
     let targets = dense_ints(rows.targets);
     let [weights, log_z, d_sums] = [rows.weights, rows.log_z, d_sums].map(dense);
     let plan = LogitPlan::new(&logits);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         cross_entropy_rows_backward::launch_unchecked(
             &logits.client.clone(),

@@ -7,6 +7,7 @@ use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::prelude::*;
 
 use super::plan::{FlashPlan, VECTOR};
+use super::ranges::Places;
 
 /// Fragments of a plane's blocks of rows.
 pub(super) type Fragments<E> = Sequence<Matrix<E>>;
@@ -24,6 +25,21 @@ pub(super) struct HeadRows {
 
 #[cube]
 impl HeadRows {
+    /// The queries of a head.
+    pub(super) fn of_queries(places: &Places, batch: usize, head: usize, #[comptime] plan: FlashPlan) -> HeadRows {
+        HeadRows { start: batch * places.queries, rows: places.queries, heads: comptime!(plan.heads).runtime(), head }
+    }
+
+    /// The keys of a key head, or its values.
+    pub(super) fn of_keys(places: &Places, batch: usize, head: usize, #[comptime] plan: FlashPlan) -> HeadRows {
+        HeadRows {
+            start: batch * places.keys,
+            rows: places.keys,
+            heads: comptime!(plan.heads / plan.group).runtime(),
+            head,
+        }
+    }
+
     /// The first vector of a row.
     fn place(&self, row: usize, #[comptime] plan: FlashPlan) -> usize {
         ((self.start + row) * self.heads + self.head) * comptime!(plan.head_dim / VECTOR)
@@ -32,7 +48,7 @@ impl HeadRows {
 
 /// A unit's part of a tile of heads, on its way from memory: all of it is asked for before any of it is waited for.
 #[cube]
-pub(super) fn fetch<G: Float, F: Float, N: Size>(
+fn fetch<G: Float, F: Float, N: Size>(
     source: &[Vector<G, N>],
     rows: &HeadRows,
     tile: usize,
@@ -57,7 +73,7 @@ pub(super) fn fetch<G: Float, F: Float, N: Size>(
 
 /// Puts what was fetched into shared memory, row by row.
 #[cube]
-pub(super) fn put_rows<F: Float, N: Size>(
+fn put_rows<F: Float, N: Size>(
     values: &Array<Vector<F, N>>,
     target: &mut Shared<[Vector<F, N>]>,
     #[comptime] plan: FlashPlan,
@@ -70,33 +86,43 @@ pub(super) fn put_rows<F: Float, N: Size>(
     }
 }
 
-/// Loads the rows of a tile.
+/// Loads the same rows of two sources: those of both are asked for before either are waited for.
 #[cube]
-pub(super) fn load<G: Float, F: Float, N: Size>(
+pub(super) fn load_both<G: Float, F: Float, N: Size>(
+    first: &[Vector<G, N>],
+    second: &[Vector<G, N>],
+    rows: &HeadRows,
+    tile: usize,
+    first_target: &mut Shared<[Vector<F, N>]>,
+    second_target: &mut Shared<[Vector<F, N>]>,
+    #[comptime] plan: FlashPlan,
+) {
+    let first_values = fetch::<G, F, N>(first, rows, tile, plan);
+    let second_values = fetch::<G, F, N>(second, rows, tile, plan);
+    put_rows(&first_values, first_target, plan);
+    put_rows(&second_values, second_target, plan);
+}
+
+/// A plane's rows of a tile of heads as left operands, by way of `target`, which nobody reads any more.
+#[cube]
+pub(super) fn lefts<G: Float, F: Float, N: Size>(
     source: &[Vector<G, N>],
     rows: &HeadRows,
     tile: usize,
     target: &mut Shared<[Vector<F, N>]>,
     #[comptime] plan: FlashPlan,
-) {
+) -> Fragments<F> {
     let values = fetch::<G, F, N>(source, rows, tile, plan);
     put_rows(&values, target, plan);
-}
-
-/// A plane's rows of a tile of heads as left operands.
-#[cube]
-pub(super) fn lefts<F: Float, N: Size>(
-    tile: &Shared<[Vector<F, N>]>,
-    #[comptime] stride: usize,
-    #[comptime] plan: FlashPlan,
-) -> Fragments<F> {
+    sync_cube();
+    let stride = comptime!(plan.head_stride());
     let mut fragments = Sequence::<Matrix<F>>::new();
     #[unroll]
     for block in 0..comptime!(plan.blocks()) {
         let row = block_row(block, plan);
         #[unroll]
         for step in 0..comptime!(plan.head_dim / plan.k) {
-            fragments.push(left(tile, row, step, stride, plan));
+            fragments.push(left(&*target, row, step, stride, plan));
         }
     }
     fragments
@@ -238,7 +264,7 @@ pub(super) fn rescale<N: Size>(
     while at < comptime!(plan.rows * plan.head_dim / VECTOR) {
         let (row, column) = (at / width, at % width);
         let place = row * comptime!(plan.wide_stride() / VECTOR) + column;
-        scores[place] = scores[place] * Vector::new(factors[row]);
+        scores[place] *= Vector::new(factors[row]);
         at += comptime!(plan.units);
     }
     sync_cube();

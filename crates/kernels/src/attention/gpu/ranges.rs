@@ -94,8 +94,8 @@ fn pack(
 ) {
     let (keys, queries) = (keys as usize, queries as usize);
     let (all_keys, all_queries) = (order.len(), from.len());
-    let key_tiles = (keys + rows - 1) / rows;
-    let query_tiles = (queries + rows - 1) / rows;
+    let key_tiles = keys.div_ceil(rows);
+    let query_tiles = queries.div_ceil(rows);
     let key_bounds = all_keys / keys * key_tiles * BOUNDS;
     let at = ABSOLUTE_POS;
     if at < ranges.len() {
@@ -115,18 +115,18 @@ fn pack(
 }
 
 /// Elements of the buffer.
-pub(crate) fn length(batch: usize, keys: usize, queries: usize, rows: usize) -> usize {
+pub(super) fn length(batch: usize, keys: usize, queries: usize, rows: usize) -> usize {
     batch * (keys + 2 * queries + BOUNDS * (keys.div_ceil(rows) + queries.div_ceil(rows)))
 }
 
 /// `order`: `[B, Sk]`; `from`, `until`: `[B, Sq]`; tiles of `rows` rows.
-pub(crate) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, rows: usize) -> CubeTensor {
+pub(super) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, rows: usize) -> CubeTensor {
     let [order, from, until] = [order, from, until].map(dense_ints);
     let ([batch, keys], queries) = ([dims(&order)[0], dims(&order)[1]], dims(&from)[1]);
     let count = length(batch, keys, queries, rows);
     let ranges = output(&order, [count], DType::I32);
     let (cubes, dim) = grid(&order, count);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         pack::launch_unchecked(
             &order.client.clone(),
@@ -165,8 +165,8 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(batches: u32, queries: u32, keys: u32, #[comptime] rows: usize) -> Places {
         let (batches, queries, keys) = (batches as usize, queries as usize, keys as usize);
-        let query_tiles = (queries + rows - 1) / rows;
-        let key_tiles = (keys + rows - 1) / rows;
+        let query_tiles = queries.div_ceil(rows);
+        let key_tiles = keys.div_ceil(rows);
         let from = batches * keys;
         let until = from + batches * queries;
         let key_bounds = until + batches * queries;

@@ -6,7 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use crate::gpu::launch::{dims, elem};
+use crate::gpu::launch::{dims, elem, fragment_sizes};
 
 /// What a row of a tile is longer than its elements, so that neighbouring rows lie in different banks.
 const PADDING: usize = 8;
@@ -92,12 +92,10 @@ impl MatmulPlan {
         if compute == DType::F32 || m.min(n).min(k) == 0 {
             return None;
         }
-        let (factor, total) = (elem(compute), f32::elem_type_native());
+        let factor = elem(compute);
         let properties = a.client.properties();
         let hardware = &properties.hardware;
-        let fragments = properties.features.matmul.cmma.iter();
-        let fitting = fragments.filter(|f| f.a_type == factor && f.b_type == factor && f.cd_type == total);
-        let sizes = fitting.map(|f| [f.m as usize, f.n as usize, f.k as usize]);
+        let sizes = fragment_sizes(properties, factor).into_iter();
         // Square ones where there are any: their rows lie as shared memory likes best.
         let fragment = sizes.max_by_key(|size| (size[0] == size[1], *size))?;
         let wide = a.client.io_optimized_vector_sizes(2).any(|size| size == 8);

@@ -5,13 +5,14 @@
 use cubecl::prelude::*;
 
 use super::plan::{FlashPlan, VECTOR};
+use super::ranges::Places;
 use super::tile::{score_column, score_row};
 
 /// The range of reading order that a query sees.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Range {
-    pub(super) from: i32,
-    pub(super) until: i32,
+    from: i32,
+    until: i32,
 }
 
 #[cube]
@@ -19,6 +20,48 @@ impl Range {
     fn sees(&self, place: i32) -> bool {
         self.from <= place && place < self.until
     }
+}
+
+/// The ranges of a unit's rows of scores, the rows being queries.
+#[derive(CubeType)]
+pub(super) struct RowRanges {
+    from: Array<i32>,
+    until: Array<i32>,
+}
+
+#[cube]
+impl RowRanges {
+    pub(super) fn new(
+        ranges: &[i32],
+        places: &Places,
+        batch: usize,
+        tile: usize,
+        #[comptime] plan: FlashPlan,
+    ) -> RowRanges {
+        let mut from = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+        let mut until = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+        #[unroll]
+        for index in 0..comptime!(plan.rows_per_unit()) {
+            let row = tile * comptime!(plan.rows) + score_row(index, plan);
+            from[index] = places.from(ranges, batch, row);
+            until[index] = places.until(ranges, batch, row);
+        }
+        RowRanges { from, until }
+    }
+
+    pub(super) fn range(&self, #[comptime] index: usize) -> Range {
+        Range { from: self.from[index], until: self.until[index] }
+    }
+}
+
+/// A number of a row; 0 beyond the last row.
+#[cube]
+pub(super) fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 {
+    let mut value = 0f32;
+    if row < rows {
+        value = stats[start + row];
+    }
+    value
 }
 
 /// A vector of scores, scaled.
@@ -111,10 +154,10 @@ pub(super) fn weights_of_query<N: Size>(
 /// What a tile of queries is for a cube that owns keys: range, `L` and `δ` of each.
 #[derive(CubeType)]
 pub(super) struct QueryColumns {
-    pub(super) from: Shared<[i32]>,
-    pub(super) until: Shared<[i32]>,
-    pub(super) log_sums: Shared<[f32]>,
-    pub(super) delta: Shared<[f32]>,
+    from: Shared<[i32]>,
+    until: Shared<[i32]>,
+    log_sums: Shared<[f32]>,
+    delta: Shared<[f32]>,
 }
 
 #[cube]
@@ -125,6 +168,30 @@ impl QueryColumns {
             until: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
             log_sums: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
             delta: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
+        }
+    }
+
+    /// Loads those of a head's tile of queries; `stats` has `L` and `δ` of all rows.
+    #[allow(clippy::too_many_arguments)] // A kernel's arguments come one by one.
+    pub(super) fn load(
+        &mut self,
+        ranges: &[i32],
+        stats: &[f32],
+        places: &Places,
+        batch: usize,
+        head: usize,
+        tile: usize,
+        #[comptime] plan: FlashPlan,
+    ) {
+        let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
+        let mut at = UNIT_POS as usize;
+        while at < comptime!(plan.rows) {
+            let row = tile * comptime!(plan.rows) + at;
+            self.from[at] = places.from(ranges, batch, row);
+            self.until[at] = places.until(ranges, batch, row);
+            self.log_sums[at] = stat(stats, heads_before, row, places.queries);
+            self.delta[at] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
+            at += comptime!(plan.units);
         }
     }
 

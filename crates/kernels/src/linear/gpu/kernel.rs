@@ -286,7 +286,7 @@ fn add_parts<O: Float, N: Size>(
 fn sum_of_parts(parts: CubeTensor, shape: [usize; 2], out: DType, plan: MatmulPlan) -> CubeTensor {
     let sums = output(&parts, shape, out);
     let (cubes, dim) = grid(&parts, shape[0] * shape[1] / plan.vector);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         add_parts::launch_unchecked(
             &parts.client.clone(),

@@ -12,10 +12,9 @@ use cubecl::prelude::*;
 use super::plan::{FlashPlan, VECTOR};
 use super::ranges::{APART, Places, WHOLLY, survey_keys};
 use super::tile::{
-    HeadRows, accumulate, accumulators, fetch, lefts, load, put_rows, rescale, score_column, score_row, scores_of,
-    write,
+    HeadRows, accumulate, accumulators, lefts, load_both, rescale, score_column, score_row, scores_of, write,
 };
-use super::weigh::{Range, peak, score, shared_sum, weights_of_query};
+use super::weigh::{RowRanges, peak, score, shared_sum, weights_of_query};
 use crate::gpu::launch::{dense, dims, elem, output};
 
 /// How far above a row's reference a score may lie, in nats, before the reference is raised and what was gathered is scaled
@@ -29,11 +28,12 @@ const BLIND: f32 = 1e30;
 const UNSET: f32 = -1e30;
 
 /// Queries `[B, Sq, H, Dh]`, keys and values `[B, Sk, G, Dh]`, and [`super::ranges::packed`].
-pub(crate) struct Inputs {
-    pub(crate) q: CubeTensor,
-    pub(crate) k: CubeTensor,
-    pub(crate) v: CubeTensor,
-    pub(crate) ranges: CubeTensor,
+#[derive(Clone)]
+pub(super) struct Inputs {
+    pub(super) q: CubeTensor,
+    pub(super) k: CubeTensor,
+    pub(super) v: CubeTensor,
+    pub(super) ranges: CubeTensor,
 }
 
 impl Inputs {
@@ -59,14 +59,8 @@ fn attend<G: Float, F: Float, N: Size>(
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
     let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
-    let queries =
-        HeadRows { start: batch * places.queries, rows: places.queries, heads: comptime!(plan.heads).runtime(), head };
-    let keys = HeadRows {
-        start: batch * places.keys,
-        rows: places.keys,
-        heads: comptime!(plan.heads / plan.group).runtime(),
-        head: head / comptime!(plan.group),
-    };
+    let queries = HeadRows::of_queries(&places, batch, head, plan);
+    let keys = HeadRows::of_keys(&places, batch, head / comptime!(plan.group), plan);
     let stride = comptime!(plan.head_stride());
     let mut key_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
     let mut value_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
@@ -79,19 +73,13 @@ fn attend<G: Float, F: Float, N: Size>(
     // Whether any row of the tile raised its reference.
     let mut raised = Shared::<[u32]>::new_slice(1usize);
 
-    load(q, &queries, tile, &mut bounce, plan);
-    sync_cube();
-    let query = lefts(&bounce, stride, plan);
+    let query = lefts(q, &queries, tile, &mut bounce, plan);
 
-    let mut mine_from = Array::<i32>::new(comptime!(plan.rows_per_unit()));
-    let mut mine_until = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mine = RowRanges::new(ranges, &places, batch, tile, plan);
     let mut references = Array::<f32>::new(comptime!(plan.rows_per_unit()));
     let mut sums = Array::<f32>::new(comptime!(plan.rows_per_unit()));
     #[unroll]
     for index in 0..comptime!(plan.rows_per_unit()) {
-        let row = tile * comptime!(plan.rows) + score_row(index, plan);
-        mine_from[index] = places.from(ranges, batch, row);
-        mine_until[index] = places.until(ranges, batch, row);
         references[index] = f32::new(UNSET);
         sums[index] = 0f32;
     }
@@ -105,10 +93,7 @@ fn attend<G: Float, F: Float, N: Size>(
             let (other, meeting) = (start + index, meetings[index]);
             if meeting != APART {
                 sync_cube();
-                let next_keys = fetch::<G, F, N>(k, &keys, other, plan);
-                let next_values = fetch::<G, F, N>(v, &keys, other, plan);
-                put_rows(&next_keys, &mut key_tile, plan);
-                put_rows(&next_values, &mut value_tile, plan);
+                load_both(k, v, &keys, other, &mut key_tile, &mut value_tile, plan);
                 load_order(ranges, &places, batch, other, &mut order, plan);
                 if UNIT_POS == 0 {
                     raised[0] = 0u32;
@@ -119,7 +104,7 @@ fn attend<G: Float, F: Float, N: Size>(
                 let all = meeting == WHOLLY;
                 #[unroll]
                 for index in 0..comptime!(plan.rows_per_unit()) {
-                    let range = Range { from: mine_from[index], until: mine_until[index] };
+                    let range = mine.range(index);
                     let row = score_row(index, plan);
                     let most = if all {
                         peak(&scores, &order, &range, scale, index, false, plan)
@@ -136,7 +121,7 @@ fn attend<G: Float, F: Float, N: Size>(
                             raised[0] = 1u32;
                         }
                     }
-                    if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+                    if (UNIT_POS as usize).is_multiple_of(comptime!(plan.units_per_row())) {
                         factors[row] = factor;
                     }
                     #[unroll]
@@ -173,7 +158,7 @@ fn attend<G: Float, F: Float, N: Size>(
             factor = 1f32 / sum;
         }
         let global = tile * comptime!(plan.rows) + row;
-        if UNIT_POS as usize % comptime!(plan.units_per_row()) == 0 {
+        if (UNIT_POS as usize).is_multiple_of(comptime!(plan.units_per_row())) {
             factors[row] = factor;
             if global < places.queries {
                 log_sums[(batch * comptime!(plan.heads) + head) * places.queries + global] = log;
@@ -201,13 +186,13 @@ pub(super) fn load_order(
 }
 
 /// What every query gathers, `[B, Sq, H, Dh]`, and the logarithm of its sum of weights, `[B, H, Sq]`.
-pub(crate) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTensor) {
+pub(super) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTensor) {
     let Inputs { q, k, v, ranges } = inputs.dense();
     let shape = dims(&q);
     let (batch, queries, keys) = (shape[0], shape[1], dims(&k)[1]);
     let out = output(&q, shape, q.dtype);
     let log_sums = output(&q, [batch, plan.heads, queries], DType::F32);
-    // SAFETY: see the crate's module of kernels.
+    // SAFETY: see [`crate::gpu`].
     unsafe {
         attend::launch_unchecked(
             &q.client.clone(),
@@ -222,7 +207,7 @@ pub(crate) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTenso
             log_sums.clone().into_buffer_arg(),
             queries as u32,
             keys as u32,
-            1.0 / (plan.head_dim as f32).sqrt(),
+            plan.scale(),
             plan,
             [elem(q.dtype), elem(q.dtype)],
         )
