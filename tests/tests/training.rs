@@ -9,12 +9,12 @@ use interfuse_data::{
     LoaderCursor, Tokenizer,
 };
 use interfuse_image_tower::{PredictionTarget, TimestepConditioning};
-use interfuse_kernels::{WeightInit, with_reference};
+use interfuse_kernels::{Precision, WeightInit, with_reference};
 use interfuse_parameters::{import_weights, read_tensors, write_tensors};
 use interfuse_sequence::{RowShape, SequenceLayout};
 use interfuse_tests::*;
 use interfuse_trainer::Learner as _;
-use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, Trainer, checkpoint};
+use interfuse_trainer::{OptimizerConfig, Setup, StepReport, TrainConfig, TrainPrecision, Trainer, checkpoint};
 use interfuse_transfusion::{ModalityConfig, ModelConfig, ObjectiveConfig, Transfusion};
 use interfuse_vae::CodecConfig;
 
@@ -320,6 +320,32 @@ fn fused_operations_train_as_their_references_do() {
     for (step, (fused, plain)) in losses(false).into_iter().zip(losses(true)).enumerate() {
         assert!((fused - plain).abs() < 1e-3 * plain.abs(), "step {step}: {fused} against {plain}");
     }
+}
+
+/// Losses within 1 % at every step, and a run goes on in either precision.
+#[test]
+fn bf16_trains_as_f32_does() {
+    const STEPS: usize = 50;
+    if !Precision::Bf16.runs_on(&Device::flex()) {
+        return;
+    }
+    let mut run = Run::new();
+    run.optimizer.learning_rate = 1e-3;
+    let mut long = run.trainer(LoaderCursor::default());
+    run.train.precision = TrainPrecision::Bf16;
+    let mut short = run.trainer(LoaderCursor::default());
+    let (expected, found) = (steps(&mut long, STEPS), steps(&mut short, STEPS));
+    for (found, expected) in found.iter().zip(&expected) {
+        let gap = (found.total - expected.total).abs() / expected.total;
+        assert!(gap < 1e-2, "step {}: {} against {}", found.step, found.total, expected.total);
+    }
+    assert!(found.iter().zip(&expected).any(|(a, b)| a.total != b.total), "factors have been rounded");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("step-000050");
+    run.save(&short, &path);
+    run.train.precision = TrainPrecision::F32;
+    let (found, expected) = (run.resumed(&path).step().expect("a step"), short.step().expect("a step"));
+    assert!((found.total - expected.total).abs() < 1e-2 * expected.total);
 }
 
 #[test]

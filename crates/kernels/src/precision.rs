@@ -24,6 +24,17 @@ pub enum Precision {
     F16,
 }
 
+impl std::fmt::Display for Precision {
+    /// As configurations call it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
+}
+
 impl Precision {
     fn dtype(self) -> DType {
         match self {
@@ -31,6 +42,13 @@ impl Precision {
             Self::Bf16 => DType::BF16,
             Self::F16 => DType::F16,
         }
+    }
+
+    /// What a device multiplies fastest in: `bf16` on tensor cores and on AMX, `f32` elsewhere. Vectors of `bf16` are the faster
+    /// ones on some processors and the slower ones on others, so they are for those who ask for them.
+    pub fn fastest_on(device: &Device) -> Self {
+        let short = if is_cpu(device) { Unit::found() == Some(Unit::Amx) } else { Self::Bf16.runs_on(device) };
+        if short { Self::Bf16 } else { Self::F32 }
     }
 
     /// Whether a device computes in it: every device in `f32`, a GPU in 16 bits if its tensor cores take them, a CPU in

@@ -65,7 +65,7 @@ impl Plan {
         let [height, width] = settings.data.image_size;
         let image_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
-        if !settings.train.precision.kernels().runs_on(&device) {
+        if !settings.train.precision.on(&device).runs_on(&device) {
             let name = &settings.run.device;
             refuse!(
                 "train.precision: expected f32, since the device `{name}` has nothing that multiplies bf16 (tensor cores, \

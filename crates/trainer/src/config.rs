@@ -1,5 +1,6 @@
 //! Settings of training.
 
+use burn::tensor::Device;
 use interfuse_kernels::Precision;
 use interfuse_sequence::RowShape;
 use serde::{Deserialize, Serialize};
@@ -42,14 +43,17 @@ pub enum TrainPrecision {
     F32,
     /// 16 bits of `bf16`: on GPUs with tensor cores for it, and on CPUs with AMX or with AVX-512 and BF16.
     Bf16,
+    /// `bf16` where the device multiplies it faster, on tensor cores and on AMX; `f32` elsewhere.
+    Auto,
 }
 
 impl TrainPrecision {
-    /// The setting as the kernels take it.
-    pub fn kernels(self) -> Precision {
+    /// What it is on a device.
+    pub fn on(self, device: &Device) -> Precision {
         match self {
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
+            Self::Auto => Precision::fastest_on(device),
         }
     }
 }

@@ -260,7 +260,7 @@ impl Learner for Trainer {
 
 fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[TrainBatch]) -> Computed {
     let normalizer = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
-    let precision = setup.train.precision.kernels();
+    let precision = setup.train.precision.on(&setup.device);
     let pass = |batch: &TrainBatch| {
         with_precision(precision, || forward_backward(model, batch, &setup.objective, &normalizer))
     };

@@ -46,13 +46,14 @@ fn introduce(run: &Run) {
     let counts = ParameterCounts::of(&trainer.model);
     let source = &plan.data.train;
     say!(
-        "{:.2} M parameters in {} parts, {} images, {} sequences of {} rows a step, on {:?}",
+        "{:.2} M parameters in {} parts, {} images, {} sequences of {} rows a step, on {:?} in {}",
         counts.stored as f64 / 1e6,
         counts.parts.len(),
         source.len(),
         plan.settings.train.sequences() * plan.settings.train.gradient_accumulation,
         plan.shape.rows(),
         trainer.setup.device,
+        plan.settings.train.precision.on(&trainer.setup.device),
     );
     interfuse_data::sources::left_out(source.as_ref()).iter().for_each(|line| say!("{line}"));
     if let (cut @ 1.., all) = plan.cut_captions {

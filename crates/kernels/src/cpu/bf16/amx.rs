@@ -128,7 +128,7 @@ impl Tiles {
 }
 
 impl Drop for Tiles {
-    /// Tiles that are not in use need not be saved when the thread is put aside.
+    /// Tiles that are not in use need not be saved when another thread takes the core.
     fn drop(&mut self) {
         // SAFETY: they were taken.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
