@@ -61,7 +61,7 @@ fn values_outside_their_range_name_the_key() {
     let sandbox = Sandbox::new();
     for (change, parts) in [
         ("train.steps=0", ["train.steps", "at least 1"]),
-        ("train.precision=bf16", ["train.precision", "no tensor cores for bf16"]),
+        ("train.precision=bf17", ["train.precision", "`f32`, `bf16`, `auto`"]),
         ("model.positions=shared", ["model.positions", "would look alike"]),
         ("run.keep_checkpoints=0", ["run.keep_checkpoints", "at least 1"]),
         ("optimizer.learning_rate=nan", ["optimizer.learning_rate", "above 0"]),
