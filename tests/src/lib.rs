@@ -52,6 +52,7 @@ pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
         learned_positions: false,
         process: Default::default(),
         prediction: Default::default(),
+        skip: false,
         loss_space: None,
         timestep_conditioning: TimestepConditioning::Patch,
         timesteps: Default::default(),

@@ -30,6 +30,11 @@ pub struct ImageTowerConfig {
     /// What the network puts out. Rectified flow takes `velocity` or `clean`, DDPM takes `noise` or `clean`.
     #[serde(default)]
     pub prediction: PredictionTarget,
+    /// Whether predicted noise starts from what is there: `noise = sin(πt/2) · x_t + cos(πt/2) · F`, where `F` is what the
+    /// network puts out. It then need not carry x_t through all its layers, whose error the sampler multiplies by sigma / alpha
+    /// (the skip of EDM, 2206.00364, section 5). Only with `prediction = "noise"`; Transfusion has none.
+    #[serde(default)]
+    pub skip: bool,
     /// The space in which the squared error is taken; the prediction's own if absent. Predicting `clean` with the error
     /// in `velocity` weighs an image by 1/t² (2511.13720, "Just image Transformers").
     #[serde(default)]
@@ -80,6 +85,9 @@ impl ImageTowerConfig {
                 let (key, expected) = ("patch_overlap", "0, for a U-Net joins its patches by convolutions".into());
                 return Err(ImageTowerError::UNet { key, expected, found: self.patch_overlap.to_string() });
             }
+        }
+        if self.skip && self.prediction != PredictionTarget::Noise {
+            return Err(ImageTowerError::Skip { prediction: self.prediction });
         }
         let natural = self.process.natural_target();
         for (key, target) in [("prediction", self.prediction), ("loss_space", self.loss_space())] {

@@ -36,6 +36,12 @@ pub enum ImageTowerError {
         /// What it says.
         found: String,
     },
+    /// A skip of something else than noise.
+    #[error("skip: expected prediction = \"noise\" with it, found {prediction:?}")]
+    Skip {
+        /// What the network puts out.
+        prediction: PredictionTarget,
+    },
     /// The process does not define this target.
     #[error("{key}: expected {natural:?} or Clean, the targets of process {process:?}, found {found:?}")]
     Target {

@@ -166,6 +166,7 @@ mod tests {
             learned_positions: false,
             process,
             prediction,
+            skip: false,
             loss_space: None,
             timestep_conditioning: Default::default(),
             timesteps: Default::default(),

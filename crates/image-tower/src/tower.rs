@@ -36,6 +36,8 @@ pub struct ImageTower {
     patch_overlap: usize,
     #[module(skip)]
     conditioning: TimestepConditioning,
+    #[module(skip)]
+    has_skip: bool,
 }
 
 /// What a lane of images sends into the backbone.
@@ -54,6 +56,24 @@ pub struct ImageContext {
     pub condition: Option<Tensor<3>>,
     /// What the U-Net's way down leaves for the way up.
     upward: Option<Upward>,
+    /// What predicted noise starts from, if it does.
+    skip: Option<Skip>,
+}
+
+#[derive(Clone, Debug)]
+struct Skip {
+    /// `[B, N, C, H, W]`
+    x_t: Tensor<5>,
+    /// `[B, N]`
+    t: Tensor<2>,
+}
+
+impl Skip {
+    /// `sin(πt/2) · x_t + cos(πt/2) · F`
+    fn and(self, output: Tensor<5>) -> Tensor<5> {
+        let angle: Tensor<5> = self.t.mul_scalar(std::f32::consts::FRAC_PI_2).unsqueeze_dims(&[2, 3, 4]);
+        self.x_t * angle.clone().sin() + output * angle.cos()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -89,15 +109,17 @@ impl ImageTower {
             patch_size: config.patch_size,
             patch_overlap: config.patch_overlap,
             conditioning: config.timestep_conditioning,
+            has_skip: config.skip,
         }
     }
 
     /// # Shapes
     /// - `x_t`: `[B, N, C, H, W]`, `t`: `[B, N]`
     pub fn embed(&self, x_t: Tensor<5>, t: Tensor<2>) -> EmbeddedImages {
+        let skip = self.has_skip.then(|| Skip { x_t: x_t.clone(), t: t.clone() });
         let (patches, upward) = self.cut(x_t, t.clone());
         let (rows, condition) = self.embed_patches(patches, t);
-        EmbeddedImages { rows: self.place(rows), context: ImageContext { condition, upward } }
+        EmbeddedImages { rows: self.place(rows), context: ImageContext { condition, upward, skip } }
     }
 
     /// The latents as patches, or what the U-Net makes of them.
@@ -138,7 +160,7 @@ impl ImageTower {
     /// # Shapes
     /// - `rows`: `[B, N · P, D]`, `context`: that of their embedding; returns `[B, N, C, H, W]`
     pub fn predict(&self, rows: Tensor<3>, context: ImageContext) -> Tensor<5> {
-        let ImageContext { condition, upward } = context;
+        let ImageContext { condition, upward, skip } = context;
         // The last norm may have left them in fewer bits; what is subtracted from a target is not.
         let rows = rows.cast(DType::F32);
         let rows = match (&self.modulation, condition) {
@@ -155,7 +177,7 @@ impl ImageTower {
             _ => rows,
         };
         let patches = self.patch_out.forward(rows);
-        match (&self.unet, upward) {
+        let output = match (&self.unet, upward) {
             (Some(unet), Some(Upward { skips, time })) => {
                 let [channels, height, width] = self.latent_shape;
                 let [_, _, d_patch] = patches.dims();
@@ -165,6 +187,10 @@ impl ImageTower {
                 latents.reshape([batch, images, channels, height, width])
             }
             _ => overlap_add(patches, self.patch_size, self.patch_overlap, self.latent_shape),
+        };
+        match skip {
+            Some(skip) => skip.and(output),
+            None => output,
         }
     }
 }
@@ -178,4 +204,52 @@ fn per_image(rows: Tensor<3>, vectors: Tensor<3>, f: impl Fn(Tensor<4>, Tensor<4
     let [_, images, _] = vectors.dims();
     let grouped = rows.reshape([batch, images, all_rows / images, width]);
     f(grouped, vectors.unsqueeze_dim(2)).reshape([batch, all_rows, width])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise_schedule::NoiseProcess;
+    use crate::prediction::PredictionTarget;
+    use burn::tensor::{Device, TensorData};
+
+    fn config(skip: bool) -> ImageTowerConfig {
+        ImageTowerConfig {
+            patch_size: 2,
+            patch_overlap: 1,
+            unet: None,
+            learned_positions: false,
+            process: NoiseProcess::Ddpm,
+            prediction: PredictionTarget::Noise,
+            skip,
+            loss_space: None,
+            timestep_conditioning: TimestepConditioning::Row,
+            timesteps: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_skip_brings_the_input_to_the_output() {
+        let device = Device::flex();
+        let numbers: Vec<f32> = (0..2 * 3 * 16).map(|i| (i as f32 * 0.7).sin()).collect();
+        let x_t = Tensor::<5>::from_data(TensorData::new(numbers, [1, 2, 3, 4, 4]), &device);
+        let t = Tensor::<2>::from_floats([[0.0, 1.0]], &device);
+        let [plain, with_skip] = [false, true].map(|skip| {
+            let tower = ImageTower::new(&config(skip), [3, 4, 4], 8, &mut WeightInit::new(1, &device));
+            let EmbeddedImages { rows, context } = tower.embed(x_t.clone(), t.clone());
+            tower.predict(rows, context)
+        });
+        let gap = |a: Tensor<5>, b: Tensor<5>| (a - b).abs().max().into_scalar::<f32>();
+        let image = |x: &Tensor<5>, index: usize| x.clone().narrow(1, index, 1);
+        assert!(gap(image(&with_skip, 0), image(&plain, 0)) < 1e-6, "at t = 0 it is what the network puts out");
+        assert!(gap(image(&with_skip, 1), image(&x_t, 1)) < 1e-6, "at t = 1 it is what is there");
+    }
+
+    #[test]
+    fn only_noise_has_a_skip() {
+        let clean = ImageTowerConfig { prediction: PredictionTarget::Clean, ..config(true) };
+        assert!(config(true).validate([3, 4, 4]).is_ok());
+        let error = clean.validate([3, 4, 4]).unwrap_err().to_string();
+        assert!(error.contains("skip: expected prediction = \"noise\"") && error.contains("Clean"), "{error}");
+    }
 }
