@@ -1,5 +1,8 @@
 //! Fixtures shared by the integration tests: small models, small samples, and ways to compare tensors.
 
+pub mod ranks;
+pub mod run;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -31,6 +31,7 @@
 //! | a trained model with its place and settings | [`loaded_run`] |
 //! | where each file of a run lies | [`run_folder`], [`sample_folder`] |
 //! | whether the data is still what it was | [`fingerprint`] |
+//! | whether several processes train together | [`ranks`] |
 //! | curves | [`metrics`] |
 //! | two sets in the features of a network | [`distances`], [`extractors`] |
 //! | who listens | [`observer`] |
@@ -50,6 +51,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observer;
 pub mod plan;
+pub mod ranks;
 pub mod run_folder;
 pub mod sample_folder;
 pub mod settings;

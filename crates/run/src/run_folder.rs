@@ -69,13 +69,21 @@ impl RunFolder {
     pub fn resume(path: &Path) -> Result<(Self, PathBuf)> {
         let mut run = Self::open(path)?;
         run.lock = Some(FolderLock::take(path)?);
-        let latest = run.latest_checkpoint()?.with_context(|| {
-            let path = path.display();
+        let latest = run.checkpoint_to_resume()?;
+        Ok((run, latest))
+    }
+
+    /// The latest checkpoint, where training goes on.
+    ///
+    /// # Errors
+    /// When the folder holds no whole one.
+    pub(crate) fn checkpoint_to_resume(&self) -> Result<PathBuf> {
+        self.latest_checkpoint()?.with_context(|| {
+            let path = self.path.display();
             format!(
                 "{path}: expected a checkpoint to resume from, found none; without --resume, training begins again there"
             )
-        })?;
-        Ok((run, latest))
+        })
     }
 
     /// The run that `path` holds, to be looked at.

@@ -7,6 +7,8 @@ use interfuse_transfusion::ConfigError;
 use interfuse_vae::VaeError;
 use thiserror::Error;
 
+use crate::parallel::ParallelError;
+
 /// Any failure of this crate.
 #[derive(Debug, Error)]
 pub enum TrainError {
@@ -64,6 +66,9 @@ pub enum TrainError {
     /// From the model's folder in a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// From the other ranks.
+    #[error(transparent)]
+    Parallel(#[from] ParallelError),
     /// From an autoencoder.
     #[error(transparent)]
     Vae(#[from] VaeError),

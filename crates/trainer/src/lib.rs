@@ -6,6 +6,7 @@
 //! | the loop, and what is due when | [`training_loop`] |
 //! | what both share: a step, gradients, AdamW, the moving average | [`optimization`] |
 //! | an autoencoder instead of a hybrid model | [`autoencoder`] |
+//! | several processes that train one model | [`parallel`] |
 //! | held-out losses | [`validation`] |
 //! | between what latents lie | [`latent_range`] |
 //! | saving and resuming | [`checkpoint`] |
@@ -16,6 +17,7 @@ pub mod config;
 pub mod error;
 pub mod latent_range;
 pub mod optimization;
+pub mod parallel;
 pub mod trainer;
 pub mod training_loop;
 pub mod validation;
@@ -23,6 +25,7 @@ pub mod validation;
 pub use config::{IntervalConfig, TrainConfig, TrainPrecision, ValidationConfig};
 pub use error::TrainError;
 pub use optimization::OptimizerConfig;
+pub use parallel::{Collective, ParallelError, Ranks};
 pub use trainer::{ModalityReport, Setup, StepReport, Trainer};
 pub use training_loop::{Due, Learner, Observer, Outcome, run};
 pub use validation::{Validation, ValidationReport};

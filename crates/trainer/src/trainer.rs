@@ -6,7 +6,7 @@ use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::{Workers, with_precision};
 use interfuse_mot::CacheUse;
-use interfuse_parameters::ParameterInfo;
+use interfuse_parameters::{ParameterInfo, parameters};
 use interfuse_sequence::Objective;
 use interfuse_transfusion::ownership::part_of;
 use interfuse_transfusion::{
@@ -19,6 +19,7 @@ use crate::error::TrainError;
 use crate::optimization::learning_rate::learning_rate;
 use crate::optimization::step::{self, Stepper};
 use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps, tape};
+use crate::parallel::{self, Ranks, Weight};
 use crate::training_loop::Learner;
 
 /// What a run is made of.
@@ -51,6 +52,8 @@ pub struct Trainer {
     pub loader: Loader,
     /// Run the micro-batches of a step.
     workers: Workers,
+    /// The processes that train this model together.
+    ranks: Ranks,
     /// Steps taken.
     pub step: u64,
     /// Steps skipped because something was not finite.
@@ -106,8 +109,15 @@ impl StepReport {
 
 /// What a step computed, before it is decided what to do with it.
 pub(crate) struct Computed {
+    /// Of all ranks.
     gradients: FlatGradients,
+    /// Of this rank's micro-batches.
     losses: Vec<HybridLoss>,
+    whole: Whole,
+}
+
+/// What the micro-batches of a step hold together, those of all ranks.
+struct Whole {
     normalizer: Normalizer,
     /// Rows that are not padding.
     filled: usize,
@@ -119,7 +129,19 @@ impl Trainer {
         let ema = Ema::new(&model);
         let workers = Workers::on(&setup.device, setup.train.gradient_accumulation);
         let optimizer = AdamW::default();
-        Self { setup, model, ema, optimizer, loader, workers, step: 0, skipped: SkippedSteps::default() }
+        let (ranks, skipped) = (Ranks::alone(), SkippedSteps::default());
+        Self { setup, model, ema, optimizer, loader, workers, ranks, step: 0, skipped }
+    }
+
+    /// The same run as one of several ranks, each of which computes its share of a step's micro-batches.
+    ///
+    /// # Errors
+    /// When there are fewer micro-batches than ranks.
+    pub fn among(mut self, ranks: Ranks) -> Result<Self, TrainError> {
+        let share = ranks.share(self.setup.train.gradient_accumulation)?;
+        self.workers = Workers::on(&self.setup.device, share.len());
+        self.ranks = ranks;
+        Ok(self)
     }
 
     /// The moving average as a model, off the gradient tape.
@@ -132,13 +154,54 @@ impl Trainer {
         self.model.valid()
     }
 
+    /// This rank's micro-batches of the next step. Every rank lays all of them out, so that their order is that of one process.
     fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
         let key = NoiseKey { seed: self.setup.seed, step: self.step };
         let device = self.setup.device.clone().autodiff();
         let layouts = self.loader.next_batches(self.setup.train.sequences(), self.setup.train.gradient_accumulation)?;
         let model = &self.setup.model;
         let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Sampled, &device);
-        Ok(self.workers.map(&layouts, noised))
+        Ok(self.workers.map(&layouts[self.ranks.share(layouts.len())?], noised))
+    }
+
+    /// What all ranks' micro-batches hold together.
+    fn whole(&self, batches: &[TrainBatch]) -> Result<Whole, TrainError> {
+        let own = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
+        let filled: usize = batches.iter().map(|batch| batch.batch.filled).sum();
+        let lanes = own.counts.len();
+        let numbers = own.counts.iter().copied().chain([own.batches, filled]).map(|count| count as f64);
+        let all = self.ranks.gather_numbers(numbers.collect())?;
+        let mut whole = Whole { normalizer: Normalizer::default(), filled: 0 };
+        for of_rank in all.chunks_exact(lanes + 2) {
+            let counts: Vec<usize> = of_rank.iter().map(|&count| count as usize).collect();
+            whole.normalizer =
+                whole.normalizer.and(Normalizer { counts: counts[..lanes].to_vec(), batches: counts[lanes] });
+            whole.filled += counts[lanes + 1];
+        }
+        Ok(whole)
+    }
+
+    /// Losses of all ranks' micro-batches: what was minimised, and the sums and counts of the modalities.
+    fn sums(&self, losses: &[HybridLoss], read: Vec<f64>) -> Result<(f64, Vec<(f64, usize)>), TrainError> {
+        let lanes = self.setup.model.modalities.len();
+        let mut read = read.into_iter();
+        let mut next = || read.next().unwrap_or(f64::NAN);
+        let mut own = Vec::new();
+        for loss in losses {
+            own.push(next());
+            for modality in &loss.modalities {
+                own.extend(modality.as_ref().map_or([0.0, 0.0], |modality| [next(), modality.count as f64]));
+            }
+        }
+        let all = self.ranks.gather_numbers(own)?;
+        let (mut total, mut sums) = (0.0, vec![(0.0, 0); lanes]);
+        for of_batch in all.chunks_exact(1 + 2 * lanes) {
+            total += of_batch[0];
+            for (sum, of_lane) in sums.iter_mut().zip(of_batch[1..].chunks_exact(2)) {
+                *sum = (sum.0 + of_lane[0], sum.1 + of_lane[1] as usize);
+            }
+        }
+        Ok((total, sums))
     }
 
     fn modality_reports(&self, sums: &[(f64, usize)]) -> Vec<ModalityReport> {
@@ -161,10 +224,14 @@ impl Stepper for Trainer {
 
     fn compute(&mut self) -> Result<Computed, TrainError> {
         let batches = self.next_batches()?;
-        let Self { setup, model, loader, workers, step, .. } = self;
+        let whole = self.whole(&batches)?;
+        let Self { setup, model, loader, workers, ranks, step, .. } = self;
         let (train, goes_on) = (&setup.train, *step + 1 < setup.train.steps);
         let prepare = goes_on.then_some(|| loader.prepare(train.sequences(), train.gradient_accumulation));
-        Ok(step::beside(prepare, || compute(model, workers, setup, &batches)))
+        let (parts, losses) = step::beside(prepare, || compute(model, workers, setup, (&batches, &whole.normalizer)));
+        let device = setup.device.clone();
+        let gradients = parallel::sum(ranks, parts, || weights(model), &device)?;
+        Ok(Computed { gradients, losses, whole })
     }
 
     fn measure(&self, computed: &Computed) -> Result<StepReport, TrainError> {
@@ -175,21 +242,11 @@ impl Stepper for Trainer {
         }
         let (losses, [squared]) = step::read(losses, [Some(&computed.gradients)])?;
 
-        let mut read = losses.into_iter();
-        let mut next = || read.next().unwrap_or(f64::NAN);
-        let (mut total, mut sums) = (0.0, vec![(0.0, 0); self.setup.model.modalities.len()]);
-        for loss in &computed.losses {
-            total += next();
-            for (sum, modality) in sums.iter_mut().zip(&loss.modalities) {
-                if let Some(modality) = modality {
-                    *sum = (sum.0 + next(), sum.1 + modality.count);
-                }
-            }
-        }
+        let (total, sums) = self.sums(&computed.losses, losses)?;
         let parts = self.model.partition().names();
         let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
         let capacity = &self.loader.shape().capacity;
-        let sequences = self.setup.train.sequences() * computed.losses.len();
+        let sequences = self.setup.train.sequences() * computed.whole.normalizer.batches;
         let mut report = StepReport {
             step: self.step,
             total,
@@ -198,13 +255,13 @@ impl Stepper for Trainer {
             part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
             learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
             rows: sequences * capacity.iter().sum::<usize>(),
-            filled_rows: computed.filled,
+            filled_rows: computed.whole.filled,
             seconds: 0.0,
             flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
             skipped: None,
         };
         report.skipped = match computed.gradients.is_empty() {
-            true => Some(format!("the batch (counts {:?})", computed.normalizer.counts)),
+            true => Some(format!("the batch (counts {:?})", computed.whole.normalizer.counts)),
             false => step::non_finite(numbers(&report)),
         };
         Ok(report)
@@ -247,6 +304,10 @@ impl Learner for Trainer {
         self.skipped.in_a_row > 0
     }
 
+    fn stops(&mut self, asked: bool) -> Result<bool, TrainError> {
+        Ok(self.ranks.any(asked)?)
+    }
+
     /// Takes one optimizer step: data → forward → backward → accumulate → clip → AdamW → moving average.
     ///
     /// A loss or gradient that is not finite skips the update and is counted.
@@ -258,20 +319,28 @@ impl Learner for Trainer {
     }
 }
 
-fn compute(model: &Transfusion, workers: &Workers, setup: &Setup, batches: &[TrainBatch]) -> Computed {
-    let normalizer = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
+/// Gradients and losses of each micro-batch.
+fn compute(
+    model: &Transfusion,
+    workers: &Workers,
+    setup: &Setup,
+    (batches, normalizer): (&[TrainBatch], &Normalizer),
+) -> (Vec<FlatGradients>, Vec<HybridLoss>) {
     let precision = setup.train.precision.on(&setup.device);
-    let pass = |batch: &TrainBatch| {
-        with_precision(precision, || forward_backward(model, batch, &setup.objective, &normalizer))
-    };
-    let mut gradients = FlatGradients::default();
-    let mut losses = Vec::new();
-    for (part, loss) in workers.map(batches, pass) {
-        gradients.add(part);
-        losses.push(loss);
-    }
-    let filled = batches.iter().map(|batch| batch.batch.filled).sum();
-    Computed { gradients, losses, normalizer, filled }
+    let pass =
+        |batch: &TrainBatch| with_precision(precision, || forward_backward(model, batch, &setup.objective, normalizer));
+    workers.map(batches, pass).into_iter().unzip()
+}
+
+/// All weights, in the order of their names.
+fn weights(model: &Transfusion) -> Vec<Weight> {
+    let names = model.partition().names();
+    let mut all: Vec<Weight> = parameters(model)
+        .into_iter()
+        .map(|info| Weight { group: names.iter().position(|name| part_of(&info) == Some(name)), info })
+        .collect();
+    all.sort_by(|a, b| a.info.name.cmp(&b.info.name));
+    all
 }
 
 /// The gradients and losses of one micro-batch.

@@ -32,6 +32,14 @@ pub trait Learner {
     /// Whether the latest step came out non-finite, so that the weights should not be kept.
     fn is_non_finite(&self) -> bool;
 
+    /// Whether to stop, when `asked` to or not: where several processes train together, as soon as one of them is asked.
+    ///
+    /// # Errors
+    /// When another process cannot be reached.
+    fn stops(&mut self, asked: bool) -> Result<bool, TrainError> {
+        Ok(asked)
+    }
+
     /// Takes one optimizer step.
     ///
     /// # Errors
@@ -52,6 +60,17 @@ pub trait Observer<L: Learner> {
     /// # Errors
     /// Ends the run.
     fn due(&mut self, learner: &L, what: Due) -> Result<(), TrainError>;
+}
+
+/// Nobody listens.
+impl<L: Learner> Observer<L> for () {
+    fn stepped(&mut self, _: &mut L, _: &L::Report) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    fn due(&mut self, _: &L, _: Due) -> Result<(), TrainError> {
+        Ok(())
+    }
 }
 
 /// How a run ended.
@@ -77,7 +96,7 @@ pub fn run<L: Learner>(
     loop {
         let step = learner.steps_taken();
         let finished = step >= learner.steps();
-        let stopped = stop.load(Ordering::Relaxed);
+        let stopped = learner.stops(stop.load(Ordering::Relaxed))?;
         if step > started_at {
             for what in [Due::Validation, Due::Preview, Due::Checkpoint, Due::Evaluation] {
                 // Weights that give no numbers must not push a good checkpoint out of those that are kept.

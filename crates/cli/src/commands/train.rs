@@ -2,20 +2,50 @@
 
 use std::time::Instant;
 
-use interfuse_run::training::Resumed;
-use interfuse_run::{Run, Settings, duration};
-use interfuse_trainer::Outcome;
+use interfuse_run::training::{Follower, Resumed};
+use interfuse_run::{Run, Settings, duration, sentence};
+use interfuse_trainer::{Outcome, Ranks};
 use interfuse_transfusion::ParameterCounts;
 
 use crate::args::TrainArgs;
-use crate::print::say;
+use crate::print::{say, say_error};
 use crate::stopping::stop_when_asked;
 use crate::terminal::{Terminal, print_report};
 
 pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<()> {
+    let ranks = interfuse_run::ranks::join()?;
+    let outcome = if ranks.rank() == 0 { lead(args, &ranks) } else { follow(args, &ranks) };
+    if let (Err(error), 2..) = (&outcome, ranks.size()) {
+        // The others would wait for this rank for ever.
+        say_error!("error on {ranks:?}: {}", sentence(error.as_ref()));
+        ranks.abort();
+    }
+    outcome
+}
+
+/// Computes a share of every step, without a word.
+fn follow(args: &TrainArgs, ranks: &Ranks) -> anyhow::Result<()> {
     let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     let stop = stop_when_asked()?;
-    let mut run = if args.resume { Run::resume(settings)? } else { Run::begin(settings)? };
+    let mut follower = match args.resume {
+        true => Follower::resume(settings, ranks)?,
+        false => Follower::begin(settings, ranks)?,
+    };
+    follower.train(&stop)?;
+    Ok(())
+}
+
+fn lead(args: &TrainArgs, ranks: &Ranks) -> anyhow::Result<()> {
+    let settings = Settings::load(&args.config.config, &args.config.overrides)?;
+    let stop = stop_when_asked()?;
+    let mut run = match args.resume {
+        true => Run::resume_among(settings, ranks)?,
+        false => Run::begin_among(settings, ranks)?,
+    };
+    if ranks.size() > 1 {
+        let batches = run.plan.settings.train.gradient_accumulation;
+        say!("{} ranks share the {batches} micro-batches of a step", ranks.size());
+    }
     introduce(&run);
 
     let started = Instant::now();

@@ -25,6 +25,9 @@ mod wrong_data;
 /// Checkpoints that are missing, torn, or of another model or program.
 mod wrong_checkpoint;
 
+/// Several processes that train one model.
+mod ranks;
+
 /// A disk that is full when a checkpoint is due.
 mod full_disk;
 

@@ -1,21 +1,25 @@
 //! A hybrid model's run: begun or gone on with, trained, and measured.
 
+mod follower;
 mod previews;
 mod recorder;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use interfuse_checkpoint::folder::TOKENIZER;
 use interfuse_checkpoint::{ModelCard, Pretrained, read_card};
 use interfuse_data::LoaderCursor;
-use interfuse_trainer::{Outcome, TrainError, Trainer, checkpoint};
+use interfuse_parameters::sha256::hexadecimal;
+use interfuse_trainer::{Outcome, Ranks, TrainError, Trainer, checkpoint};
+use sha2::{Digest, Sha256};
 
+pub use self::follower::Follower;
 use self::previews::preview_prompts;
 use self::recorder::Recorder;
 use crate::configuration;
-use crate::error::{Result, RunError, sentence};
+use crate::error::{Context as _, Result, RunError, sentence};
 use crate::fingerprint::DataFingerprint;
 use crate::measuring::{Report, measure_in_training};
 use crate::observer::RunObserver;
@@ -44,20 +48,73 @@ pub struct Resumed {
     pub changes: Vec<String>,
 }
 
+/// A run before it has a place to write to.
+struct Begun {
+    plan: Plan,
+    trainer: Trainer,
+    data: DataFingerprint,
+}
+
+impl Begun {
+    /// What all ranks must have the same of.
+    fn agreed(self, ranks: &Ranks) -> Result<Self> {
+        if ranks.size() == 1 {
+            return Ok(self);
+        }
+        let settings = toml::to_string(&self.plan.settings).context("cannot express the configuration as TOML")?;
+        ranks.agree("configuration", settings.as_bytes()).map_err(TrainError::from)?;
+        let data = serde_json::to_vec(&self.data).context("cannot express a fingerprint as JSON")?;
+        ranks.agree("training data", &data).map_err(TrainError::from)?;
+        let mut weights = Sha256::new();
+        for tensor in checkpoint::fingerprint(&self.trainer).values() {
+            tensor.values.iter().for_each(|value| weights.update(value.to_le_bytes()));
+        }
+        let weights = format!("step {}, weights {}", self.trainer.step, hexadecimal(weights));
+        ranks.agree("checkpoint", weights.as_bytes()).map_err(TrainError::from)?;
+        Ok(self)
+    }
+}
+
+/// What a new run begins with, the same on every rank.
+fn begin(settings: Settings, ranks: &Ranks) -> Result<Begun> {
+    let mut plan = Plan::new(settings)?;
+    plan.measure_latents(None)?;
+    let trainer = plan.trainer(LoaderCursor::default())?.among(ranks.clone())?;
+    let data = DataFingerprint::of(plan.data.train.as_ref());
+    Begun { plan, trainer, data }.agreed(ranks)
+}
+
+/// What a run goes on with, the same on every rank.
+fn resume(settings: Settings, latest: &Path, ranks: &Ranks) -> Result<Begun> {
+    let mut plan = Plan::with_tokenizer(settings, load_tokenizer(&latest.join(TOKENIZER))?)?;
+    let resumed = checkpoint::open(latest, &plan.card, plan.settings.run.seed)?;
+    plan.measure_latents(read_card(latest)?.latent_range)?;
+    let data = DataFingerprint::of(plan.data.train.as_ref());
+    let mut trainer = plan.trainer(resumed.state.cursor.clone())?.among(ranks.clone())?;
+    resumed.restore(&mut trainer)?;
+    Begun { plan, trainer, data }.agreed(ranks)
+}
+
 impl Run {
     /// Makes the folder of a new run.
     ///
     /// # Errors
     /// When the settings do not fit together or the data is not there; when the folder already holds a run or is in use.
     pub fn begin(settings: Settings) -> Result<Self> {
-        let mut plan = Plan::new(settings)?;
-        plan.measure_latents(None)?;
-        let trainer = plan.trainer(LoaderCursor::default())?;
+        Self::begin_among(settings, &Ranks::alone())
+    }
+
+    /// As [`Self::begin`], on rank 0 of several; the others are [`Follower`]s.
+    ///
+    /// # Errors
+    /// As [`Self::begin`]; when another rank has other settings or data.
+    pub fn begin_among(settings: Settings, ranks: &Ranks) -> Result<Self> {
+        let Begun { plan, trainer, data } = begin(settings, ranks)?;
         // Better found now than at the first preview, with a run folder half made.
         preview_prompts(&plan)?;
         let folder = RunFolder::begin(&plan.settings.run.dir)?;
         configuration::save(&plan.settings, &folder.config())?;
-        DataFingerprint::of(plan.data.train.as_ref()).save(&folder.data())?;
+        data.save(&folder.data())?;
         Ok(Self { plan, folder, trainer, resumed: None })
     }
 
@@ -66,11 +123,16 @@ impl Run {
     /// # Errors
     /// When there is none, it is of another model or seed, or the folder is in use.
     pub fn resume(settings: Settings) -> Result<Self> {
+        Self::resume_among(settings, &Ranks::alone())
+    }
+
+    /// As [`Self::resume`], on rank 0 of several; the others are [`Follower`]s.
+    ///
+    /// # Errors
+    /// As [`Self::resume`]; when another rank has other settings or data, or sees another checkpoint.
+    pub fn resume_among(settings: Settings, ranks: &Ranks) -> Result<Self> {
         let (folder, latest) = RunFolder::resume(&settings.run.dir)?;
-        let mut plan = Plan::with_tokenizer(settings, load_tokenizer(&latest.join(TOKENIZER))?)?;
-        let resumed = checkpoint::open(&latest, &plan.card, plan.settings.run.seed)?;
-        plan.measure_latents(read_card(&latest)?.latent_range)?;
-        let data = DataFingerprint::of(plan.data.train.as_ref());
+        let Begun { plan, trainer, data } = resume(settings, &latest, ranks)?;
         // More steps or other data may be just what is wanted; nobody should get them unawares.
         let mut changes = vec![];
         if let Ok(before) = configuration::load::<Settings>(&folder.config(), &[]) {
@@ -78,8 +140,6 @@ impl Run {
         }
         changes
             .extend(DataFingerprint::load(&folder.data()).into_iter().flat_map(|before| data.changes_since(&before)));
-        let mut trainer = plan.trainer(resumed.state.cursor.clone())?;
-        resumed.restore(&mut trainer)?;
         configuration::save(&plan.settings, &folder.config())?;
         data.save(&folder.data())?;
         Ok(Self { plan, folder, trainer, resumed: Some(Resumed { checkpoint: latest, changes }) })

@@ -31,6 +31,22 @@ impl FlatGradients {
         all
     }
 
+    /// These gradients and those of another micro-batch.
+    pub fn and(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// Whether a weight took part.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Puts the gradient of a weight there. `[count]`
+    pub(crate) fn put(&mut self, name: String, group: Option<usize>, values: Tensor<1>) {
+        self.by_name.insert(name, FlatGradient { group, values });
+    }
+
     /// Adds the gradients of another micro-batch.
     pub fn add(&mut self, other: Self) {
         for (name, gradient) in other.by_name {
