@@ -4,7 +4,7 @@
 //! one process, and gradients are added in the order of the micro-batches: a rank adds its own to the sum that the rank before
 //! it hands on, and the last one gives the sum to all. Floating-point sums then have the same bits on any number of ranks.
 //!
-//! [`Collective`] is what a transport must be able to do; [`mpi`] is the one for processes that an MPI launcher started.
+//! [`Collective`] is what a transport must be able to do; `mpi.rs`, with the feature `mpi`, is the one of MPI launchers.
 
 mod gradients;
 #[cfg(feature = "mpi")]
