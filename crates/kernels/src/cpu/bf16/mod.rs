@@ -5,8 +5,8 @@
 //! 16 × 32 elements, of `a` with its rows one after the other, of `b` with its rows interleaved by two. Rounding is done while
 //! packing, and a factor that lies transposed is read as it lies.
 //!
-//! `amx.rs`, `avx512.rs` and `packing.rs` are the only `unsafe` code of the CPU's kernels: the instructions are not within
-//! reach otherwise. On other processors there is no unit, and [`Unit::found`] says so.
+//! The instructions are not within reach of safe code, so most of this folder is `unsafe`. On other processors there is no unit,
+//! and [`Unit::found`] says so.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

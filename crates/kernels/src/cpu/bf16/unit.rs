@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 /// What multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Other processors have none of them.
 pub(crate) enum Unit {
     /// Tiles of AMX: 16 × 16 sums over 32 elements at once. Intel, since Sapphire Rapids.
     Amx,
