@@ -34,12 +34,17 @@ pub fn with_reference<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Whether this is the CPU, on the gradient tape or off it.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
 /// Where an operation on this tensor runs.
 pub(crate) fn place_of<const R: usize>(x: &Tensor<R>) -> Place {
     if PLAIN.get() {
         return Place::Reference;
     }
-    match x.device().without_autodiff() == Device::flex() {
+    match is_cpu(&x.device()) {
         true if x.dtype() == DType::F32 => Place::Cpu,
         true => Place::Reference,
         #[cfg(feature = "gpu")]

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::cpu::bf16::Unit;
 use crate::cpu::matmul::Arithmetic;
+use crate::place::is_cpu;
 
 #[cfg(feature = "gpu")]
 use crate::gpu::{multiplies, tensor_cores as fragments};
@@ -49,6 +50,11 @@ impl Precision {
     pub fn fastest_on(device: &Device) -> Self {
         let short = if is_cpu(device) { Unit::found() == Some(Unit::Amx) } else { Self::Bf16.runs_on(device) };
         if short { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// The type of the rows between products on a device, where it has fewer bits than `f32`: on GPUs alone.
+    pub fn shorter_rows_on(self, device: &Device) -> Option<DType> {
+        (self != Self::F32 && !is_cpu(device)).then(|| self.dtype())
     }
 
     /// Whether a device computes in it: every device in `f32`, a GPU in 16 bits if its tensor cores take them, a CPU in
@@ -110,17 +116,9 @@ pub(crate) fn arithmetic() -> Arithmetic {
     }
 }
 
-fn is_cpu(device: &Device) -> bool {
-    device.clone().without_autodiff() == Device::flex()
-}
-
 /// The type of rows that come out of a norm: that of the step's factors on a GPU, and that of what was normed elsewhere.
 pub(crate) fn row_type<const R: usize>(x: &Tensor<R>) -> DType {
-    match CURRENT.get() {
-        Precision::F32 => x.dtype(),
-        _ if is_cpu(&x.device()) => x.dtype(),
-        shorter => shorter.dtype(),
-    }
+    CURRENT.get().shorter_rows_on(&x.device()).unwrap_or(x.dtype())
 }
 
 /// `x + y` in the type of `x`: what a sub-layer adds to the stream may be of fewer bits than the stream.

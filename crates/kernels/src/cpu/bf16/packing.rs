@@ -81,10 +81,10 @@ unsafe fn pack_tile(x: MatRef<'_, f32>, factor: f32, order: Order, tile: &mut Ti
     // SAFETY: each reads the elements of `x` alone, which lie as it takes them.
     unsafe {
         match (x.row_stride(), x.col_stride()) {
-            (_, 1) if is_whole => tile.put(whole_rows(x, factor), order == Order::Pairs),
-            (_, 1) => tile.put(rows(x, factor), order == Order::Pairs),
-            (1, _) if is_whole => tile.put(whole_pairs(x, factor), order == Order::Rows),
-            (1, _) => tile.put(pairs(x, factor), order == Order::Rows),
+            (_, 1) if is_whole => tile.put(rows::<true>(x, factor), order == Order::Pairs),
+            (_, 1) => tile.put(rows::<false>(x, factor), order == Order::Pairs),
+            (1, _) if is_whole => tile.put(pairs::<true>(x, factor), order == Order::Rows),
+            (1, _) => tile.put(pairs::<false>(x, factor), order == Order::Rows),
             _ => {
                 let mut gathered = [0.0; TILE * DEPTH];
                 for (row, line) in gathered.chunks_exact_mut(DEPTH).enumerate().take(x.nrows()) {
@@ -92,7 +92,7 @@ unsafe fn pack_tile(x: MatRef<'_, f32>, factor: f32, order: Order, tile: &mut Ti
                         *value = x[(row, column)];
                     }
                 }
-                tile.put(whole_rows(view(&gathered, TILE, DEPTH, DEPTH), factor), order == Order::Pairs);
+                tile.put(rows::<true>(view(&gathered, TILE, DEPTH, DEPTH), factor), order == Order::Pairs);
             }
         }
     }
@@ -110,29 +110,15 @@ impl Tile {
     }
 }
 
-/// Rows of 32 elements that lie in memory as such, each a vector. Their number is known here, so that all stay in registers.
+/// Rows of at most 32 elements that lie in memory as such, each a vector. Where all are there (`WHOLE`), their number is known
+/// to the compiler, so that they stay in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn whole_rows(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
+unsafe fn rows<const WHOLE: bool>(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
     let factor = _mm512_set1_ps(factor);
+    let (count, width) = if WHOLE { (TILE, DEPTH) } else { x.shape() };
+    let [low, high] = [mask(width), mask(width.saturating_sub(TILE))];
     let mut lines = [_mm512_setzero_si512(); TILE];
-    for (row, line) in lines.iter_mut().enumerate() {
-        // SAFETY: `x` has 16 rows of 32 elements.
-        unsafe {
-            let begin = x.as_ptr().offset(row as isize * x.row_stride());
-            let first = _mm512_mul_ps(_mm512_loadu_ps(begin), factor);
-            *line = rounded(first, _mm512_mul_ps(_mm512_loadu_ps(begin.add(TILE)), factor));
-        }
-    }
-    lines
-}
-
-/// [`whole_rows`] of fewer or shorter rows.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn rows(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
-    let factor = _mm512_set1_ps(factor);
-    let [low, high] = [mask(x.ncols()), mask(x.ncols().saturating_sub(TILE))];
-    let mut lines = [_mm512_setzero_si512(); TILE];
-    for (row, line) in lines.iter_mut().enumerate().take(x.nrows()) {
+    for (row, line) in lines.iter_mut().enumerate().take(count) {
         // SAFETY: the row is one of `x`, and masks leave out what lies behind its end.
         unsafe {
             let begin = x.as_ptr().offset(row as isize * x.row_stride());
@@ -144,35 +130,19 @@ unsafe fn rows(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
     lines
 }
 
-/// Rows that lie in memory side by side: a vector for each pair along the inner axis.
+/// At most 16 rows that lie in memory side by side: a vector for each pair along the inner axis. `WHOLE` as for [`rows`].
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn whole_pairs(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
+unsafe fn pairs<const WHOLE: bool>(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
     let (factor, interleaved) = (_mm512_set1_ps(factor), interleaving());
+    let (count, width) = if WHOLE { (TILE, DEPTH) } else { x.shape() };
+    let present = mask(count);
     let mut lines = [_mm512_setzero_si512(); TILE];
-    for (pair, line) in lines.iter_mut().enumerate() {
-        // SAFETY: `x` has 32 columns of 16 elements.
-        unsafe {
-            let begin = x.as_ptr().offset(2 * pair as isize * x.col_stride());
-            let first = _mm512_mul_ps(_mm512_loadu_ps(begin), factor);
-            let second = _mm512_mul_ps(_mm512_loadu_ps(begin.offset(x.col_stride())), factor);
-            *line = _mm512_permutexvar_epi16(interleaved, rounded(first, second));
-        }
-    }
-    lines
-}
-
-/// [`whole_pairs`] of fewer or shorter columns.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pairs(x: MatRef<'_, f32>, factor: f32) -> [__m512i; TILE] {
-    let (factor, interleaved) = (_mm512_set1_ps(factor), interleaving());
-    let present = mask(x.nrows());
-    let mut lines = [_mm512_setzero_si512(); TILE];
-    for (pair, line) in lines.iter_mut().enumerate().take(x.ncols().div_ceil(2)) {
+    for (pair, line) in lines.iter_mut().enumerate().take(width.div_ceil(2)) {
         // SAFETY: the columns are those of `x`, and masks leave out what lies behind their end, or the second of a last pair.
         unsafe {
             let begin = x.as_ptr().offset(2 * pair as isize * x.col_stride());
             let first = _mm512_mul_ps(_mm512_maskz_loadu_ps(present, begin), factor);
-            let also = if 2 * pair + 1 < x.ncols() { present } else { 0 };
+            let also = if 2 * pair + 1 < width { present } else { 0 };
             let second = _mm512_maskz_loadu_ps(also, begin.wrapping_offset(x.col_stride()));
             *line = _mm512_permutexvar_epi16(interleaved, rounded(first, _mm512_mul_ps(second, factor)));
         }
