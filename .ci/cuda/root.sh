@@ -9,7 +9,9 @@ if [ ! -e "$root/.ready" ]; then
         apt-get update
         DEBIAN_FRONTEND=noninteractive apt-get install -y debootstrap
     fi
-    mirror="$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null | awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')"
+    # Debian's own mirror is the first that either kind of list names; a machine has one kind or the other.
+    mirror="$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
+        awk '!found && (/^URIs:/ || /^deb /) {print $2; found = 1}')"
     packages=ca-certificates,gcc,g++,libc6-dev,pkg-config,binutils,xz-utils
     debootstrap --variant=minbase --include="$packages" sid "$root" "$mirror"
     chroot "$root" apt-get install -y --no-install-recommends \

@@ -11,8 +11,8 @@ mod probe;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
 use interfuse_kernels::{
-    AdamWState, AdamWStep, Precision, VisibleRanges, accumulate, adamw, attention, cross_entropy, linear,
-    moving_average, rms_norm, rope, squared_norm, swiglu, with_precision, with_reference,
+    AdamWState, AdamWStep, AdamWUpdate, Precision, VisibleRanges, accumulate, adamw, attention, cross_entropy, linear,
+    moving_averages, rms_norm, rope, squared_norms, swiglu, with_precision, with_reference,
 };
 
 use interfuse_tests::gpu;
@@ -286,29 +286,35 @@ fn updates() {
         gradient_scale: 0.5,
         number: 3,
     };
-    for count in [1, 7, 5000, 300_001] {
-        let all = |device: &Device| -> Vec<Vec<f64>> {
-            let wave = |seed| {
-                let values: Vec<f32> = noise(count, seed).into_iter().map(|x| x as f32).collect();
-                Tensor::<1>::from_data(TensorData::new(values, [count]), device)
+    // More weights than go into one launch, of lengths that take vectors and of lengths that do not, with and without decay.
+    let counts: Vec<usize> = (0..70).map(|index| [1, 7, 5000, 300_001, 4096, 12][index % 6] + index / 6 * 4).collect();
+    let all = |device: &Device| -> Vec<Vec<f64>> {
+        let waves = |seed: u64| -> Vec<Tensor<1>> {
+            let wave = |(index, count): (usize, &usize)| {
+                let values = noise(*count, seed + 10 * index as u64).into_iter().map(|x| x as f32).collect::<Vec<_>>();
+                Tensor::<1>::from_data(TensorData::new(values, [*count]), device)
             };
-            let state = AdamWState { weight: wave(1), first: wave(2), second: wave(3).abs() };
-            let kept = state.weight.clone();
-            let after = adamw(state, wave(4), step);
-            let host = |x: Tensor<1>| x.into_data().iter::<f64>().collect::<Vec<_>>();
-            vec![
-                host(after.weight),
-                host(after.first),
-                host(after.second),
-                host(kept),
-                host(moving_average(wave(5), wave(6), 0.75)),
-                host(accumulate(wave(5), wave(6))),
-                host(squared_norm(&wave(7))),
-            ]
+            counts.iter().enumerate().map(wave).collect()
         };
-        for (index, (found, expected)) in all(&gpu()).iter().zip(all(&Device::flex())).enumerate() {
-            let gap = gap(found, &expected);
-            assert!(gap < 1e-5, "{count} elements, result {index}: {gap:e}");
-        }
+        let states = waves(1).into_iter().zip(waves(2)).zip(waves(3));
+        let states = states.map(|((weight, first), second)| AdamWState { weight, first, second: second.abs() });
+        let decay = |index: usize| AdamWStep { weight_decay: if index.is_multiple_of(3) { 0.1 } else { 0.0 }, ..step };
+        let updates = states.zip(waves(4)).enumerate();
+        let updates = updates.map(|(index, (state, gradient))| AdamWUpdate { state, gradient, step: decay(index) });
+        let updates: Vec<AdamWUpdate> = updates.collect();
+        let kept: Vec<Tensor<1>> = updates.iter().map(|update| update.state.weight.clone()).collect();
+        let after = adamw(updates);
+        let mut results: Vec<Tensor<1>> = kept;
+        results.extend(after.into_iter().flat_map(|state| [state.weight, state.first, state.second]));
+        results.extend(moving_averages(waves(5), waves(6), 0.75));
+        results.extend(accumulate(waves(5), waves(6)));
+        results.push(squared_norms(&waves(7)));
+        results.into_iter().map(|x| x.into_data().iter::<f64>().collect()).collect()
+    };
+    let (found, expected) = (all(&gpu()), all(&Device::flex()));
+    assert_eq!(found.len(), expected.len());
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let gap = gap(found, &expected);
+        assert!(gap < 1e-5, "result {index}: {gap:e}");
     }
 }

@@ -45,7 +45,7 @@ pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use group_norm::{GroupNorm, GroupNormSteps, group_norm};
 pub use init::WeightInit;
 pub use linear::Linear;
-pub use optimizer::{AdamWState, AdamWStep, accumulate, adamw, moving_average, squared_norm};
+pub use optimizer::{AdamWState, AdamWStep, AdamWUpdate, accumulate, adamw, moving_averages, squared_norms};
 pub use place::with_reference;
 pub use precision::{Precision, add_rows, with_precision};
 pub use rms_norm::rms_norm;

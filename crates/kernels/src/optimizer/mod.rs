@@ -13,6 +13,8 @@ use burn::tensor::Tensor;
 
 use self::cpu::OptimizerCpu;
 use self::reference::adamw_reference;
+#[cfg(feature = "gpu")]
+use crate::gpu::list::TensorList;
 use crate::place::{Place, place_of};
 
 /// A weight and its moments, flattened.
@@ -44,7 +46,7 @@ pub struct AdamWStep {
 }
 
 /// The numbers of a step of AdamW as factors.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Factors {
     pub(crate) gradient_scale: f32,
     pub(crate) beta_1: f32,
@@ -73,71 +75,106 @@ impl AdamWStep {
     }
 }
 
-/// One step of AdamW on one weight. All tensors lie off the gradient tape; weight and moments are changed in place where
-/// nobody else holds them.
-///
-/// # Shapes
-/// - `gradient`: `[n]`, as everything in `state`
-pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
-    let place = place_of(&gradient);
+/// What one weight brings to a step.
+#[derive(Clone, Debug)]
+pub struct AdamWUpdate {
+    /// The weight and its moments before the step.
+    pub state: AdamWState,
+    /// Of the weight. `[n]`
+    pub gradient: Tensor<1>,
+    /// The numbers of its step.
+    pub step: AdamWStep,
+}
+
+/// One step of AdamW on every weight; all lie on one device, off the gradient tape. Weights and moments are changed in place
+/// where nobody else holds them.
+pub fn adamw(updates: Vec<AdamWUpdate>) -> Vec<AdamWState> {
+    let Some(first) = updates.first() else { return vec![] };
+    match place_of(&first.gradient) {
+        #[cfg(feature = "gpu")]
+        Place::Gpu => adamw_on_gpu(updates),
+        place => updates.into_iter().map(|update| adamw_of_one(update, place)).collect(),
+    }
+}
+
+fn adamw_of_one(AdamWUpdate { state, gradient, step }: AdamWUpdate, place: Place) -> AdamWState {
     if place == Place::Reference {
         return adamw_reference(state, gradient, step.factors());
     }
     let [weight, first, second] = [state.weight, state.first, state.second].map(Tensor::into_dispatch);
-    let (gradient, factors) = (gradient.into_dispatch(), step.factors());
-    let (weight, first, second) = match place {
-        #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as gpu::OptimizerKernels>::adamw(weight, first, second, gradient, factors),
-        _ => <Dispatch as OptimizerCpu>::adamw(weight, first, second, gradient, factors),
-    };
+    let (weight, first, second) =
+        <Dispatch as OptimizerCpu>::adamw(weight, first, second, gradient.into_dispatch(), step.factors());
     let [weight, first, second] = [weight, first, second].map(Tensor::from_dispatch);
     AdamWState { weight, first, second }
 }
 
-/// `decay · average + (1 − decay) · value`, off the gradient tape, in the average's place where nobody else holds it.
-///
-/// # Shapes
-/// - `average`, `value`: `[n]`
-pub fn moving_average(average: Tensor<1>, value: Tensor<1>, decay: f64) -> Tensor<1> {
-    combine(average, value, decay as f32, (1.0 - decay) as f32)
-}
-
-/// `sum + part`, off the gradient tape, in the sum's place where nobody else holds it.
-///
-/// # Shapes
-/// - `sum`, `part`: `[n]`
-pub fn accumulate(sum: Tensor<1>, part: Tensor<1>) -> Tensor<1> {
-    combine(sum, part, 1.0, 1.0)
-}
-
-/// `Σ x²`. `[1]`
-///
-/// # Shapes
-/// - `x`: `[n]`
-pub fn squared_norm(x: &Tensor<1>) -> Tensor<1> {
-    let place = place_of(x);
-    if place == Place::Reference {
-        return x.clone().square().sum();
+#[cfg(feature = "gpu")]
+fn adamw_on_gpu(updates: Vec<AdamWUpdate>) -> Vec<AdamWState> {
+    let factors = updates.iter().map(|update| update.step.factors()).collect();
+    let (mut states, mut gradients) = (vec![], vec![]);
+    for AdamWUpdate { state: AdamWState { weight, first, second }, gradient, .. } in updates {
+        states.extend([weight, first, second].map(Tensor::into_dispatch));
+        gradients.push(gradient.into_dispatch());
     }
-    let x = x.clone().into_dispatch();
-    Tensor::from_dispatch(match place {
-        #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as gpu::OptimizerKernels>::squared_norm(x),
-        _ => <Dispatch as OptimizerCpu>::squared_norm(x),
-    })
+    let states = <Dispatch as gpu::OptimizerKernels>::adamw(TensorList(states), TensorList(gradients), factors);
+    let mut states = states.0.into_iter().map(Tensor::from_dispatch);
+    let next = || Some(AdamWState { weight: states.next()?, first: states.next()?, second: states.next()? });
+    std::iter::from_fn(next).collect()
 }
 
-fn combine(x: Tensor<1>, y: Tensor<1>, kept: f32, new: f32) -> Tensor<1> {
-    let place = place_of(&x);
-    if place == Place::Reference {
-        return x.mul_scalar(kept) + y.mul_scalar(new);
-    }
-    let (x, y) = (x.into_dispatch(), y.into_dispatch());
-    Tensor::from_dispatch(match place {
+/// `decay · average + (1 − decay) · value` of every pair, off the gradient tape, in the average's place where nobody else
+/// holds it.
+///
+/// # Shapes
+/// - each of `averages` and its value: `[n]`
+pub fn moving_averages(averages: Vec<Tensor<1>>, values: Vec<Tensor<1>>, decay: f64) -> Vec<Tensor<1>> {
+    combine(averages, values, decay as f32, (1.0 - decay) as f32)
+}
+
+/// `sum + part` of every pair, off the gradient tape, in the sum's place where nobody else holds it.
+///
+/// # Shapes
+/// - each of `sums` and its part: `[n]`
+pub fn accumulate(sums: Vec<Tensor<1>>, parts: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    combine(sums, parts, 1.0, 1.0)
+}
+
+/// `Σ x²` of each, which lie on one device. `[number of tensors]`; at least one is given.
+///
+/// # Shapes
+/// - each of `xs`: `[n]`
+pub fn squared_norms(xs: &[Tensor<1>]) -> Tensor<1> {
+    let norm = |x: &Tensor<1>| match place_of(x) {
+        Place::Reference => x.clone().square().sum(),
+        _ => Tensor::from_dispatch(<Dispatch as OptimizerCpu>::squared_norm(x.clone().into_dispatch())),
+    };
+    match place_of(&xs[0]) {
         #[cfg(feature = "gpu")]
-        Place::Gpu => <Dispatch as gpu::OptimizerKernels>::combine(x, y, kept, new),
-        _ => <Dispatch as OptimizerCpu>::combine(x, y, kept, new),
-    })
+        Place::Gpu => {
+            let xs = xs.iter().map(|x| x.clone().into_dispatch()).collect();
+            Tensor::from_dispatch(<Dispatch as gpu::OptimizerKernels>::squared_norms(TensorList(xs)))
+        }
+        _ => Tensor::cat(xs.iter().map(norm).collect(), 0),
+    }
+}
+
+fn combine(xs: Vec<Tensor<1>>, ys: Vec<Tensor<1>>, kept: f32, new: f32) -> Vec<Tensor<1>> {
+    let Some(first) = xs.first() else { return vec![] };
+    let place = place_of(first);
+    #[cfg(feature = "gpu")]
+    if place == Place::Gpu {
+        let [xs, ys] = [xs, ys].map(|list| TensorList(list.into_iter().map(Tensor::into_dispatch).collect()));
+        let sums = <Dispatch as gpu::OptimizerKernels>::combine(xs, ys, kept, new);
+        return sums.0.into_iter().map(Tensor::from_dispatch).collect();
+    }
+    let of_pair = |(x, y): (Tensor<1>, Tensor<1>)| match place {
+        Place::Reference => x.mul_scalar(kept) + y.mul_scalar(new),
+        _ => {
+            let (x, y) = (x.into_dispatch(), y.into_dispatch());
+            Tensor::from_dispatch(<Dispatch as OptimizerCpu>::combine(x, y, kept, new))
+        }
+    };
+    xs.into_iter().zip(ys).map(of_pair).collect()
 }
 
 #[cfg(test)]
@@ -161,6 +198,10 @@ mod tests {
         Tensor::from_data(TensorData::new(values, [count]), &Device::flex())
     }
 
+    fn one_step(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
+        adamw(vec![AdamWUpdate { state, gradient, step }]).remove(0)
+    }
+
     fn values(x: &Tensor<1>) -> Vec<f32> {
         x.to_data().try_to_vec().unwrap()
     }
@@ -178,7 +219,7 @@ mod tests {
             for number in 1..4 {
                 let step = AdamWStep { number, ..STEP };
                 let gradient = wave(count, 0.7 * number as f32);
-                fast = adamw(fast, gradient.clone(), step);
+                fast = one_step(fast, gradient.clone(), step);
                 plain = adamw_reference(plain, gradient, step.factors());
             }
             assert!(gap(&fast.weight, &plain.weight) < 1e-6, "{count}");
@@ -191,7 +232,7 @@ mod tests {
         let weight = wave(5, 0.3);
         let before = values(&weight);
         let state = AdamWState { weight: weight.clone(), first: wave(5, 0.1), second: wave(5, 0.0) };
-        let after = adamw(state, wave(5, 0.9), STEP);
+        let after = one_step(state, wave(5, 0.9), STEP);
         assert_eq!(values(&weight), before);
         assert!(gap(&after.weight, &weight) > 1e-4);
     }
@@ -204,7 +245,7 @@ mod tests {
         let (mut w, mut m, mut v) = (0.5f64, 0.0f64, 0.0f64);
         for (index, g) in [0.3f64, -0.1, 0.2].into_iter().enumerate() {
             let number = index as u64 + 1;
-            state = adamw(state, one(g as f32), AdamWStep { number, gradient_scale: 1.0, ..STEP });
+            state = one_step(state, one(g as f32), AdamWStep { number, gradient_scale: 1.0, ..STEP });
             m = 0.9 * m + 0.1 * g;
             v = 0.95 * v + 0.05 * g * g;
             let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(number as i32)), v / (1.0 - 0.95f64.powi(number as i32)));
@@ -217,14 +258,14 @@ mod tests {
     fn the_average_moves_by_its_share() {
         let (a, b) = (wave(CHUNK + 5, 0.3), wave(CHUNK + 5, 0.8));
         let expected = a.clone().mul_scalar(0.75) + b.clone().mul_scalar(0.25);
-        assert!(gap(&moving_average(a, b, 0.75), &expected) < 1e-7);
+        assert!(gap(&moving_averages(vec![a], vec![b], 0.75)[0], &expected) < 1e-7);
     }
 
     #[test]
     fn sums_and_norms_are_those_of_primitives() {
         let (a, b) = (wave(2 * CHUNK + 5, 0.3), wave(2 * CHUNK + 5, 0.8));
-        assert!(gap(&accumulate(a.clone(), b.clone()), &(a.clone() + b)) < 1e-7);
+        assert!(gap(&accumulate(vec![a.clone()], vec![b.clone()])[0], &(a.clone() + b)) < 1e-7);
         let exact: f32 = values(&a).iter().map(|x| x * x).sum();
-        assert!((values(&squared_norm(&a))[0] / exact - 1.0).abs() < 1e-5);
+        assert!((values(&squared_norms(&[a]))[0] / exact - 1.0).abs() < 1e-5);
     }
 }

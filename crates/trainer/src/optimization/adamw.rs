@@ -5,10 +5,9 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_kernels::{AdamWState, AdamWStep, adamw};
+use interfuse_kernels::{AdamWState, AdamWStep, AdamWUpdate, adamw};
 use interfuse_parameters::{
-    HostTensor, HostTensors, ParameterInfo, ParameterMapper, map_parameters, parameters, read_tensors, replaced,
-    write_tensors,
+    HostTensor, HostTensors, ParameterInfo, ParameterMapper, map_parameters, parameters, read_tensors, write_tensors,
 };
 
 use crate::error::TrainError;
@@ -52,7 +51,14 @@ impl AdamW {
         config: &OptimizerConfig,
         update: Update,
     ) -> M {
-        map_parameters(model, &mut Step { moments: &mut self.moments, gradients, config, update })
+        let mut out = TakeOut { moments: &mut self.moments, gradients, config, update, taken: vec![] };
+        let model = map_parameters(model, &mut out);
+        let (keys, updates): (Vec<_>, Vec<_>) =
+            out.taken.into_iter().map(|(name, tracked, update)| ((name, update.step.number, tracked), update)).unzip();
+        let stepped = keys.into_iter().zip(adamw(updates));
+        let stepped =
+            stepped.map(|((name, steps, tracked), state)| (name, Stepped { state, steps, tracked })).collect();
+        map_parameters(model, &mut PutBack { moments: &mut self.moments, stepped })
     }
 
     /// Clips the gradients, whose norm is `norm`, and takes one step with a model in its place, at the learning rate of this step.
@@ -133,14 +139,17 @@ impl AdamW {
     }
 }
 
-struct Step<'a> {
+/// Takes every weight that has a gradient out of the model, with what belongs to its step.
+struct TakeOut<'a> {
     moments: &'a mut BTreeMap<String, Moments>,
     gradients: FlatGradients,
     config: &'a OptimizerConfig,
     update: Update,
+    /// By name, with whether the weight is a leaf of the gradient tape.
+    taken: Vec<(String, bool, AdamWUpdate)>,
 }
 
-impl ParameterMapper for Step<'_> {
+impl ParameterMapper for TakeOut<'_> {
     fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
         let Some(gradient) = self.gradients.take(&info.name) else { return param };
         let moments = self.moments.remove(&info.name).unwrap_or_else(|| Moments {
@@ -148,22 +157,45 @@ impl ParameterMapper for Step<'_> {
             second: gradient.zeros_like(),
             steps: 0,
         });
-        let steps = moments.steps + 1;
         let step = AdamWStep {
             learning_rate: self.update.learning_rate,
             betas: self.config.betas,
             epsilon: self.config.epsilon,
             weight_decay: if info.decays() { self.config.weight_decay } else { 0.0 },
             gradient_scale: self.update.gradient_scale,
-            number: steps,
+            number: moments.steps + 1,
         };
-        replaced(param, |old| {
-            let shape = old.dims();
-            let weight = old.inner().reshape([info.count()]);
-            let state = AdamWState { weight, first: moments.first, second: moments.second };
-            let AdamWState { weight, first, second } = adamw(state, gradient, step);
-            self.moments.insert(info.name.clone(), Moments { first, second, steps });
-            Tensor::from_inner(weight.reshape(shape))
-        })
+        let (id, tracked) = (param.id, param.is_require_grad());
+        let weight = param.into_value().inner();
+        let (shape, device) = (weight.shape(), weight.device());
+        let state = AdamWState { weight: weight.reshape([info.count()]), first: moments.first, second: moments.second };
+        self.taken.push((info.name.clone(), tracked, AdamWUpdate { state, gradient, step }));
+        // A place without memory, into which [`PutBack`] puts the weight after the step.
+        let place = shape.clone();
+        Param::uninitialized(id, move |device, _| Tensor::zeros(place, device), device, tracked, shape)
+    }
+}
+
+/// Puts the weights back after the step.
+struct PutBack<'a> {
+    moments: &'a mut BTreeMap<String, Moments>,
+    stepped: BTreeMap<String, Stepped>,
+}
+
+/// A weight and its moments after the step.
+struct Stepped {
+    state: AdamWState,
+    steps: u64,
+    /// Whether the weight is a leaf of the gradient tape.
+    tracked: bool,
+}
+
+impl ParameterMapper for PutBack<'_> {
+    fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+        let Some(Stepped { state, steps, tracked }) = self.stepped.remove(&info.name) else { return param };
+        let AdamWState { weight, first, second } = state;
+        self.moments.insert(info.name.clone(), Moments { first, second, steps });
+        let weight = Tensor::<R>::from_inner(weight.reshape(param.lazy_shape()));
+        Param::initialized(param.id, weight.set_require_grad(tracked))
     }
 }

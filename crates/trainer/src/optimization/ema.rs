@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use interfuse_kernels::moving_average;
+use interfuse_kernels::moving_averages;
 use interfuse_parameters::{ParameterInfo, ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 
 /// The average of every weight, flattened, by name.
@@ -31,22 +31,15 @@ impl Ema {
     /// `average ← decay · average + (1 − decay) · weight` after step `step` (from 0). Early on the decay is smaller,
     /// `(1 + step) / (10 + step)`, so that the first weights are soon forgotten.
     pub fn update(&mut self, model: &impl Module, decay: f64, step: u64) {
-        struct Average<'a> {
-            averages: &'a mut BTreeMap<String, Tensor<1>>,
-            decay: f64,
-        }
-        impl ParameterVisitor for Average<'_> {
-            fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
-                let weight = param.val().inner().reshape([info.count()]);
-                let average = match self.averages.remove(&info.name) {
-                    Some(average) => moving_average(average, weight, self.decay),
-                    None => weight,
-                };
-                self.averages.insert(info.name.clone(), average);
-            }
-        }
         let warm = (1.0 + step as f64) / (10.0 + step as f64);
-        visit_parameters(model, &mut Average { averages: &mut self.averages, decay: decay.min(warm) });
+        let (mut names, mut averages, mut values) = (vec![], vec![], vec![]);
+        for (name, weight) in Self::new(model).averages {
+            averages.push(self.averages.remove(&name).unwrap_or_else(|| weight.clone()));
+            names.push(name);
+            values.push(weight);
+        }
+        let moved = moving_averages(averages, values, decay.min(warm));
+        self.averages.extend(names.into_iter().zip(moved));
     }
 
     /// Changes the average of one weight, flattened: what is put elsewhere in a step has no past to be averaged with.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Gradients, Tensor};
-use interfuse_kernels::{accumulate, squared_norm};
+use interfuse_kernels::{accumulate, squared_norms};
 use interfuse_parameters::{ParameterInfo, ParameterVisitor, visit_parameters};
 
 use crate::error::TrainError;
@@ -49,17 +49,22 @@ impl FlatGradients {
 
     /// Adds the gradients of another micro-batch.
     pub fn add(&mut self, other: Self) {
+        let (mut keys, mut sums, mut parts) = (vec![], vec![], vec![]);
         for (name, gradient) in other.by_name {
+            // Taken out, so that nobody else holds it and it is added to in place.
             match self.by_name.remove(&name) {
-                // Taken out, so that nobody else holds it and it is added to in place.
-                Some(mut sum) => {
-                    sum.values = accumulate(sum.values, gradient.values);
-                    self.by_name.insert(name, sum);
+                Some(FlatGradient { group, values }) => {
+                    keys.push((name, group));
+                    sums.push(values);
+                    parts.push(gradient.values);
                 }
                 None => {
                     self.by_name.insert(name, gradient);
                 }
             }
+        }
+        for ((name, group), values) in keys.into_iter().zip(accumulate(sums, parts)) {
+            self.put(name, group, values);
         }
     }
 
@@ -70,8 +75,8 @@ impl FlatGradients {
 
     /// `Σ g²` of every weight, in the order of the names. `[weights]`
     pub fn squared_norms(&self) -> Option<Tensor<1>> {
-        let norms: Vec<Tensor<1>> = self.by_name.values().map(|gradient| squared_norm(&gradient.values)).collect();
-        (!norms.is_empty()).then(|| Tensor::cat(norms, 0))
+        let gradients: Vec<Tensor<1>> = self.by_name.values().map(|gradient| gradient.values.clone()).collect();
+        (!gradients.is_empty()).then(|| squared_norms(&gradients))
     }
 
     /// Adds up what [`Self::squared_norms`] gave: the norm of each of `groups`, and the norm of all.

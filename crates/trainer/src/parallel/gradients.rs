@@ -78,10 +78,10 @@ impl Chain<'_> {
             sum = Some(Tensor::from_data(TensorData::new(received, [weight.info.count()]), self.device));
         }
         for gradient in self.parts.iter_mut().filter_map(|part| part.take(&weight.info.name)) {
-            sum = Some(match sum {
-                Some(sum) => accumulate(sum, gradient),
-                None => gradient,
-            });
+            sum = match sum {
+                Some(sum) => accumulate(vec![sum], vec![gradient]).pop(),
+                None => Some(gradient),
+            };
         }
         let data = sum.map(|sum| sum.try_into_data().map_err(|error| TrainError::Device(format!("{error:?}"))));
         let sum = data.transpose()?.and_then(|data| data.try_to_vec::<f32>().ok()).unwrap_or_default();

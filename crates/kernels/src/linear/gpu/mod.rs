@@ -3,11 +3,14 @@
 //! | file | what |
 //! |---|---|
 //! | [`mod@product`] | a product of matrices, by the kernel or by the framework |
+//! | `cublas` | the same by NVIDIA's library, on CUDA |
 //! | [`plan`] | tile and fragment sizes on a device |
 //! | [`kernel`] | the kernel for tensor cores |
 
 #![allow(unsafe_code)] // Launches; see [`crate::gpu`].
 
+#[cfg(feature = "cuda")]
+mod cublas;
 mod kernel;
 mod plan;
 mod product;

@@ -177,7 +177,7 @@ fn vector(length: usize, most: usize) -> usize {
 }
 
 /// How a matrix without gaps lies in memory.
-fn order(x: &CubeTensor) -> Option<Order> {
+pub(super) fn order(x: &CubeTensor) -> Option<Order> {
     let (shape, strides) = (dims(x), x.meta.strides());
     if strides[1] == 1 && strides[0] == shape[1] {
         Some(Order::Rows)

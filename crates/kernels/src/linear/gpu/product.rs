@@ -2,7 +2,7 @@
 //!
 //! `compute` is the type that the factors are cast to before they meet: the framework's product reads its right operand in the
 //! type of the left one and does not check, so here, and nowhere else, both are made alike. Sums are `f32` in every case.
-//! 16-bit factors go to [`kernel`], others to the framework's product. Casting a weight while it is loaded was slower: every
+//! On CUDA they go to NVIDIA's library; elsewhere 16-bit factors go to [`kernel`], others to the framework's product. Casting a weight while it is loaded was slower: every
 //! cube that needs it then reads it in 32 bits.
 
 use burn::backend::ops::FloatTensorOps;
@@ -18,6 +18,10 @@ use super::plan::MatmulPlan;
 /// `a · b` as `out`, the factors being `[M, K]` and `[K, N]`.
 pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) -> CubeTensor {
     let (a, b) = (cast(a, compute), cast(b, compute));
+    #[cfg(feature = "cuda")]
+    if let Some(y) = super::cublas::product(&a, &b, out) {
+        return y;
+    }
     if let Some(plan) = MatmulPlan::new(&a, &b, compute) {
         return kernel::product(a, b, out, plan);
     }
