@@ -15,7 +15,8 @@ use crate::gpu::{multiplies, tensor_cores as fragments};
 /// are `f32` in every case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// 32-bit factors. On tensor cores they are rounded to TF32, which has 10 bits of mantissa, by the device's own rule.
+    /// 32-bit factors. Where the framework multiplies them on tensor cores they are rounded to TF32, which has 10 bits of
+    /// mantissa; the products of linear maps on CUDA are not, if cuBLASLt is there.
     #[default]
     F32,
     /// Factors of `bf16`: 8 bits of exponent, 7 of mantissa; on GPUs the rows between them as well.

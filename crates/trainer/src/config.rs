@@ -38,7 +38,7 @@ pub struct TrainConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainPrecision {
-    /// 32 bits; on tensor cores the device rounds factors to TF32.
+    /// 32 bits; where the framework multiplies on tensor cores, factors are rounded to TF32.
     #[default]
     F32,
     /// 16 bits of `bf16`: on GPUs with tensor cores for it, and on CPUs with AMX or with AVX-512 and BF16.

@@ -31,6 +31,10 @@ type CudaServer = <CudaRuntime as Runtime>::Server;
 /// Memory that the library may use within a product: what NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
 
+/// The fewest multiplications, in 16 bits, that are worth the events around them: below, [`super::kernel`] needs no longer
+/// than the device takes to change streams. In 32 bits the library is the only one that need not be tuned.
+const WORTH_IT: usize = 1 << 30;
+
 /// How a factor is read: `cublasOperation_t`, which the bindings of this library leave out.
 const AS_IT_LIES: i32 = 0;
 const TRANSPOSED: i32 = 1;
@@ -47,8 +51,12 @@ struct Problem {
     out: DType,
 }
 
-/// `a · b` as `out`, or `None` where the library cannot be had.
+/// `a · b` as `out`, or `None` where the library cannot be had or is not worth it.
 pub(super) fn product(a: &CubeTensor, b: &CubeTensor, out: DType) -> Option<CubeTensor> {
+    let (shape, columns) = (dims(a), dims(b)[1]);
+    if a.dtype != DType::F32 && shape[0] * shape[1] * columns < WORTH_IT {
+        return None;
+    }
     let service = a.client.service_id();
     if service.service != std::any::TypeId::of::<CudaServer>() {
         return None;
@@ -58,7 +66,6 @@ pub(super) fn product(a: &CubeTensor, b: &CubeTensor, out: DType) -> Option<Cube
         return None;
     }
     let (a, b) = (dense(a.clone()), dense(b.clone()));
-    let (shape, columns) = (dims(&a), dims(&b)[1]);
     let problem =
         Problem { rows: shape[0], columns, depth: shape[1], orders: [order(&a)?, order(&b)?], factors: a.dtype, out };
     let y = output(&a, [problem.rows, problem.columns], out);
