@@ -34,8 +34,12 @@ impl Ema {
         let warm = (1.0 + step as f64) / (10.0 + step as f64);
         let (mut names, mut averages, mut values) = (vec![], vec![], vec![]);
         for (name, weight) in Self::new(model).averages {
-            averages.push(self.averages.remove(&name).unwrap_or_else(|| weight.clone()));
+            let Some(average) = self.averages.remove(&name) else {
+                self.averages.insert(name, weight);
+                continue;
+            };
             names.push(name);
+            averages.push(average);
             values.push(weight);
         }
         let moved = moving_averages(averages, values, decay.min(warm));
