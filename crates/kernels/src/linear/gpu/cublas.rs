@@ -103,18 +103,16 @@ fn is_available(device: &DeviceHandle<CudaServer>) -> bool {
 fn multiply(server: &mut CudaServer, problem: Problem, [a, b, y]: [Handle; 3]) {
     let stream = StreamId::current();
     let bytes = y.size_in_used() as usize;
-    let mut resource = |handle: Handle| server.get_resource(handle.binding(), stream);
-    // What could not be allocated or written carries its own error to whoever reads it.
-    let (Ok(a), Ok(b), Ok(y)) = (resource(a), resource(b), resource(y)) else { return };
-    let [a, b, y] = [a, b, y].map(|resource| resource.resource().ptr);
+    let mut address = |handle: Handle| server.get_resource(handle.binding(), stream).map(|found| found.resource().ptr);
+    // A result that could not be allocated carries its own error to whoever reads it.
+    let Ok(y) = address(y) else { return };
+    let factors = address(a).and_then(|a| Ok((a, address(b)?)));
     LIBRARY.with_borrow_mut(|library| {
         let Some(library) = library else { return };
-        if let Err(reason) = library.multiply(problem, a, b, y) {
+        let factors = factors.map_err(|error| format!("{error:?}"));
+        if let Err(reason) = factors.and_then(|(a, b)| library.multiply(problem, a, b, y)) {
             tracing::error!("{problem:?}: {reason}");
-            // A product that was not made must not be taken for one: every value is not a number.
-            // SAFETY: the result is as long as it was allocated.
-            let _ = unsafe { driver::memset_d8_async(y, 0xff, bytes, library.stream) };
-            let _ = library.let_others_wait();
+            library.spoil(y, bytes);
         }
     });
 }
@@ -198,6 +196,15 @@ impl Library {
         }
     }
 
+    /// Makes every value of a result that was not computed not a number, so that nobody takes it for one.
+    fn spoil(&self, y: u64, bytes: usize) {
+        // Where the device fails at this too, it fails whoever reads from it next.
+        let _ = self.wait_for_others();
+        // SAFETY: the result is as long as it was allocated.
+        let _ = unsafe { driver::memset_d8_async(y, 0xff, bytes, self.stream) };
+        let _ = self.let_others_wait();
+    }
+
     /// `y = a · b`, by their addresses.
     fn multiply(&mut self, problem: Problem, a: u64, b: u64, y: u64) -> Result<(), String> {
         if !self.plans.contains_key(&problem) {
@@ -208,8 +215,8 @@ impl Library {
         self.wait_for_others()?;
         let (one, zero) = (1f32, 0f32);
         // The library counts by columns: a row-major product `a · b` is to it `bᵀ · aᵀ`, so the factors change places.
-        // SAFETY: addresses and layouts are those of tensors with the shapes of `problem`, which the caller keeps alive until
-        // the product is in its place among the device's work.
+        // SAFETY: addresses and layouts are those of tensors with the shapes of `problem`. Their memory may be given to others
+        // only by this thread, and what they do with it comes after the product.
         unsafe {
             lt::matmul(
                 self.handle,

@@ -2,8 +2,9 @@
 //!
 //! `compute` is the type that the factors are cast to before they meet: the framework's product reads its right operand in the
 //! type of the left one and does not check, so here, and nowhere else, both are made alike. Sums are `f32` in every case.
-//! On CUDA they go to NVIDIA's library; elsewhere 16-bit factors go to [`kernel`], others to the framework's product. Casting a weight while it is loaded was slower: every
-//! cube that needs it then reads it in 32 bits.
+//! On CUDA, large products and those of 32 bits go to NVIDIA's library (`cublas.rs`); of the others, those of 16 bits go to
+//! [`kernel`], and the rest to the framework's product. Casting a weight while it is loaded was slower: every cube that needs
+//! it then reads it in 32 bits.
 
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::DType;
