@@ -1,0 +1,1 @@
+//! Curves as SVG and PNG, and the self-contained page around them.

@@ -1,0 +1,1 @@
+//! Laws of scaling, step matching and training phenomena: numbers in, numbers out.

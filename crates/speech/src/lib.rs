@@ -1,0 +1,1 @@
+//! Sound to units of speech and back.
