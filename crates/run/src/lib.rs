@@ -28,6 +28,7 @@
 //! | a hybrid model's run | [`training`] |
 //! | an autoencoder's run | [`autoencoder`] |
 //! | numbers about a trained model | [`measuring`] |
+//! | a paper's comparison run again | [`reproduction`] |
 //! | a trained model with its place and settings | [`loaded_run`] |
 //! | where each file of a run lies | [`run_folder`], [`sample_folder`] |
 //! | whether the data is still what it was | [`fingerprint`] |
@@ -39,6 +40,7 @@
 //! It prints nothing: whoever starts work hears of it through [`RunObserver`].
 
 pub mod autoencoder;
+mod carriers;
 pub mod configuration;
 pub mod device;
 pub mod distances;
@@ -52,6 +54,7 @@ pub mod metrics;
 pub mod observer;
 pub mod plan;
 pub mod ranks;
+pub mod reproduction;
 pub mod run_folder;
 pub mod sample_folder;
 pub mod settings;

@@ -40,5 +40,8 @@ mod fid;
 /// CLIP scores of a folder and of its export.
 mod clip_score;
 
+/// Images as codes of one vocabulary with the text.
+mod chameleon;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;
