@@ -121,6 +121,8 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
             runs.push(PlannedRun { variant: variant.name.into(), seed, settings });
         }
     }
+    // Every model with the first seed comes before any with the second, so that what is interrupted can be compared.
+    runs.sort_by_key(|run: &PlannedRun| run.seed);
     Ok(Plan { autoencoder, runs })
 }
 
