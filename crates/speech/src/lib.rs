@@ -7,9 +7,12 @@
 //! | what | where |
 //! |---|---|
 //! | wav, flac, ogg vorbis and mp3 to mono samples at any rate, and wav files | [`audio`] |
+//! | Kaldi's MFCC with two deltas | [`features`] |
 
 pub mod audio;
 pub mod error;
+pub mod features;
+pub mod framing;
 
 pub use audio::Audio;
 pub use error::SpeechError;
