@@ -8,11 +8,13 @@
 //! |---|---|
 //! | wav, flac, ogg vorbis and mp3 to mono samples at any rate, and wav files | [`audio`] |
 //! | Kaldi's MFCC with two deltas | [`features`] |
+//! | k-means | [`kmeans`] |
 
 pub mod audio;
 pub mod error;
 pub mod features;
 pub mod framing;
+pub mod kmeans;
 
 pub use audio::Audio;
 pub use error::SpeechError;
