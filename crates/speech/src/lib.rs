@@ -9,12 +9,14 @@
 //! | wav, flac, ogg vorbis and mp3 to mono samples at any rate, and wav files | [`audio`] |
 //! | Kaldi's MFCC with two deltas | [`features`] |
 //! | k-means | [`kmeans`] |
+//! | short-time Fourier transforms, Griffin-Lim, spectrograms to look at | [`spectrum`] |
 
 pub mod audio;
 pub mod error;
 pub mod features;
 pub mod framing;
 pub mod kmeans;
+pub mod spectrum;
 
 pub use audio::Audio;
 pub use error::SpeechError;
