@@ -10,9 +10,11 @@
 //! | Kaldi's MFCC with two deltas | [`features`] |
 //! | k-means | [`kmeans`] |
 //! | short-time Fourier transforms, Griffin-Lim, spectrograms to look at | [`spectrum`] |
+//! | word, character and unit error rates | [`error_rate`] |
 
 pub mod audio;
 pub mod error;
+pub mod error_rate;
 pub mod features;
 pub mod framing;
 pub mod kmeans;
