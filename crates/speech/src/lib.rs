@@ -10,6 +10,7 @@
 //! | Kaldi's MFCC with two deltas | [`features`] |
 //! | k-means | [`kmeans`] |
 //! | short-time Fourier transforms, Griffin-Lim, spectrograms to look at | [`spectrum`] |
+//! | the unit codec, sequences of units and the files of other programs | [`units`] |
 //! | word, character and unit error rates | [`error_rate`] |
 
 pub mod audio;
@@ -19,6 +20,7 @@ pub mod features;
 pub mod framing;
 pub mod kmeans;
 pub mod spectrum;
+pub mod units;
 
 pub use audio::Audio;
 pub use error::SpeechError;
