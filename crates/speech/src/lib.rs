@@ -11,9 +11,11 @@
 //! | k-means | [`kmeans`] |
 //! | short-time Fourier transforms, Griffin-Lim, spectrograms to look at | [`spectrum`] |
 //! | the unit codec, sequences of units and the files of other programs | [`units`] |
+//! | clips with transcripts on the disk | [`clips`] |
 //! | word, character and unit error rates | [`error_rate`] |
 
 pub mod audio;
+pub mod clips;
 pub mod error;
 pub mod error_rate;
 pub mod features;
