@@ -7,8 +7,8 @@
 //! |---|---|---|
 //! | `folder` | clips beside text files, with metadata, or as LJSpeech has them | any |
 //! | `telephone-prompts` | one voice a language, 8 kHz | 563 in English |
-//! | `stamps` | image, caption and speech of one thing, eleven languages | about 7,300 |
-//! | `amazon-queen` | acted English of dozens of voices | 6,354 |
+//! | `stamps` | image, caption and speech of one thing, eleven languages | 7,305 |
+//! | `amazon-queen` | acted English of dozens of voices | 6,359 |
 
 mod amazon_queen;
 mod folder;
@@ -168,6 +168,10 @@ impl Clips {
 impl Recordings for Clips {
     fn len(&self) -> usize {
         self.clips.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("`{}`", self.clips[index].name)
     }
 
     fn audio(&self, index: usize) -> Result<Audio, SpeechError> {

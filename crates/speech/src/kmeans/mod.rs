@@ -6,8 +6,8 @@
 //!
 //! Centroids start by greedy k-means++ (Arthur and Vassilvitskii 2007, with the trials of scikit-learn) several times, and the
 //! start that a few of Lloyd's steps take farthest goes on: it takes mini-batch steps (Sculley 2010, algorithm 1) and settles
-//! by Lloyd's steps. Frames are counted in chunks of fixed size whose sums are
-//! added in order, so the result is a function of frames and seed, whatever the number of threads.
+//! by Lloyd's steps. Frames are counted in chunks of fixed size whose sums are added in order, so the result is a function of
+//! frames and seed, whatever the number of threads; processors that multiply matrices differently may differ in last digits.
 
 mod assignment;
 mod reservoir;

@@ -22,6 +22,9 @@ use crate::error::SpeechError;
 use crate::features::FEATURES;
 use crate::kmeans::Centroids;
 
+/// What the file of a codec is called where there is no reason for another name.
+pub const CODEC_FILE: &str = "units.safetensors";
+
 /// The key of the settings among the metadata. There is no other, because several would lie in no certain order.
 const METADATA: &str = "interfuse_units";
 const VERSION: u32 = 1;

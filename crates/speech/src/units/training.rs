@@ -2,7 +2,7 @@
 //!
 //! Clips are heard twice and never lie in memory together: first an even choice of their frames is clustered, then the mean
 //! spectrum and the mean duration of each unit are taken over all of them. Clips are worked on side by side and counted in
-//! their order, so the codec is a function of clips and seed, whatever the number of threads.
+//! their order, so on one kind of processor the codec is a function of clips and seed, whatever the number of threads.
 
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{Analysis, Inventory, UnitCodec, UnitConfig};
 use super::sequence::UnitSequence;
+use super::statistics::{UnitStatistics, UnitSummary};
 use crate::audio::Audio;
 use crate::error::SpeechError;
 use crate::features::FEATURES;
@@ -26,6 +27,11 @@ pub trait Recordings: Sync {
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What messages call one of them.
+    fn name(&self, index: usize) -> String {
+        format!("clip {}", index + 1)
     }
 
     /// One of them, decoded.
@@ -76,10 +82,8 @@ pub struct UnitTrainingReport {
     pub distortion: f64,
     /// Lloyd's steps that were taken.
     pub iterations: usize,
-    /// Units that occur in the clips.
-    pub used: usize,
-    /// Part of the units that is left after deduplication.
-    pub left_after_deduplication: f64,
+    /// What the units of all clips are like.
+    pub units: UnitSummary,
 }
 
 /// Learns a codec; `progress` is told how many clips of all have been heard, of twice their number.
@@ -102,7 +106,7 @@ pub fn train(
         progress(index + 1, 2 * count);
         match features {
             Ok(features) => reservoir.add(features.view()),
-            Err(error) => skipped.push(format!("clip {index}: {error}")),
+            Err(error) => skipped.push(format!("{}: {error}", recordings.name(index))),
         }
     });
     if skipped.len() == count {
@@ -130,8 +134,7 @@ pub fn train(
         clustered: chosen.nrows(),
         distortion: inertia / chosen.nrows() as f64,
         iterations,
-        used: means.frames.iter().filter(|&&frames| frames > 0).count(),
-        left_after_deduplication: means.runs.iter().sum::<u64>() as f64 / frames as f64,
+        units: means.statistics.summary(config.unit_rate),
     };
     let (spectra, durations) = means.finish();
     let codec = UnitCodec::learned(analysis, config, Inventory { centroids, spectra, durations })?;
@@ -161,12 +164,15 @@ struct Means {
     /// Runs of each unit and their durations. `[K]`
     runs: Vec<u64>,
     durations: Vec<u64>,
+    statistics: UnitStatistics,
 }
 
 impl Means {
     fn new(units: usize, bins: usize) -> Self {
         let none = vec![0; units];
-        Self { spectra: Array2::zeros((units, bins)), frames: none.clone(), runs: none.clone(), durations: none }
+        let spectra = Array2::zeros((units, bins));
+        let statistics = UnitStatistics::default();
+        Self { spectra, frames: none.clone(), runs: none.clone(), durations: none, statistics }
     }
 
     /// Takes in one clip. `spectra` is `[T, B]`, and a unit spans `stride` of its rows.
@@ -178,6 +184,7 @@ impl Means {
             }
         }
         let runs = UnitSequence::new(units).deduplicated();
+        self.statistics.add(&runs);
         for (&unit, &duration) in runs.units().iter().zip(runs.durations()) {
             self.runs[unit as usize] += 1;
             self.durations[unit as usize] += u64::from(duration);

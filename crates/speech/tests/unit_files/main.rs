@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use interfuse_speech::units::{Layout, UnitFile, UnitSequence, Utterance, read_units, write_units};
 
 /// A file of a name and a text in a folder of its own.
@@ -108,6 +110,18 @@ fn durations_join_their_units() {
         fs::write(&durations, text).unwrap();
         let message = read_units(&path, None).unwrap().with_durations(&durations).unwrap_err().to_string();
         assert!(message.contains("a.durations") && message.contains(part), "{message}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_is_a_panic(text in "[\\{\\}'\":,\\\\|\t\n a1-]{0,40}") {
+        let (_folder, path) = file("train.units", &text);
+        if let Err(error) = read_units(&path, Some(10)) {
+            prop_assert!(error.to_string().contains("train.units"), "{}", error);
+        }
     }
 }
 
