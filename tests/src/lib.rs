@@ -75,6 +75,8 @@ pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
             qk_norm: false,
             rope_theta: 1e4,
             norm_epsilon: 1e-5,
+            feed_forward: Default::default(),
+            parts: Default::default(),
         },
         modalities: BTreeMap::from([
             ("image".to_string(), ModalityConfig::Denoise(image)),

@@ -47,6 +47,8 @@ fn layer(device: &Device) -> Layer {
         qk_norm: false,
         rope_theta: 1e4,
         norm_epsilon: 1e-5,
+        feed_forward: Default::default(),
+        parts: Default::default(),
     };
     let parts = ["first", "second"].map(|name| PartSettings { name: name.into(), conditioned: false });
     let mut layer = Layer::new(&config, &parts, &mut WeightInit::new(0, device));
@@ -56,7 +58,7 @@ fn layer(device: &Device) -> Layer {
         part.key.weight = weight(seed(1), D, D, device);
         part.value.weight = weight(seed(2), D, D, device);
         part.output.weight = weight(seed(3), D, D, device);
-        let FeedForward::Swiglu(network) = &mut part.feed_forward;
+        let FeedForward::Swiglu(network) = &mut part.feed_forward else { panic!("one network") };
         network.gate.weight = weight(seed(4), D, D_FF, device);
         network.up.weight = weight(seed(5), D, D_FF, device);
         network.down.weight = weight(seed(6), D_FF, D, device);
@@ -84,6 +86,7 @@ fn run(until: [i32; 5]) -> Vec<[f32; D]> {
         Some(StreamRows {
             rope: RopeTable::new(positions, &RopeFrequencies::sequential(2, 1e4)),
             visible: VisibleRanges::new(keys, ints(rows, &|_| 0), ints(rows, &|row| until[row])),
+            filled: Tensor::ones([1, rows.len()], &device),
         })
     };
     let rows = Rows { streams: ROWS.map(of_stream).to_vec(), conditions: vec![None, None] };

@@ -10,7 +10,7 @@ use interfuse_sequence::{PositionScheme, RowGeometry};
 use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
 use crate::config::BackboneConfig;
-use crate::feed_forward::RouterOutput;
+use crate::feed_forward::router::RouterOutput;
 use crate::layer::{Layer, LayerOutput, PartSettings};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
@@ -82,6 +82,7 @@ impl Backbone {
         };
         let of_stream = |RowGeometry { visible_from, visible_until, positions, .. }: RowGeometry| StreamRows {
             rope: RopeTable::new(positions, &self.frequencies),
+            filled: visible_from.clone().lower(visible_until.clone()).float(),
             visible: VisibleRanges::new(key_order.clone(), visible_from, visible_until),
         };
         let streams = input.geometry.into_iter().map(|geometry| geometry.map(of_stream)).collect();

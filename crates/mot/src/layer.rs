@@ -8,7 +8,7 @@ use interfuse_parameters::Named;
 use crate::attention::shared_attention;
 use crate::cache::LayerCache;
 use crate::config::BackboneConfig;
-use crate::feed_forward::RouterOutput;
+use crate::feed_forward::router::RouterOutput;
 use crate::part::PartLayer;
 use crate::partition::Streams;
 use crate::rows::Rows;
@@ -43,7 +43,7 @@ pub struct LayerOutput {
 impl Layer {
     /// Fresh weights.
     pub fn new(config: &BackboneConfig, parts: &[PartSettings], init: &mut WeightInit) -> Self {
-        let new = |part: &PartSettings| (part.name.clone(), PartLayer::new(config, part.conditioned, init));
+        let new = |part: &PartSettings| (part.name.clone(), PartLayer::new(config, part, init));
         Self { parts: parts.iter().map(new).collect() }
     }
 
@@ -62,11 +62,11 @@ impl Layer {
             Some(part.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
         });
         let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
-        let finished = self.parts.iter().zip(streams).zip(attended).zip(&terms);
+        let finished = self.parts.iter().zip(streams).zip(attended).zip(&rows.streams).zip(&terms);
         let (streams, routers) = finished
-            .map(|(((part, stream), attended), terms)| match (stream, attended) {
-                (Some(stream), Some(attended)) => {
-                    let (stream, router) = part.finish(stream, attended, terms.as_ref());
+            .map(|((((part, stream), attended), rows), terms)| match (stream, attended, rows) {
+                (Some(stream), Some(attended), Some(rows)) => {
+                    let (stream, router) = part.finish(stream, attended, &rows.filled, terms.as_ref());
                     (Some(stream), router)
                 }
                 _ => (None, None),

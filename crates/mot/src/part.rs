@@ -9,7 +9,9 @@ use interfuse_kernels::{Linear, RopeTable, WeightInit, add_rows, rotate};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
 use crate::config::{BackboneConfig, NormPlacement};
-use crate::feed_forward::{FeedForward, FeedForwardOutput, RouterOutput};
+use crate::feed_forward::router::RouterOutput;
+use crate::feed_forward::{FeedForward, FeedForwardOutput};
+use crate::layer::PartSettings;
 use crate::norm::RmsNorm;
 
 /// One layer of one part.
@@ -60,8 +62,8 @@ pub struct Projected {
 }
 
 impl PartLayer {
-    /// Fresh weights; `conditioned` when rows of this part have a condition.
-    pub fn new(config: &BackboneConfig, conditioned: bool, init: &mut WeightInit) -> Self {
+    /// Fresh weights.
+    pub fn new(config: &BackboneConfig, part: &PartSettings, init: &mut WeightInit) -> Self {
         let (d_model, head_dim) = (config.d_model, config.head_dim());
         let kv_width = config.kv_heads() * head_dim;
         let head_norm =
@@ -75,8 +77,8 @@ impl PartLayer {
             query_norm: head_norm(init),
             key_norm: head_norm(init),
             feed_forward_norm: RmsNorm::new(d_model, config.norm_epsilon, init),
-            feed_forward: FeedForward::new(config, init),
-            modulation: conditioned.then(|| Modulation::new(d_model, init)),
+            feed_forward: FeedForward::new(config, &part.name, init),
+            modulation: part.conditioned.then(|| Modulation::new(d_model, init)),
             dimensions: PartDimensions { head_dim, norm: config.norm },
         }
     }
@@ -103,11 +105,13 @@ impl PartLayer {
         }
     }
 
-    /// Adds what attention gave, `[B, S, H, Dh]`, and then the feed-forward, to the stream `[B, S, D]`.
+    /// Adds what attention gave, `[B, S, H, Dh]`, and then the feed-forward, to the stream `[B, S, D]`; `filled` is 1 for a
+    /// row and 0 for padding, `[B, S]`.
     pub fn finish(
         &self,
         x: Tensor<3>,
         attended: Tensor<4>,
+        filled: &Tensor<2>,
         terms: Option<&[Terms; 2]>,
     ) -> (Tensor<3>, Option<RouterOutput>) {
         let [batch, rows, heads, head_dim] = attended.dims();
@@ -115,7 +119,7 @@ impl PartLayer {
         let x = add_rows(x, self.leave(attended, &self.attention_norm, terms.map(|terms| &terms[0])));
         let terms = terms.map(|terms| &terms[1]);
         let hidden = self.enter(x.clone(), &self.feed_forward_norm, terms);
-        let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden);
+        let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden, filled);
         (add_rows(x, self.leave(rows, &self.feed_forward_norm, terms)), router)
     }
 

@@ -31,6 +31,7 @@ pub struct GroupedLinear {
 
 /// Which rows belong to which group.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // There is one for each mixture.
 pub enum RowGroups {
     /// All groups have the same number of rows.
     Equal,
