@@ -49,7 +49,7 @@ fn caption_batch(
 ) -> Result<Vec<(Vec<u32>, bool)>, SamplingError> {
     let [count, _, _, _] = latents.dims();
     let special = pretrained.card.special_tokens;
-    let mut session = Session::new(pretrained, count)?;
+    let mut session = Session::token_by_token(pretrained, count)?;
     session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
     let span = session.open_span(&vec![true; count]);
     session.commit(&span, latents);
