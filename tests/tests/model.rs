@@ -271,7 +271,7 @@ fn adaptive_layers_start_as_the_identity() {
 fn parameter_counts_are_those_of_the_published_sizes() {
     use interfuse_mot::PartSettings;
     use interfuse_transfusion::counts::{backbone_parameters, part_parameters};
-    let part = PartSettings { name: "text".into(), conditioned: false };
+    let part = PartSettings { name: "text".into(), conditioned: false, feed_forward: Default::default() };
     let sizes = [
         ("0.16B", 16, 768, 12, 113_271_552usize, 275_695_104usize, 49_152_000usize),
         ("0.37B", 24, 1024, 16, 308_331_520, 682_199_040, 65_536_000),

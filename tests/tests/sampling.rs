@@ -76,6 +76,12 @@ fn variants() -> Vec<(&'static str, Pretrained)> {
             }),
         ),
         ("dense", pretrained(&|config| config.partition = vec![vec!["image".into(), "text".into()]])),
+        (
+            "weights in common",
+            pretrained(&|config| {
+                (config.backbone.untie, config.backbone.untie_from) = (vec![interfuse_mot::WeightKind::Ffn], 1);
+            }),
+        ),
         ("rows that choose experts", pretrained(&|config| config.backbone.feed_forward = experts("top_k"))),
     ]
 }

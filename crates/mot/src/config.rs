@@ -38,10 +38,40 @@ pub struct BackboneConfig {
     /// What every row passes by itself between two attentions.
     #[serde(default)]
     pub feed_forward: FeedForwardConfig,
+    /// Which weights each part of the partition has of its own; all if absent. The others are common to all parts: with none,
+    /// any partition is the dense model.
+    #[serde(default = "WeightKind::all")]
+    pub untie: Vec<WeightKind>,
+    /// The first layer, counted from 0, in which they are its own, to `n_layers`; in those before it parts have all in common.
+    #[serde(default)]
+    pub untie_from: usize,
     /// What is otherwise in some parts of the partition, by the part's name: that of its modality, or those of several joined
     /// by `+`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, PartConfig>,
+}
+
+/// Kinds of weights that the parts of the partition have of their own or in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightKind {
+    /// The feed-forward.
+    Ffn,
+    /// The projections to queries, keys and values.
+    Qkv,
+    /// The projection of what attention gathered.
+    O,
+    /// All norms, those of queries and keys and the last one included, and what modulates them.
+    Norm,
+}
+
+impl WeightKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ffn, Self::Qkv, Self::O, Self::Norm];
+
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
 }
 
 /// What is otherwise in one part of the partition.
@@ -93,6 +123,16 @@ impl BackboneConfig {
         self.parts.get(part).and_then(|part| part.feed_forward.as_ref()).unwrap_or(&self.feed_forward)
     }
 
+    /// Whether parts have weights of a kind of their own in a layer, counted from 0.
+    pub fn is_untied(&self, kind: WeightKind, layer: usize) -> bool {
+        layer >= self.untie_from && self.untie.contains(&kind)
+    }
+
+    /// Whether parts have weights of a kind in common in some layer.
+    pub fn is_tied_somewhere(&self, kind: WeightKind) -> bool {
+        (0..self.n_layers).any(|layer| !self.is_untied(kind, layer))
+    }
+
     /// What the matrices that add to the residual stream start scaled by: so the sum over all branches keeps its scale as
     /// the model deepens (GPT-2).
     pub(crate) fn branch_scale(&self) -> f64 {
@@ -133,6 +173,15 @@ impl BackboneConfig {
         }
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
             return fail("norm_epsilon", "a number in (0, 1)".into(), self.norm_epsilon.to_string());
+        }
+        if let Some(kind) =
+            WeightKind::ALL.into_iter().find(|kind| self.untie.iter().filter(|k| *k == kind).count() > 1)
+        {
+            return fail("untie", "each kind at most once".into(), format!("{kind:?} more often"));
+        }
+        if self.untie_from > self.n_layers {
+            let expected = format!("a layer, from 0 to n_layers = {}", self.n_layers);
+            return fail("untie_from", expected, self.untie_from.to_string());
         }
         self.feed_forward.validate("feed_forward")?;
         let mut of_parts = self.parts.iter().filter_map(|(name, part)| Some((name, part.feed_forward.as_ref()?)));

@@ -57,7 +57,7 @@ pub struct StepReport {
     pub routers: Vec<RouterReport>,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
-    /// The same of each part's weights, with the names of its modalities.
+    /// The same of each part's weights, with the names of its modalities, and of those that all parts have in common.
     pub part_gradient_norms: Vec<(String, f64)>,
     /// Learning rate.
     pub learning_rate: f64,

@@ -7,7 +7,7 @@ use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::{Workers, with_precision};
 use interfuse_mot::CacheUse;
 use interfuse_parameters::{ParameterInfo, parameters};
-use interfuse_transfusion::ownership::part_of;
+use interfuse_transfusion::ownership::{owners, part_of};
 use interfuse_transfusion::{
     FlopsPerToken, HybridLoss, ModelConfig, Normalizer, ObjectiveConfig, RouterLoads, TrainBatch, Transfusion,
     hybrid_loss,
@@ -190,8 +190,8 @@ impl Stepper for Trainer {
         let (losses, [squared]) = step::read(losses, [Some(&computed.gradients)])?;
 
         let (normalizer, sums) = (&computed.normalizer, self.sums(&computed.losses, losses)?);
-        let parts = self.model.partition().names();
-        let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
+        let owners = owners(&self.model);
+        let (norms, gradient_norm) = computed.gradients.norms(&squared, owners.len());
         let capacity = &self.loader.shape().capacity;
         let sequences = self.setup.train.sequences() * normalizer.batches;
         let mut report = StepReport {
@@ -201,7 +201,7 @@ impl Stepper for Trainer {
             router_loss: self.numbers().has_routers().then_some(sums.routers_total),
             routers: self.router_reports(&sums, &normalizer.rows),
             gradient_norm,
-            part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
+            part_gradient_norms: owners.into_iter().zip(norms).collect(),
             learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
             rows: sequences * capacity.iter().sum::<usize>(),
             filled_rows: normalizer.filled(),
@@ -283,7 +283,7 @@ fn compute(
 
 /// All weights, in the order of their names.
 fn weights(model: &Transfusion) -> Vec<Weight> {
-    let names = model.partition().names();
+    let names = owners(model);
     let mut all: Vec<Weight> = parameters(model)
         .into_iter()
         .map(|info| Weight { group: names.iter().position(|name| part_of(&info) == Some(name)), info })
@@ -302,7 +302,7 @@ fn forward_backward(
     let model = tape::on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let loss = hybrid_loss(&model, &predictions, batch, objective, normalizer);
-    let names = model.partition().names();
+    let names = owners(&model);
     let of_part = |weight: &ParameterInfo| names.iter().position(|name| part_of(weight) == Some(name));
     let gradients = FlatGradients::of(&model, loss.total.backward(), of_part);
     (gradients, loss.detached())

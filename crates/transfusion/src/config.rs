@@ -6,6 +6,7 @@ use std::sync::Arc;
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
 use interfuse_mot::{
     BackboneConfig, BalanceScope, FeedForwardConfig, MoeConfig, NormPlacement, PartSettings, Partition, Routing,
+    WeightKind,
 };
 use interfuse_sequence::{Modality, Objective, PositionScheme, SequenceFormat};
 use interfuse_text_tower::TextTowerConfig;
@@ -134,6 +135,7 @@ impl ModelConfig {
         let of_part = |(name, lanes): (&String, &Vec<usize>)| PartSettings {
             name: name.clone(),
             conditioned: lanes.iter().any(|&lane| self.is_conditioned(lane)),
+            feed_forward: self.backbone.feed_forward_of(name).clone(),
         };
         Ok(partition.names().iter().zip(partition.parts()).map(of_part).collect())
     }
@@ -192,13 +194,17 @@ impl ModelConfig {
     fn validate_parts(&self) -> Result<(), ConfigError> {
         let partition = self.partition()?;
         let names = partition.names();
-        match self.backbone.parts.keys().find(|name| !names.contains(name)) {
-            None => Ok(()),
-            Some(name) => {
-                let expected = format!("a part of the partition ({})", names.join(", "));
-                Err(ConfigError(format!("model.backbone.parts: expected {expected}, found `{name}`")))
-            }
+        if let Some(name) = self.backbone.parts.keys().find(|name| !names.contains(name)) {
+            let expected = format!("a part of the partition ({})", names.join(", "));
+            return Err(ConfigError(format!("model.backbone.parts: expected {expected}, found `{name}`")));
         }
+        let differ = self.part_settings()?.windows(2).any(|pair| pair[0].feed_forward != pair[1].feed_forward);
+        if differ && self.backbone.is_tied_somewhere(WeightKind::Ffn) {
+            let message = "model.backbone.untie: expected `ffn` in it and untie_from = 0 where parts have different \
+                           feed-forwards, found feed-forwards that all parts have in common";
+            return Err(ConfigError(message.into()));
+        }
+        Ok(())
     }
 
     fn validate_modalities(&self) -> Result<(), ConfigError> {

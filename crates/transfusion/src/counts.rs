@@ -4,7 +4,7 @@
 //! tower, and of a mixture of experts the router and as many experts as take a row on average. A Mixture-of-Transformers
 //! stores as many backbones as it has parts and activates one.
 
-use interfuse_mot::PartSettings;
+use interfuse_mot::{PartSettings, WeightKind};
 use interfuse_parameters::{ParameterInfo, parameters};
 use serde::Serialize;
 
@@ -19,9 +19,11 @@ pub struct ParameterCounts {
     pub stored: usize,
     /// In the backbone, all parts together.
     pub backbone: usize,
-    /// In each part, its last norm included.
+    /// In each part, its last norm included, but for what all parts have in common.
     pub parts: Vec<usize>,
-    /// Of each part, those that a row meets.
+    /// What all parts of the backbone have in common.
+    pub tied: usize,
+    /// Of the backbone, those that a row of each part meets.
     pub activated_parts: Vec<usize>,
     /// In each tower.
     pub towers: Vec<usize>,
@@ -38,11 +40,13 @@ impl ParameterCounts {
             names.iter().map(|name| sum(&|parameter| owner(parameter) == Some(name))).collect()
         };
         let names = model.partition().names();
-        let parts = of_each(names, &part_of);
-        let activated = |(name, stored): (&String, &usize)| stored - idle_parameters(config, name);
+        let (parts, backbone): (Vec<usize>, usize) = (of_each(names, &part_of), sum(&in_backbone));
+        let tied = backbone - parts.iter().sum::<usize>();
+        let activated = |(name, own): (&String, &usize)| own + tied - idle_parameters(config, name);
         Self {
             stored: sum(&|_| true),
-            backbone: sum(&in_backbone),
+            backbone,
+            tied,
             activated_parts: names.iter().zip(&parts).map(activated).collect(),
             parts,
             towers: of_each(model.towers.names(), &tower_of),
@@ -63,22 +67,43 @@ fn idle_parameters(config: &ModelConfig, part: &str) -> usize {
     (backbone.n_layers as f64 * idle).round() as usize
 }
 
-/// Parameters of one part by arithmetic, without making it: what a preset too large for this machine can still show.
-pub fn part_parameters(config: &ModelConfig, part: &PartSettings) -> usize {
+/// Parameters of a kind that an owner has in a layer.
+fn kind_parameters(config: &ModelConfig, owner: &PartSettings, kind: WeightKind) -> usize {
     let backbone = &config.backbone;
-    let (d, f, kv) = (backbone.d_model, backbone.d_ff(), backbone.kv_heads() * backbone.head_dim());
-    let linear = 2 * d * d + 2 * d * kv + backbone.feed_forward_of(&part.name).parameters(d, f);
-    let norms = 2 * d + if backbone.qk_norm { 2 * backbone.head_dim() } else { 0 };
-    let modulation = if part.conditioned { 6 * d * d + 6 * d } else { 0 };
-    backbone.n_layers * (linear + norms + modulation) + d
+    let (d, kv) = (backbone.d_model, backbone.kv_heads() * backbone.head_dim());
+    match kind {
+        WeightKind::Ffn => owner.feed_forward.parameters(d, backbone.d_ff()),
+        WeightKind::Qkv => d * d + 2 * d * kv,
+        WeightKind::O => d * d,
+        WeightKind::Norm => {
+            let of_heads = if backbone.qk_norm { 2 * backbone.head_dim() } else { 0 };
+            let modulation = if owner.conditioned { 6 * d * d + 6 * d } else { 0 };
+            2 * d + of_heads + modulation
+        }
+    }
 }
 
-/// Parameters of the backbone by arithmetic, without making it.
+/// Parameters of one part that has all weights of its own, by arithmetic, without making it: what a preset too large for
+/// this machine can still show.
+pub fn part_parameters(config: &ModelConfig, part: &PartSettings) -> usize {
+    let of_layer: usize = WeightKind::ALL.into_iter().map(|kind| kind_parameters(config, part, kind)).sum();
+    config.backbone.n_layers * of_layer + config.backbone.d_model
+}
+
+/// Parameters of the backbone by arithmetic, without making it: what parts have in common counts once.
 ///
 /// # Errors
 /// When the partition is not valid.
 pub fn backbone_parameters(config: &ModelConfig) -> Result<usize, crate::ConfigError> {
-    Ok(config.part_settings()?.iter().map(|part| part_parameters(config, part)).sum())
+    let (backbone, parts) = (&config.backbone, config.part_settings()?);
+    let all = [PartSettings::of_all(&parts)];
+    let owners = |kind, layer| if backbone.is_untied(kind, layer) { parts.as_slice() } else { &all };
+    let of_layer = |layer: usize| -> usize {
+        let of_kind = |kind| owners(kind, layer).iter().map(move |owner| kind_parameters(config, owner, kind));
+        WeightKind::ALL.into_iter().flat_map(of_kind).sum()
+    };
+    let last_norms = owners(WeightKind::Norm, backbone.n_layers - 1).len() * backbone.d_model;
+    Ok((0..backbone.n_layers).map(of_layer).sum::<usize>() + last_norms)
 }
 
 /// Floating-point operations of training, forward and backward, per row. A multiplication and an addition are two.

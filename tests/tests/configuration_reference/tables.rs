@@ -6,7 +6,7 @@ use interfuse_image_tower::{
     NoiseProcess, PredictionTarget, TimestepConditioning, TimestepDistribution, TimestepSampling, TimestepSpacing,
     UNetConfig,
 };
-use interfuse_mot::{BackboneConfig, BalanceScope, FeedForwardConfig, NormPlacement, PartConfig, Routing};
+use interfuse_mot::{BackboneConfig, BalanceScope, FeedForwardConfig, NormPlacement, PartConfig, Routing, WeightKind};
 use interfuse_run::autoencoder::{VaeSettings, ValidationImages};
 use interfuse_run::settings::{PreviewSettings, RunSettings, Settings, TokenizerSettings};
 use interfuse_sampling::{SamplingConfig, Solver};
@@ -121,6 +121,7 @@ pub(crate) fn choices() -> Vec<Choice> {
         Choice::tagged::<FeedForwardConfig>("kind"),
         Choice::of::<Routing>(),
         Choice::of::<BalanceScope>(),
+        Choice::of::<WeightKind>(),
         Choice::tagged::<ModalityConfig>("objective"),
         Choice::of::<NoiseProcess>(),
         Choice::of::<PredictionTarget>(),

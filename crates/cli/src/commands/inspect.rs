@@ -34,6 +34,9 @@ fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
         let of_them = if activated < stored { format!(", {} activated", thousands(*activated)) } else { String::new() };
         say!("  part {:<14} {:>7}{of_them}", names.join("+"), thousands(*stored));
     }
+    if counts.tied > 0 && counts.parts.len() > 1 {
+        say!("  common to all parts {:>7}", thousands(counts.tied));
+    }
     for modality in &plan.card.model.modalities() {
         let serves = |names: &Vec<String>| names.contains(&modality.name);
         let part = plan.card.model.partition.iter().position(serves).unwrap_or(0);

@@ -39,9 +39,9 @@ pub struct FeedForwardOutput {
 }
 
 impl FeedForward {
-    /// Fresh weights of the feed-forward that `config` has for a part.
-    pub fn new(config: &BackboneConfig, part: &str, init: &mut WeightInit) -> Self {
-        match config.feed_forward_of(part) {
+    /// Fresh weights.
+    pub fn new(config: &BackboneConfig, kind: &FeedForwardConfig, init: &mut WeightInit) -> Self {
+        match kind {
             FeedForwardConfig::Swiglu {} => Self::Swiglu(Swiglu::new(config, init)),
             FeedForwardConfig::Moe(moe) => Self::Moe(Moe::new(config, moe, init)),
         }
