@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::{Image, Tokenizer};
 use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, TimestepSpacing, UNetConfig};
-use interfuse_mot::CacheUse;
+use interfuse_mot::{CacheUse, FeedForwardConfig};
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
 use interfuse_tests::*;
@@ -77,7 +77,23 @@ fn variants() -> Vec<(&'static str, Pretrained)> {
             }),
         ),
         ("dense", pretrained(&|config| config.partition = vec![vec!["image".into(), "text".into()]])),
+        (
+            "weights in common",
+            pretrained(&|config| {
+                (config.backbone.untie, config.backbone.untie_from) = (vec![interfuse_mot::WeightKind::Ffn], 1);
+            }),
+        ),
+        ("rows that choose experts", pretrained(&|config| config.backbone.feed_forward = experts("top_k"))),
     ]
+}
+
+fn experts(routing: &str) -> FeedForwardConfig {
+    toml::from_str(&format!("kind = 'moe'\nexperts = 3\nrouting = '{routing}'")).unwrap()
+}
+
+/// What is sampled in a batch must not depend on it, even where a row's experts depend on other rows.
+fn with_experts_that_choose() -> (&'static str, Pretrained) {
+    ("experts that choose rows", pretrained(&|config| config.backbone.feed_forward = experts("expert_choice")))
 }
 
 fn requests() -> Vec<ImageRequest> {
@@ -145,7 +161,7 @@ fn cached_is_uncached() {
 
 #[test]
 fn a_image_depends_on_its_prompt_and_seed_and_not_on_the_batch() {
-    for (name, pretrained) in variants() {
+    for (name, pretrained) in variants().into_iter().chain([with_experts_that_choose()]) {
         for guidance in [1.0, 3.0] {
             let config = sampling(guidance);
             let all = generate(&pretrained, &requests(), &config, &mut |_| {}).unwrap();
@@ -194,13 +210,14 @@ fn every_solver_draws_for_its_process_and_is_refused_for_the_other() {
 
 #[test]
 fn captions_do_not_depend_on_the_batch() {
-    let pretrained = pretrained(&|_| {});
-    let images = generate(&pretrained, &requests(), &sampling(1.0), &mut |_| {}).unwrap();
-    let config = SamplingConfig { max_caption_tokens: Some(6), ..SamplingConfig::default() };
-    let all = caption(&pretrained, &images, &config, &mut |_| {}).unwrap();
-    for (image, expected) in images.iter().zip(&all) {
-        let alone = caption(&pretrained, std::slice::from_ref(image), &config, &mut |_| {}).unwrap();
-        assert_eq!(&alone[0], expected);
+    for (name, pretrained) in [("plain", pretrained(&|_| {})), with_experts_that_choose()] {
+        let images = generate(&pretrained, &requests(), &sampling(1.0), &mut |_| {}).unwrap();
+        let config = SamplingConfig { max_caption_tokens: Some(6), ..SamplingConfig::default() };
+        let all = caption(&pretrained, &images, &config, &mut |_| {}).unwrap();
+        for (image, expected) in images.iter().zip(&all) {
+            let alone = caption(&pretrained, std::slice::from_ref(image), &config, &mut |_| {}).unwrap();
+            assert_eq!(&alone[0], expected, "{name}");
+        }
     }
 }
 

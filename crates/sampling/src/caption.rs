@@ -52,7 +52,7 @@ fn caption_batch(
 ) -> Result<Vec<(Vec<u32>, bool)>, SamplingError> {
     let count = latents.len();
     let special = pretrained.card.special_tokens;
-    let mut session = Session::new(pretrained, count)?;
+    let mut session = Session::token_by_token(pretrained, count)?;
     session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
     read_images(pretrained, &mut session, &latents);
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);

@@ -4,6 +4,10 @@
 //!
 //! All sequences of a session run as one batch. They may be of different lengths: a sequence that has nothing to add to a
 //! pass adds padding, which nobody sees, so it costs rows and changes nothing.
+//!
+//! Where experts choose their rows, those of one pass are ranked among themselves, for the rows to come are not there yet: a
+//! token that comes alone is taken by all experts. The same text in one pass gives other logits, and none of a batch's
+//! other sequences has a say.
 
 use std::sync::Arc;
 
@@ -53,6 +57,19 @@ impl<'m> Session<'m> {
             image_lane: lane(&card.images)?,
             words: pretrained.tokenizer.vocab_size(),
         })
+    }
+
+    /// As [`Self::new`], for sequences that grow token by token; warns where that is not what the model was trained for.
+    pub(crate) fn token_by_token(pretrained: &'m Pretrained, sequences: usize) -> Result<Self, SamplingError> {
+        let card = &pretrained.card;
+        if card.model.sees_the_future(&card.captions) {
+            tracing::warn!(
+                "the experts of {} choose their rows (expert_choice), which in training see the tokens that follow; text that \
+                 is written token by token is routed otherwise and worse for it: use routing = \"top_k\" where text matters",
+                card.captions
+            );
+        }
+        Self::new(pretrained, sequences)
     }
 
     /// Number of sequences.

@@ -58,7 +58,7 @@ fn write_batch(
     let mut generators: Vec<ChaCha8Rng> =
         seeds.iter().map(|&seed| NoiseKey { seed, step: u64::MAX - 1 }.generator(0, 0)).collect();
     let mut documents: Vec<Vec<Piece>> = vec![vec![]; seeds.len()];
-    let mut session = Session::new(pretrained, seeds.len())?;
+    let mut session = Session::token_by_token(pretrained, seeds.len())?;
     let mut logits = session.append_tokens(&vec![vec![special.bos]; seeds.len()]);
     let mut active = vec![true; seeds.len()];
     for image_index in 0..MOST_IMAGES {

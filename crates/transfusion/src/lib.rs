@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the model: embed, backbone, heads | [`model`] |
 //! | the loss: next token + λ · denoising | [`objective`] |
+//! | the losses of routers | [`routing`] |
 //! | settings of both | [`config`] |
 //! | which part or tower owns a weight | [`ownership`] |
 //! | exact counts of parameters and FLOPs | [`counts`] |
@@ -14,9 +15,11 @@ pub mod input;
 pub mod model;
 pub mod objective;
 pub mod ownership;
+pub mod routing;
 
 pub use config::{ConfigError, ModalityConfig, ModelConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};
 pub use input::{LaneInput, ModelInput, TrainBatch};
 pub use model::{LanePrediction, Predictions, Tower, Transfusion};
 pub use objective::{HybridLoss, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};
+pub use routing::{RouterLoads, RouterLoss, RouterSums, router_loss};
