@@ -28,6 +28,7 @@
 //! | a hybrid model's run | [`training`] |
 //! | an autoencoder's run | [`autoencoder`] |
 //! | numbers about a trained model | [`measuring`] |
+//! | what a paper's model costs to train | [`cost`] |
 //! | a paper's comparison run again | [`reproduction`] |
 //! | a trained model with its place and settings | [`loaded_run`] |
 //! | where each file of a run lies | [`run_folder`], [`sample_folder`] |
@@ -42,6 +43,7 @@
 pub mod autoencoder;
 mod carriers;
 pub mod configuration;
+pub mod cost;
 pub mod device;
 pub mod distances;
 pub mod error;

@@ -8,6 +8,7 @@
 //! | settings of both | [`config`] |
 //! | which part or tower owns a weight | [`ownership`] |
 //! | exact counts of parameters and FLOPs | [`counts`] |
+//! | the models of the papers | [`sizes`] |
 
 pub mod config;
 pub mod counts;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod objective;
 pub mod ownership;
 pub mod routing;
+pub mod sizes;
 
 pub use config::{ConfigError, ModalityConfig, ModelConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};

@@ -1,6 +1,7 @@
 //! What the user types.
 
 mod metrics;
+mod plan;
 mod reproduce;
 mod vae;
 
@@ -13,6 +14,7 @@ use interfuse_run::LoadedRun;
 use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
+pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     /// Train an autoencoder, bring a known one along, or use one on files
     #[command(subcommand)]
     Vae(VaeCommand),
+    /// Show what the models of Mixture-of-Transformers cost to train
+    Plan(PlanArgs),
     /// Run a paper's comparison again
     #[command(subcommand)]
     Reproduce(ReproduceCommand),

@@ -7,6 +7,7 @@ pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod fid;
 pub(crate) mod inspect;
+pub(crate) mod plan;
 pub(crate) mod reproduce;
 pub(crate) mod sample;
 pub(crate) mod train;
