@@ -6,6 +6,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::assignment::squared_distance;
 use crate::error::SpeechError;
 
 /// `count` of the frames, each at most once; all of them where there are no more.
@@ -62,10 +63,11 @@ pub(super) fn plus_plus(
 /// The squared distance of each frame to one of them, where that is less than `limits`. `[N]`
 fn distances(frames: ArrayView2<'_, f32>, row: usize, limits: &[f64]) -> Vec<f64> {
     let center = frames.row(row);
-    let square = |frame: ndarray::ArrayView1<'_, f32>| -> f64 {
-        f64::from(frame.iter().zip(center).map(|(x, c)| (x - c) * (x - c)).sum::<f32>())
-    };
-    frames.outer_iter().zip(limits).map(|(frame, &limit)| square(frame).min(limit)).collect()
+    frames
+        .outer_iter()
+        .zip(limits)
+        .map(|(frame, &limit)| f64::from(squared_distance(frame, center)).min(limit))
+        .collect()
 }
 
 /// The row at which the running sum of weights passes `target`; never one of weight zero.
