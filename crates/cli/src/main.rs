@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Command::Vae(VaeCommand::Decode(args)) => commands::vae::decode(&args),
         Command::Vae(VaeCommand::Reconstruct(args)) => commands::vae::reconstruct(&args),
         Command::Vae(VaeCommand::Import(args)) => commands::vae::import(&args),
+        Command::Speech(command) => commands::speech::run(&command),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Reproduce(command) => commands::reproduce::run(&command),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),

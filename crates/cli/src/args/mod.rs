@@ -3,6 +3,7 @@
 mod metrics;
 mod plan;
 mod reproduce;
+mod speech;
 mod vae;
 
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
+pub(crate) use self::speech::{
+    Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
+};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.
@@ -59,6 +63,9 @@ pub(crate) enum Command {
     /// Train an autoencoder, bring a known one along, or use one on files
     #[command(subcommand)]
     Vae(VaeCommand),
+    /// Make units of speech and sound of units, or compare transcripts
+    #[command(subcommand)]
+    Speech(SpeechCommand),
     /// Show what the models of Mixture-of-Transformers cost to train
     Plan(PlanArgs),
     /// Run a paper's comparison again

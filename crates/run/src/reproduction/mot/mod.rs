@@ -53,6 +53,14 @@ pub struct MotOptions {
     pub overrides: Vec<String>,
 }
 
+const TOGETHER: &str = "model.partition=[[\"text\", \"image\"]]";
+const APART: &str = "model.partition=[[\"text\"], [\"image\"]]";
+/// MoE-4x of the paper (section 3.1): expert choice at the FLOPs of the dense model.
+const FOUR_EXPERTS: &str = "model.backbone.feed_forward={ kind = \"moe\", experts = 4, routing = \"expert_choice\" }";
+/// The hybrid of the paper's section 5.
+const FOUR_EXPERTS_FOR_TEXT: &str =
+    "model.backbone.parts={ text = { feed_forward = { kind = \"moe\", experts = 4, routing = \"expert_choice\" } } }";
+
 impl Setting {
     /// All settings.
     pub const ALL: [Self; 2] = [Self::Transfusion, Self::Chameleon];
@@ -82,8 +90,22 @@ impl Setting {
             every_seed,
         };
         vec![
-            variant("dense", "all weights shared", true, &["model.partition=[[\"text\", \"image\"]]"]),
-            variant("mot", "all weights kept apart by modality", true, &["model.partition=[[\"text\"], [\"image\"]]"]),
+            variant("dense", "all weights shared", true, &[TOGETHER]),
+            variant("mot", "all weights kept apart by modality", true, &[APART]),
+            variant("moe-4x", "dense, four experts that choose as the feed-forward", false, &[TOGETHER, FOUR_EXPERTS]),
+            variant(
+                "hybrid",
+                "all weights kept apart, and four experts for text",
+                false,
+                &[APART, FOUR_EXPERTS_FOR_TEXT],
+            ),
+            variant("untied-ffn", "feed-forwards kept apart", false, &[APART, "model.backbone.untie=[\"ffn\"]"]),
+            variant(
+                "untied-ffn-qkvo",
+                "all but norms kept apart",
+                false,
+                &[APART, "model.backbone.untie=[\"ffn\", \"qkv\", \"o\"]"],
+            ),
         ]
     }
 }
@@ -159,7 +181,8 @@ mod tests {
                 let changes = crate::configuration::changes(&first.settings, &settings).unwrap();
                 let variant = variants.iter().find(|variant| variant.name == run.variant).unwrap();
                 for change in &changes {
-                    let known = variant.overrides.iter().any(|each| change.contains(each.split('=').next().unwrap()));
+                    let key = |each: &String| each.split('=').next().unwrap_or_default().to_string();
+                    let known = variant.overrides.iter().any(|each| change.contains(&key(each)));
                     assert!(known, "{}: {change}", run.variant);
                 }
                 assert_eq!(changes.is_empty(), run.variant == "dense", "{}: {changes:?}", run.variant);
@@ -175,7 +198,7 @@ mod tests {
             plan(&options).unwrap_err().to_string()
         };
         assert!(refused(&|options| options.seeds = 0).contains("--seeds"));
-        assert!(refused(&|options| options.only = vec!["mott".into()]).contains("expected one of dense, mot"));
+        assert!(refused(&|options| options.only = vec!["mott".into()]).contains("expected one of dense, mot,"));
         let message = refused(&|options| options.overrides = vec!["train.stepz=3".into()]);
         assert!(message.contains("train.stepz") && message.contains("steps"), "{message}");
     }
