@@ -1,6 +1,7 @@
 //! Laws of scaling, step matching and training phenomena: numbers in, numbers out.
 //!
 //! - [`matching`]: with which fraction of the steps does one model reach the losses of another?
+//! - [`law`]: laws of one modality, fitted and evaluated.
 //! - [`table`]: runs from CSV, checked.
 //! - [`interval`]: intervals of confidence.
 //!
@@ -9,7 +10,9 @@
 
 mod error;
 pub mod interval;
+pub mod law;
 pub mod matching;
+mod optimize;
 mod random;
 pub mod table;
 
