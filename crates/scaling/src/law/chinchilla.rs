@@ -70,14 +70,14 @@ impl Centered {
     }
 
     /// `[a', b', e, α, β]`.
-    pub(crate) fn from_law(self, law: &Law) -> Vec<f64> {
+    pub(crate) fn at_law(self, law: &Law) -> Vec<f64> {
         // E = 0 has no logarithm; e^-30 of a nat is 0 to every use.
         let [a, b, e] = [law.a, law.b, law.e].map(|constant| constant.ln().max(-30.0));
-        self.from_logs([a, b, e, law.alpha, law.beta])
+        self.at_logs([a, b, e, law.alpha, law.beta])
     }
 
     /// The same from a, b, e, α, β.
-    pub(crate) fn from_logs(self, [a, b, e, alpha, beta]: [f64; 5]) -> Vec<f64> {
+    pub(crate) fn at_logs(self, [a, b, e, alpha, beta]: [f64; 5]) -> Vec<f64> {
         vec![a - alpha * self.ln_params, b - beta * self.ln_tokens, e, alpha, beta]
     }
 
@@ -151,12 +151,12 @@ mod tests {
         let runs = [Run::new(1e7, 1e9, 3.5), Run::new(1e9, 3e10, 2.6), Run::new(3e8, 1e9, 3.0)];
         let law = Law::HOFFMANN;
         let center = Centered::at_means(&runs);
-        let back = center.to_law(&center.from_law(&law));
+        let back = center.to_law(&center.at_law(&law));
         for (constant, expected) in back.constants().iter().zip(law.constants()) {
             assert!((constant / expected - 1.0).abs() < 1e-12);
         }
         let rows = ChinchillaRows::new(&runs, center);
-        for (residual, expected) in rows.all(&center.from_law(&law)).iter().zip(law.residuals(&runs)) {
+        for (residual, expected) in rows.all(&center.at_law(&law)).iter().zip(law.residuals(&runs)) {
             assert!((residual - expected).abs() < 1e-13);
         }
         let huber = Huber { residuals: &rows, weights: Some(&[1.0, 2.0, 0.5]), delta: 1.0 };

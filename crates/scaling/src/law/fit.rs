@@ -125,7 +125,7 @@ pub fn fit_law(table: &Table, settings: &FitSettings) -> Result<LawFit, ScalingE
     }
     let center = Centered::at_means(table.runs());
     let rows = ChinchillaRows::new(table.runs(), center);
-    let starts: Vec<Vec<f64>> = settings.grid.starts().into_iter().map(|start| center.from_logs(start)).collect();
+    let starts: Vec<Vec<f64>> = settings.grid.starts().into_iter().map(|start| center.at_logs(start)).collect();
     let objective = Huber { residuals: &rows, weights: None, delta: settings.delta };
     let found = optimize::from_starts(&objective, &starts, settings.gradient_norm)
         .ok_or_else(|| ScalingError::value("objective", "finite at some start", "infinity at all"))?;
@@ -146,7 +146,7 @@ pub fn fit_law(table: &Table, settings: &FitSettings) -> Result<LawFit, ScalingE
 /// The best minimum of weighted rows from a few laws.
 pub(crate) fn refit(rows: &ChinchillaRows, weights: Option<&[f64]>, delta: f64, starts: &[Law]) -> Option<Law> {
     let objective = Huber { residuals: rows, weights, delta };
-    let starts = starts.iter().map(|law| rows.center.from_law(law));
+    let starts = starts.iter().map(|law| rows.center.at_law(law));
     minimum_of(&objective, starts).map(|best| rows.center.to_law(&best.at))
 }
 

@@ -98,20 +98,20 @@ pub(crate) fn parabola(points: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     let (mean_x, mean_xx) = (moment(1), moment(2));
     // Polynomials that are orthogonal on the points: 1, p = x − mean, and q = p² − shift − tilt p.
     let spread = mean_xx - mean_x * mean_x;
-    if !(spread > 0.0) {
+    if spread.is_nan() || spread <= 0.0 {
         return None;
     }
     let p: Vec<f64> = points.iter().map(|(x, _)| x - mean_x).collect();
     let tilt = p.iter().map(|p| p.powi(3)).sum::<f64>() / count / spread;
     let q: Vec<f64> = p.iter().map(|p| p * p - spread - tilt * p).collect();
     let size = q.iter().map(|q| q * q).sum::<f64>() / count;
-    if !(size > 1e-12 * spread * spread) {
+    if size <= 1e-12 * spread * spread {
         return None;
     }
     let mean_y = product(0);
     let linear = (product(1) - mean_x * mean_y) / spread;
     let square = q.iter().zip(points).map(|(q, (_, y))| q * y).sum::<f64>() / count / size;
-    if !(square > 0.0) {
+    if square <= 0.0 {
         return None;
     }
     // y = mean_y + linear p + square (p² − shift − tilt p)

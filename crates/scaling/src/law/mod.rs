@@ -16,7 +16,7 @@ mod power;
 pub mod repeated;
 
 pub use chinchilla::Law;
-pub(crate) use chinchilla::{Centered, ChinchillaRows};
+pub(crate) use chinchilla::{Centered, ChinchillaRows, log_loss};
 pub use fit::{FitSettings, Grid, LawFit, fit_law};
 pub(crate) use fit::{minimum_of, refit};
 pub(crate) use huber::{Huber, Residuals, huber_sum};

@@ -24,7 +24,7 @@ impl PowerLaw {
         let count = logs.len() as f64;
         let (x, y) = logs.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0 / count, sum.1 + point.1 / count));
         let spread: f64 = logs.iter().map(|point| (point.0 - x).powi(2)).sum();
-        if !(spread > 0.0) {
+        if spread.is_nan() || spread <= 0.0 {
             return Err(ScalingError::too_few("different points of a power law", 2, logs.len().min(1)));
         }
         let exponent = logs.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / spread;

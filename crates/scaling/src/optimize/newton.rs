@@ -76,8 +76,8 @@ fn solve(hessian: &[Vec<f64>], damping: f64, right: &[f64]) -> Option<Vec<f64>> 
             let rest = hessian[i][j] - dot(&lower[i][..j], &lower[j][..j]);
             if i == j {
                 let pivot = rest + damping;
-                // Below rounding of the entry it came from, a pivot is noise. NaN is refused as well.
-                if !(pivot > 1e-13 * hessian[i][i].abs()) {
+                // Below rounding of the entry it came from, a pivot is noise.
+                if pivot.is_nan() || pivot <= 1e-13 * hessian[i][i].abs() {
                     return None;
                 }
                 lower[i][i] = pivot.sqrt();
