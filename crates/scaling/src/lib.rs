@@ -5,6 +5,7 @@
 //! - [`mixed`]: the law of two modalities in one model, their interaction and its barrier.
 //! - [`uncertainty`]: intervals, held-out errors and warnings of a fit.
 //! - [`optimal`]: the best size for a budget, and predictions.
+//! - [`phenomena`]: what two modalities do to each other in training, counted.
 //! - [`table`]: runs from CSV, checked.
 //! - [`interval`]: intervals of confidence.
 //!
@@ -18,6 +19,7 @@ pub mod matching;
 pub mod mixed;
 pub mod optimal;
 mod optimize;
+pub mod phenomena;
 mod random;
 pub mod table;
 pub mod uncertainty;

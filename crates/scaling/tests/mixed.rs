@@ -5,8 +5,8 @@
 
 use interfuse_scaling::law::{FitSettings, Grid, Law};
 use interfuse_scaling::mixed::{
-    Interaction, MixedFit, MixedLaw, MixedSettings, MixedTables, Steps, barrier, bootstrap_mixed, fit_mixed,
-    measured_interactions,
+    Interaction, MeasuredInteraction, MixedBootstrap, MixedFit, MixedLaw, MixedSettings, MixedTables, Steps, barrier,
+    bootstrap_mixed, fit_mixed, measured_interactions,
 };
 use interfuse_scaling::table::{Run, Table};
 use interfuse_scaling::uncertainty::BootstrapSettings;
@@ -78,6 +78,13 @@ fn measured_interactions_have_the_sign_of_the_law() {
         assert!((run.delta - expected).abs() < 1e-12, "{run:?}");
         assert!((run.delta_of_runs.unwrap() - expected).abs() < 1e-12, "{run:?}");
     }
+    let fit = fit(&tables, Steps::Two);
+    let settings = BootstrapSettings { resamples: 4, seed: 0, level: 0.95 };
+    let bootstrap = bootstrap_mixed(of(&tables), &fit, settings).unwrap();
+    let file = serde_json::to_string(&(&fit, &bootstrap, &measured)).unwrap();
+    let (fit, resampled, again): (MixedFit, MixedBootstrap, Vec<MeasuredInteraction>) =
+        serde_json::from_str(&file).unwrap();
+    assert_eq!((fit.rows, resampled.laws.len(), again.len()), (21, 4, 21));
     assert!(measured[0].delta > 0.0 && measured[20].delta < 0.0, "competition when small, synergy when large");
 }
 

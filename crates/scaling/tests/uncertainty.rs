@@ -54,9 +54,9 @@ fn coverage(seeds: u64, resamples: usize) -> ([usize; 7], [usize; 5]) {
             let [e, a, b, alpha, beta] = law.constants();
             [e, a, b, alpha, beta, law.loss(3e10, 1e12), beta / (alpha + beta)]
         };
-        for place in 0..7 {
+        for (place, hits) in of_bootstrap.iter_mut().enumerate() {
             let interval = bootstrap.interval(|law| numbers(law)[place]);
-            of_bootstrap[place] += usize::from(interval.contains(numbers(&TRUTH)[place]));
+            *hits += usize::from(interval.contains(numbers(&TRUTH)[place]));
         }
         let profiles = profile_likelihood(&table, &fit, 0.95).unwrap();
         for (place, profile) in profiles.iter().enumerate() {

@@ -85,9 +85,23 @@ impl Run {
 
 /// Runs that may be fitted together.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "Vec<Run>", try_from = "Vec<Run>")]
 pub struct Table {
     runs: Vec<Run>,
+}
+
+impl TryFrom<Vec<Run>> for Table {
+    type Error = ScalingError;
+
+    fn try_from(runs: Vec<Run>) -> Result<Self, ScalingError> {
+        Self::new(runs)
+    }
+}
+
+impl From<Table> for Vec<Run> {
+    fn from(table: Table) -> Self {
+        table.runs
+    }
 }
 
 impl Table {
@@ -184,6 +198,15 @@ mod tests {
         let (best, merged) = Table::new(runs).unwrap().best_of_cells();
         assert_eq!(merged, 1);
         assert_eq!(best.runs().iter().map(|run| run.loss).collect::<Vec<_>>(), [2.9, 2.8]);
+    }
+
+    #[test]
+    fn a_table_of_a_file_is_checked_too() {
+        let table = Table::new(vec![Run::new(1e6, 1e9, 3.0)]).unwrap();
+        let text = serde_json::to_string(&table).unwrap();
+        assert_eq!(serde_json::from_str::<Table>(&text).unwrap(), table);
+        let error = serde_json::from_str::<Table>(&text.replace("3.0", "-3.0")).unwrap_err().to_string();
+        assert!(error.contains("run 1: loss must be finite and above 0, found -3"), "{error}");
     }
 
     #[test]
