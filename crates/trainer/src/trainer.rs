@@ -9,8 +9,7 @@ use interfuse_mot::CacheUse;
 use interfuse_parameters::{ParameterInfo, parameters};
 use interfuse_transfusion::ownership::{owners, part_of};
 use interfuse_transfusion::{
-    FlopsPerToken, HybridLoss, ModelConfig, Normalizer, ObjectiveConfig, RouterLoads, TrainBatch, Transfusion,
-    hybrid_loss,
+    FlopsPerToken, HybridLoss, ModelConfig, Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
 };
 
 use crate::config::TrainConfig;
@@ -19,7 +18,6 @@ use crate::optimization::learning_rate::learning_rate;
 use crate::optimization::step::{self, Stepper};
 use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps, tape};
 use crate::parallel::{self, Ranks, Weight};
-use crate::router_loads;
 use crate::step_report::{ModalityReport, RouterReport, StepNumbers, StepReport, StepSums};
 use crate::training_loop::Learner;
 
@@ -52,9 +50,9 @@ pub struct Trainer {
     /// The data, and where it stands.
     pub loader: Loader,
     /// Run the micro-batches of a step.
-    workers: Workers,
+    pub(crate) workers: Workers,
     /// The processes that train this model together.
-    ranks: Ranks,
+    pub(crate) ranks: Ranks,
     /// Steps taken.
     pub step: u64,
     /// Steps skipped because something was not finite.
@@ -129,15 +127,8 @@ impl Trainer {
         Ok(sum)
     }
 
-    fn router_loads(&self, batches: &[TrainBatch]) -> Result<RouterLoads, TrainError> {
-        let precision = self.setup.train.precision.on(&self.setup.device);
-        let experts = self.numbers().experts().to_vec();
-        router_loads::count(&self.model, batches, &experts, &self.workers, &self.ranks, |f| {
-            with_precision(precision, f)
-        })
-    }
-
-    fn numbers(&self) -> StepNumbers {
+    /// What every micro-batch says in numbers.
+    pub(crate) fn numbers(&self) -> StepNumbers {
         StepNumbers::new(&self.setup.model, self.model.partition().names())
     }
 
