@@ -187,7 +187,7 @@ fn experts_are_a_key_of_the_configuration() {
     let ended = sandbox.interfuse(&["inspect", "run/config.toml"]).succeeded();
     let of_part =
         |name: &str| ended.stdout.lines().find(|line| line.contains(&format!("part {name}"))).expect("a line");
-    assert!(of_part("text").contains("activated") && !of_part("image").contains("activated"), "{}", ended.stdout);
+    assert!(of_part("text").contains("a row meets") && !of_part("image").contains("a row meets"), "{}", ended.stdout);
 
     let records = sandbox.json_lines("run/metrics.jsonl");
     let step = records.iter().find(|line| line.get("loss").is_some()).expect("a step");
