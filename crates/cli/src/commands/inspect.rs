@@ -31,11 +31,11 @@ fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
     say!("  stored      {:>14}", thousands(counts.stored));
     for ((names, stored), activated) in plan.card.model.partition.iter().zip(&counts.parts).zip(&counts.activated_parts)
     {
-        let of_them = if activated < stored { format!(", {} activated", thousands(*activated)) } else { String::new() };
-        say!("  part {:<14} {:>7}{of_them}", names.join("+"), thousands(*stored));
+        let met = if activated == stored { String::new() } else { format!(", a row meets {}", thousands(*activated)) };
+        say!("  part {:<14} {:>7}{met}", names.join("+"), thousands(*stored));
     }
-    if counts.tied > 0 && counts.parts.len() > 1 {
-        say!("  common to all parts {:>7}", thousands(counts.tied));
+    if counts.tied > 0 {
+        say!("  common to all parts {:>6}", thousands(counts.tied));
     }
     for modality in &plan.card.model.modalities() {
         let serves = |names: &Vec<String>| names.contains(&modality.name);

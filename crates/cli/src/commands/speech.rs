@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use interfuse_parameters::durable::create_folder;
-use interfuse_run::sentence;
+use interfuse_run::{RunObserver as _, sentence};
 use interfuse_speech::audio::{self, write_wav};
 use interfuse_speech::clips::ClipSource;
 use interfuse_speech::error_rate::{ErrorCounts, character_errors, word_errors};

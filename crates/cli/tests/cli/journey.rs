@@ -178,6 +178,41 @@ fn a_configuration_is_looked_at_before_it_is_trained() {
     }
 }
 
+/// Mixture-of-Transformers whose text has experts, trained, looked at and used.
+#[test]
+fn experts_are_a_key_of_the_configuration() {
+    const EXPERTS: &str = "model.backbone.parts.text.feed_forward={ kind = 'moe', experts = 4 }";
+    let sandbox = Sandbox::new();
+    sandbox.train(&[EXPERTS]).succeeded();
+    let ended = sandbox.interfuse(&["inspect", "run/config.toml"]).succeeded();
+    let of_part =
+        |name: &str| ended.stdout.lines().find(|line| line.contains(&format!("part {name}"))).expect("a line");
+    assert!(of_part("text").contains("a row meets") && !of_part("image").contains("a row meets"), "{}", ended.stdout);
+
+    let records = sandbox.json_lines("run/metrics.jsonl");
+    let step = records.iter().find(|line| line.get("loss").is_some()).expect("a step");
+    let number = |key: &str| step[key].as_f64().unwrap_or_else(|| panic!("no {key} in {step}"));
+    let loads: f64 = (0..4).map(|expert| number(&format!("router.text.load.{expert}"))).sum();
+    assert!((loads - 1.0).abs() < 1e-6, "{loads}");
+    assert_eq!(number("router_loss"), 0.0);
+    for key in ["largest_load", "unrouted", "entropy", "balance", "z"] {
+        assert!(number(&format!("router.text.{key}")).is_finite());
+    }
+    assert!(step.get("router.image.entropy").is_none(), "the image part has no router");
+
+    sandbox.interfuse(&["sample", "run", "red", "--count", "1"]).succeeded();
+    let warned = sandbox.interfuse(&["caption", "run", "images/red.png"]).succeeded();
+    warned.warned(&["the experts of text choose their rows", "top_k"]);
+    let top_k = EXPERTS.replace("experts = 4", "experts = 4, routing = 'top_k'");
+    sandbox.train(&["run.dir=other", &top_k]).succeeded();
+    let ended = sandbox.interfuse(&["caption", "other", "images/red.png"]).succeeded();
+    assert!(!ended.stderr.contains("experts"), "{}", ended.stderr);
+
+    sandbox.train(&["--resume"]).refused(&["model.backbone.parts", "config.json"]);
+    let wrong = EXPERTS.replace("experts", "expert");
+    sandbox.train(&["run.dir=third", &wrong]).refused(&["model.backbone.parts.text.feed_forward.expert", "`experts`"]);
+}
+
 #[test]
 fn data_is_looked_at_and_exported_without_loss() {
     let sandbox = Sandbox::trained();

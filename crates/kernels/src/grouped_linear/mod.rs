@@ -2,9 +2,9 @@
 //!
 //! Dimensions: `N` rows, sorted by group; `G` groups, each with one map `d_in → d_out`.
 //!
-//! A CPU looks at where the groups end and multiplies each group's rows by its matrix ([`cpu`]). A GPU must not ask the host,
+//! A CPU looks at where the groups end and multiplies each group's rows by its matrix (`cpu.rs`). A GPU must not ask the host,
 //! so there rows are laid into a fixed number of blocks, each of one group, and one batched product runs over the blocks
-//! ([`blocks`]), in Burn primitives; it has no kernel of its own.
+//! (`blocks.rs`), in Burn primitives; it has no kernel of its own.
 
 mod blocks;
 mod cpu;

@@ -7,7 +7,7 @@
 //! y_i = Σ_a [row of a = i] · gate_a · expert_a(x_i)
 //! ```
 //!
-//! The two routings differ in which row takes which place ([`expert_choice`], [`top_k`]). All shapes are fixed, and
+//! The two routings differ in which row takes which place (`expert_choice.rs`, `top_k.rs`). All shapes are fixed, and
 //! nothing is read on the host. A row of padding takes no place.
 
 use burn::module::Module;
