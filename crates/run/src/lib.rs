@@ -33,12 +33,14 @@
 //! | whether the data is still what it was | [`fingerprint`] |
 //! | whether several processes train together | [`ranks`] |
 //! | curves | [`metrics`] |
+//! | runs beside one another | [`comparison`] |
 //! | two sets in the features of a network | [`distances`], [`extractors`] |
 //! | who listens | [`observer`] |
 //!
 //! It prints nothing: whoever starts work hears of it through [`RunObserver`].
 
 pub mod autoencoder;
+pub mod comparison;
 pub mod configuration;
 pub mod device;
 pub mod distances;
