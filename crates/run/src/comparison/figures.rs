@@ -23,6 +23,9 @@ pub(super) fn all(comparison: &Comparison) -> Result<Vec<(String, Figure)>> {
     Ok(figures)
 }
 
+/// The part of the steps in which losses fall first.
+const FALL: f64 = 0.04;
+
 /// The losses that are compared, each once, text and image before what is given something else.
 pub(super) fn losses(comparison: &Comparison) -> Vec<&LossName> {
     let all = comparison.matched.iter().map(|matched| &matched.loss);
@@ -46,7 +49,7 @@ pub(super) fn slopes(comparison: &Comparison) -> Figure {
     let unit = comparison.unit;
     let reference = &comparison.reference().name;
     let mut figure = Figure::new(
-        format!("{unit} to equal loss, as a fraction of {reference}'s"),
+        format!("Fraction of {reference}'s {unit} to equal loss"),
         Axis::categories("", losses.iter().map(ToString::to_string)),
         Axis::linear(format!("fraction of {unit}")),
     )
@@ -69,15 +72,30 @@ pub(super) fn slopes(comparison: &Comparison) -> Figure {
 
 /// A loss of every group against steps: the mean over seeds, and from the lowest to the highest of them.
 pub(super) fn curves(comparison: &Comparison, loss: &LossName) -> Result<Figure> {
-    let mut figure = Figure::new(loss.to_string(), Axis::linear("step"), Axis::linear("loss"));
-    for group in &comparison.groups {
-        let OverSeeds { mean, band } = over_seeds(comparison, group, loss)?;
+    let groups = comparison.groups.iter().map(|group| Ok((group, over_seeds(comparison, group, loss)?)));
+    let groups: Vec<(&Group, OverSeeds)> = groups.collect::<Result<_>>()?;
+    let means = groups.iter().flat_map(|(_, seeds)| &seeds.mean);
+    let mut figure = Figure::new(loss.to_string(), Axis::linear("step"), after_the_fall(means));
+    for (group, OverSeeds { mean, band }) in groups {
         if group.runs.len() > 1 {
             figure = figure.with(Series::band(&group.name, band));
         }
         figure = figure.with(Series::line(&group.name, mean));
     }
     Ok(figure)
+}
+
+/// The axis of a loss, on which its first fall, which is many times as high as all that follows, goes beyond the edge.
+fn after_the_fall<'a>(means: impl Iterator<Item = &'a [f64; 2]> + Clone) -> Axis {
+    let axis = Axis::linear("loss");
+    let end = means.clone().map(|[step, _]| *step).fold(0.0, f64::max);
+    let extent = |from: f64| {
+        let later = means.clone().filter(move |[step, _]| *step >= from).map(|[_, loss]| *loss);
+        later.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], loss| [low.min(loss), high.max(loss)])
+    };
+    let ([low, high], [_, first]) = (extent(FALL * end), extent(0.0));
+    let room = (high - low) * 0.06;
+    if room > 0.0 && first > high { axis.within(low - room, high + room) } else { axis }
 }
 
 /// A group's losses: `[step, mean]` and `[step, lowest, highest]`.
