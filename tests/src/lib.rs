@@ -9,7 +9,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
 use interfuse_kernels::WeightInit;
-use interfuse_mot::BackboneConfig;
+use interfuse_mot::{BackboneConfig, WeightKind};
 use interfuse_parameters::{HostTensors, export_weights};
 use interfuse_sequence::{LatentImage, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceLayout};
 use interfuse_text_tower::TextTowerConfig;
@@ -75,6 +75,10 @@ pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
             qk_norm: false,
             rope_theta: 1e4,
             norm_epsilon: 1e-5,
+            feed_forward: Default::default(),
+            untie: WeightKind::ALL.to_vec(),
+            untie_from: 0,
+            parts: Default::default(),
         },
         modalities: BTreeMap::from([
             ("image".to_string(), ModalityConfig::Denoise(image)),

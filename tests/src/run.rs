@@ -103,7 +103,7 @@ impl Run {
         let source = interfuse_data::open(&data).expect("eight images").train;
         let codec = CodecConfig::Pixels.open(3, &Device::flex()).expect("the pixel codec");
         let latents = ImageLatents::encoded(codec, source.as_ref());
-        let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents };
+        let parts = DocumentParts { source, tokenizer: self.tokenizer.clone(), latents, first_code: None };
         let lanes = DocumentLanes { captions: TEXT, images: IMAGE };
         Documents::new(parts, lanes, self.documents.clone(), 0.0, 1)
     }
@@ -139,6 +139,7 @@ impl Run {
             max_text_rows: 16,
             captions: "text".into(),
             images: "image".into(),
+            codes: None,
             latent_range: None,
             special_tokens: self.tokenizer.special(),
         }
@@ -158,6 +159,7 @@ impl Run {
     }
 }
 
-fn toml_source(text: &str) -> interfuse_data::SourceConfig {
+/// Settings of a source as a user writes them.
+pub fn toml_source(text: &str) -> interfuse_data::SourceConfig {
     toml::from_str(text).expect("a source")
 }

@@ -12,7 +12,9 @@ use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
-use interfuse_mot::{BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, StreamRows};
+use interfuse_mot::{
+    BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, StreamRows, WeightKind,
+};
 use interfuse_tests::values;
 
 const D: usize = 4;
@@ -47,16 +49,25 @@ fn layer(device: &Device) -> Layer {
         qk_norm: false,
         rope_theta: 1e4,
         norm_epsilon: 1e-5,
+        feed_forward: Default::default(),
+        untie: WeightKind::ALL.to_vec(),
+        untie_from: 0,
+        parts: Default::default(),
     };
-    let parts = ["first", "second"].map(|name| PartSettings { name: name.into(), conditioned: false });
-    let mut layer = Layer::new(&config, &parts, &mut WeightInit::new(0, device));
+    let parts = ["first", "second"].map(|name| PartSettings {
+        name: name.into(),
+        conditioned: false,
+        feed_forward: Default::default(),
+    });
+    let mut layer = Layer::new(&config, 0, &parts, &mut WeightInit::new(0, device));
     for (modality, part) in layer.parts.iter_mut().enumerate() {
         let seed = |index: usize| 10 * modality + index;
-        part.query.weight = weight(seed(0), D, D, device);
-        part.key.weight = weight(seed(1), D, D, device);
-        part.value.weight = weight(seed(2), D, D, device);
-        part.output.weight = weight(seed(3), D, D, device);
-        let FeedForward::Swiglu(network) = &mut part.feed_forward;
+        for (index, projection) in
+            [&mut part.query, &mut part.key, &mut part.value, &mut part.output].into_iter().enumerate()
+        {
+            projection.as_mut().unwrap().weight = weight(seed(index), D, D, device);
+        }
+        let Some(FeedForward::Swiglu(network)) = &mut part.feed_forward else { panic!("one network") };
         network.gate.weight = weight(seed(4), D, D_FF, device);
         network.up.weight = weight(seed(5), D, D_FF, device);
         network.down.weight = weight(seed(6), D_FF, D, device);
@@ -84,6 +95,7 @@ fn run(until: [i32; 5]) -> Vec<[f32; D]> {
         Some(StreamRows {
             rope: RopeTable::new(positions, &RopeFrequencies::sequential(2, 1e4)),
             visible: VisibleRanges::new(keys, ints(rows, &|_| 0), ints(rows, &|row| until[row])),
+            filled: Tensor::ones([1, rows.len()], &device),
         })
     };
     let rows = Rows { streams: ROWS.map(of_stream).to_vec(), conditions: vec![None, None] };

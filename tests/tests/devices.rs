@@ -28,14 +28,20 @@ struct Computed {
     gradients: Vec<(String, Vec<f32>)>,
 }
 
-fn configs() -> [ModelConfig; 2] {
+fn configs() -> [ModelConfig; 4] {
     let mut adaptive = mot_config();
     let tower = image_tower(&mut adaptive);
     tower.timestep_conditioning = TimestepConditioning::AdaLn;
     tower.patch_overlap = 1;
     adaptive.backbone.qk_norm = true;
     adaptive.backbone.n_kv_heads = Some(1);
-    [mot_config(), adaptive]
+    let experts = |routing: &str| {
+        let mut config = mot_config();
+        let text = format!("kind = 'moe'\nexperts = 3\nrouting = {routing}");
+        config.backbone.feed_forward = toml::from_str(&text).expect("a mixture of experts");
+        config
+    };
+    [mot_config(), adaptive, experts("'expert_choice'"), experts("'top_k'\ntop_k = 2\nbalance_loss = 0.5")]
 }
 
 /// Weights that are zero nowhere, so that every gradient is.

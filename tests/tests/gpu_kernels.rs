@@ -11,8 +11,9 @@ mod probe;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
 use interfuse_kernels::{
-    AdamWState, AdamWStep, AdamWUpdate, Precision, VisibleRanges, accumulate, adamw, attention, cross_entropy, linear,
-    moving_averages, rms_norm, rope, squared_norms, swiglu, with_precision, with_reference,
+    AdamWState, AdamWStep, AdamWUpdate, Precision, RowGroups, VisibleRanges, accumulate, adamw, attention,
+    cross_entropy, descending_order, grouped_product, linear, moving_averages, rms_norm, rope, squared_norms, swiglu,
+    with_precision, with_reference,
 };
 
 use interfuse_tests::gpu;
@@ -52,6 +53,35 @@ fn has(dtype: DType) -> bool {
         DType::F16 => Precision::F16.runs_on(&gpu()),
         dtype => gpu().supports_dtype(dtype),
     }
+}
+
+/// Groups of any size, one without rows, and rows of none; and groups of one size.
+#[test]
+fn products_of_groups() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for (rows, ends) in [(300, Some([130, 130, 171, 290])), (64, None)] {
+            let operation = |x: Vec<Tensor<1>>| {
+                let ends = ends.map(|ends| RowGroups::Ends(ints(&ends, [4], &x[0].device())));
+                let (x, weight) = (x[0].clone().reshape([rows, 33]), x[1].clone().reshape([4, 33, 36]));
+                let y = with_precision(precision_of(dtype), || {
+                    grouped_product(as_rows(x, dtype), weight, &ends.unwrap_or(RowGroups::Equal))
+                });
+                y.cast(DType::F32).reshape([rows * 36])
+            };
+            let inputs = [noise(rows * 33, 1), noise(4 * 33 * 36, 2)];
+            assert_equal("product of groups", &operation, &inputs, tolerance.max(3e-3));
+        }
+    }
+}
+
+#[test]
+fn the_order_by_size() {
+    let scores: Vec<f32> = noise(4 * 300, 3).into_iter().map(|x| (x * 20.0).round() as f32).collect();
+    let order = |device: &Device| {
+        let scores = Tensor::<2>::from_data(TensorData::new(scores.clone(), [4, 300]), device);
+        descending_order(scores).into_data().iter::<i64>().collect::<Vec<_>>()
+    };
+    assert_eq!(order(&gpu()), order(&Device::flex()));
 }
 
 #[test]

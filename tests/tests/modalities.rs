@@ -198,7 +198,7 @@ fn codes_beside_text_have_the_loss_of_one_language_model() {
 fn counts_know_that_a_tower_may_serve_several_lanes() {
     let config = with_codes();
     let model = Transfusion::new(&config, &mut WeightInit::new(1, &Device::flex())).unwrap();
-    let counts = ParameterCounts::of(&model);
+    let counts = ParameterCounts::of(&model, &config);
     assert_eq!((counts.parts.len(), counts.towers.len()), (3, 2));
     assert_eq!(counts.stored, counts.backbone + counts.towers.iter().sum::<usize>());
     let flops = FlopsPerToken::of(&config, 16);

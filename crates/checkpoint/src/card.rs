@@ -38,11 +38,24 @@ pub struct ModelCard {
     pub captions: String,
     /// The modality that carries images.
     pub images: String,
+    /// The ids of the codes that images are made of, where they are learned as tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<CodeIds>,
     /// Between what the latents of training images lie, where a sampler needs that and the codec does not know it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent_range: Option<LatentRange>,
     /// Ids of the markers.
     pub special_tokens: SpecialTokens,
+}
+
+/// Which ids of a vocabulary are codes of images; those below them are the tokenizer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeIds {
+    /// The id of code 0.
+    pub first: usize,
+    /// How many codes there are.
+    pub count: usize,
 }
 
 /// A key of which two models have different values.

@@ -21,7 +21,7 @@ pub mod folder;
 pub mod lock;
 pub mod pretrained;
 
-pub use card::{FORMAT_VERSION, MODEL_TYPE, ModelCard, read_card};
+pub use card::{CodeIds, FORMAT_VERSION, MODEL_TYPE, ModelCard, read_card};
 pub use error::CheckpointError;
 pub use lock::FolderLock;
 pub use pretrained::{Pretrained, weights_file};

@@ -63,6 +63,11 @@ fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dy
         _ => card.codec.open(card.image_shape[0], device).map_err(refused)?,
     };
     let latents = codec.latent_shape(card.image_shape).map_err(refused)?;
+    if card.codes.map(|codes| codes.count) != codec.codes() {
+        let named = |codes: Option<usize>| codes.map_or("none".to_string(), |count| count.to_string());
+        let expected = format!("codes: {}, which the codec has", named(codec.codes()));
+        return Err(fail(expected, named(card.codes.map(|codes| codes.count))));
+    }
     match card.model.latent_shape == latents {
         true => Ok(codec),
         false => Err(fail(
@@ -74,13 +79,24 @@ fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dy
 
 fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Result<(), CheckpointError> {
     let vocab = card.model.vocabulary(&card.captions).map(|ids| ids.vocab_size);
-    let fits = tokenizer.special() == card.special_tokens && vocab.is_none_or(|vocab| vocab >= tokenizer.vocab_size());
+    let words = match card.codes {
+        Some(codes) => {
+            let end = codes.first.saturating_add(codes.count);
+            if vocab.is_some_and(|vocab| end > vocab) {
+                let expected = format!("codes within the {} ids of the vocabulary", vocab.unwrap_or(0));
+                return Err(CheckpointError::unfit(&folder.join(CARD), expected, format!("{codes:?}")));
+            }
+            Some(codes.first)
+        }
+        None => vocab,
+    };
+    let fits = tokenizer.special() == card.special_tokens && words.is_none_or(|words| words >= tokenizer.vocab_size());
     if fits {
         return Ok(());
     }
     Err(CheckpointError::unfit(
         &folder.join(TOKENIZER),
-        format!("at most {} ids with markers {:?}", vocab.unwrap_or(0), card.special_tokens),
+        format!("at most {} ids with markers {:?}", words.unwrap_or(0), card.special_tokens),
         format!("{} ids with markers {:?}", tokenizer.vocab_size(), tokenizer.special()),
     ))
 }

@@ -26,7 +26,8 @@ fn main() -> ExitCode {
     let levels = Targets::new().with_default(tracing::Level::WARN).with_target("interfuse", args.log_level());
     tracing_subscriber::registry().with(Warnings::default().with_filter(levels)).init();
     // What training leaves is its folder; of every other command somebody reads the words.
-    let is_training = matches!(args.command, Command::Train(_) | Command::Vae(VaeCommand::Train(_)));
+    let is_training =
+        matches!(args.command, Command::Train(_) | Command::Vae(VaeCommand::Train(_)) | Command::Reproduce(_));
     let outcome = match args.command {
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
         Command::Vae(VaeCommand::Decode(args)) => commands::vae::decode(&args),
         Command::Vae(VaeCommand::Reconstruct(args)) => commands::vae::reconstruct(&args),
         Command::Vae(VaeCommand::Import(args)) => commands::vae::import(&args),
+        Command::Speech(command) => commands::speech::run(&command),
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Reproduce(command) => commands::reproduce::run(&command),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),
         Command::Bench(BenchCommand::Denoise(args)) => commands::bench::denoise(&args),
         Command::Bench(BenchCommand::Device(args)) => commands::bench::device(&args),

@@ -10,6 +10,7 @@
 //! # source = { kind = "fashion-mnist", folder = "/usr/share/datasets/fashion-mnist" }
 //! # source = { kind = "folder", path = "my-images", held_out = 0.05 }
 //! # source = { kind = "shapes", images = 8192 }
+//! # source = { kind = "compositions", images = 100000, groups = 3 }
 //! # source = { kind = "noise", images = 256, caption_length = 16 }
 //! ```
 

@@ -6,6 +6,8 @@
 //! no caption:     BOS BOI [image]
 //! ```
 //!
+//! An image is latents to be denoised, or codes that are learned one by one as words are.
+//!
 //! A document that lost its caption ends with its image. It begins as one with the image first does, so if it went on with an
 //! end, the model would learn that captions are often empty.
 //!
@@ -15,6 +17,7 @@
 use std::sync::Arc;
 
 use interfuse_sequence::{LatentImage, Sample, Segment};
+use ndarray::Array3;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -33,9 +36,11 @@ pub struct DocumentConfig {
     pub image_first: f64,
     /// Fraction, from 0 to 1, of caption-first documents that lose their caption, for classifier-free guidance.
     pub caption_dropout: f64,
-    /// The next-token modality that carries captions; the model's only one if absent, and needed where it has several.
+    /// The next-token modality that carries captions; if absent the only one with a vocabulary of its own, and needed where
+    /// there are several.
     pub captions: Option<String>,
-    /// The denoise modality that carries images; the model's own if absent.
+    /// The modality that carries images; if absent the denoise modality, or where the codec has codes the one that shares the
+    /// captions' vocabulary.
     pub images: Option<String>,
     /// Captions are cut after so many tokens, at least 1: one long caption would otherwise size every sequence.
     pub max_caption_tokens: usize,
@@ -96,6 +101,7 @@ pub struct Documents {
     source: Arc<dyn Source>,
     tokenizer: Tokenizer,
     latents: ImageLatents,
+    first_code: Option<u32>,
     lanes: DocumentLanes,
     config: DocumentConfig,
     horizontal_flip: f64,
@@ -111,6 +117,8 @@ pub struct DocumentParts {
     pub tokenizer: Tokenizer,
     /// The latents of its images.
     pub latents: ImageLatents,
+    /// Where latents are ids of codes, the id that code 0 has in the vocabulary.
+    pub first_code: Option<u32>,
 }
 
 impl Documents {
@@ -122,9 +130,9 @@ impl Documents {
         horizontal_flip: f64,
         seed: u64,
     ) -> Self {
-        let DocumentParts { source, tokenizer, latents } = parts;
+        let DocumentParts { source, tokenizer, latents, first_code } = parts;
         let order = EpochOrder::new(source.len(), seed);
-        Self { source, tokenizer, latents, lanes, config, horizontal_flip, seed, order }
+        Self { source, tokenizer, latents, first_code, lanes, config, horizontal_flip, seed, order }
     }
 
     /// The images and captions.
@@ -149,9 +157,8 @@ impl Documents {
     /// When its image or its caption is bad.
     pub fn plain_document(&self, index: usize, image_first: bool) -> Result<Sample, DataError> {
         let ids = self.ids(index, &self.source.caption(index)?)?;
-        let x_0 = Arc::new(self.latents.of(self.source.as_ref(), index, false)?.mean);
-        let image = LatentImage { x_0, precedes_caption: image_first };
-        Ok(Sample { id: index as u64, segments: self.segments(ids, image) })
+        let latents = self.latents.of(self.source.as_ref(), index, false)?.mean;
+        Ok(Sample { id: index as u64, segments: self.segments(ids, latents, image_first) })
     }
 
     /// The rows of text that a document needs, markers included, of every caption that can be encoded.
@@ -176,14 +183,23 @@ impl Documents {
         Ok(ids)
     }
 
-    fn segments(&self, caption: Vec<u32>, image: LatentImage) -> Vec<Segment> {
+    fn segments(&self, caption: Vec<u32>, latents: Array3<f32>, image_first: bool) -> Vec<Segment> {
         let SpecialTokens { bos, eos, boi, eoi, .. } = self.tokenizer.special();
         let text = |ids: Vec<u32>| Segment::tokens(self.lanes.captions, ids);
-        let (before, after) = match image.precedes_caption {
+        let (before, after) = match image_first {
             true => (vec![bos, boi], [vec![eoi], caption, vec![eos]].concat()),
             false => ([vec![bos], caption, vec![boi]].concat(), vec![eoi, eos]),
         };
-        vec![text(before), Segment::image(self.lanes.images, image), text(after)]
+        vec![text(before), self.image(latents, image_first), text(after)]
+    }
+
+    fn image(&self, latents: Array3<f32>, precedes_caption: bool) -> Segment {
+        let lane = self.lanes.images;
+        let Some(first) = self.first_code else {
+            return Segment::image(lane, LatentImage { x_0: Arc::new(latents), precedes_caption });
+        };
+        let (_, rows, columns) = latents.dim();
+        Segment::codes(lane, latents.iter().map(|&code| first + code as u32).collect(), [rows, columns])
     }
 }
 
@@ -199,9 +215,8 @@ impl DocumentStream for Documents {
 
         let ids = if captioned { self.ids(index, caption)? } else { vec![] };
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
-        let x_0 = Arc::new(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
-        let image = LatentImage { x_0, precedes_caption: image_first };
-        let mut segments = self.segments(ids, image);
+        let latents = latents.sample(&mut generator(self.seed, number, Stream::Latents));
+        let mut segments = self.segments(ids, latents, image_first);
         if !captioned {
             segments.pop();
         }

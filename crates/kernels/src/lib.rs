@@ -17,6 +17,8 @@
 //! | group norm, with SiLU behind it | [`mod@group_norm`] |
 //! | AdamW and the moving average of weights | [`optimizer`] |
 //! | rows of a table by their numbers | [`embedding`] |
+//! | linear maps of groups of rows | [`grouped_linear`] |
+//! | the order of elements by size | [`ranking`] |
 //! | the type that matrix products are computed in | [`precision`] |
 //! | batches side by side on the cores | [`workers`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
@@ -29,11 +31,13 @@ pub mod embedding;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod group_norm;
+pub mod grouped_linear;
 pub mod init;
 pub mod linear;
 pub mod optimizer;
 mod place;
 pub mod precision;
+pub mod ranking;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
@@ -43,11 +47,13 @@ pub use attention::{VisibleRanges, ranged_attention};
 pub use conv2d::{Conv2d, ConvSteps, conv2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use group_norm::{GroupNorm, GroupNormSteps, group_norm};
+pub use grouped_linear::{GroupedLinear, RowGroups, grouped_product};
 pub use init::WeightInit;
 pub use linear::Linear;
 pub use optimizer::{AdamWState, AdamWStep, AdamWUpdate, accumulate, adamw, moving_averages, squared_norms};
 pub use place::with_reference;
 pub use precision::{Precision, add_rows, with_precision};
+pub use ranking::descending_order;
 pub use rms_norm::rms_norm;
 pub use rope::{RopeTable, norm_rotate, rotate};
 pub use swiglu::swiglu;

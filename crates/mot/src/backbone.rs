@@ -9,19 +9,20 @@ use interfuse_sequence::{PositionScheme, RowGeometry};
 
 use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
-use crate::config::BackboneConfig;
-use crate::feed_forward::RouterOutput;
-use crate::layer::{Layer, LayerOutput, PartSettings};
+use crate::config::{BackboneConfig, WeightKind};
+use crate::feed_forward::router::RouterOutput;
+use crate::layer::{Layer, LayerOutput};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
 use crate::rows::{Rows, StreamRows};
+use crate::weights::PartSettings;
 
 /// The backbone: rows in, rows out.
 #[derive(Module, Debug)]
 pub struct Backbone {
     /// From the first to the last.
     pub layers: Vec<Layer>,
-    /// One for each part, before the towers' heads.
+    /// Before the towers' heads: one for each part, or one that all have in common.
     pub final_norms: Named<RmsNorm>,
     #[module(skip)]
     frequencies: RopeFrequencies,
@@ -59,9 +60,15 @@ impl Backbone {
             PositionScheme::Sequential | PositionScheme::Shared => RopeFrequencies::sequential,
             PositionScheme::Axial => RopeFrequencies::axial,
         };
+        // It goes with the last layer.
+        let last = config.n_layers.saturating_sub(1);
+        let final_owners = match config.is_untied(WeightKind::Norm, last) {
+            true => parts.to_vec(),
+            false => vec![PartSettings::of_all(parts)],
+        };
         Self {
-            layers: (0..config.n_layers).map(|_| Layer::new(config, parts, init)).collect(),
-            final_norms: parts
+            layers: (0..config.n_layers).map(|index| Layer::new(config, index, parts, init)).collect(),
+            final_norms: final_owners
                 .iter()
                 .map(|part| (part.name.clone(), RmsNorm::new(config.d_model, config.norm_epsilon, init)))
                 .collect(),
@@ -82,6 +89,7 @@ impl Backbone {
         };
         let of_stream = |RowGeometry { visible_from, visible_until, positions, .. }: RowGeometry| StreamRows {
             rope: RopeTable::new(positions, &self.frequencies),
+            filled: visible_from.clone().lower(visible_until.clone()).float(),
             visible: VisibleRanges::new(key_order.clone(), visible_from, visible_until),
         };
         let streams = input.geometry.into_iter().map(|geometry| geometry.map(of_stream)).collect();
@@ -100,7 +108,7 @@ impl Backbone {
         if let CacheUse::Append(cache) = cache {
             cache.append_order(order);
         }
-        let finals = self.final_norms.iter().zip(streams);
+        let finals = self.final_norms.iter().cycle().zip(streams);
         let streams = finals.map(|(norm, stream)| stream.map(|stream| norm.forward(stream))).collect();
         BackboneOutput { streams, routers }
     }

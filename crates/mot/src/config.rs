@@ -1,7 +1,11 @@
 //! Settings of the backbone.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::feed_forward::config::FeedForwardConfig;
 
 /// Settings of the backbone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +20,7 @@ pub struct BackboneConfig {
     /// Number of key/value heads, a divisor of `n_heads`; as many as query heads if absent.
     #[serde(default)]
     pub n_kv_heads: Option<usize>,
-    /// Width of the feed-forward; Llama's `256 · ceil(⌊8/3 d_model⌋ / 256)` if absent.
+    /// Width of the feed-forward, or of each expert; Llama's `256 · ceil(⌊8/3 d_model⌋ / 256)` if absent.
     #[serde(default)]
     pub d_ff: Option<usize>,
     /// Where the norms stand.
@@ -31,6 +35,52 @@ pub struct BackboneConfig {
     /// Added to the mean square under the root; in (0, 1).
     #[serde(default = "default_norm_epsilon")]
     pub norm_epsilon: f64,
+    /// What every row passes by itself between two attentions.
+    #[serde(default)]
+    pub feed_forward: FeedForwardConfig,
+    /// Which weights each part of the partition has of its own; all if absent. The others are common to all parts: with none,
+    /// any partition is the dense model.
+    #[serde(default = "WeightKind::all")]
+    pub untie: Vec<WeightKind>,
+    /// The first layer, counted from 0, in which they are its own, to `n_layers`; in those before it parts have all in common.
+    #[serde(default)]
+    pub untie_from: usize,
+    /// What is otherwise in some parts of the partition, by the part's name: that of its modality, or those of several joined
+    /// by `+`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, PartConfig>,
+}
+
+/// Kinds of weights that the parts of the partition have of their own or in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightKind {
+    /// The feed-forward.
+    Ffn,
+    /// The projections to queries, keys and values.
+    Qkv,
+    /// The projection of what attention gathered.
+    O,
+    /// All norms, those of queries and keys and the last one included, and what modulates them.
+    Norm,
+}
+
+impl WeightKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ffn, Self::Qkv, Self::O, Self::Norm];
+
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+}
+
+/// What is otherwise in one part of the partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartConfig {
+    /// The feed-forward of this part; that of the backbone if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_forward: Option<FeedForwardConfig>,
 }
 
 fn default_rope_theta() -> f64 {
@@ -64,8 +114,23 @@ impl BackboneConfig {
     }
 
     /// Width of the feed-forward.
-    pub fn feed_forward(&self) -> usize {
+    pub fn d_ff(&self) -> usize {
         self.d_ff.unwrap_or_else(|| (8 * self.d_model / 3).div_ceil(256) * 256)
+    }
+
+    /// The feed-forward of a part.
+    pub fn feed_forward_of(&self, part: &str) -> &FeedForwardConfig {
+        self.parts.get(part).and_then(|part| part.feed_forward.as_ref()).unwrap_or(&self.feed_forward)
+    }
+
+    /// Whether parts have weights of a kind of their own in a layer, counted from 0.
+    pub fn is_untied(&self, kind: WeightKind, layer: usize) -> bool {
+        layer >= self.untie_from && self.untie.contains(&kind)
+    }
+
+    /// Whether parts have weights of a kind in common in some layer.
+    pub fn is_tied_somewhere(&self, kind: WeightKind) -> bool {
+        (0..self.n_layers).any(|layer| !self.is_untied(kind, layer))
     }
 
     /// What the matrices that add to the residual stream start scaled by: so the sum over all branches keeps its scale as
@@ -79,13 +144,13 @@ impl BackboneConfig {
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), BackboneError> {
-        let fail = |key, expected: String, found: String| Err(BackboneError { key, expected, found });
+        let fail = |key: &str, expected, found| Err(BackboneError { key: key.into(), expected, found });
         // Beyond the larger numbers a typing error is likelier than a wish, and memory runs out without a message.
         let sizes = [
             ("d_model", self.d_model, 1 << 16),
             ("n_layers", self.n_layers, 1 << 10),
             ("n_heads", self.n_heads, 1 << 16),
-            ("d_ff", self.feed_forward(), 1 << 20),
+            ("d_ff", self.d_ff(), 1 << 20),
         ];
         for (key, size, most) in sizes {
             if !(1..=most).contains(&size) {
@@ -109,7 +174,18 @@ impl BackboneConfig {
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
             return fail("norm_epsilon", "a number in (0, 1)".into(), self.norm_epsilon.to_string());
         }
-        Ok(())
+        if let Some(kind) =
+            WeightKind::ALL.into_iter().find(|kind| self.untie.iter().filter(|k| *k == kind).count() > 1)
+        {
+            return fail("untie", "each kind at most once".into(), format!("{kind:?} more often"));
+        }
+        if self.untie_from > self.n_layers {
+            let expected = format!("a layer, from 0 to n_layers = {}", self.n_layers);
+            return fail("untie_from", expected, self.untie_from.to_string());
+        }
+        self.feed_forward.validate("feed_forward")?;
+        let mut of_parts = self.parts.iter().filter_map(|(name, part)| Some((name, part.feed_forward.as_ref()?)));
+        of_parts.try_for_each(|(name, config)| config.validate(&format!("parts.{name}.feed_forward")))
     }
 }
 
@@ -118,7 +194,7 @@ impl BackboneConfig {
 #[error("{key}: expected {expected}, found {found}")]
 pub struct BackboneError {
     /// The key at fault.
-    pub key: &'static str,
+    pub key: String,
     /// What fits.
     pub expected: String,
     /// What it says.

@@ -7,26 +7,20 @@ use interfuse_parameters::Named;
 
 use crate::attention::shared_attention;
 use crate::cache::LayerCache;
-use crate::config::BackboneConfig;
-use crate::feed_forward::RouterOutput;
-use crate::part::PartLayer;
+use crate::config::{BackboneConfig, WeightKind};
+use crate::feed_forward::router::RouterOutput;
+use crate::part::{PartDimensions, PartLayer};
 use crate::partition::Streams;
 use crate::rows::Rows;
+use crate::weights::{PartSettings, PartWeights};
 
 /// One layer of the backbone.
 #[derive(Module, Debug)]
 pub struct Layer {
-    /// One for each part of the partition.
-    pub parts: Named<PartLayer>,
-}
-
-/// What a part is known by and made for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartSettings {
-    /// The names of its modalities, such as `text` or `image+speech`; its weights carry it.
-    pub name: String,
-    /// Whether its rows may have a condition for adaptive norms.
-    pub conditioned: bool,
+    /// One for each part of the partition, and behind them what all have in common, if they have.
+    pub parts: Named<PartWeights>,
+    #[module(skip)]
+    dimensions: PartDimensions,
 }
 
 /// What a layer gives.
@@ -41,32 +35,46 @@ pub struct LayerOutput {
 }
 
 impl Layer {
-    /// Fresh weights.
-    pub fn new(config: &BackboneConfig, parts: &[PartSettings], init: &mut WeightInit) -> Self {
-        let new = |part: &PartSettings| (part.name.clone(), PartLayer::new(config, part.conditioned, init));
-        Self { parts: parts.iter().map(new).collect() }
+    /// Fresh weights of the layer `index`, counted from 0.
+    pub fn new(config: &BackboneConfig, index: usize, parts: &[PartSettings], init: &mut WeightInit) -> Self {
+        let is_own = |kind| parts.len() == 1 || config.is_untied(kind, index);
+        let mut owners: Vec<(String, PartWeights)> =
+            parts.iter().map(|part| (part.name.clone(), PartWeights::new(config, part, is_own, init))).collect();
+        if WeightKind::ALL.into_iter().any(|kind| !is_own(kind)) {
+            let all = PartSettings::of_all(parts);
+            let weights = PartWeights::new(config, &all, |kind| !is_own(kind), init);
+            owners.push((all.name, weights));
+        }
+        let dimensions = PartDimensions { head_dim: config.head_dim(), norm: config.norm };
+        Self { parts: owners.into_iter().collect(), dimensions }
+    }
+
+    /// What the rows of each of so many parts meet.
+    fn part_layers(&self, parts: usize) -> Vec<Option<PartLayer<'_>>> {
+        let tied = self.parts.iter().nth(parts);
+        self.parts.iter().take(parts).map(|own| PartLayer::of(own, tied, self.dimensions)).collect()
     }
 
     /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them.
     pub fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> LayerOutput {
-        let terms: Vec<_> = self
-            .parts
+        let parts = self.part_layers(streams.len());
+        let terms: Vec<_> = parts
             .iter()
             .zip(&streams)
             .zip(&rows.conditions)
-            .map(|((part, stream), condition)| stream.as_ref().and(part.terms(condition.as_ref())))
+            .map(|((part, stream), condition)| stream.as_ref().and((*part)?.terms(condition.as_ref())))
             .collect();
-        let ready = self.parts.iter().zip(&streams).zip(&terms).zip(&rows.streams);
+        let ready = parts.iter().zip(&streams).zip(&terms).zip(&rows.streams);
         let projected = ready.map(|(((part, stream), terms), rows)| {
             let (stream, rows): (Tensor<3>, _) = (stream.clone()?, rows.as_ref()?);
-            Some(part.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
+            Some((*part)?.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
         });
         let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
-        let finished = self.parts.iter().zip(streams).zip(attended).zip(&terms);
+        let finished = parts.iter().zip(streams).zip(attended).zip(&rows.streams).zip(&terms);
         let (streams, routers) = finished
-            .map(|(((part, stream), attended), terms)| match (stream, attended) {
-                (Some(stream), Some(attended)) => {
-                    let (stream, router) = part.finish(stream, attended, terms.as_ref());
+            .map(|((((part, stream), attended), rows), terms)| match (*part, stream, attended, rows) {
+                (Some(part), Some(stream), Some(attended), Some(rows)) => {
+                    let (stream, router) = part.finish(stream, attended, &rows.filled, terms.as_ref());
                     (Some(stream), router)
                 }
                 _ => (None, None),

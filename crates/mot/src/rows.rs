@@ -1,5 +1,6 @@
 //! Where rows stand and what they see, made once for all layers.
 
+use burn::tensor::Tensor;
 use interfuse_kernels::{RopeTable, VisibleRanges};
 
 use crate::adaptive::StreamCondition;
@@ -20,4 +21,6 @@ pub struct StreamRows {
     pub rope: RopeTable,
     /// Their ranges over the cache's keys and those of all streams side by side.
     pub visible: VisibleRanges,
+    /// 1 for a row, 0 for padding, which sees nothing, not even itself. `[B, S]`
+    pub filled: Tensor<2>,
 }

@@ -12,7 +12,8 @@ pub struct ParameterInfo {
     pub id: ParamId,
     /// Sizes, as the module holds them.
     pub shape: Vec<usize>,
-    /// Whether it is the matrix `[d_in, d_out]` of a struct named `Linear`, which PyTorch stores transposed.
+    /// Whether it is the matrix `[d_in, d_out]` of a struct named `Linear`, or the matrices `[groups, d_in, d_out]` of one named
+    /// `GroupedLinear`: PyTorch stores them transposed.
     pub is_linear: bool,
     /// Whether it is of a struct named `Codebook`, whose rows are places that vectors are compared with.
     pub is_codebook: bool,
@@ -77,7 +78,7 @@ impl<T> Walk<'_, T> {
             name: self.path.name(),
             id: param.id,
             shape: param.lazy_shape().to_vec(),
-            is_linear: self.path.is_in(Structure::Linear) && R == 2,
+            is_linear: self.path.is_in(Structure::Linear) && R >= 2,
             is_codebook: self.path.is_in(Structure::Codebook),
         }
     }
@@ -128,7 +129,7 @@ struct PathPart {
 /// The containers of parts that matter here.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Structure {
-    /// A struct named `Linear`.
+    /// A struct named `Linear` or `GroupedLinear`.
     Linear,
     /// A struct named `Codebook`.
     Codebook,
@@ -143,7 +144,7 @@ impl Path {
         self.modules.push(PathPart {
             name: name.to_string(),
             container: match container {
-                "Struct:Linear" => Structure::Linear,
+                "Struct:Linear" | "Struct:GroupedLinear" => Structure::Linear,
                 "Struct:Codebook" => Structure::Codebook,
                 _ if container.starts_with("Enum:") => Structure::Enum,
                 _ => Structure::Other,

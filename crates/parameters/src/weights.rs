@@ -1,4 +1,5 @@
-//! The weights of a model as tensors by name, and back. A matrix of a linear map is `[d_out, d_in]`, as in PyTorch.
+//! The weights of a model as tensors by name, and back. A matrix of a linear map is `[d_out, d_in]`, as in PyTorch, and those
+//! of several maps of one size lie one after the other, `[groups, d_out, d_in]`.
 //!
 //! A load is all or nothing: a missing, unexpected or misshapen tensor is an error that lists them.
 
@@ -43,7 +44,7 @@ pub fn export_weights(model: &impl Module) -> HostTensors {
 
 /// A tensor of a weight's shape, in the file's layout.
 pub fn to_host<const R: usize>(info: &ParameterInfo, tensor: Tensor<R>) -> HostTensor {
-    let tensor = if info.is_linear { tensor.swap_dims(0, 1) } else { tensor };
+    let tensor = if info.is_linear { tensor.swap_dims(R - 2, R - 1) } else { tensor };
     let shape = tensor.dims().to_vec();
     HostTensor { shape, values: tensor.into_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default() }
 }
@@ -56,17 +57,21 @@ pub fn from_host<const R: usize>(info: &ParameterInfo, host: HostTensor, device:
     Tensor::from_data(TensorData::new(host.values, host.shape), device)
 }
 
-/// A matrix with rows and columns exchanged.
+/// Matrices with rows and columns exchanged, those of all groups.
 fn transposed(host: HostTensor) -> HostTensor {
-    let &[rows, columns] = host.shape.as_slice() else { return host };
-    let of_column = |column: usize| host.values.iter().skip(column).step_by(columns).copied();
-    HostTensor { shape: vec![columns, rows], values: (0..columns).flat_map(of_column).collect() }
+    let &[ref groups @ .., rows, columns] = host.shape.as_slice() else { return host };
+    let transpose = |matrix: &[f32]| -> Vec<f32> {
+        let of_column = |column: usize| matrix.iter().skip(column).step_by(columns).copied();
+        (0..columns).flat_map(of_column).collect()
+    };
+    let values = host.values.chunks((rows * columns).max(1)).flat_map(transpose).collect();
+    HostTensor { shape: [groups, &[columns, rows]].concat(), values }
 }
 
 /// The sizes of a weight in the file's layout.
 pub fn file_shape(info: &ParameterInfo) -> Vec<usize> {
     match info.shape.as_slice() {
-        [d_in, d_out] if info.is_linear => vec![*d_out, *d_in],
+        [groups @ .., d_in, d_out] if info.is_linear => [groups, &[*d_out, *d_in]].concat(),
         shape => shape.to_vec(),
     }
 }

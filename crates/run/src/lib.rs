@@ -28,6 +28,8 @@
 //! | a hybrid model's run | [`training`] |
 //! | an autoencoder's run | [`autoencoder`] |
 //! | numbers about a trained model | [`measuring`] |
+//! | what a paper's model costs to train | [`cost`] |
+//! | a paper's comparison run again | [`reproduction`] |
 //! | a trained model with its place and settings | [`loaded_run`] |
 //! | where each file of a run lies | [`run_folder`], [`sample_folder`] |
 //! | whether the data is still what it was | [`fingerprint`] |
@@ -40,8 +42,10 @@
 //! It prints nothing: whoever starts work hears of it through [`RunObserver`].
 
 pub mod autoencoder;
+mod carriers;
 pub mod comparison;
 pub mod configuration;
+pub mod cost;
 pub mod device;
 pub mod distances;
 pub mod error;
@@ -54,6 +58,7 @@ pub mod metrics;
 pub mod observer;
 pub mod plan;
 pub mod ranks;
+pub mod reproduction;
 pub mod run_folder;
 pub mod sample_folder;
 pub mod settings;

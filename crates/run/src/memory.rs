@@ -1,7 +1,9 @@
 //! How much memory a training step takes, estimated from shapes.
 
-use crate::plan::Plan;
 use interfuse_kernels::Workers;
+use interfuse_mot::MoeConfig;
+
+use crate::plan::Plan;
 
 /// Bytes by what they are for, all numbers taken as 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +23,19 @@ impl MemoryEstimate {
     pub fn of(plan: &Plan, stored: usize) -> Self {
         let (model, train) = (&plan.card.model, &plan.settings.train);
         let backbone = &model.backbone;
-        let per_row = backbone.n_layers * (10 * backbone.d_model + 3 * backbone.feed_forward());
+        let activations = model.modalities.keys().zip(&plan.shape.capacity).map(|(name, rows)| {
+            let (feed_forward, d_ff) = (model.feed_forward(name), backbone.d_ff());
+            // A row is copied to each of its experts, and so is what they make of it.
+            let of_experts =
+                |moe: &MoeConfig| moe.networks_per_row() * (2 * backbone.d_model + 3 * feed_forward.width(d_ff)) as f64;
+            let of_feed_forward = feed_forward.moe().map_or(3 * d_ff, |moe| of_experts(moe).ceil() as usize);
+            rows * backbone.n_layers * (10 * backbone.d_model + of_feed_forward)
+        });
         let ids = |name: &str| model.vocabulary(name).map_or(0, |text| text.vocab_size);
         let logits = model.modalities.keys().zip(&plan.shape.capacity).map(|(name, rows)| 2 * rows * ids(name));
         Self {
             parameters: FLOAT * 5 * stored,
-            activations: FLOAT * train.sequences() * plan.shape.rows() * per_row,
+            activations: FLOAT * train.sequences() * activations.sum::<usize>(),
             logits: FLOAT * train.sequences() * logits.sum::<usize>(),
             at_once: Workers::on(&plan.device, train.gradient_accumulation).count(),
         }

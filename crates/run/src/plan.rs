@@ -5,18 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
+use interfuse_checkpoint::{CodeIds, FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::latents::CacheKey;
 use interfuse_data::{
-    DataSet, DocumentConfig, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor,
-    Packing, Source, Split, TextRows, Tokenizer,
+    DataSet, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing, Source,
+    Split, TextRows, Tokenizer,
 };
 use interfuse_kernels::WeightInit;
-use interfuse_sequence::{Objective, RowShape};
+use interfuse_sequence::RowShape;
 use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
-use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
+use interfuse_transfusion::{ModelConfig, Transfusion};
 use interfuse_vae::{Codec, LatentRange};
 
+use crate::carriers::{Carriers, fill_in};
 use crate::error::{Context as _, Result, refuse};
 use crate::settings::Settings;
 
@@ -74,8 +75,10 @@ impl Plan {
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let latent_shape = codec.latent_shape(image_shape)?;
-        let (captions, images) = carriers(&settings.model, &settings.documents)?;
-        let model = fill_in(settings.model.clone(), &captions, &tokenizer, latent_shape)?;
+        let carriers = Carriers::of(&settings.model, &settings.documents, codec.codes().is_some())?;
+        let codes = codec.codes().map(|count| CodeIds { first: tokenizer.vocab_size(), count });
+        let model = fill_in(settings.model.clone(), &carriers, &tokenizer, codes, latent_shape)?;
+        let Carriers { captions, images } = carriers;
         let lanes = lanes_of(&model, &captions, &images)?;
         let documents = documents(&settings, (&data.train, Split::Train), &tokenizer, &codec, lanes)?;
         let text_rows = documents.text_rows();
@@ -90,6 +93,7 @@ impl Plan {
             image_shape,
             captions,
             images,
+            codes,
             latent_range: None,
             special_tokens: tokenizer.special(),
         };
@@ -195,25 +199,6 @@ fn one_document(card: &ModelCard, lanes: DocumentLanes) -> RowShape {
     RowShape { capacity }
 }
 
-/// The modalities that carry captions and images: those that are named, or the only ones there are.
-fn carriers(model: &ModelConfig, documents: &DocumentConfig) -> Result<(String, String)> {
-    let carrier = |key: &str, named: &Option<String>, objective: Objective| {
-        let fit = model.modalities.iter().filter(|(_, modality)| modality.objective() == objective);
-        let fit: Vec<&str> = fit.map(|(name, _)| name.as_str()).collect();
-        match (named, &fit[..]) {
-            (Some(name), fit) if fit.contains(&name.as_str()) => Ok(name.clone()),
-            (None, [only]) => Ok(only.to_string()),
-            (found, fit) => {
-                let found = found.as_ref().map_or("none".into(), |name| format!("`{name}`"));
-                let expected = if fit.is_empty() { "one in [model.modalities]".into() } else { fit.join(", ") };
-                refuse!("documents.{key}: expected a modality learned by {objective:?} ({expected}), found {found}")
-            }
-        }
-    };
-    let captions = carrier("captions", &documents.captions, Objective::NextToken)?;
-    Ok((captions, carrier("images", &documents.images, Objective::Denoise)?))
-}
-
 fn lanes_of(model: &ModelConfig, captions: &str, images: &str) -> Result<DocumentLanes> {
     let lane = |name: &str| model.lane(name).with_context(|| format!("model.modalities: expected `{name}`"));
     Ok(DocumentLanes { captions: lane(captions)?, images: lane(images)? })
@@ -236,7 +221,8 @@ fn documents(
         }
         _ => ImageLatents::encoded(Arc::clone(codec), source.as_ref()),
     };
-    let parts = DocumentParts { source: Arc::clone(source), tokenizer: tokenizer.clone(), latents };
+    let first_code = codec.codes().map(|_| tokenizer.vocab_size() as u32);
+    let parts = DocumentParts { source: Arc::clone(source), tokenizer: tokenizer.clone(), latents, first_code };
     Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
 }
 
@@ -252,38 +238,6 @@ fn make_tokenizer(settings: &Settings, source: &dyn Source) -> Result<Tokenizer>
 /// Loads a `tokenizer.json`.
 pub(crate) fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
     Ok(Tokenizer::load(path)?)
-}
-
-/// The model with the vocabulary's and the latents' sizes. The modality that carries captions has the tokenizer's ids.
-fn fill_in(
-    mut model: ModelConfig,
-    captions: &str,
-    tokenizer: &Tokenizer,
-    latent_shape: [usize; 3],
-) -> Result<ModelConfig> {
-    if model.latent_shape == [0; 3] {
-        model.latent_shape = latent_shape;
-    }
-    if model.latent_shape != latent_shape {
-        let found = model.latent_shape;
-        refuse!("model.latent_shape: expected {latent_shape:?}, which the data and its codec give, found {found:?}");
-    }
-    let owner = model.modalities.get(captions).and_then(ModalityConfig::shares).cloned();
-    let owner = owner.unwrap_or_else(|| captions.to_string());
-    if let Some(ModalityConfig::NextToken(text)) = model.modalities.get_mut(&owner) {
-        let needed = tokenizer.vocab_size();
-        if text.vocab_size == 0 {
-            text.vocab_size = needed;
-        }
-        if text.vocab_size < needed {
-            let found = text.vocab_size;
-            refuse!(
-                "model.modalities.{owner}.vocab_size: expected at least {needed}, the tokenizer's ids, found {found}"
-            );
-        }
-    }
-    model.validate()?;
-    Ok(model)
 }
 
 /// Room for the documents of a sequence, whose number is filled in, unless the settings say otherwise.

@@ -3,11 +3,14 @@
 use burn::tensor::{Tensor, TensorData};
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
+use ndarray::Array3;
 
+use crate::codes::ids_of;
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::session::Session;
-use crate::write::{Decoder, greedy_tokens};
+use crate::token::likeliest;
+use crate::write::Decoder;
 
 /// What the model wrote of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,35 +47,46 @@ pub fn caption(
 
 fn caption_batch(
     pretrained: &Pretrained,
-    latents: Tensor<4>,
+    latents: Vec<Array3<f32>>,
     limit: usize,
 ) -> Result<Vec<(Vec<u32>, bool)>, SamplingError> {
-    let [count, _, _, _] = latents.dims();
+    let count = latents.len();
     let special = pretrained.card.special_tokens;
-    let mut session = Session::new(pretrained, count)?;
+    let mut session = Session::token_by_token(pretrained, count)?;
     session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
-    let span = session.open_span(&vec![true; count]);
-    session.commit(&span, latents);
+    read_images(pretrained, &mut session, &latents);
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
     let mut decoder = Decoder::new(&mut session, logits, limit);
     // A caption ends with EOS; a model that wants to draw another image has come to its caption's end.
-    let written =
-        decoder.run(|logits| Ok(greedy_tokens(logits)), |token| token == special.eos || token == special.boi)?;
+    let written = decoder.run(|logits, _| likeliest(logits), |token| token == special.eos || token == special.boi);
     Ok(written.into_iter().zip(decoder.cut().to_vec()).collect())
 }
 
-fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Tensor<4>, SamplingError> {
-    let expected = pretrained.card.image_shape;
+/// Reads an image into every sequence, clean.
+fn read_images(pretrained: &Pretrained, session: &mut Session<'_>, latents: &[Array3<f32>]) {
+    let all = vec![true; latents.len()];
     let [channels, height, width] = pretrained.card.model.latent_shape;
-    let mut values = Vec::with_capacity(images.len() * channels * height * width);
+    if let Some(codes) = pretrained.card.codes {
+        session.open_grid(&all, [height, width]);
+        session.append_codes(&latents.iter().map(|latents| ids_of(latents, codes)).collect::<Vec<_>>());
+        return;
+    }
+    let values: Vec<f32> = latents.iter().flatten().copied().collect();
+    let data = TensorData::new(values, [latents.len(), channels, height, width]);
+    let span = session.open_span(&all);
+    session.commit(&span, Tensor::from_data(data, &pretrained.device));
+}
+
+fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Vec<Array3<f32>>, SamplingError> {
+    let expected = pretrained.card.image_shape;
+    let mut latents = Vec::with_capacity(images.len());
     for (index, image) in images.iter().enumerate() {
         let found = image.pixels().shape().to_vec();
         if found != expected {
             let name = format!("number {index}");
             return Err(SamplingError::Image { name, found, expected: expected.to_vec() });
         }
-        values.extend(pretrained.codec.encode(image.to_unit_range())?.mean);
+        latents.push(pretrained.codec.encode(image.to_unit_range())?.mean);
     }
-    let data = TensorData::new(values, [images.len(), channels, height, width]);
-    Ok(Tensor::from_data(data, &pretrained.device))
+    Ok(latents)
 }

@@ -9,7 +9,7 @@ use crate::error::SamplingError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplingConfig {
-    /// Denoise steps of an image, from 1 to 1000.
+    /// Denoise steps of an image, from 1 to 1000. Images of codes have none.
     pub steps: usize,
     /// Scale of classifier-free guidance (2207.12598), from 0: 1 is the model as it is, more follows the prompt more closely.
     pub guidance: f64,
@@ -23,6 +23,13 @@ pub struct SamplingConfig {
     pub shift: f64,
     /// Temperature of the next token, from 0; 0 takes the likeliest.
     pub temperature: f64,
+    /// Temperature of the next code of an image, where images are codes, from 0; 0 takes the likeliest.
+    pub code_temperature: f64,
+    /// Only so many of the likeliest tokens or codes are sampled among, at least 1; all if absent.
+    pub top_k: Option<usize>,
+    /// Only the likeliest tokens or codes that together have this probability are sampled among, above 0 and to 1 (nucleus
+    /// sampling, 1904.09751).
+    pub top_p: f64,
     /// The most tokens, at least 1, that the model writes in one stretch when it writes and draws by itself.
     pub max_tokens: usize,
     /// The most tokens of a caption, at least 1; as many as the longest document of training had if absent.
@@ -40,6 +47,9 @@ impl Default for SamplingConfig {
             spacing: None,
             shift: 1.0,
             temperature: 0.0,
+            code_temperature: 1.0,
+            top_k: None,
+            top_p: 1.0,
             max_tokens: 64,
             max_caption_tokens: None,
             max_batch: 128,
@@ -116,6 +126,7 @@ impl SamplingConfig {
             ("steps", self.steps),
             ("max_tokens", self.max_tokens),
             ("max_caption_tokens", self.max_caption_tokens.unwrap_or(1)),
+            ("top_k", self.top_k.unwrap_or(1)),
         ];
         for (key, value) in at_least_one {
             if value == 0 {
@@ -132,10 +143,18 @@ impl SamplingConfig {
                 self.max_batch,
             ));
         }
-        for (key, value) in [("guidance", self.guidance), ("temperature", self.temperature)] {
+        let from_zero = [
+            ("guidance", self.guidance),
+            ("temperature", self.temperature),
+            ("code_temperature", self.code_temperature),
+        ];
+        for (key, value) in from_zero {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(SamplingError::setting(key, "a number from 0", value));
             }
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(SamplingError::setting("top_p", "a probability above 0, to 1", self.top_p));
         }
         if !(self.shift > 0.0 && self.shift.is_finite()) {
             return Err(SamplingError::setting("shift", "a number above 0", self.shift));

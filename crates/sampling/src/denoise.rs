@@ -18,7 +18,7 @@ use crate::session::{OpenSpan, Session};
 use crate::solver::{Bounds, Integration, integrate, times};
 
 /// The step number under which a sample's own noise is generated; training never gets there.
-const SAMPLING_STEP: u64 = u64::MAX;
+pub(crate) const SAMPLING_STEP: u64 = u64::MAX;
 
 /// What the model predicts for noisy images.
 pub trait Denoiser {

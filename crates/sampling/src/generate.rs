@@ -5,6 +5,7 @@ use interfuse_data::Image;
 use interfuse_kernels::Workers;
 use ndarray::{Array3, Array4};
 
+use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
 use crate::denoise::{Paired, Plain, denoise};
 use crate::error::SamplingError;
@@ -54,31 +55,51 @@ fn generate_batch(
     requests: &[ImageRequest],
     config: &SamplingConfig,
 ) -> Result<Vec<Image>, SamplingError> {
-    let latents = generate_latents(pretrained, requests, config)?;
-    host_images(latents).into_iter().map(|latents| decode(pretrained, latents)).collect()
+    let prompts = requests.iter().map(|request| prompt_ids(pretrained, &request.prompt));
+    let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
+    let unconditional = match config.is_guided() {
+        true => vec![prompt_ids(pretrained, "")?; requests.len()],
+        false => vec![],
+    };
+    let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
+    let latents = match CodeSampler::new(pretrained, &seeds, 0, config) {
+        Some(codes) => draw_codes(pretrained, codes, &prompts, &unconditional)?,
+        None => host_images(denoise_latents(pretrained, [prompts, unconditional].concat(), &seeds, config)?),
+    };
+    latents.into_iter().map(|latents| decode(pretrained, latents)).collect()
 }
 
-fn generate_latents(
+/// An image of codes after each prompt.
+fn draw_codes(
     pretrained: &Pretrained,
-    requests: &[ImageRequest],
+    mut codes: CodeSampler,
+    prompts: &[Vec<u32>],
+    unconditional: &[Vec<u32>],
+) -> Result<Vec<Array3<f32>>, SamplingError> {
+    let mut sessions = [Session::new(pretrained, prompts.len())?, Session::new(pretrained, unconditional.len())?];
+    let [conditional, unconditional] = {
+        let [one, other] = &mut sessions;
+        [(one, prompts), (other, unconditional)].map(|(session, prompts)| {
+            let logits = session.append_tokens(prompts)?;
+            Some(Opened { session, logits })
+        })
+    };
+    Ok(conditional.map_or(vec![], |opened| codes.draw(opened, unconditional, &vec![true; prompts.len()])))
+}
+
+fn denoise_latents(
+    pretrained: &Pretrained,
+    prompts: Vec<Vec<u32>>,
+    seeds: &[u64],
     config: &SamplingConfig,
 ) -> Result<Tensor<4>, SamplingError> {
-    let mut prompts = Vec::with_capacity(2 * requests.len());
-    for request in requests {
-        prompts.push(prompt_ids(pretrained, &request.prompt)?);
-    }
-    if config.is_guided() {
-        let unconditional = prompt_ids(pretrained, "")?;
-        prompts.extend(requests.iter().map(|_| unconditional.clone()));
-    }
     let mut session = Session::new(pretrained, prompts.len())?;
     session.append_tokens(&prompts);
     let span = session.open_span(&vec![true; prompts.len()]);
-    let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
     let plain = Plain { session: &session, span: &span };
     match config.is_guided() {
-        true => denoise(pretrained, &Paired { both: plain, guidance: config.guidance }, &seeds, 0, config),
-        false => denoise(pretrained, &plain, &seeds, 0, config),
+        true => denoise(pretrained, &Paired { both: plain, guidance: config.guidance }, seeds, 0, config),
+        false => denoise(pretrained, &plain, seeds, 0, config),
     }
 }
 

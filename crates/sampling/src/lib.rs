@@ -4,18 +4,22 @@
 //! |---|---|
 //! | sequences that grow against a cache | [`session`] |
 //! | the denoise loop and guidance | [`denoise`] |
+//! | the next id out of logits | [`token`] |
+//! | images of codes, one code after the other | `codes` |
 //! | one step of each solver | [`solver`] |
 //! | images of prompts | [`mod@generate`] |
 //! | captions of images | [`mod@caption`] |
 //! | text and images in turn, without a prompt | [`mod@write`] |
 
 pub mod caption;
+mod codes;
 pub mod config;
 pub mod denoise;
 pub mod error;
 pub mod generate;
 pub mod session;
 pub mod solver;
+pub mod token;
 pub mod write;
 
 pub use caption::{Caption, caption};
@@ -23,4 +27,5 @@ pub use config::{SamplingConfig, Solver};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, prompt_ids};
 pub use session::Session;
+pub use token::TokenChoice;
 pub use write::{Piece, write};

@@ -4,6 +4,10 @@
 //!
 //! All sequences of a session run as one batch. They may be of different lengths: a sequence that has nothing to add to a
 //! pass adds padding, which nobody sees, so it costs rows and changes nothing.
+//!
+//! Where experts choose their rows, those of one pass are ranked among themselves, for the rows to come are not there yet: a
+//! token that comes alone is taken by all experts. The same text in one pass gives other logits, and none of a batch's
+//! other sequences has a say.
 
 use std::sync::Arc;
 
@@ -23,6 +27,8 @@ pub struct Session<'m> {
     cache: KvCache,
     text_lane: usize,
     image_lane: usize,
+    /// Ids of the tokenizer; those beyond them are codes of images, or nothing.
+    words: usize,
 }
 
 /// An image span that has been laid out for some of the sequences, ready to be denoised.
@@ -49,7 +55,21 @@ impl<'m> Session<'m> {
             cache: KvCache::default(),
             text_lane: lane(&card.captions)?,
             image_lane: lane(&card.images)?,
+            words: pretrained.tokenizer.vocab_size(),
         })
+    }
+
+    /// As [`Self::new`], for sequences that grow token by token; warns where that is not what the model was trained for.
+    pub(crate) fn token_by_token(pretrained: &'m Pretrained, sequences: usize) -> Result<Self, SamplingError> {
+        let card = &pretrained.card;
+        if card.model.sees_the_future(&card.captions) {
+            tracing::warn!(
+                "the experts of {} choose their rows (expert_choice), which in training see the tokens that follow; text that \
+                 is written token by token is routed otherwise and worse for it: use routing = \"top_k\" where text matters",
+                card.captions
+            );
+        }
+        Self::new(pretrained, sequences)
     }
 
     /// Number of sequences.
@@ -65,11 +85,33 @@ impl<'m> Session<'m> {
     /// Appends tokens to every sequence (none to some) and returns the logits after the last of each. `[B, V]`; the logits
     /// of a sequence without tokens mean nothing. `None` when no sequence has any.
     pub fn append_tokens(&mut self, tokens: &[Vec<u32>]) -> Option<Tensor<2>> {
-        let layouts = self.lay_out(|index, builder, lane| builder.push_tokens(lane.0, &tokens[index], None));
+        self.append(self.text_lane, tokens)
+    }
+
+    /// The logits of what may stand in text: of the tokenizer's ids, never of the codes of images. `[B, V]`
+    pub fn of_words(&self, logits: Tensor<2>) -> Tensor<2> {
+        let [_, vocab] = logits.dims();
+        logits.narrow(1, 0, self.words.min(vocab))
+    }
+
+    /// Lets the rows that follow in some sequences fill a grid `[rows, columns]`.
+    pub fn open_grid(&mut self, drawing: &[bool], grid: [usize; 2]) {
+        for (builder, _) in self.builders.iter_mut().zip(drawing).filter(|(_, drawing)| **drawing) {
+            builder.begin_grid(grid);
+        }
+    }
+
+    /// As [`Self::append_tokens`], in the lane of images: ids of codes on the grid that is open.
+    pub fn append_codes(&mut self, ids: &[Vec<u32>]) -> Option<Tensor<2>> {
+        self.append(self.image_lane, ids)
+    }
+
+    fn append(&mut self, lane: usize, tokens: &[Vec<u32>]) -> Option<Tensor<2>> {
+        let layouts = self.lay_out(|index, builder| builder.push_tokens(lane, &tokens[index], None));
         let batch = Batch::new(&layouts, &self.device);
-        let input = self.token_input(&batch)?;
+        let input = token_input(&batch, lane)?;
         let predictions = self.model.forward(input, CacheUse::Append(&mut self.cache));
-        let logits = predictions.logits(self.text_lane)?;
+        let logits = predictions.logits(lane)?;
         let [sequences, rows, vocab] = logits.dims();
         let last: Vec<i32> =
             tokens.iter().enumerate().map(|(index, tokens)| (index * rows + tokens.len().max(1) - 1) as i32).collect();
@@ -79,9 +121,10 @@ impl<'m> Session<'m> {
 
     /// Lays out an image in those sequences that draw one.
     pub fn open_span(&mut self, drawing: &[bool]) -> OpenSpan {
-        let layouts = self.lay_out(|index, builder, lane| {
+        let lane = self.image_lane;
+        let layouts = self.lay_out(|index, builder| {
             if drawing[index] {
-                builder.push_blank_image(lane.1, 0, 0);
+                builder.push_blank_image(lane, 0, 0);
             }
         });
         OpenSpan { batch: Batch::new(&layouts, &self.device), drawing: drawing.to_vec() }
@@ -110,20 +153,19 @@ impl<'m> Session<'m> {
         Some(predictions.images(self.image_lane)?.reshape([sequences, channels, height, width]))
     }
 
-    fn lay_out(&mut self, add: impl Fn(usize, &mut LayoutBuilder, (usize, usize))) -> Vec<SequenceLayout> {
-        let lanes = (self.text_lane, self.image_lane);
+    fn lay_out(&mut self, add: impl Fn(usize, &mut LayoutBuilder)) -> Vec<SequenceLayout> {
         let grown = self.builders.iter_mut().enumerate().map(|(index, builder)| {
-            add(index, builder, lanes);
+            add(index, builder);
             builder.take()
         });
         grown.collect()
     }
+}
 
-    fn token_input(&self, batch: &Batch) -> Option<ModelInput> {
-        let LaneRows::NextToken(rows) = &batch.lanes[self.text_lane].as_ref()?.content else { return None };
-        let mut lanes: Vec<Option<LaneInput>> = batch.lanes.iter().map(|_| None).collect();
-        lanes[self.text_lane] = Some(LaneInput::NextToken(rows.ids.clone()));
-        let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
-        Some(ModelInput { lanes, geometry })
-    }
+fn token_input(batch: &Batch, lane: usize) -> Option<ModelInput> {
+    let LaneRows::NextToken(rows) = &batch.lanes.get(lane)?.as_ref()?.content else { return None };
+    let mut lanes: Vec<Option<LaneInput>> = batch.lanes.iter().map(|_| None).collect();
+    lanes[lane] = Some(LaneInput::NextToken(rows.ids.clone()));
+    let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
+    Some(ModelInput { lanes, geometry })
 }

@@ -4,14 +4,16 @@ use burn::tensor::Tensor;
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
 use interfuse_image_tower::NoiseKey;
-use rand::Rng;
+use ndarray::Array3;
 use rand_chacha::ChaCha8Rng;
 
+use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
 use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
 use crate::generate::{decode, host_images};
 use crate::session::Session;
+use crate::token::TokenChoice;
 
 /// A part of what the model made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +54,19 @@ fn write_batch(
 ) -> Result<Vec<Vec<Piece>>, SamplingError> {
     let special = pretrained.card.special_tokens;
     let temperature = if config.temperature > 0.0 { config.temperature } else { 1.0 };
+    let choice = TokenChoice { temperature, top_k: config.top_k, top_p: config.top_p };
     let mut generators: Vec<ChaCha8Rng> =
         seeds.iter().map(|&seed| NoiseKey { seed, step: u64::MAX - 1 }.generator(0, 0)).collect();
     let mut documents: Vec<Vec<Piece>> = vec![vec![]; seeds.len()];
-    let mut session = Session::new(pretrained, seeds.len())?;
+    let mut session = Session::token_by_token(pretrained, seeds.len())?;
     let mut logits = session.append_tokens(&vec![vec![special.bos]; seeds.len()]);
     let mut active = vec![true; seeds.len()];
     for image_index in 0..MOST_IMAGES {
         let mut decoder = Decoder { session: &mut session, logits, active: active.clone(), left: config.max_tokens };
         let written = decoder.run(
-            |logits| Ok(sampled_tokens(logits, temperature, &mut generators)),
+            |logits, active| choice.choose(logits, active, &mut generators),
             |token| token == special.boi || token == special.eos,
-        )?;
+        );
         let drawing: Vec<bool> =
             written.iter().zip(&active).map(|(ids, &active)| active && ids.last() == Some(&special.boi)).collect();
         for (document, ids) in documents.iter_mut().zip(&written) {
@@ -78,12 +81,22 @@ fn write_batch(
         // The BOI that ended the stretch has not been read yet.
         let only_drawing =
             |token: u32| drawing.iter().map(|&d| if d { vec![token] } else { vec![] }).collect::<Vec<_>>();
-        session.append_tokens(&only_drawing(special.boi));
-        let span = session.open_span(&drawing);
-        let latents = draw(pretrained, Plain { session: &session, span: &span }, seeds, image_index as u64, config)?;
-        session.commit(&span, latents.clone());
+        let after = session.append_tokens(&only_drawing(special.boi));
+        let latents = match (CodeSampler::new(pretrained, seeds, image_index as u64, config), after) {
+            (Some(codes), Some(logits)) => {
+                let opened = Opened { session: &mut session, logits };
+                draw_codes(pretrained, codes, opened, &drawing)?
+            }
+            _ => {
+                let span = session.open_span(&drawing);
+                let plain = Plain { session: &session, span: &span };
+                let latents = draw(pretrained, plain, seeds, image_index as u64, config)?;
+                session.commit(&span, latents.clone());
+                host_images(latents)
+            }
+        };
         logits = session.append_tokens(&only_drawing(special.eoi));
-        for ((document, latents), &generated) in documents.iter_mut().zip(host_images(latents)).zip(&drawing) {
+        for ((document, latents), &generated) in documents.iter_mut().zip(latents).zip(&drawing) {
             if generated {
                 document.push(Piece::Image(decode(pretrained, latents)?));
             }
@@ -104,15 +117,35 @@ fn draw(
     if !config.is_guided() {
         return denoise(pretrained, &conditional, seeds, image_index, config);
     }
-    let special = pretrained.card.special_tokens;
     let drawing = &conditional.span.drawing;
-    let prompt = |&drawing: &bool| if drawing { vec![special.bos, special.boi] } else { vec![] };
     let mut session = Session::new(pretrained, seeds.len())?;
-    session.append_tokens(&drawing.iter().map(prompt).collect::<Vec<_>>());
+    session.append_tokens(&without_past(pretrained, drawing));
     let span = session.open_span(drawing);
     let unconditional = Plain { session: &session, span: &span };
     let guided = Beside { conditional, unconditional, guidance: config.guidance };
     denoise(pretrained, &guided, seeds, image_index, config)
+}
+
+/// An image of codes in the sequences that draw, guided as [`draw`] does.
+fn draw_codes(
+    pretrained: &Pretrained,
+    mut codes: CodeSampler,
+    conditional: Opened<'_, '_>,
+    drawing: &[bool],
+) -> Result<Vec<Array3<f32>>, SamplingError> {
+    let mut session = Session::new(pretrained, drawing.len())?;
+    let unconditional = match codes.is_guided() {
+        true => session.append_tokens(&without_past(pretrained, drawing)),
+        false => None,
+    };
+    let unconditional = unconditional.map(|logits| Opened { session: &mut session, logits });
+    Ok(codes.draw(conditional, unconditional, drawing))
+}
+
+/// `BOS BOI` where an image is to follow.
+fn without_past(pretrained: &Pretrained, drawing: &[bool]) -> Vec<Vec<u32>> {
+    let special = pretrained.card.special_tokens;
+    drawing.iter().map(|&drawing| if drawing { vec![special.bos, special.boi] } else { vec![] }).collect()
 }
 
 /// Writes token by token.
@@ -138,12 +171,12 @@ impl<'s, 'm> Decoder<'s, 'm> {
     /// last and has not been read by the model.
     pub(crate) fn run(
         &mut self,
-        mut pick: impl FnMut(&Tensor<2>) -> Result<Vec<u32>, SamplingError>,
+        mut pick: impl FnMut(&Tensor<2>, &[bool]) -> Vec<u32>,
         ends: impl Fn(u32) -> bool,
-    ) -> Result<Vec<Vec<u32>>, SamplingError> {
+    ) -> Vec<Vec<u32>> {
         let mut written: Vec<Vec<u32>> = vec![vec![]; self.session.len()];
         while let Some(logits) = self.logits.take() {
-            let tokens = pick(&logits)?;
+            let tokens = pick(&self.session.of_words(logits), &self.active);
             self.left = self.left.saturating_sub(1);
             let mut next = vec![vec![]; written.len()];
             for (index, &token) in tokens.iter().enumerate() {
@@ -160,31 +193,6 @@ impl<'s, 'm> Decoder<'s, 'm> {
             }
             self.logits = self.session.append_tokens(&next);
         }
-        Ok(written)
+        written
     }
-}
-
-/// The likeliest token of every sequence. `[B, V]`
-pub(crate) fn greedy_tokens(logits: &Tensor<2>) -> Vec<u32> {
-    let ids = logits.clone().argmax(1).into_data().convert::<i64>().try_to_vec::<i64>().unwrap_or_default();
-    ids.into_iter().map(|id| id as u32).collect()
-}
-
-/// A token of every sequence, sampled with its own generator. `[B, V]`
-fn sampled_tokens(logits: &Tensor<2>, temperature: f64, generators: &mut [ChaCha8Rng]) -> Vec<u32> {
-    let [_, vocab] = logits.dims();
-    let values = logits.to_data().convert::<f32>().try_to_vec::<f32>().unwrap_or_default();
-    let rows = values.chunks_exact(vocab.max(1)).zip(generators);
-    rows.map(|(row, rng)| {
-        let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f64> = row.iter().map(|&x| (f64::from(x - peak) / temperature).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        let mut rest = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * total;
-        let chosen = weights.iter().position(|weight| {
-            rest -= weight;
-            rest < 0.0
-        });
-        chosen.unwrap_or(vocab - 1) as u32
-    })
-    .collect()
 }

@@ -47,6 +47,14 @@ pub enum ScalingError {
         /// First and last loss of the other curve, after smoothing.
         other: (f64, f64),
     },
+    /// A table of runs cannot be used.
+    #[error("{table}: {reason}")]
+    Table {
+        /// Which table.
+        table: String,
+        /// Where in it, what was expected, and what was found.
+        reason: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} {path}")]
     File {

@@ -7,11 +7,18 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     /// Low end.
+    #[serde(deserialize_with = "number_or_nan")]
     pub low: f64,
     /// High end.
+    #[serde(deserialize_with = "number_or_nan")]
     pub high: f64,
     /// The confidence, such as 0.95.
     pub level: f64,
+}
+
+/// JSON has no NaN and writes null for it, as for the ends of an interval of nothing.
+fn number_or_nan<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(deserializer).map(|number| number.unwrap_or(f64::NAN))
 }
 
 impl Interval {
@@ -73,6 +80,14 @@ mod tests {
             assert!((quantile(&values, fraction) - expected).abs() < 1e-12, "{fraction}");
         }
         assert!(quantile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn an_interval_of_nothing_survives_a_file() {
+        let text = serde_json::to_string(&Interval::of_samples(&[], 0.9)).unwrap();
+        assert_eq!(text, r#"{"low":null,"high":null,"level":0.9}"#);
+        let back: Interval = serde_json::from_str(&text).unwrap();
+        assert!(back.low.is_nan() && back.high.is_nan() && !back.contains(1.0));
     }
 
     #[test]

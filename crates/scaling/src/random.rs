@@ -17,3 +17,12 @@ pub(crate) fn generator(seed: u64, draw: u64) -> ChaCha8Rng {
 pub(crate) fn below(rng: &mut ChaCha8Rng, count: usize) -> usize {
     (rng.next_u64() % count as u64) as usize
 }
+
+/// How often each of `count` rows is taken when `count` rows are taken with replacement.
+pub(crate) fn multiplicities(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
+    let mut times = vec![0.0; count];
+    for _ in 0..count {
+        times[below(rng, count)] += 1.0;
+    }
+    times
+}

@@ -24,6 +24,8 @@ pub struct LaneBatch {
     pub geometry: RowGeometry,
     /// What they hold.
     pub content: LaneRows,
+    /// Rows of all sequences that are not padding.
+    pub filled: usize,
 }
 
 /// Where rows stand and what they see.
@@ -77,23 +79,22 @@ impl Batch {
     /// Puts sequences of one row shape on a device. Shorter lanes are padded to the longest.
     pub fn new(layouts: &[SequenceLayout], device: &Device) -> Self {
         let modalities = layouts.first().map_or(0, |layout| layout.lanes.len());
-        let lanes = (0..modalities)
-            .map(|modality| {
-                let rows = layouts.iter().map(|layout| layout.lanes[modality].len()).max().unwrap_or(0);
-                (rows > 0).then(|| {
-                    let lanes: Vec<LaneLayout> = layouts
-                        .iter()
-                        .map(|layout| {
-                            let mut lane = layout.lanes[modality].clone();
-                            lane.pad_to(rows);
-                            lane
-                        })
-                        .collect();
-                    LaneBatch::new(&lanes, rows, device)
-                })
+        let lanes = (0..modalities).map(|modality| {
+            let rows = layouts.iter().map(|layout| layout.lanes[modality].len()).max().unwrap_or(0);
+            (rows > 0).then(|| {
+                let lanes: Vec<LaneLayout> = layouts
+                    .iter()
+                    .map(|layout| {
+                        let mut lane = layout.lanes[modality].clone();
+                        lane.pad_to(rows);
+                        lane
+                    })
+                    .collect();
+                LaneBatch::new(&lanes, rows, device)
             })
-            .collect();
-        let filled = layouts.iter().flat_map(|layout| &layout.lanes).map(LaneLayout::filled).sum();
+        });
+        let lanes: Vec<Option<LaneBatch>> = lanes.collect();
+        let filled = lanes.iter().flatten().map(|lane| lane.filled).sum();
         Self { lanes, size: layouts.len(), filled }
     }
 
@@ -103,6 +104,11 @@ impl Batch {
             Some(LaneBatch { content: LaneRows::NextToken(rows), .. }) => rows.count,
             _ => 0,
         }
+    }
+
+    /// Rows of the lane `modality` that are not padding.
+    pub fn filled(&self, modality: usize) -> usize {
+        self.lanes[modality].as_ref().map_or(0, |lane| lane.filled)
     }
 
     /// Images of the denoise lane `modality`.
@@ -116,7 +122,11 @@ impl Batch {
 
 impl LaneBatch {
     fn new(lanes: &[LaneLayout], rows: usize, device: &Device) -> Self {
-        Self { geometry: RowGeometry::new(lanes, rows, device), content: LaneRows::new(lanes, rows, device) }
+        Self {
+            geometry: RowGeometry::new(lanes, rows, device),
+            content: LaneRows::new(lanes, rows, device),
+            filled: lanes.iter().map(LaneLayout::filled).sum(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! | what | where |
 //! |---|---|
 //! | a hybrid model and its data, step by step | [`trainer`] |
+//! | what a step reports | [`step_report`] |
 //! | the loop, and what is due when | [`training_loop`] |
 //! | what both share: a step, gradients, AdamW, the moving average | [`optimization`] |
 //! | an autoencoder instead of a hybrid model | [`autoencoder`] |
@@ -18,6 +19,8 @@ pub mod error;
 pub mod latent_range;
 pub mod optimization;
 pub mod parallel;
+mod router_loads;
+pub mod step_report;
 pub mod trainer;
 pub mod training_loop;
 pub mod validation;
@@ -26,6 +29,7 @@ pub use config::{IntervalConfig, TrainConfig, TrainPrecision, ValidationConfig};
 pub use error::TrainError;
 pub use optimization::OptimizerConfig;
 pub use parallel::{Collective, ParallelError, Ranks};
-pub use trainer::{ModalityReport, Setup, StepReport, Trainer};
+pub use step_report::{ModalityReport, RouterReport, RoutingReport, StepReport};
+pub use trainer::{Setup, Trainer};
 pub use training_loop::{Due, Learner, Observer, Outcome, run};
 pub use validation::{Validation, ValidationReport};

@@ -1,18 +1,16 @@
 //! One optimizer step, and everything that survives a resume.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::{Workers, with_precision};
 use interfuse_mot::CacheUse;
 use interfuse_parameters::{ParameterInfo, parameters};
-use interfuse_sequence::Objective;
-use interfuse_transfusion::ownership::part_of;
+use interfuse_transfusion::ownership::{owners, part_of};
 use interfuse_transfusion::{
     FlopsPerToken, HybridLoss, ModelConfig, Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss,
 };
-use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -20,6 +18,7 @@ use crate::optimization::learning_rate::learning_rate;
 use crate::optimization::step::{self, Stepper};
 use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps, tape};
 use crate::parallel::{self, Ranks, Weight};
+use crate::step_report::{ModalityReport, RouterReport, StepNumbers, StepReport, StepSums};
 use crate::training_loop::Learner;
 
 /// What a run is made of.
@@ -51,60 +50,13 @@ pub struct Trainer {
     /// The data, and where it stands.
     pub loader: Loader,
     /// Run the micro-batches of a step.
-    workers: Workers,
+    pub(crate) workers: Workers,
     /// The processes that train this model together.
-    ranks: Ranks,
+    pub(crate) ranks: Ranks,
     /// Steps taken.
     pub step: u64,
     /// Steps skipped because something was not finite.
     pub skipped: SkippedSteps,
-}
-
-/// The loss of a modality in a step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ModalityReport {
-    /// Its name.
-    pub name: String,
-    /// How it is learned.
-    pub objective: Objective,
-    /// Mean over tokens with a target, in nats, or over images.
-    pub loss: f64,
-    /// Scored tokens, or images.
-    pub count: usize,
-}
-
-/// What a step did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StepReport {
-    /// Steps taken, this one included.
-    pub step: u64,
-    /// What was minimised.
-    pub total: f64,
-    /// By lane; only those with rows.
-    pub modalities: Vec<ModalityReport>,
-    /// Norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// The same of each part's weights, with the names of its modalities.
-    pub part_gradient_norms: Vec<(String, f64)>,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Rows of all lanes, padding included.
-    pub rows: usize,
-    /// Those that are not padding.
-    pub filled_rows: usize,
-    /// Duration.
-    pub seconds: f64,
-    /// Floating-point operations of forward and backward by the model's arithmetic.
-    pub flops: f64,
-    /// What was not finite, if the step was skipped.
-    pub skipped: Option<String>,
-}
-
-impl StepReport {
-    /// The fraction of rows that are not padding.
-    pub fn fill(&self) -> f64 {
-        self.filled_rows as f64 / self.rows.max(1) as f64
-    }
 }
 
 /// What a step computed, before it is decided what to do with it.
@@ -113,14 +65,8 @@ pub(crate) struct Computed {
     gradients: FlatGradients,
     /// Of this rank's micro-batches.
     losses: Vec<HybridLoss>,
-    whole: Whole,
-}
-
-/// What the micro-batches of a step hold together, those of all ranks.
-struct Whole {
+    /// What all ranks' micro-batches hold together.
     normalizer: Normalizer,
-    /// Rows that are not padding.
-    filled: usize,
 }
 
 impl Trainer {
@@ -165,43 +111,32 @@ impl Trainer {
     }
 
     /// What all ranks' micro-batches hold together.
-    fn whole(&self, batches: &[TrainBatch]) -> Result<Whole, TrainError> {
+    fn normalizer(&self, batches: &[TrainBatch]) -> Result<Normalizer, TrainError> {
         let own = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
-        let filled: usize = batches.iter().map(|batch| batch.batch.filled).sum();
         let lanes = own.counts.len();
-        let numbers = own.counts.iter().copied().chain([own.batches, filled]).map(|count| count as f64);
+        let numbers = own.counts.iter().chain(&own.rows).chain([&own.batches]).map(|&count| count as f64);
         let all = self.ranks.gather_numbers(numbers.collect())?;
-        let mut whole = Whole { normalizer: Normalizer::default(), filled: 0 };
-        for of_rank in all.chunks_exact(lanes + 2) {
-            let counts: Vec<usize> = of_rank.iter().map(|&count| count as usize).collect();
-            whole.normalizer =
-                whole.normalizer.and(Normalizer { counts: counts[..lanes].to_vec(), batches: counts[lanes] });
-            whole.filled += counts[lanes + 1];
+        let mut sum = Normalizer::default();
+        for of_rank in all.chunks_exact(2 * lanes + 1) {
+            let numbers: Vec<usize> = of_rank.iter().map(|&count| count as usize).collect();
+            let (counts, rows) = numbers[..2 * lanes].split_at(lanes);
+            let (counts, rows, batches) = (counts.to_vec(), rows.to_vec(), numbers[2 * lanes]);
+            sum = sum.and(Normalizer { counts, rows, batches, loads: None });
         }
-        Ok(whole)
+        sum.loads = self.setup.model.balances_over_steps().then(|| self.router_loads(batches)).transpose()?;
+        Ok(sum)
     }
 
-    /// Losses of all ranks' micro-batches: what was minimised, and the sums and counts of the modalities.
-    fn sums(&self, losses: &[HybridLoss], read: Vec<f64>) -> Result<(f64, Vec<(f64, usize)>), TrainError> {
-        let lanes = self.setup.model.modalities.len();
-        let mut read = read.into_iter();
-        let mut next = || read.next().unwrap_or(f64::NAN);
-        let mut own = Vec::new();
-        for loss in losses {
-            own.push(next());
-            for modality in &loss.modalities {
-                own.extend(modality.as_ref().map_or([0.0, 0.0], |modality| [next(), modality.count as f64]));
-            }
-        }
-        let all = self.ranks.gather_numbers(own)?;
-        let (mut total, mut sums) = (0.0, vec![(0.0, 0); lanes]);
-        for of_batch in all.chunks_exact(1 + 2 * lanes) {
-            total += of_batch[0];
-            for (sum, of_lane) in sums.iter_mut().zip(of_batch[1..].chunks_exact(2)) {
-                *sum = (sum.0 + of_lane[0], sum.1 + of_lane[1] as usize);
-            }
-        }
-        Ok((total, sums))
+    /// What every micro-batch says in numbers.
+    pub(crate) fn numbers(&self) -> StepNumbers {
+        StepNumbers::new(&self.setup.model, self.model.partition().names())
+    }
+
+    /// Losses of all ranks' micro-batches.
+    fn sums(&self, losses: &[HybridLoss], read: Vec<f64>) -> Result<StepSums, TrainError> {
+        let (numbers, mut read) = (self.numbers(), read.into_iter());
+        let own = losses.iter().flat_map(|loss| numbers.of(loss, &mut read)).collect();
+        Ok(numbers.sum(&self.ranks.gather_numbers(own)?))
     }
 
     fn modality_reports(&self, sums: &[(f64, usize)]) -> Vec<ModalityReport> {
@@ -216,6 +151,13 @@ impl Trainer {
             })
             .collect()
     }
+
+    fn router_reports(&self, sums: &StepSums, rows: &[usize]) -> Vec<RouterReport> {
+        let partition = self.model.partition();
+        let of_part = |lanes: &Vec<usize>| lanes.iter().map(|&lane| rows[lane]).sum();
+        let rows: Vec<usize> = partition.parts().iter().map(of_part).collect();
+        self.numbers().routers(sums, partition.names(), &rows)
+    }
 }
 
 impl Stepper for Trainer {
@@ -224,44 +166,42 @@ impl Stepper for Trainer {
 
     fn compute(&mut self) -> Result<Computed, TrainError> {
         let batches = self.next_batches()?;
-        let whole = self.whole(&batches)?;
+        let normalizer = self.normalizer(&batches)?;
         let Self { setup, model, loader, workers, ranks, step, .. } = self;
         let (train, goes_on) = (&setup.train, *step + 1 < setup.train.steps);
         let prepare = goes_on.then_some(|| loader.prepare(train.sequences(), train.gradient_accumulation));
-        let (parts, losses) = step::beside(prepare, || compute(model, workers, setup, (&batches, &whole.normalizer)));
+        let (parts, losses) = step::beside(prepare, || compute(model, workers, setup, (&batches, &normalizer)));
         let device = setup.device.clone();
         let gradients = parallel::sum(ranks, parts, || weights(model), &device)?;
-        Ok(Computed { gradients, losses, whole })
+        Ok(Computed { gradients, losses, normalizer })
     }
 
     fn measure(&self, computed: &Computed) -> Result<StepReport, TrainError> {
-        let mut losses: Vec<Tensor<1>> = Vec::new();
-        for loss in &computed.losses {
-            losses.push(loss.total.clone());
-            losses.extend(loss.modalities.iter().flatten().map(|modality| modality.sum.clone()));
-        }
+        let losses = computed.losses.iter().flat_map(StepNumbers::on_device).collect();
         let (losses, [squared]) = step::read(losses, [Some(&computed.gradients)])?;
 
-        let (total, sums) = self.sums(&computed.losses, losses)?;
-        let parts = self.model.partition().names();
-        let (norms, gradient_norm) = computed.gradients.norms(&squared, parts.len());
+        let (normalizer, sums) = (&computed.normalizer, self.sums(&computed.losses, losses)?);
+        let owners = owners(&self.model);
+        let (norms, gradient_norm) = computed.gradients.norms(&squared, owners.len());
         let capacity = &self.loader.shape().capacity;
-        let sequences = self.setup.train.sequences() * computed.whole.normalizer.batches;
+        let sequences = self.setup.train.sequences() * normalizer.batches;
         let mut report = StepReport {
             step: self.step,
-            total,
-            modalities: self.modality_reports(&sums),
+            total: sums.total,
+            modalities: self.modality_reports(&sums.lanes),
+            router_loss: self.numbers().has_routers().then_some(sums.routers_total),
+            routers: self.router_reports(&sums, &normalizer.rows),
             gradient_norm,
-            part_gradient_norms: parts.iter().cloned().zip(norms).collect(),
+            part_gradient_norms: owners.into_iter().zip(norms).collect(),
             learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
             rows: sequences * capacity.iter().sum::<usize>(),
-            filled_rows: computed.whole.filled,
+            filled_rows: normalizer.filled(),
             seconds: 0.0,
             flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
             skipped: None,
         };
         report.skipped = match computed.gradients.is_empty() {
-            true => Some(format!("the batch (counts {:?})", computed.whole.normalizer.counts)),
+            true => Some(format!("the batch (counts {:?})", normalizer.counts)),
             false => step::non_finite(numbers(&report)),
         };
         Ok(report)
@@ -334,7 +274,7 @@ fn compute(
 
 /// All weights, in the order of their names.
 fn weights(model: &Transfusion) -> Vec<Weight> {
-    let names = model.partition().names();
+    let names = owners(model);
     let mut all: Vec<Weight> = parameters(model)
         .into_iter()
         .map(|info| Weight { group: names.iter().position(|name| part_of(&info) == Some(name)), info })
@@ -353,7 +293,7 @@ fn forward_backward(
     let model = tape::on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let loss = hybrid_loss(&model, &predictions, batch, objective, normalizer);
-    let names = model.partition().names();
+    let names = owners(&model);
     let of_part = |weight: &ParameterInfo| names.iter().position(|name| part_of(weight) == Some(name));
     let gradients = FlatGradients::of(&model, loss.total.backward(), of_part);
     (gradients, loss.detached())
@@ -363,5 +303,6 @@ fn forward_backward(
 fn numbers(report: &StepReport) -> impl Iterator<Item = (String, f64)> {
     let losses = report.modalities.iter().map(|modality| (format!("{} loss", modality.name), modality.loss));
     let parts = report.part_gradient_norms.iter().map(|(name, norm)| (format!("gradient of part {name}"), *norm));
-    losses.chain(parts).chain([("gradient outside the backbone".into(), report.gradient_norm)])
+    let routers = report.router_loss.map(|loss| ("loss of routers".to_string(), loss));
+    losses.chain(routers).chain(parts).chain([("gradient outside the backbone".into(), report.gradient_norm)])
 }

@@ -26,6 +26,8 @@ pub struct Validation {
     caption_bytes: usize,
     /// The modality of captions.
     captions: usize,
+    /// The modality of images.
+    images: usize,
     config: ValidationConfig,
     /// Whether these are training images, because nothing could be held out.
     is_train: bool,
@@ -92,7 +94,9 @@ impl ValidationReport {
                 numbers.extend(loss.bits_per_byte.map(|bits| (format!("{name}_bits_per_byte"), bits)));
             }
         }
-        numbers.push(("image_loss".into(), self.image_mean()));
+        if !self.image.is_empty() {
+            numbers.push(("image_loss".into(), self.image_mean()));
+        }
         numbers.extend(self.image.iter().map(|(level, loss)| (format!("image_loss.t={level}"), *loss)));
         numbers
     }
@@ -124,6 +128,7 @@ impl Validation {
             image_first,
             caption_bytes,
             captions: documents.lanes().captions,
+            images: documents.lanes().images,
             config: config.clone(),
             is_train: documents.source().held_out_is_train(),
         }
@@ -161,7 +166,9 @@ impl Validation {
         let by_level = self.config.levels.iter().map(|&t| Ok((t, pass(&self.caption_first, t)?)));
         let by_level: Vec<(f32, Sums)> = by_level.collect::<Result<_, TrainError>>()?;
         let first = by_level.first().map(|(_, sums)| sums.clone()).unwrap_or_default();
-        let given_image = pass(&self.image_first, 0.0)?;
+        let mut given_image = pass(&self.image_first, 0.0)?;
+        // Codes of an image that comes first are given nothing.
+        given_image[self.images] = (0.0, 0);
         let denoised = config.modalities.values().position(|modality| modality.objective() == Objective::Denoise);
         let image = denoised.map_or(vec![], |lane| by_level.iter().map(|(t, sums)| (*t, mean(sums[lane]))).collect());
         Ok(ValidationReport {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
-use interfuse_mot::{BackboneConfig, NormPlacement, Partition};
+use interfuse_mot::{
+    BackboneConfig, BalanceScope, FeedForwardConfig, MoeConfig, NormPlacement, PartSettings, Partition, Routing,
+    WeightKind,
+};
 use interfuse_sequence::{Modality, Objective, PositionScheme, SequenceFormat};
 use interfuse_text_tower::TextTowerConfig;
 use serde::{Deserialize, Serialize};
@@ -123,6 +126,37 @@ impl ModelConfig {
         Partition::from_names(&self.partition, &names).map_err(|message| ConfigError(format!("model.{message}")))
     }
 
+    /// What each part is known by and made for.
+    ///
+    /// # Errors
+    /// When `partition` is no partition of the modalities.
+    pub fn part_settings(&self) -> Result<Vec<PartSettings>, ConfigError> {
+        let partition = self.partition()?;
+        let of_part = |(name, lanes): (&String, &Vec<usize>)| PartSettings {
+            name: name.clone(),
+            conditioned: lanes.iter().any(|&lane| self.is_conditioned(lane)),
+            feed_forward: self.backbone.feed_forward_of(name).clone(),
+        };
+        Ok(partition.names().iter().zip(partition.parts()).map(of_part).collect())
+    }
+
+    /// The feed-forward that serves a modality.
+    pub fn feed_forward(&self, modality: &str) -> &FeedForwardConfig {
+        let part = self.partition.iter().find(|names| names.iter().any(|name| name == modality));
+        part.map_or(&self.backbone.feed_forward, |names| self.backbone.feed_forward_of(&names.join("+")))
+    }
+
+    /// Whether a loss needs to know how the routers distribute the rows of a whole step before its gradient is computed.
+    pub fn balances_over_steps(&self) -> bool {
+        let needs = |moe: &MoeConfig| moe.balance_loss() > 0.0 && moe.balance_over() == BalanceScope::Step;
+        self.modalities.keys().filter_map(|name| self.feed_forward(name).moe()).any(needs)
+    }
+
+    /// Whether the experts that serve a modality choose their rows, so that a row's depend on the rows after it.
+    pub fn sees_the_future(&self, modality: &str) -> bool {
+        self.feed_forward(modality).moe().is_some_and(|moe| moe.routing == Routing::ExpertChoice)
+    }
+
     /// Whether the rows of a lane carry a condition for adaptive norms.
     pub fn is_conditioned(&self, lane: usize) -> bool {
         match self.modality(lane) {
@@ -138,7 +172,7 @@ impl ModelConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.backbone.validate().map_err(|error| ConfigError(format!("model.backbone.{error}")))?;
         self.validate_modalities()?;
-        self.partition()?;
+        self.validate_parts()?;
         let unplaced = |image: &ImageTowerConfig| !image.learned_positions && image.unet.is_none();
         if self.positions == PositionScheme::Shared && self.image_tower().is_some_and(unplaced) {
             let message = "model.positions: expected `sequential` or `axial`, or learned_positions = true in the image \
@@ -156,6 +190,23 @@ impl ModelConfig {
 }
 
 impl ModelConfig {
+    /// Settings of parts must be of parts that there are.
+    fn validate_parts(&self) -> Result<(), ConfigError> {
+        let partition = self.partition()?;
+        let names = partition.names();
+        if let Some(name) = self.backbone.parts.keys().find(|name| !names.contains(name)) {
+            let expected = format!("a part of the partition ({})", names.join(", "));
+            return Err(ConfigError(format!("model.backbone.parts: expected {expected}, found `{name}`")));
+        }
+        let differ = self.part_settings()?.windows(2).any(|pair| pair[0].feed_forward != pair[1].feed_forward);
+        if differ && self.backbone.is_tied_somewhere(WeightKind::Ffn) {
+            let message = "model.backbone.untie: expected `ffn` in it and untie_from = 0 where parts have different \
+                           feed-forwards, found feed-forwards that all parts have in common";
+            return Err(ConfigError(message.into()));
+        }
+        Ok(())
+    }
+
     fn validate_modalities(&self) -> Result<(), ConfigError> {
         let fail = |name: &str, message: String| Err(ConfigError(format!("model.modalities.{name}{message}")));
         for (name, modality) in &self.modalities {

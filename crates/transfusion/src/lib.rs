@@ -4,9 +4,11 @@
 //! |---|---|
 //! | the model: embed, backbone, heads | [`model`] |
 //! | the loss: next token + λ · denoising | [`objective`] |
+//! | the losses of routers | [`routing`] |
 //! | settings of both | [`config`] |
 //! | which part or tower owns a weight | [`ownership`] |
 //! | exact counts of parameters and FLOPs | [`counts`] |
+//! | the models of the papers | [`sizes`] |
 
 pub mod config;
 pub mod counts;
@@ -14,9 +16,12 @@ pub mod input;
 pub mod model;
 pub mod objective;
 pub mod ownership;
+pub mod routing;
+pub mod sizes;
 
 pub use config::{ConfigError, ModalityConfig, ModelConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};
 pub use input::{LaneInput, ModelInput, TrainBatch};
 pub use model::{LanePrediction, Predictions, Tower, Transfusion};
 pub use objective::{HybridLoss, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};
+pub use routing::{RouterLoads, RouterLoss, RouterSums, router_loss};

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use interfuse_image_tower::{ImageContext, ImageTower};
 use interfuse_kernels::WeightInit;
-use interfuse_mot::{Backbone, BackboneInput, CacheUse, PartSettings, Partition, RouterOutput, StreamCondition};
+use interfuse_mot::{Backbone, BackboneInput, CacheUse, Partition, RouterOutput, StreamCondition};
 use interfuse_parameters::Named;
 use interfuse_sequence::Modality;
 use interfuse_text_tower::TextTower;
@@ -45,8 +45,8 @@ pub enum Tower {
 pub struct Predictions {
     /// By lane; `None` for a lane without rows.
     pub lanes: Vec<Option<LanePrediction>>,
-    /// Of every router that had rows, layer by layer.
-    pub routers: Vec<RouterOutput>,
+    /// By layer and part; `None` where there is no router, or where it had no row.
+    pub routers: Vec<Vec<Option<RouterOutput>>>,
 }
 
 /// What the model predicts for the rows of a lane.
@@ -81,16 +81,7 @@ impl Transfusion {
             }
         };
         let towers = config.towers().map(|(name, modality)| (name.clone(), tower(modality, init))).collect();
-        let parts: Vec<PartSettings> = partition
-            .names()
-            .iter()
-            .zip(partition.parts())
-            .map(|(name, lanes)| PartSettings {
-                name: name.clone(),
-                conditioned: lanes.iter().any(|&lane| config.is_conditioned(lane)),
-            })
-            .collect();
-        let backbone = Backbone::new(&config.backbone, config.positions, &parts, init);
+        let backbone = Backbone::new(&config.backbone, config.positions, &config.part_settings()?, init);
         Ok(Self { backbone, towers, modalities: config.modalities(), partition })
     }
 
@@ -129,7 +120,7 @@ impl Transfusion {
         let lanes = self.partition.split(output.streams, &rows).into_iter().zip(contexts).enumerate();
         Predictions {
             lanes: lanes.map(|(lane, (rows, context))| Some(self.tower(lane).predict(rows?, context))).collect(),
-            routers: output.routers.into_iter().flatten().flatten().collect(),
+            routers: output.routers,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The hybrid objective (Transfusion, 2408.11039, equation 4), over any number of modalities:
 //!
 //! ```text
-//! total = Σ_m weight_m · L_m  + auxiliary losses of routers        (1 for next-token modalities, λ = 5 for denoised ones)
+//! total = Σ_m weight_m · L_m  +  losses of routers        (1 for next-token modalities, λ = 5 for denoised ones)
 //! ```
 //!
 //! `L_m` of a next-token modality is the mean over tokens with a target, in nats; of a denoise modality the mean over images
@@ -9,7 +9,7 @@
 //! each sums over its own tokens and all divide by the tokens of the vocabulary.
 //!
 //! Means run over the whole optimizer step, so accumulating over micro-batches gives the gradient of one large batch exactly:
-//! the caller counts first and passes the counts as a [`Normalizer`].
+//! the caller counts first and passes the counts as a [`Normalizer`]. The losses of routers are in [`crate::routing`].
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::ConfigError;
 use crate::input::TrainBatch;
 use crate::model::{LanePrediction, Predictions, Tower, Transfusion};
+use crate::routing::{RouterLoads, RouterLoss, router_loss};
 
 /// Weight λ of a denoise modality that is not named (Transfusion, section 4.1).
 const DENOISE_WEIGHT: f64 = 5.0;
@@ -67,12 +68,16 @@ impl ObjectiveConfig {
 }
 
 /// Over how much a step takes its means.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Normalizer {
     /// Tokens with a target, or images, by lane.
     pub counts: Vec<usize>,
-    /// Micro-batches, over which the auxiliary losses of routers are averaged.
+    /// Rows that are not padding, by lane.
+    pub rows: Vec<usize>,
+    /// Micro-batches.
     pub batches: usize,
+    /// How routers distribute the rows of the step, where a loss needs it.
+    pub loads: Option<RouterLoads>,
 }
 
 impl Normalizer {
@@ -80,16 +85,33 @@ impl Normalizer {
     pub fn of(batch: &TrainBatch) -> Self {
         let images = |lane: usize| batch.noised[lane].as_ref().map_or(0, |noised| noised.images);
         let count = |lane: usize| batch.batch.targets(lane) + images(lane);
-        Self { counts: (0..batch.batch.lanes.len()).map(count).collect(), batches: 1 }
+        let lanes = 0..batch.batch.lanes.len();
+        Self {
+            counts: lanes.clone().map(count).collect(),
+            rows: lanes.map(|lane| batch.batch.filled(lane)).collect(),
+            batches: 1,
+            loads: None,
+        }
     }
 
     /// What two batches of one step hold together.
-    pub fn and(mut self, other: Self) -> Self {
-        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count += more;
+    pub fn and(self, other: Self) -> Self {
+        let sums = |mut ours: Vec<usize>, theirs: Vec<usize>| {
+            ours.resize(ours.len().max(theirs.len()), 0);
+            ours.iter_mut().zip(theirs).for_each(|(count, more)| *count += more);
+            ours
+        };
+        Self {
+            counts: sums(self.counts, other.counts),
+            rows: sums(self.rows, other.rows),
+            batches: self.batches + other.batches,
+            loads: None,
         }
-        Self { counts: self.counts, batches: self.batches + other.batches }
+    }
+
+    /// Rows that are not padding, of all lanes.
+    pub fn filled(&self) -> usize {
+        self.rows.iter().sum()
     }
 
     /// What a lane's sum is divided by: the count of all lanes of its tower.
@@ -118,6 +140,8 @@ pub struct HybridLoss {
     pub total: Tensor<1>,
     /// By lane; `None` for a lane without rows.
     pub modalities: Vec<Option<ModalityLoss>>,
+    /// Of the routers.
+    pub routers: RouterLoss,
 }
 
 impl HybridLoss {
@@ -129,7 +153,10 @@ impl HybridLoss {
             ..loss
         };
         let modalities = self.modalities.into_iter().map(|loss| loss.map(detach)).collect();
-        Self { total: self.total.inner(), modalities }
+        let inner = |x: Option<Tensor<1>>| x.map(Tensor::inner);
+        let sums = self.routers.sums.into_iter().map(|parts| parts.into_iter().map(inner).collect());
+        let routers = RouterLoss { total: inner(self.routers.total), sums: sums.collect() };
+        Self { total: self.total.inner(), modalities, routers }
     }
 }
 
@@ -151,11 +178,12 @@ pub fn hybrid_loss(
         let weight = config.weight(&model.modalities()[lane]) / normalizer.divisor(model.modalities(), lane);
         Some(loss.as_ref()?.regularised_sum.clone().mul_scalar(weight))
     });
-    let per_batch = 1.0 / normalizer.batches.max(1) as f64;
-    let auxiliary = predictions.routers.iter().map(|router| router.auxiliary_loss.clone().mul_scalar(per_batch));
-    let total = weighed.chain(auxiliary).reduce(|total, term| total + term);
+    let parts = model.partition().parts();
+    let rows = |part: usize| parts[part].iter().filter_map(|&lane| normalizer.rows.get(lane)).sum::<usize>() as f64;
+    let routers = router_loss(&predictions.routers, rows, normalizer.loads.as_ref());
+    let total = weighed.chain(routers.total.clone()).reduce(|total, term| total + term);
     let device = || model.backbone.final_norms[0].weight.device();
-    HybridLoss { total: total.unwrap_or_else(|| Tensor::zeros([1], &device())), modalities: losses }
+    HybridLoss { total: total.unwrap_or_else(|| Tensor::zeros([1], &device())), modalities: losses, routers }
 }
 
 /// The loss of a lane; `None` for one without rows.
@@ -194,7 +222,7 @@ mod tests {
     fn modalities_of_one_vocabulary_divide_by_all_its_tokens() {
         let text = |name, tower| modality(name, Objective::NextToken, tower);
         let modalities = [text("codes", 0), text("speech", 1), text("text", 0)];
-        let part = |counts: [usize; 3]| Normalizer { counts: counts.to_vec(), batches: 1 };
+        let part = |counts: [usize; 3]| Normalizer { counts: counts.to_vec(), batches: 1, ..Normalizer::default() };
         let whole = Normalizer::default().and(part([6, 1, 2])).and(part([2, 0, 0]));
         assert_eq!((whole.counts.as_slice(), whole.batches), ([8, 1, 2].as_slice(), 2));
         let divisors = [0, 1, 2].map(|lane| whole.divisor(&modalities, lane));

@@ -1,4 +1,4 @@
-//! The interface between pixels and latents.
+//! The interface between pixels and latents. Codes are latents of one channel, whose numbers are ids.
 
 use ndarray::{Array3, Zip};
 use rand_chacha::ChaCha8Rng;
@@ -40,6 +40,12 @@ pub trait Codec: Send + Sync {
 
     /// Between what the clean latents of any image lie, where the codec knows that by itself; else it is measured.
     fn latent_range(&self) -> Option<LatentRange>;
+
+    /// How many codes there are, where latents are ids of codes: whole numbers below this, in one channel. `None` where they
+    /// are continuous.
+    fn codes(&self) -> Option<usize> {
+        None
+    }
 
     /// What tells this codec's latents from another's: the hash of its weights; `None` for pixels, which are the same
     /// everywhere.

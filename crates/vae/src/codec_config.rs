@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
 use crate::error::VaeError;
-use crate::folder;
+use crate::folder::{self, Vae};
 use crate::pixel::PixelCodec;
 use crate::vae_codec::VaeCodec;
+use crate::vq_codec::VqCodec;
 
 /// What the user asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub enum CodecConfig {
     /// The pixels themselves.
     #[default]
     Pixels,
-    /// The latents of an autoencoder.
+    /// The latents of an autoencoder, or its codes.
     Vae(VaeCodecConfig),
 }
 
@@ -63,9 +64,11 @@ impl CodecConfig {
             let expected = format!("the autoencoder that this model was trained with, sha256 {wanted}");
             return Err(VaeError::file(&weights, expected, format!("sha256 {}", opened.hash)));
         }
-        let codec = VaeCodec::new(opened, &config.path, device)?;
-        codec.config().network.check_channels(channels)?;
-        Ok(Arc::new(codec))
+        opened.config.network().check_channels(channels)?;
+        Ok(match &opened.vae {
+            Vae::Kl(_) => Arc::new(VaeCodec::new(opened, &config.path, device)?),
+            Vae::Vq(_) => Arc::new(VqCodec::new(opened, &config.path, device)?),
+        })
     }
 
     /// The same codec pinned to the weights that it has now.

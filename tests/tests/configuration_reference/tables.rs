@@ -6,7 +6,7 @@ use interfuse_image_tower::{
     NoiseProcess, PredictionTarget, TimestepConditioning, TimestepDistribution, TimestepSampling, TimestepSpacing,
     UNetConfig,
 };
-use interfuse_mot::{BackboneConfig, NormPlacement};
+use interfuse_mot::{BackboneConfig, BalanceScope, FeedForwardConfig, NormPlacement, PartConfig, Routing, WeightKind};
 use interfuse_run::autoencoder::{VaeSettings, ValidationImages};
 use interfuse_run::settings::{PreviewSettings, RunSettings, Settings, TokenizerSettings};
 use interfuse_sampling::{SamplingConfig, Solver};
@@ -74,6 +74,13 @@ fn model_tables() -> Vec<Table> {
     vec![
         Table::of::<ModelConfig>("[model]", &["partition = []", BACKBONE, "modalities = {}"]),
         Table::of::<BackboneConfig>("[model.backbone]", &["d_model = 8", "n_layers = 1", "n_heads = 1"]),
+        Table::kind::<FeedForwardConfig>(
+            "[model.backbone.feed_forward]",
+            ["kind", "moe"],
+            "MoeConfig",
+            &["experts = 1"],
+        ),
+        Table::of::<PartConfig>("[model.backbone.parts.NAME]", &[]),
         modality("next_token", "TextTowerConfig", &[]),
         modality("denoise", "ImageTowerConfig", &["patch_size = 2"]),
         Table::of::<TimestepSampling>("[model.modalities.NAME.timesteps]", &[]),
@@ -111,6 +118,10 @@ pub(crate) fn choices() -> Vec<Choice> {
         Choice::tagged::<CodecConfig>("kind"),
         Choice::of::<PositionScheme>(),
         Choice::of::<NormPlacement>(),
+        Choice::tagged::<FeedForwardConfig>("kind"),
+        Choice::of::<Routing>(),
+        Choice::of::<BalanceScope>(),
+        Choice::of::<WeightKind>(),
         Choice::tagged::<ModalityConfig>("objective"),
         Choice::of::<NoiseProcess>(),
         Choice::of::<PredictionTarget>(),

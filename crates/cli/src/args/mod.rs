@@ -2,6 +2,9 @@
 
 mod compare;
 mod metrics;
+mod plan;
+mod reproduce;
+mod speech;
 mod vae;
 
 use std::path::PathBuf;
@@ -14,6 +17,11 @@ use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
 pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
+pub(crate) use self::plan::PlanArgs;
+pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
+pub(crate) use self::speech::{
+    Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
+};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.
@@ -59,6 +67,14 @@ pub(crate) enum Command {
     /// Train an autoencoder, bring a known one along, or use one on files
     #[command(subcommand)]
     Vae(VaeCommand),
+    /// Make units of speech and sound of units, or compare transcripts
+    #[command(subcommand)]
+    Speech(SpeechCommand),
+    /// Show what the models of Mixture-of-Transformers cost to train
+    Plan(PlanArgs),
+    /// Run a paper's comparison again
+    #[command(subcommand)]
+    Reproduce(ReproduceCommand),
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -171,6 +187,15 @@ pub(crate) struct SamplingArgs {
     /// Temperature of the next token; 0 takes the likeliest
     #[arg(long)]
     pub(crate) temperature: Option<f64>,
+    /// Temperature of the next code of an image; 0 takes the likeliest
+    #[arg(long)]
+    pub(crate) code_temperature: Option<f64>,
+    /// Sample among so many of the likeliest tokens or codes alone
+    #[arg(long)]
+    pub(crate) top_k: Option<usize>,
+    /// Sample among the likeliest tokens or codes that together have this probability
+    #[arg(long)]
+    pub(crate) top_p: Option<f64>,
 }
 
 impl SamplingArgs {
@@ -180,6 +205,9 @@ impl SamplingArgs {
         sampling.guidance = self.guidance.unwrap_or(sampling.guidance);
         sampling.steps = self.steps.unwrap_or(sampling.steps);
         sampling.temperature = self.temperature.unwrap_or(sampling.temperature);
+        sampling.code_temperature = self.code_temperature.unwrap_or(sampling.code_temperature);
+        sampling.top_k = self.top_k.or(sampling.top_k);
+        sampling.top_p = self.top_p.unwrap_or(sampling.top_p);
         sampling.solver = self.solver.map(Into::into).or(sampling.solver);
         sampling.validate()?;
         Ok(sampling)

@@ -18,7 +18,7 @@ const PACKED: usize = 32;
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let plan = Plan::new(Settings::load(&args.config, &args.overrides)?)?;
     let model = Transfusion::new(&plan.card.model, &mut WeightInit::new(0, &burn::tensor::Device::flex()))?;
-    let counts = ParameterCounts::of(&model);
+    let counts = ParameterCounts::of(&model, &plan.card.model);
     print_parameters(&plan, &counts);
     print_flops(&plan);
     print_memory(&MemoryEstimate::of(&plan, counts.stored));
@@ -29,8 +29,13 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
 fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
     say!("parameters");
     say!("  stored      {:>14}", thousands(counts.stored));
-    for (names, count) in plan.card.model.partition.iter().zip(&counts.parts) {
-        say!("  part {:<14} {:>7}", names.join("+"), thousands(*count));
+    for ((names, stored), activated) in plan.card.model.partition.iter().zip(&counts.parts).zip(&counts.activated_parts)
+    {
+        let of_them = if activated < stored { format!(", {} activated", thousands(*activated)) } else { String::new() };
+        say!("  part {:<14} {:>7}{of_them}", names.join("+"), thousands(*stored));
+    }
+    if counts.tied > 0 && counts.parts.len() > 1 {
+        say!("  common to all parts {:>7}", thousands(counts.tied));
     }
     for modality in &plan.card.model.modalities() {
         let serves = |names: &Vec<String>| names.contains(&modality.name);
@@ -48,7 +53,9 @@ fn print_flops(plan: &Plan) {
     let rows = plan.shape.rows();
     let flops = FlopsPerToken::of(&plan.card.model, rows);
     say!("training FLOPs of a row, in sequences of {rows} rows");
-    say!("  matrices of the backbone  {:.3e}", flops.matrices);
+    for (modality, matrices) in plan.card.model.modalities().iter().zip(&flops.matrices) {
+        say!("  matrices of {:<13} {matrices:.3e}", modality.name);
+    }
     say!("  causal attention          {:.3e}", flops.causal_attention);
     for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
         say!("  ends of {:<17} {tower:.3e}", modality.name);

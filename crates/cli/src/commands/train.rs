@@ -73,7 +73,7 @@ fn lead(args: &TrainArgs, ranks: &Ranks) -> anyhow::Result<()> {
 fn introduce(run: &Run) {
     let Run { plan, folder, trainer, resumed } = run;
     print_resumed(resumed.as_ref());
-    let counts = ParameterCounts::of(&trainer.model);
+    let counts = ParameterCounts::of(&trainer.model, &plan.card.model);
     let source = &plan.data.train;
     say!(
         "{:.2} M parameters in {} parts, {} images, {} sequences of {} rows a step, on {:?} in {}",

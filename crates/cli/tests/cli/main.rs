@@ -43,5 +43,11 @@ mod compare;
 /// CLIP scores of a folder and of its export.
 mod clip_score;
 
+/// Images as codes of one vocabulary with the text.
+mod chameleon;
+
+/// Clips to units and back.
+mod speech;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;

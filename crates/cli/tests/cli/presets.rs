@@ -13,6 +13,28 @@ const AUTOENCODERS: &str = "vae_";
 /// How the names of presets end that need an autoencoder first.
 const ON_LATENTS: &str = "_latent.toml";
 
+/// How the names of presets end that need an autoencoder with codes first.
+const ON_CODES: &str = "_chameleon.toml";
+
+/// An autoencoder of 32 × 32 pixels and 8 × 8 codes, all but untrained.
+const WITH_CODES: &str = r#"
+[run]
+dir = "codes"
+[data]
+image_size = [32, 32]
+source = { kind = "folder", path = "images", held_out = 0.25 }
+[vae]
+latent_channels = 2
+block_out_channels = [4, 4, 4]
+norm_num_groups = 2
+codebook = { codes = 6, dim = 2 }
+[optimizer]
+warmup_steps = 0
+[train]
+steps = 1
+batch_size = 2
+"#;
+
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
 }
@@ -33,11 +55,17 @@ fn every_preset_loads_validates_and_builds() {
             let emoji = "data.source={kind=\"emoji\"}";
             sandbox.interfuse(&["inspect", path, "--set", emoji]).succeeded().said(&["parameters", "BOI"]);
         } else if name.starts_with(AUTOENCODERS) {
-            sandbox.interfuse(&["vae", "inspect", path]).succeeded().said(&["parameters", "latents of"]);
+            sandbox.interfuse(&["vae", "inspect", path]).succeeded().said(&["parameters", "an image of"]);
         } else if name.ends_with(ON_LATENTS) {
             sandbox.interfuse(&["inspect", path]).refused(&["config.json of an autoencoder", "vae train"]);
             let pixels = "codec={kind=\"pixels\"}";
             sandbox.interfuse(&["inspect", path, "--set", pixels]).succeeded().said(&["parameters", "BOI"]);
+        } else if name.ends_with(ON_CODES) {
+            sandbox.interfuse(&["inspect", path]).refused(&["config.json of an autoencoder", "vae train"]);
+            sandbox.write("codes.toml", WITH_CODES);
+            sandbox.interfuse(&["vae", "train", "codes.toml"]).succeeded();
+            let codes = "codec.path=codes/vae";
+            sandbox.interfuse(&["inspect", path, "--set", codes]).succeeded().said(&["parameters", "BOI"]);
         } else {
             sandbox.interfuse(&["inspect", path]).succeeded().said(&["parameters", "BOI"]);
         }

@@ -4,7 +4,8 @@
 //! manifest.json              which autoencoder, which images, how many, how they lie
 //! shard-00000.json           of each image the size, the time of its last change, and the sha256 of its file
 //! shard-00000.safetensors    mean, logvar: [n, latent_channels, height, width], as the encoder gave them, unscaled;
-//!                            mirrored_mean, mirrored_logvar as well where images are mirrored in training
+//!                            mirrored_mean, mirrored_logvar as well where images are mirrored in training;
+//!                            of an autoencoder with codes ids and mirrored_ids alone, whole numbers in f32
 //! ```
 //!
 //! An image that could not be encoded is NaN, so that every other keeps its number. A shard is written to a temporary path
@@ -46,6 +47,9 @@ pub struct CacheKey {
     pub latent_shape: [usize; 3],
     /// Whether mirrored images are there as well.
     pub mirrored: bool,
+    /// How many codes there are, where latents are their ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<usize>,
 }
 
 /// `manifest.json`.
@@ -80,7 +84,23 @@ impl CacheKey {
             hasher.update([0]);
         }
         let data_sha256 = hexadecimal(hasher);
-        Ok(Self { vae_sha256, data_sha256, images: source.len(), latent_shape, mirrored })
+        Ok(Self { vae_sha256, data_sha256, images: source.len(), latent_shape, mirrored, codes: codec.codes() })
+    }
+
+    /// Names of the tensors of an image or of its mirror image.
+    pub(super) fn tensor_names(&self, mirrored: bool) -> &'static [&'static str] {
+        match (self.codes.is_some(), mirrored) {
+            (false, false) => &["mean", "logvar"],
+            (false, true) => &["mirrored_mean", "mirrored_logvar"],
+            (true, false) => &["ids"],
+            (true, true) => &["mirrored_ids"],
+        }
+    }
+
+    /// Names of all tensors.
+    pub(super) fn all_tensor_names(&self) -> impl Iterator<Item = &'static str> {
+        let kinds = if self.mirrored { &[false, true][..] } else { &[false] };
+        kinds.iter().flat_map(|&mirrored| self.tensor_names(mirrored)).copied()
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -139,11 +159,6 @@ pub(super) fn read_contents(folder: &Path, key: &CacheKey, shard: usize) -> Resu
         return Err(refuse(contents.len().to_string()));
     }
     Ok(contents)
-}
-
-/// Names of the tensors of an image and of its mirror image.
-pub(super) fn tensor_names(mirrored: bool) -> [&'static str; 2] {
-    if mirrored { ["mirrored_mean", "mirrored_logvar"] } else { ["mean", "logvar"] }
 }
 
 pub(super) fn read_manifest(folder: &Path) -> Result<Manifest, DataError> {
@@ -225,7 +240,7 @@ impl LatentCache {
         let shard = self.shards.get(index / SHARD);
         let name = || format!("latents of image {index}");
         let shard = shard.ok_or_else(|| DataError::malformed(name(), "an image of the cache", "none"))?;
-        let [mean, log_variance] = tensor_names(mirrored).map(|tensor| {
+        let read = |tensor: &&str| {
             let row = shard.row(tensor, index % SHARD);
             let row =
                 row.map_err(|error| DataError::malformed(name(), "latents that can be read", error.to_string()))?;
@@ -235,8 +250,10 @@ impl LatentCache {
             let shape = self.key.latent_shape;
             Array3::from_shape_vec(shape, row.values)
                 .map_err(|error| DataError::malformed(name(), format!("{shape:?} numbers"), error.to_string()))
-        });
-        Ok(LatentPosterior { mean: mean?, log_variance: Some(log_variance?) })
+        };
+        let mut tensors = self.key.tensor_names(mirrored).iter().map(read);
+        let mean = tensors.next().unwrap_or_else(|| Err(DataError::malformed(name(), "latents", "none")))?;
+        Ok(LatentPosterior { mean, log_variance: tensors.next().transpose()? })
     }
 }
 
@@ -248,8 +265,7 @@ pub(super) fn open_shard(folder: &Path, key: &CacheKey, shard: usize) -> Result<
     })?;
     let [channels, height, width] = key.latent_shape;
     let expected = [key.images_of(shard).len(), channels, height, width];
-    let kinds = if key.mirrored { &[false, true][..] } else { &[false] };
-    for name in kinds.iter().flat_map(|&mirrored| tensor_names(mirrored)) {
+    for name in key.all_tensor_names() {
         if file.shape(name) != Some(&expected) {
             let found = format!("{:?}", file.shape(name));
             return Err(DataError::malformed(

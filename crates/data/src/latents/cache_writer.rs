@@ -9,7 +9,7 @@ use ndarray::Array3;
 
 use super::cache::{
     CacheKey, Content, FORMAT_VERSION, MANIFEST, Manifest, SHARD, check, contents_path, open_shard, read_contents,
-    read_manifest, shard_path, tensor_names,
+    read_manifest, shard_path,
 };
 use crate::error::DataError;
 use crate::sources::Source;
@@ -40,11 +40,14 @@ pub struct Written {
 const MOST_NAMED: usize = 16;
 
 impl LatentWriter {
-    /// Begins a cache, or goes on with one of the same autoencoder and the same images.
+    /// Begins a cache, or goes on with one of the same autoencoder and the same images. Ids of codes are kept whole, whatever
+    /// `precision` says.
     ///
     /// # Errors
     /// When the folder holds another cache, or cannot be written.
     pub fn begin(folder: &Path, key: CacheKey, precision: Precision) -> Result<Self, DataError> {
+        // Half precision would make other ids of large ones.
+        let precision = if key.codes.is_some() { Precision::F32 } else { precision };
         let manifest = Manifest { format_version: FORMAT_VERSION, key, shard_size: SHARD, precision };
         let path = folder.join(MANIFEST);
         if path.exists() {
@@ -123,8 +126,7 @@ impl LatentWriter {
 
     /// Takes the latents of an image over from an earlier shard, to the bit.
     fn keep(&self, file: &TensorFile, place: usize, tensors: &mut HostTensors) -> Result<(), DataError> {
-        let kinds = if self.manifest.key.mirrored { &[false, true][..] } else { &[false] };
-        for name in kinds.iter().flat_map(|&mirrored| tensor_names(mirrored)) {
+        for name in self.manifest.key.all_tensor_names() {
             let row = file.row(name, place);
             let row = row.map_err(|error| DataError::malformed(name, "latents that can be read", error.to_string()))?;
             append(tensors, name, row.values);
@@ -163,7 +165,7 @@ impl LatentWriter {
         });
         for (posterior, &mirrored) in found.into_iter().zip(kinds) {
             let log_variance = posterior.log_variance.unwrap_or_else(|| Array3::from_elem(key.latent_shape, -30.0));
-            for (name, values) in tensor_names(mirrored).into_iter().zip([posterior.mean, log_variance]) {
+            for (name, values) in key.tensor_names(mirrored).iter().zip([posterior.mean, log_variance]) {
                 append(tensors, name, values);
             }
         }

@@ -10,6 +10,7 @@
 //! as a second trait beside this one, "open shard s at row r", and the cursor would gain the place (shard, row) of each
 //! open shard; captions are handed out as owned values already, so that neither kind need keep them in memory.
 
+pub mod compositions;
 pub mod emoji;
 pub mod fashion_mnist;
 pub mod folder;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::compositions::CompositionsConfig;
 use self::emoji::EmojiConfig;
 use self::fashion_mnist::FashionMnistConfig;
 use self::folder::FolderConfig;
@@ -61,6 +63,8 @@ kinds! {
     Folder(FolderConfig),
     /// Coloured shapes made by the program, whose drawings and captions are scored exactly.
     Shapes(ShapesConfig),
+    /// Several groups of such shapes on an image, with longer captions, of which no run sees all.
+    Compositions(CompositionsConfig),
     /// Random images and captions, to measure speed.
     Noise(NoiseConfig),
 }

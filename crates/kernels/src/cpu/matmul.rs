@@ -59,9 +59,33 @@ pub(crate) fn multiply(
 
 /// The product of `a` and `b` as a new row-major array, its rows shared out among the cores.
 pub(crate) fn product(arithmetic: Arithmetic, a: MatRef<'_, f32>, b: MatRef<'_, f32>) -> Vec<f32> {
+    written(a.nrows(), b.ncols(), |out| product_into(arithmetic, out, a, b))
+}
+
+/// The products of pairs, one below the other, in a new row-major array of `rows × columns` elements; zero below the last.
+pub(crate) fn products(
+    arithmetic: Arithmetic,
+    [rows, columns]: [usize; 2],
+    pairs: &[(MatRef<'_, f32>, MatRef<'_, f32>)],
+) -> Vec<f32> {
+    written(rows, columns, |mut rest| {
+        for &(a, b) in pairs {
+            let (out, below) = rest.split_at_row_mut(a.nrows());
+            product_into(arithmetic, out, a, b);
+            rest = below;
+        }
+        rest.fill(0.0);
+    })
+}
+
+/// Writes the product of `a` and `b`, its rows shared out among the cores.
+fn product_into(arithmetic: Arithmetic, mut out: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>) {
     let (rows, inner, columns) = (a.nrows(), a.ncols(), b.ncols());
-    if rows * columns == 0 || inner == 0 {
-        return vec![0.0; rows * columns];
+    if rows * columns == 0 {
+        return;
+    }
+    if inner == 0 {
+        return out.fill(0.0);
     }
     let shares = if rows * inner * columns < SHARED_FROM { 1 } else { rayon::current_num_threads() };
     let share = rows.div_ceil(shares);
@@ -69,7 +93,7 @@ pub(crate) fn product(arithmetic: Arithmetic, a: MatRef<'_, f32>, b: MatRef<'_, 
         let a = a.subrows(index * share, out.nrows());
         multiply(arithmetic, out, Into::Replaced, a, b, 1.0);
     };
-    written(rows, columns, |out| out.par_row_chunks_mut(share).enumerate().for_each(fill))
+    out.par_row_chunks_mut(share).enumerate().for_each(fill);
 }
 
 /// A new row-major array that `write` fills. Clearing it first would take a tenth of a step.

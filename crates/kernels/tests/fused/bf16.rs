@@ -2,7 +2,8 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use interfuse_kernels::{
-    ConvSteps, Precision, VisibleRanges, conv2d, linear, ranged_attention, with_precision, with_reference,
+    ConvSteps, Precision, RowGroups, VisibleRanges, conv2d, grouped_product, linear, ranged_attention, with_precision,
+    with_reference,
 };
 
 use crate::probe::{Operation, gap, ints, noise, run};
@@ -39,6 +40,16 @@ fn linear_maps() {
         linear::product_with_rows(x, table).reshape([70 * 50])
     };
     check("table", &by_row, &inputs);
+}
+
+#[test]
+fn maps_of_groups() {
+    let operation = |x: Vec<Tensor<1>>| {
+        let ends = RowGroups::Ends(ints(&[20, 20, 66], [3], &x[0].device()));
+        let (x, weight) = (x[0].clone().reshape([70, 130]), x[1].clone().reshape([3, 130, 50]));
+        grouped_product(x, weight, &ends).reshape([70 * 50])
+    };
+    check("maps of groups", &operation, &[noise(70 * 130, 1), noise(3 * 130 * 50, 2)]);
 }
 
 #[test]

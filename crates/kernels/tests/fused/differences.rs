@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
-use interfuse_kernels::{GroupNormSteps, VisibleRanges, attention, cross_entropy, group_norm, rms_norm, rope, swiglu};
+use interfuse_kernels::{
+    GroupNormSteps, RowGroups, VisibleRanges, attention, cross_entropy, group_norm, grouped_linear, rms_norm, rope,
+    swiglu,
+};
 
 use crate::probe::{Operation, ints, noise, run, weighted_sum};
 
@@ -33,6 +36,15 @@ fn of_rms_norm() {
 #[test]
 fn of_swiglu() {
     assert_gradients(&|x| swiglu::reference(x[0].clone(), x[1].clone()), &[noise(9, 1), noise(9, 2)]);
+}
+
+#[test]
+fn of_maps_of_groups() {
+    let operation = |x: Vec<Tensor<1>>| {
+        let ends = RowGroups::Ends(ints(&[2, 2, 5], [3], &x[0].device()));
+        grouped_linear::reference(x[0].clone().reshape([6, 3]), x[1].clone().reshape([3, 3, 2]), &ends).reshape([12])
+    };
+    assert_gradients(&operation, &[noise(18, 1), noise(18, 2)]);
 }
 
 #[test]

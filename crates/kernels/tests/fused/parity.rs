@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
 use interfuse_kernels::{
-    ConvSteps, GroupNormSteps, VisibleRanges, attention, conv2d, cross_entropy, group_norm, linear, rms_norm, rope,
-    swiglu,
+    ConvSteps, GroupNormSteps, RowGroups, VisibleRanges, attention, conv2d, cross_entropy, group_norm, grouped_linear,
+    linear, ranking, rms_norm, rope, swiglu,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -73,6 +73,39 @@ proptest! {
         let inputs = [noise(rows * d_in, seed), noise(d_in * d_out, seed + 1)];
         let plain = operation(|x, table| x.matmul(table.transpose()));
         assert_equal(&operation(linear::product_with_rows), &plain, &inputs, 1e-5);
+    }
+
+    /// Groups of any size, also without rows, and rows that belong to none; and groups of one size.
+    #[test]
+    fn maps_of_groups_are_their_reference(
+        sizes in prop::collection::vec(0usize..40, 1..6), of_none in 0usize..9, d_in in 1usize..40, d_out in 1usize..40,
+        seed in 0u64..1000,
+    ) {
+        let (groups, rows) = (sizes.len(), sizes.iter().sum::<usize>() + of_none);
+        prop_assume!(rows > 0);
+        let ends: Vec<i64> = sizes.iter().scan(0, |end, &size| { *end += size as i64; Some(*end) }).collect();
+        let run = |multiply: Grouped, equal: bool, x: Vec<Tensor<1>>| {
+            let ends = RowGroups::Ends(ints(&ends, [groups], &x[0].device()));
+            let (rows, split) = if equal { (groups * 7, RowGroups::Equal) } else { (rows, ends) };
+            let weight = x[1].clone().reshape([groups, d_in, d_out]);
+            multiply(x[0].clone().reshape([rows, d_in]), weight, &split).reshape([rows * d_out])
+        };
+        for equal in [false, true] {
+            let rows = if equal { groups * 7 } else { rows };
+            let inputs = [noise(rows * d_in, seed), noise(groups * d_in * d_out, seed + 1)];
+            let plain = |x| run(grouped_linear::reference, equal, x);
+            assert_equal(&|x| run(grouped_linear::grouped_product, equal, x), &plain, &inputs, 1e-5);
+            assert_equal(&|x| run(grouped_linear::in_blocks, equal, x), &plain, &inputs, 1e-5);
+        }
+    }
+
+    /// Few different values, so that many are equal.
+    #[test]
+    fn the_order_by_size_is_its_reference(rows in 1usize..5, count in 1usize..90, seed in 0u64..1000) {
+        let scores: Vec<f32> = noise(rows * count, seed).into_iter().map(|x| (x * 8.0).round() as f32).collect();
+        let scores = Tensor::<2>::from_data(TensorData::new(scores, [rows, count]), &burn::tensor::Device::flex());
+        let values = |x: Tensor<2, burn::tensor::Int>| x.into_data().iter::<i64>().collect::<Vec<_>>();
+        prop_assert_eq!(values(ranking::descending_order(scores.clone())), values(ranking::reference(scores)));
     }
 
     #[test]
@@ -186,6 +219,8 @@ proptest! {
 }
 
 type NormTurn = fn(Tensor<4>, Tensor<1>, f64, &RopeTable) -> Tensor<4>;
+
+type Grouped = fn(Tensor<2>, Tensor<3>, &RowGroups) -> Tensor<2>;
 
 type GroupNorm = fn(Tensor<4>, Tensor<1>, Tensor<1>, GroupNormSteps) -> Tensor<4>;
 

@@ -20,7 +20,7 @@ pub struct Swiglu {
 impl Swiglu {
     /// Fresh weights.
     pub fn new(config: &BackboneConfig, init: &mut WeightInit) -> Self {
-        let (d_model, d_ff) = (config.d_model, config.feed_forward());
+        let (d_model, d_ff) = (config.d_model, config.d_ff());
         Self {
             gate: Linear::new(d_model, d_ff, init),
             up: Linear::new(d_model, d_ff, init),

@@ -61,9 +61,20 @@ impl VaeSettings {
     /// A file that cannot be read, a key that is unknown, missing or mistyped, a value outside its range; each named.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
         refuse_old_keys(path)?;
-        let settings: Self = configuration::load(path, overrides)?;
-        settings.validate().with_context(|| format!("in {}", path.display()))?;
-        Ok(settings)
+        Self::checked(configuration::load(path, overrides)?, path)
+    }
+
+    /// As [`Self::load`], of a text that was read from `path` before.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self> {
+        Self::checked(configuration::parse(text, path, overrides)?, path)
+    }
+
+    fn checked(self, path: &Path) -> Result<Self> {
+        self.validate().with_context(|| format!("in {}", path.display()))?;
+        Ok(self)
     }
 
     fn validate(&self) -> Result<()> {

@@ -18,6 +18,8 @@ pub(super) struct Generated {
     /// How well each fits its prompt, where that is known.
     pub(super) scores: Option<PromptScores>,
     sampling: SamplingConfig,
+    /// Whether images are codes, which are not denoised.
+    is_of_codes: bool,
     seconds: f64,
 }
 
@@ -38,31 +40,41 @@ pub(super) fn generate_all(
     let mut progress = |done| observer.progress("images generated", done, requests.len());
     let images = generate(pretrained, &requests, sampling, &mut progress)?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Generated { requests, images, scores: None, sampling: sampling.clone(), seconds })
+    let is_of_codes = pretrained.card.codes.is_some();
+    Ok(Generated { requests, images, scores: None, sampling: sampling.clone(), is_of_codes, seconds })
 }
 
 impl Generated {
     pub(super) fn summary(&self) -> String {
+        let how = match self.is_of_codes {
+            true => format!("codes at temperature {}", self.sampling.code_temperature),
+            false => format!("{} steps", self.sampling.steps),
+        };
         format!(
-            "{} images with guidance {} and {} steps in {} ({:.1} images/s)",
+            "{} images with guidance {} and {how} in {} ({:.1} images/s)",
             self.images.len(),
             self.sampling.guidance,
-            self.sampling.steps,
             duration(self.seconds),
             self.images.len() as f64 / self.seconds.max(1e-9),
         )
     }
 
     pub(super) fn report(&self) -> Value {
-        json!({
+        let SamplingConfig { guidance, solver, steps, shift, code_temperature, top_k, top_p, .. } = &self.sampling;
+        let mut report = json!({
             "images": self.images.len(),
-            "guidance": self.sampling.guidance,
-            "solver": self.sampling.solver,
-            "steps": self.sampling.steps,
-            "shift": self.sampling.shift,
+            "guidance": guidance,
             "first_seed": self.requests.first().map(|request| request.seed),
             "seconds": self.seconds,
-        })
+        });
+        let how = match self.is_of_codes {
+            true => json!({ "code_temperature": code_temperature, "top_k": top_k, "top_p": top_p }),
+            false => json!({ "solver": solver, "steps": steps, "shift": shift }),
+        };
+        if let (Some(report), Value::Object(how)) = (report.as_object_mut(), how) {
+            report.extend(how);
+        }
+        report
     }
 }
 

@@ -56,6 +56,16 @@ impl<'a> Recorder<'a> {
             put(&format!("{}_loss", modality.name), modality.loss);
             put(&format!("{}_count", modality.name), modality.count as f64);
         }
+        report.router_loss.iter().for_each(|loss| put("router_loss", *loss));
+        for router in &report.routers {
+            let (name, mean) = (format!("router.{}", router.part), router.mean());
+            mean.load.iter().enumerate().for_each(|(expert, load)| put(&format!("{name}.load.{expert}"), *load));
+            put(&format!("{name}.largest_load"), router.largest_load());
+            put(&format!("{name}.unrouted"), mean.unrouted);
+            put(&format!("{name}.entropy"), mean.entropy);
+            put(&format!("{name}.balance"), mean.balance);
+            put(&format!("{name}.z"), mean.z);
+        }
         put("gradient_norm", report.gradient_norm);
         for (part, norm) in &report.part_gradient_norms {
             put(&format!("gradient_norm.{part}"), *norm);

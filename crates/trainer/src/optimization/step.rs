@@ -80,12 +80,13 @@ pub(crate) fn read<const N: usize>(
 ) -> Result<(Vec<f64>, [Vec<f32>; N]), TrainError> {
     let squared = gradients.map(|gradients| gradients.and_then(FlatGradients::squared_norms));
     let counts = squared.each_ref().map(|norms| norms.as_ref().map_or(0, |norms| norms.dims()[0]));
-    let read = match losses.len() + counts.iter().sum::<usize>() {
+    let of_losses = losses.iter().map(|loss| loss.dims()[0]).sum::<usize>();
+    let read = match of_losses + counts.iter().sum::<usize>() {
         0 => vec![],
         _ => read_numbers(losses.iter().cloned().chain(squared.into_iter().flatten()).collect())?,
     };
     let mut read = read.into_iter();
-    let losses = read.by_ref().take(losses.len()).map(f64::from).collect();
+    let losses = read.by_ref().take(of_losses).map(f64::from).collect();
     Ok((losses, counts.map(|count| read.by_ref().take(count).collect())))
 }
 

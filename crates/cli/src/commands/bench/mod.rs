@@ -31,7 +31,7 @@ const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.cap
 pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
     let plan = plan(args, &[])?;
     let mut trainer = plan.trainer(LoaderCursor::default())?;
-    introduce(&plan, &ParameterCounts::of(&trainer.model), plan.settings.train.gradient_accumulation);
+    introduce(&plan, &ParameterCounts::of(&trainer.model, &plan.card.model), plan.settings.train.gradient_accumulation);
     for _ in 0..args.warmup {
         trainer.step()?;
     }
@@ -58,7 +58,7 @@ pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
 pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let plan = plan(args, &DENOISE_SIZES)?;
     let mut trainer = plan.trainer(LoaderCursor::default())?;
-    introduce(&plan, &ParameterCounts::of(&trainer.model), 1);
+    introduce(&plan, &ParameterCounts::of(&trainer.model, &plan.card.model), 1);
     let model = pretrained(&plan, &trainer);
     let sequences = plan.settings.train.sequences();
 

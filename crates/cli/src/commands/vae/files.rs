@@ -162,14 +162,14 @@ impl AnyCodec {
         let pixels = image.to_unit_range();
         Ok(match self {
             Self::Kl(codec) => LatentFile::Posterior(codec.posterior(pixels)?),
-            Self::Vq(codec, _) => LatentFile::Codes(codec.encode(&pixels)?),
+            Self::Vq(codec, _) => LatentFile::Codes(codec.ids(&pixels)?),
         })
     }
 
     fn decode(&self, latents: LatentFile) -> anyhow::Result<Array3<f32>> {
         match (self, latents) {
             (Self::Kl(codec), LatentFile::Posterior(posterior)) => Ok(codec.decode_unscaled(&posterior.mean)?),
-            (Self::Vq(codec, _), LatentFile::Codes(ids)) => Ok(codec.decode(&ids)?),
+            (Self::Vq(codec, _), LatentFile::Codes(ids)) => Ok(codec.image(&ids)?),
             (Self::Kl(_), _) => bail!("expected latents with a tensor `mean`, found codes, which are a VQModel's"),
             (Self::Vq(..), _) => {
                 bail!("expected codes with a tensor `ids`, found latents, which are an AutoencoderKL's")

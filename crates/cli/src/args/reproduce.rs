@@ -1,0 +1,60 @@
+//! What the user types to run a paper's comparison again.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use interfuse_run::reproduction::mot;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReproduceCommand {
+    /// Mixture-of-Transformers against the dense model (2411.04996)
+    Mot(MotArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MotArgs {
+    /// What is learned and how
+    #[arg(long, value_enum)]
+    pub(crate) setting: SettingArg,
+    /// Seeds of the main models
+    #[arg(long, default_value_t = 3)]
+    pub(crate) seeds: u64,
+    /// Only these models, such as --only dense,mot
+    #[arg(long, value_delimiter = ',', value_name = "MODEL")]
+    pub(crate) only: Vec<String>,
+    /// Folder of all runs; runs/mot-SETTING if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Only say which runs there are, and which are finished
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Change a key of every run, such as --set train.steps=500; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+/// A setting, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SettingArg {
+    /// Text by next-token prediction, images by denoising
+    Transfusion,
+    /// Text and the codes of images by next-token prediction
+    Chameleon,
+}
+
+impl MotArgs {
+    pub(crate) fn options(&self) -> mot::MotOptions {
+        let setting = match self.setting {
+            SettingArg::Transfusion => mot::Setting::Transfusion,
+            SettingArg::Chameleon => mot::Setting::Chameleon,
+        };
+        let usual = || PathBuf::from(format!("runs/mot-{}", setting.name()));
+        mot::MotOptions {
+            setting,
+            seeds: self.seeds,
+            only: self.only.clone(),
+            folder: self.out.clone().unwrap_or_else(usual),
+            overrides: self.overrides.clone(),
+        }
+    }
+}

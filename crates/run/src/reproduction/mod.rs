@@ -1,0 +1,120 @@
+//! A paper's comparison run again: which models it takes, and training them one after the other.
+//!
+//! A [`Plan`] is a list of runs that differ in a few keys and in their seeds. It may be ended at any moment and gone on with by
+//! the same command: a run that is finished is left as it is, one that was interrupted goes on from its checkpoint.
+
+pub mod mot;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use interfuse_trainer::Outcome;
+
+use crate::autoencoder::{AutoencoderRun, VaeSettings};
+use crate::error::{Context as _, Result};
+use crate::observer::RunObserver;
+use crate::run_folder::RunFolder;
+use crate::settings::Settings;
+use crate::training::Run;
+
+/// Models that are trained to be compared.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What the models' codes come from, where they need one; trained before them.
+    pub autoencoder: Option<VaeSettings>,
+    /// In the order in which they are trained.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// One model of a plan.
+#[derive(Debug, Clone)]
+pub struct PlannedRun {
+    /// Which of the models it is, whatever its seed: `dense`, `mot`.
+    pub variant: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The whole configuration, the run's folder included.
+    pub settings: Settings,
+}
+
+impl PlannedRun {
+    /// Where it is trained.
+    pub fn folder(&self) -> &Path {
+        &self.settings.run.dir
+    }
+
+    /// Whether all its steps are taken.
+    ///
+    /// # Errors
+    /// When its folder is there and cannot be read.
+    pub fn is_finished(&self) -> Result<bool> {
+        is_finished(self.folder(), self.settings.train.steps)
+    }
+}
+
+impl Plan {
+    /// The runs that have steps left to take.
+    ///
+    /// # Errors
+    /// As [`PlannedRun::is_finished`].
+    pub fn unfinished(&self) -> Result<Vec<&PlannedRun>> {
+        let runs = self.runs.iter().map(|run| Ok((run, run.is_finished()?)));
+        let runs: Vec<(&PlannedRun, bool)> = runs.collect::<Result<_>>()?;
+        Ok(runs.into_iter().filter(|(_, finished)| !finished).map(|(run, _)| run).collect())
+    }
+
+    /// Trains what is not yet trained, until all is or `stop` is set.
+    ///
+    /// # Errors
+    /// When a run fails, or its folder is in use; names it.
+    pub fn train(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
+        if let Some(settings) = &self.autoencoder
+            && !is_finished(&settings.run.dir, settings.train.steps)?
+        {
+            observer.note(&format!("training the autoencoder in {}", settings.run.dir.display()));
+            let mut run = match steps_taken(&settings.run.dir)?.is_some() {
+                true => AutoencoderRun::resume(settings.clone())?,
+                false => AutoencoderRun::begin(settings.clone())?,
+            };
+            if run.train(observer, stop)?.outcome == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        for (index, run) in self.runs.iter().enumerate() {
+            if run.is_finished()? {
+                continue;
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Outcome::Stopped);
+            }
+            let name = format!("{} of seed {}", run.variant, run.seed);
+            observer.note(&format!("run {} of {}: {name}, in {}", index + 1, self.runs.len(), run.folder().display()));
+            if train_one(run, observer, stop).with_context(|| name)? == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+}
+
+fn train_one(planned: &PlannedRun, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
+    let settings = planned.settings.clone();
+    let mut run = match steps_taken(planned.folder())?.is_some() {
+        true => Run::resume(settings)?,
+        false => Run::begin(settings)?,
+    };
+    run.train(observer, stop)
+}
+
+/// Steps behind the latest checkpoint of a folder; `None` where there is none, or no folder.
+fn steps_taken(folder: &Path) -> Result<Option<u64>> {
+    // A run that ended before its configuration was written has nothing to go on from.
+    if !folder.join("config.toml").is_file() {
+        return Ok(None);
+    }
+    Ok(RunFolder::open(folder)?.checkpoints()?.pop().map(|(step, _)| step))
+}
+
+fn is_finished(folder: &Path, steps: u64) -> Result<bool> {
+    Ok(steps_taken(folder)?.is_some_and(|taken| taken >= steps))
+}

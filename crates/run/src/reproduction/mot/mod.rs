@@ -1,0 +1,205 @@
+//! Mixture-of-Transformers (Liang et al., 2411.04996): with what fraction of the dense model's FLOPs does a model reach its
+//! losses whose weights are kept apart by modality?
+//!
+//! | setting | text | images | the paper's section |
+//! |---|---|---|---|
+//! | transfusion | next token | denoised | 3.1, appendix A.2 |
+//! | chameleon | next token | codes, next token | 3.2 |
+//!
+//! All models of a setting have one configuration but for the keys of [`Variant::overrides`], the seed and the folder; they take
+//! the same steps on the same documents, and a step of each takes the same FLOPs.
+
+use std::path::{Path, PathBuf};
+
+use super::{Plan, PlannedRun};
+use crate::autoencoder::VaeSettings;
+use crate::error::Result;
+use crate::settings::Settings;
+
+/// What is learned and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// Images are denoised.
+    Transfusion,
+    /// Images are codes that are learned as words are.
+    Chameleon,
+}
+
+/// A model of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// What its runs are called.
+    pub name: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// The keys in which it differs from the others.
+    pub overrides: Vec<String>,
+    /// Whether it is trained with every seed; otherwise with the first alone.
+    pub every_seed: bool,
+}
+
+/// What a reproduction is made of.
+#[derive(Debug, Clone)]
+pub struct MotOptions {
+    /// What is learned and how.
+    pub setting: Setting,
+    /// How many seeds the main models are trained with, from 1.
+    pub seeds: u64,
+    /// The models that are trained; all if empty.
+    pub only: Vec<String>,
+    /// The folder of all runs.
+    pub folder: PathBuf,
+    /// Changes to the configuration of every run.
+    pub overrides: Vec<String>,
+}
+
+const TOGETHER: &str = "model.partition=[[\"text\", \"image\"]]";
+const APART: &str = "model.partition=[[\"text\"], [\"image\"]]";
+/// MoE-4x of the paper (section 3.1): expert choice at the FLOPs of the dense model.
+const FOUR_EXPERTS: &str = "model.backbone.feed_forward={ kind = \"moe\", experts = 4, routing = \"expert_choice\" }";
+/// The hybrid of the paper's section 5.
+const FOUR_EXPERTS_FOR_TEXT: &str =
+    "model.backbone.parts={ text = { feed_forward = { kind = \"moe\", experts = 4, routing = \"expert_choice\" } } }";
+
+impl Setting {
+    /// All settings.
+    pub const ALL: [Self; 2] = [Self::Transfusion, Self::Chameleon];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transfusion => "transfusion",
+            Self::Chameleon => "chameleon",
+        }
+    }
+
+    /// The configuration that its models share.
+    fn configuration(self) -> &'static str {
+        match self {
+            Self::Transfusion => include_str!("transfusion.toml"),
+            Self::Chameleon => include_str!("chameleon.toml"),
+        }
+    }
+
+    /// The models that are compared, the dense one first.
+    pub fn variants(self) -> Vec<Variant> {
+        let variant = |name, what, every_seed, overrides: &[&str]| Variant {
+            name,
+            what,
+            overrides: overrides.iter().map(|each| each.to_string()).collect(),
+            every_seed,
+        };
+        vec![
+            variant("dense", "all weights shared", true, &[TOGETHER]),
+            variant("mot", "all weights kept apart by modality", true, &[APART]),
+            variant("moe-4x", "dense, four experts that choose as the feed-forward", false, &[TOGETHER, FOUR_EXPERTS]),
+            variant(
+                "hybrid",
+                "all weights kept apart, and four experts for text",
+                false,
+                &[APART, FOUR_EXPERTS_FOR_TEXT],
+            ),
+            variant("untied-ffn", "feed-forwards kept apart", false, &[APART, "model.backbone.untie=[\"ffn\"]"]),
+            variant(
+                "untied-ffn-qkvo",
+                "all but norms kept apart",
+                false,
+                &[APART, "model.backbone.untie=[\"ffn\", \"qkv\", \"o\"]"],
+            ),
+        ]
+    }
+}
+
+/// Plans the runs of a setting.
+///
+/// # Errors
+/// When there is no seed or no such model, or an override does not fit the configuration; names it.
+pub fn plan(options: &MotOptions) -> Result<Plan> {
+    let MotOptions { setting, seeds, only, folder, overrides } = options;
+    let variants = setting.variants();
+    let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
+    if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
+        crate::error::refuse!("--only: expected one of {}, found `{unknown}`", names.join(", "));
+    }
+    crate::error::require!(*seeds > 0, "--seeds: expected at least 1, found 0");
+    let autoencoder = match setting {
+        Setting::Transfusion => None,
+        Setting::Chameleon => Some(autoencoder(&folder.join("autoencoder"))?),
+    };
+    let wanted = variants.iter().filter(|variant| only.is_empty() || only.iter().any(|name| name == variant.name));
+    let mut runs = vec![];
+    for variant in wanted {
+        for seed in 0..if variant.every_seed { *seeds } else { 1 } {
+            let dir = folder.join(format!("{}-seed{seed}", variant.name));
+            let mut changes = variant.overrides.clone();
+            changes.push(format!("run.dir={}", quoted(&dir)));
+            changes.push(format!("run.seed={seed}"));
+            if let Some(autoencoder) = &autoencoder {
+                changes.push(format!("codec.path={}", quoted(&autoencoder.run.dir.join("vae"))));
+            }
+            changes.extend(overrides.iter().cloned());
+            let origin = format!("the {} setting's configuration", setting.name());
+            let settings = Settings::parse(setting.configuration(), Path::new(&origin), &changes)?;
+            runs.push(PlannedRun { variant: variant.name.into(), seed, settings });
+        }
+    }
+    // Every model with the first seed comes before any with the second, so that what is interrupted can be compared.
+    runs.sort_by_key(|run: &PlannedRun| run.seed);
+    Ok(Plan { autoencoder, runs })
+}
+
+fn autoencoder(folder: &Path) -> Result<VaeSettings> {
+    let changes = [format!("run.dir={}", quoted(folder))];
+    VaeSettings::parse(include_str!("codes.toml"), Path::new("the autoencoder's configuration"), &changes)
+}
+
+/// A path as TOML writes text.
+fn quoted(path: &Path) -> String {
+    toml::Value::String(path.display().to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(setting: Setting) -> MotOptions {
+        MotOptions { setting, seeds: 2, only: vec![], folder: "some where".into(), overrides: vec![] }
+    }
+
+    #[test]
+    fn models_differ_in_their_keys_seed_and_folder_alone() {
+        for setting in Setting::ALL {
+            let runs = plan(&options(setting)).unwrap().runs;
+            let variants = setting.variants();
+            let expected: usize = variants.iter().map(|variant| if variant.every_seed { 2 } else { 1 }).sum();
+            assert_eq!(runs.len(), expected);
+            let first = &runs[0];
+            for run in &runs {
+                let mut settings = run.settings.clone();
+                assert_eq!(settings.run.dir, Path::new("some where").join(format!("{}-seed{}", run.variant, run.seed)));
+                settings.run = first.settings.run.clone();
+                let changes = crate::configuration::changes(&first.settings, &settings).unwrap();
+                let variant = variants.iter().find(|variant| variant.name == run.variant).unwrap();
+                for change in &changes {
+                    let key = |each: &String| each.split('=').next().unwrap_or_default().to_string();
+                    let known = variant.overrides.iter().any(|each| change.contains(&key(each)));
+                    assert!(known, "{}: {change}", run.variant);
+                }
+                assert_eq!(changes.is_empty(), run.variant == "dense", "{}: {changes:?}", run.variant);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let refused = |change: &dyn Fn(&mut MotOptions)| {
+            let mut options = options(Setting::Chameleon);
+            change(&mut options);
+            plan(&options).unwrap_err().to_string()
+        };
+        assert!(refused(&|options| options.seeds = 0).contains("--seeds"));
+        assert!(refused(&|options| options.only = vec!["mott".into()]).contains("expected one of dense, mot,"));
+        let message = refused(&|options| options.overrides = vec!["train.stepz=3".into()]);
+        assert!(message.contains("train.stepz") && message.contains("steps"), "{message}");
+    }
+}
