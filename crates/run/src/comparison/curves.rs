@@ -15,6 +15,9 @@ use super::names::name_and_seed;
 use crate::error::{Context as _, Result, refuse, require};
 use crate::run_folder::RunFolder;
 
+/// Before `_loss`, what keeps experts evenly used: no loss of a modality.
+const ROUTER: &str = "router";
+
 /// On which images and texts a loss was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,7 +45,8 @@ impl LossName {
             None => (Part::Training, key),
         };
         let modality = if key == "loss" { "all" } else { key.strip_suffix("_loss")? };
-        (!modality.is_empty() && !modality.contains('/')).then(|| Self { modality: modality.to_string(), part })
+        let of_modality = !modality.is_empty() && !modality.contains('/') && modality != ROUTER;
+        of_modality.then(|| Self { modality: modality.to_string(), part })
     }
 }
 
@@ -248,7 +252,14 @@ mod tests {
         assert_eq!(of("loss").as_deref(), Some("all, training"));
         assert_eq!(of("text_loss").as_deref(), Some("text, training"));
         assert_eq!(of("held_out/text_given_image_loss").as_deref(), Some("text given image, held out"));
-        for other in ["held_out/image_loss.t=0.1", "text_count", "train_fixed_noise/text_loss", "seconds", "_loss"] {
+        for other in [
+            "held_out/image_loss.t=0.1",
+            "text_count",
+            "train_fixed_noise/text_loss",
+            "seconds",
+            "_loss",
+            "router_loss",
+        ] {
             assert_eq!(of(other), None, "{other}");
         }
     }

@@ -8,6 +8,9 @@ use crate::error::{Result, refuse, require};
 /// Tables of a configuration that say what a loss is taken over.
 const DATA: [&str; 3] = ["data", "documents", "codec"];
 
+/// Keys that say where data lies, not which it is.
+const PLACES: [&str; 2] = ["data.source.path", "codec.cache"];
+
 /// Refuses runs on other data or with other tokenizers than the first, unless that is `allowed`; then it is noted.
 pub(super) fn check_data(runs: &[RunCurves], allowed: bool) -> Result<Vec<String>> {
     let mut notes = vec![];
@@ -45,7 +48,7 @@ fn data_differences(a: &Identity, b: &Identity) -> Vec<String> {
     }
     let (Some(Value::Object(x)), Some(Value::Object(y))) = (&a.data, &b.data) else { return differences };
     // The same data may lie in another place.
-    differences.retain(|key| !key.starts_with("data.source.path"));
+    differences.retain(|key| !PLACES.contains(&key.as_str()));
     differences.extend(
         x.keys()
             .filter(|key| y.get(*key).is_some_and(|other| *other != x[*key]))
