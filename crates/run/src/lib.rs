@@ -35,6 +35,7 @@
 //! | whether the data is still what it was | [`fingerprint`] |
 //! | whether several processes train together | [`ranks`] |
 //! | curves | [`metrics`] |
+//! | runs beside one another | [`comparison`] |
 //! | two sets in the features of a network | [`distances`], [`extractors`] |
 //! | who listens | [`observer`] |
 //!
@@ -42,6 +43,7 @@
 
 pub mod autoencoder;
 mod carriers;
+pub mod comparison;
 pub mod configuration;
 pub mod cost;
 pub mod device;

@@ -1,5 +1,6 @@
 //! What the user types.
 
+mod compare;
 mod metrics;
 mod plan;
 mod reproduce;
@@ -14,6 +15,7 @@ use interfuse_parameters::Precision;
 use interfuse_run::LoadedRun;
 use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
+pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Caption(CaptionArgs),
     /// Measure a trained model
     Evaluate(EvaluateArgs),
+    /// Compare runs: with which fraction of the steps does one reach the losses of another?
+    Compare(CompareArgs),
     /// Show what a configuration makes: parameters, FLOPs per token, memory, the mask
     Inspect(ConfigArgs),
     /// Measure how far two sets of images are apart

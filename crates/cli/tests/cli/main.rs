@@ -37,6 +37,9 @@ mod autoencoder;
 /// Distances of sets of images.
 mod fid;
 
+/// Runs beside one another.
+mod compare;
+
 /// CLIP scores of a folder and of its export.
 mod clip_score;
 

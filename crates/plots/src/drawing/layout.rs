@@ -63,9 +63,9 @@ impl Layout {
         let has_map = figure.series.iter().any(|series| matches!(series.marks, Marks::HeatMap(_)));
         // A heat map fills its axes to the edge.
         let [room_x, room_y] = if has_map { [[0.0; 2]; 2] } else { [[0.02; 2], [0.05; 2]] };
-        // Bars stand on the axis, not above it.
+        // Bars stand on the axis, not above it, and bear their values.
         let stands = extents[1].is_some_and(|[low, _]| low == 0.0) && figure.series.iter().any(is_bars);
-        let room_y = if stands { [0.0, room_y[1]] } else { room_y };
+        let room_y = if stands { [0.0, 0.1] } else { room_y };
         let bottom_at = |lines: f64| figure.height - EDGE - LABEL - 8.0 - lines * (SMALL + 3.0) - 6.0;
         let bottom = bottom_at(1.0);
         // Marks of y decide the left margin, and that the room for marks of x.

@@ -73,6 +73,7 @@ impl<'a> Recorder<'a> {
         put("learning_rate", report.learning_rate);
         put("fill", report.fill());
         put("rows_per_second", report.rows as f64 / report.seconds.max(1e-9));
+        put("flops", report.flops);
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
         let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));

@@ -45,8 +45,15 @@ pub fn match_seeds(
     Ok(SeedMatching { slope, interval, matchings })
 }
 
-/// The mean of at least two values and its interval by Student's t.
-fn mean_interval(values: &[f64], level: f64) -> Result<(f64, Interval), ScalingError> {
+/// The mean of values of several seeds and its interval by Student's t of n − 1 degrees of freedom.
+///
+/// # Errors
+/// There are fewer than two values, or `level` is not between 0 and 1.
+pub fn mean_interval(values: &[f64], level: f64) -> Result<(f64, Interval), ScalingError> {
+    check_level(level)?;
+    if values.len() < 2 {
+        return Err(ScalingError::too_few("values of different seeds", 2, values.len()));
+    }
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);

@@ -30,5 +30,5 @@ mod intervals;
 mod slope;
 
 pub use curve::{Curve, Falling, Smoothing};
-pub use intervals::{BlockBootstrap, SeedMatching, block_interval, match_seeds};
+pub use intervals::{BlockBootstrap, SeedMatching, block_interval, match_seeds, mean_interval};
 pub use slope::{MatchSettings, MatchedPoint, Matching, match_curves};
