@@ -1,20 +1,26 @@
 //! `interfuse compare RUN RUN…`: how much sooner one run reaches the losses of another.
 
+use std::path::Path;
+
 use interfuse_run::comparison::{Comparison, Matched, compare};
 
 use crate::args::CompareArgs;
 use crate::print::say;
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
-    let comparison = compare(&args.runs, args.settings()?)?;
+    show(&compare(&args.runs, args.settings()?)?, &args.out)
+}
+
+/// Prints what was found, and writes the page.
+pub(super) fn show(comparison: &Comparison, out: &Path) -> anyhow::Result<()> {
     for note in &comparison.notes {
         say!("note: {note}");
     }
-    slopes(&comparison);
+    slopes(comparison);
     for unmatched in &comparison.unmatched {
         say!("{}, {}: no match, for {}", unmatched.group, unmatched.loss, unmatched.reason);
     }
-    let page = comparison.save(&args.out)?;
+    let page = comparison.save(out)?;
     say!("wrote {}", page.display());
     Ok(())
 }

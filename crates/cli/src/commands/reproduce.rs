@@ -3,6 +3,7 @@
 use interfuse_run::reproduction::mot;
 use interfuse_trainer::Outcome;
 
+use super::compare::show;
 use crate::args::{MotArgs, ReproduceCommand};
 use crate::print::say;
 use crate::stopping::stop_when_asked;
@@ -31,7 +32,12 @@ fn run_mot(args: &MotArgs) -> anyhow::Result<()> {
     drop(terminal);
     match outcome? {
         Outcome::Stopped => say!("stopped; the same command goes on where it was"),
-        Outcome::Finished => say!("all {all} runs are finished"),
+        Outcome::Finished => {
+            say!("all {all} runs are finished");
+            if let Some(comparison) = mot::compared(&args.options(), &plan)? {
+                show(&comparison, &args.options().folder.join("comparison"))?;
+            }
+        }
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ fn tables_of_other_trainers_are_compared() {
     sandbox.write("mot.csv", table(0.558));
     let compared = sandbox.interfuse(&["compare", "dense.csv", "mot.csv", "--window", "1"]).succeeded();
     compared.said(&[
-        "mot  text, training  0.558",
+        "mot   text, training  0.558",
         "columns that are no losses are left out: `rate`",
         "cannot be checked",
     ]);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Plan, PlannedRun};
 use crate::autoencoder::VaeSettings;
+use crate::comparison::{Comparison, ComparisonSettings, Paper, compare};
 use crate::error::Result;
 use crate::settings::Settings;
 
@@ -146,6 +147,25 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
     // Every model with the first seed comes before any with the second, so that what is interrupted can be compared.
     runs.sort_by_key(|run: &PlannedRun| run.seed);
     Ok(Plan { autoencoder, runs })
+}
+
+/// The models of a plan beside the dense one, and the slopes of the paper's smallest; `None` where there is but one model.
+///
+/// # Errors
+/// When a run is not there, or has no held-out losses.
+pub fn compared(options: &MotOptions, plan: &Plan) -> Result<Option<Comparison>> {
+    let mut folders: Vec<(&str, PathBuf)> = plan.runs.iter().map(|run| (&*run.variant, run.folder().into())).collect();
+    folders.sort_by_key(|(variant, _)| *variant != "dense");
+    if folders.iter().all(|(variant, _)| *variant == folders[0].0) {
+        return Ok(None);
+    }
+    let paper = match options.setting {
+        Setting::Transfusion => "transfusion-163m",
+        Setting::Chameleon => "chameleon-37m",
+    };
+    let settings = ComparisonSettings { paper: Some(Paper::named(paper)?), ..ComparisonSettings::default() };
+    let folders: Vec<PathBuf> = folders.into_iter().map(|(_, folder)| folder).collect();
+    compare(&folders, settings).map(Some)
 }
 
 fn autoencoder(folder: &Path) -> Result<VaeSettings> {
