@@ -3,6 +3,7 @@
 mod metrics;
 mod plan;
 mod reproduce;
+mod scaling;
 mod speech;
 mod vae;
 
@@ -17,6 +18,7 @@ use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
+pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, ScalingCommand};
 pub(crate) use self::speech::{
     Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
 };
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// Make units of speech and sound of units, or compare transcripts
     #[command(subcommand)]
     Speech(SpeechCommand),
+    /// Fit laws of scaling to a table of runs, and predict by them
+    #[command(subcommand)]
+    Scaling(ScalingCommand),
     /// Show what the models of Mixture-of-Transformers cost to train
     Plan(PlanArgs),
     /// Run a paper's comparison again

@@ -1,0 +1,4 @@
+//! placeholder
+pub(super) fn run(_: &crate::args::PlotArgs) -> anyhow::Result<()> {
+    anyhow::bail!("-")
+}
