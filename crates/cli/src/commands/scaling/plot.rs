@@ -1,4 +1,0 @@
-//! placeholder
-pub(super) fn run(_: &crate::args::PlotArgs) -> anyhow::Result<()> {
-    anyhow::bail!("-")
-}
