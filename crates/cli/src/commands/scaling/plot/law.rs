@@ -7,7 +7,7 @@ use interfuse_scaling::table::{Run, Table};
 
 use super::super::file::Single;
 use super::super::short;
-use super::{POINTS, Section, constants_table, is_near, isoflop, some_values, spaced};
+use super::{MOST_LINES, POINTS, Section, constants_table, is_near, isoflop, some_values, spaced};
 
 /// Everything of one modality.
 pub(super) fn section(single: &Single, table: &Table) -> Section {
@@ -28,6 +28,12 @@ pub(super) fn section(single: &Single, table: &Table) -> Section {
             held_out.runs,
             100.0 * held_out.mean_error,
             100.0 * held_out.worst_error
+        ));
+    }
+    let drawn = some_values(table, |run| run.params).len();
+    if drawn == MOST_LINES {
+        words.push(format!(
+            "Curves are those of {drawn} sizes from the smallest to the largest; residuals are of all runs."
         ));
     }
     let name = |figure: &str| format!("{}-{figure}", file_name(modality));
