@@ -19,7 +19,7 @@ pub(super) fn run(args: &BarrierArgs) -> anyhow::Result<()> {
         ),
     };
     let Interaction { c, a, b, alpha, beta } = mixed.fit.law.interaction;
-    say!("{}: interaction -{c:.4} + {a:.4e} / N^{alpha:.4} + {b:.4e} / D^{beta:.4}", mixed.pair());
+    say!("{}: interaction {:+.4} + {a:.4e} / N^{alpha:.4} + {b:.4e} / D^{beta:.4}", mixed.pair(), -c);
     let exist = mixed.bootstrap.fraction(|law| law.interaction.c > 0.0);
     say!("a barrier exists in {:.0} % of resampled laws", 100.0 * exist);
     if c <= 0.0 {

@@ -152,7 +152,7 @@ fn say_reached(fit: &LawFit) {
 pub(super) fn say_held_out(held_out: Option<&HeldOutError>) {
     match held_out {
         Some(HeldOutError { params, runs, mean_error, worst_error }) => say!(
-            "  largest size left out ({}, {runs} runs): predicted to {:.2} % on average, {:.2} % at worst",
+            "  largest size left out ({}, runs: {runs}): predicted to {:.2} % on average, {:.2} % at worst",
             short(*params),
             100.0 * mean_error,
             100.0 * worst_error
