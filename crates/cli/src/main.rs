@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Vae(VaeCommand::Reconstruct(args)) => commands::vae::reconstruct(&args),
         Command::Vae(VaeCommand::Import(args)) => commands::vae::import(&args),
         Command::Speech(command) => commands::speech::run(&command),
+        Command::Scaling(command) => commands::scaling::run(&command),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Reproduce(command) => commands::reproduce::run(&command),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),

@@ -4,6 +4,7 @@ mod compare;
 mod metrics;
 mod plan;
 mod reproduce;
+mod scaling;
 mod speech;
 mod vae;
 
@@ -19,6 +20,7 @@ pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
+pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, ScalingCommand};
 pub(crate) use self::speech::{
     Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
 };
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Make units of speech and sound of units, or compare transcripts
     #[command(subcommand)]
     Speech(SpeechCommand),
+    /// Fit laws of scaling to a table of runs, and predict by them
+    #[command(subcommand)]
+    Scaling(ScalingCommand),
     /// Show what the models of Mixture-of-Transformers cost to train
     Plan(PlanArgs),
     /// Run a paper's comparison again

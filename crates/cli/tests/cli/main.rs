@@ -49,5 +49,8 @@ mod chameleon;
 /// Clips to units and back.
 mod speech;
 
+/// Laws of scaling from a table to a page.
+mod scaling;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;

@@ -1,0 +1,162 @@
+//! `interfuse scaling fit`: a table in, a law with its intervals and doubts out.
+
+use anyhow::{bail, ensure};
+use interfuse_scaling::Interval;
+use interfuse_scaling::law::{FitSettings, Law, LawFit, fit_law};
+use interfuse_scaling::optimal::params_exponent;
+use interfuse_scaling::table::{ReadOptions, Table};
+use interfuse_scaling::uncertainty::{BootstrapSettings, bootstrap_law, fit_warnings, leave_largest_out, sensitivity};
+
+use super::file::{FitFile, Fitted, HeldOutError, Range, Single, TableSource, check_replaceable, finite};
+use super::{constant, mixed, short};
+use crate::args::FitArgs;
+use crate::print::say;
+
+/// How everything of one command is fitted.
+pub(super) struct Settings {
+    pub(super) fit: FitSettings,
+    pub(super) bootstrap: BootstrapSettings,
+}
+
+pub(super) fn run(args: &FitArgs) -> anyhow::Result<()> {
+    let settings = Settings {
+        fit: FitSettings { delta: args.delta, ..FitSettings::default() },
+        bootstrap: BootstrapSettings { resamples: args.resamples, seed: args.seed, ..BootstrapSettings::default() },
+    };
+    settings.fit.validate()?;
+    settings.bootstrap.validate()?;
+    check_replaceable(&args.out, |bytes| serde_json::from_slice::<FitFile>(bytes).is_ok())?;
+    // The command says the new name first, the reader of tables the column's.
+    let rename = args.rename.iter().map(|(new, old)| (old.clone(), new.clone())).collect();
+    let options = ReadOptions { rename, ignore: args.ignore.clone(), only: args.only.clone() };
+    let (source, table) = TableSource::read(&args.table, options, args.best_of_cells)?;
+    say!("{}: {} runs  sha256 {}", args.table.display(), table.runs().len(), source.sha256);
+    source.warnings.iter().for_each(|warning| say!("warning: {warning}"));
+    let fit = match &args.pair {
+        Some(pair) => {
+            let mixed = mixed::fit(&table, pair, args.joint, &settings)?;
+            say_single(&mixed.first);
+            say_single(&mixed.second);
+            mixed::say_mixed(&mixed);
+            Fitted::Mixed(Box::new(mixed))
+        }
+        None => {
+            let single = fit_single(&chosen(&table, args.modality.as_deref())?, &settings)?;
+            say_single(&single);
+            Fitted::Single(single)
+        }
+    };
+    FitFile::new(source, fit).write(&args.out)?;
+    say!("fit: {}", args.out.display());
+    Ok(())
+}
+
+/// The runs of a modality; without its name, those of the only one that there is.
+pub(super) fn chosen(table: &Table, modality: Option<&str>) -> anyhow::Result<Table> {
+    let known = table.modalities();
+    let names = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match modality {
+        None if known.len() > 1 => {
+            bail!("the table has runs of {}: choose one with --modality, or two and their pair with --pair", names())
+        }
+        Some(name) if !known.contains(name) => bail!("the table has no runs of `{name}`, but of {}", names()),
+        Some(name) => Ok(table.of(name)),
+        None => Ok(table.clone()),
+    }
+}
+
+/// Fits the law of a table of one modality, with everything that is known of its uncertainty.
+pub(super) fn fit_single(table: &Table, settings: &Settings) -> anyhow::Result<Single> {
+    let mut fit = fit_law(table, &settings.fit)?;
+    ensure!(is_finite(&fit.law), "the best law has constants beyond all numbers: the table determines none");
+    let bootstrap = finite(bootstrap_law(table, &fit, settings.bootstrap)?)?;
+    let alternatives = sensitivity(table, &fit).ok();
+    let warnings = fit_warnings(table, &fit, Some(&bootstrap), alternatives.as_ref());
+    // JSON has no infinity, and of no use is a law that has one.
+    fit.others.retain(is_finite);
+    Ok(Single {
+        modality: table.runs().first().map(|run| run.modality.clone()).unwrap_or_default(),
+        residuals: fit.law.residuals(table.runs()),
+        range: Range::of(table),
+        held_out: held_out(table, settings),
+        fit,
+        bootstrap,
+        warnings,
+    })
+}
+
+fn is_finite(law: &Law) -> bool {
+    law.constants().iter().all(|constant| constant.is_finite())
+}
+
+/// Nothing where the smaller sizes cannot be fitted by themselves.
+fn held_out(table: &Table, settings: &Settings) -> Option<HeldOutError> {
+    // The interval of each held-out run is not said here, so that few resamples will do.
+    let bootstrap = BootstrapSettings { resamples: 2, ..settings.bootstrap };
+    let held_out = leave_largest_out(table, 1, &settings.fit, bootstrap).ok()?;
+    let (mean_error, worst_error) = (held_out.mean_error, held_out.worst_error);
+    let params = held_out.runs.first()?.params;
+    // JSON has no infinity.
+    (mean_error.is_finite() && worst_error.is_finite()).then_some(HeldOutError {
+        params,
+        runs: held_out.runs.len(),
+        mean_error,
+        worst_error,
+    })
+}
+
+/// Says everything of the law of one modality.
+fn say_single(single: &Single) {
+    let Single { modality, fit, bootstrap, range, .. } = single;
+    say!("");
+    say!("law of {modality}: L = E + A / N^alpha + B / D^beta, from {} runs", fit.rows);
+    say!(
+        "  N {} to {}, D {} to {}",
+        short(range.params.0),
+        short(range.params.1),
+        short(range.tokens.0),
+        short(range.tokens.1)
+    );
+    for (place, name) in Law::NAMES.iter().enumerate() {
+        say_constant(name, fit.law.constants()[place], &bootstrap.interval(|law| law.constants()[place]));
+    }
+    say_constant("N_opt ~ C^", params_exponent(&fit.law), &bootstrap.interval(params_exponent));
+    say_reached(fit);
+    say_held_out(single.held_out.as_ref());
+    single.warnings.iter().for_each(|warning| say!("warning: {warning}"));
+}
+
+/// Says a constant and its interval.
+pub(super) fn say_constant(name: &str, value: f64, interval: &Interval) {
+    let percent = interval.level * 100.0;
+    say!(
+        "  {name:<10} {:>14}   {percent} %: {} to {}",
+        constant(value),
+        constant(interval.low),
+        constant(interval.high)
+    );
+}
+
+fn say_reached(fit: &LawFit) {
+    say!("  objective {:.10e} (sum of Huber's loss of log loss, delta {})", fit.objective, fit.delta);
+    say!(
+        "  gradient norm {:.1e}, {}; {} of {} starts reached it",
+        fit.gradient_norm,
+        if fit.converged { "converged" } else { "not converged" },
+        fit.reached,
+        fit.starts
+    );
+}
+
+/// Says how well the largest size is predicted.
+pub(super) fn say_held_out(held_out: Option<&HeldOutError>) {
+    match held_out {
+        Some(HeldOutError { params, runs, mean_error, worst_error }) => say!(
+            "  largest size left out ({}, runs: {runs}): predicted to {:.2} % on average, {:.2} % at worst",
+            short(*params),
+            100.0 * mean_error,
+            100.0 * worst_error
+        ),
+        None => say!("  largest size left out: the others are too few to be fitted"),
+    }
+}
