@@ -110,7 +110,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A count such as 8e6, 70M, 1.5B or 2_000_000: finite and above 0.
+/// A count such as 8e6, 70M, 1.5B or 2_000_000: finite and from 1 up.
 fn count(text: &str) -> Result<f64, String> {
     const FORMS: &str = "expected a number such as 8e6, or one with K, M, B or T such as 70M";
     let digits = text.trim_end_matches(|letter: char| letter.is_alphabetic());
@@ -124,8 +124,8 @@ fn count(text: &str) -> Result<f64, String> {
     };
     let number: f64 = digits.replace('_', "").parse().map_err(|_| format!("`{text}` is no number; {FORMS}"))?;
     match number * factor {
-        count if count.is_finite() && count > 0.0 => Ok(count),
-        _ => Err(format!("`{text}` is not finite and above 0")),
+        count if count.is_finite() && count >= 1.0 => Ok(count),
+        _ => Err(format!("expected a finite number from 1 up, found `{text}`")),
     }
 }
 
@@ -147,11 +147,12 @@ mod tests {
         for (text, part) in [
             ("5G", "unknown suffix `G` in `5G`"),
             ("5MB", "`MB`"),
-            ("-3M", "`-3M` is not finite and above 0"),
-            ("0", "`0`"),
+            ("-3M", "from 1 up, found `-3M`"),
+            ("0", "found `0`"),
+            ("1e-3", "found `1e-3`"),
             ("", "`` is no number"),
             ("nan", "unknown suffix `nan`"),
-            ("1e400", "not finite"),
+            ("1e400", "found `1e400`"),
             ("1,5B", "`1,5B` is no number"),
         ] {
             let message = count(text).expect_err(text);

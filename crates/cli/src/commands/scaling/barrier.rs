@@ -22,6 +22,7 @@ pub(super) fn run(args: &BarrierArgs) -> anyhow::Result<()> {
     say!("{}: interaction {:+.4} + {a:.4e} / N^{alpha:.4} + {b:.4e} / D^{beta:.4}", mixed.pair(), -c);
     let exist = mixed.bootstrap.fraction(|law| law.interaction.c > 0.0);
     say!("a barrier exists in {:.0} % of resampled laws", 100.0 * exist);
+    mixed.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     if c <= 0.0 {
         say!(
             "there is no barrier: C is {c:.4}, not above 0, so that by this law the two never help each other, \

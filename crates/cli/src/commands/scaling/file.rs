@@ -47,7 +47,7 @@ pub(super) struct TableSource {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fitted {
     /// Of one modality.
-    Single(Single),
+    Single(Box<Single>),
     /// Of two modalities and of what they do to each other.
     Mixed(Box<Mixed>),
 }

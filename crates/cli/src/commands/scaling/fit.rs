@@ -43,7 +43,7 @@ pub(super) fn run(args: &FitArgs) -> anyhow::Result<()> {
         None => {
             let single = fit_single(&chosen(&table, args.modality.as_deref())?, &settings)?;
             say_single(&single);
-            Fitted::Single(single)
+            Fitted::Single(Box::new(single))
         }
     };
     FitFile::new(source, fit).write(&args.out)?;
@@ -65,9 +65,13 @@ pub(super) fn chosen(table: &Table, modality: Option<&str>) -> anyhow::Result<Ta
     }
 }
 
-/// Fits the law of a table of one modality, with everything that is known of its uncertainty.
-pub(super) fn fit_single(table: &Table, settings: &Settings) -> anyhow::Result<Single> {
-    let mut fit = fit_law(table, &settings.fit)?;
+/// Fits the law of a table of one modality.
+fn fit_single(table: &Table, settings: &Settings) -> anyhow::Result<Single> {
+    with_uncertainty(table, fit_law(table, &settings.fit)?, settings)
+}
+
+/// A fit with everything that is known of its uncertainty.
+pub(super) fn with_uncertainty(table: &Table, mut fit: LawFit, settings: &Settings) -> anyhow::Result<Single> {
     ensure!(is_finite(&fit.law), "the best law has constants beyond all numbers: the table determines none");
     let bootstrap = finite(bootstrap_law(table, &fit, settings.bootstrap)?)?;
     let alternatives = sensitivity(table, &fit).ok();

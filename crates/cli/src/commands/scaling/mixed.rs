@@ -8,7 +8,7 @@ use interfuse_scaling::mixed::{
 use interfuse_scaling::table::Table;
 
 use super::file::{HeldOutError, Mixed, Range, finite_mixed};
-use super::fit::{Settings, chosen, fit_single, say_constant, say_held_out};
+use super::fit::{Settings, chosen, say_constant, say_held_out, with_uncertainty};
 use super::short;
 use crate::print::say;
 
@@ -66,8 +66,8 @@ pub(super) fn fit(table: &Table, pair: &str, joint: bool, settings: &Settings) -
         single.others.retain(|law| law.constants().iter().all(|constant| constant.is_finite()));
     }
     Ok(Mixed {
-        first: fit_single(&tables.first, settings)?,
-        second: fit_single(&tables.second, settings)?,
+        first: with_uncertainty(&tables.first, fit.first.clone(), settings)?,
+        second: with_uncertainty(&tables.second, fit.second.clone(), settings)?,
         residuals: residuals(&tables, &fit.law),
         range: Range::of(&tables.mixed),
         held_out: held_out(&tables, &mixed_settings),
