@@ -1,9 +1,9 @@
 //! How far a fit can be trusted.
 //!
 //! - [`bootstrap_law`]: resampled fits, and from them the interval of anything that follows from a law;
-//! - [`profile_likelihood`]: the interval of one constant with all others fitted again;
-//! - [`leave_largest_out`]: the error of predicting the largest runs from the smaller ones;
-//! - [`sensitivity`]: the same fit with other choices;
+//! - [`profile_likelihood()`]: the interval of one constant with all others fitted again;
+//! - [`leave_largest_out()`]: the error of predicting the largest runs from the smaller ones;
+//! - [`sensitivity()`]: the same fit with other choices;
 //! - [`fit_warnings`]: what the above say against a fit, in words.
 
 mod bootstrap;
