@@ -129,20 +129,7 @@ impl Run {
 
     /// What a checkpoint says of the model.
     pub fn card(&self) -> ModelCard {
-        ModelCard {
-            model_type: MODEL_TYPE.into(),
-            format_version: FORMAT_VERSION,
-            step: 0,
-            model: self.config.clone(),
-            codec: CodecConfig::Pixels,
-            image_shape: [3, 8, 8],
-            max_text_rows: 16,
-            captions: "text".into(),
-            images: "image".into(),
-            codes: None,
-            latent_range: None,
-            special_tokens: self.tokenizer.special(),
-        }
+        ModelCard { max_text_rows: 16, ..model_card(&self.config, &self.tokenizer, [3, 8, 8]) }
     }
 
     /// Leaves a checkpoint.
@@ -156,6 +143,24 @@ impl Run {
         let mut trainer = self.trainer(resumed.state.cursor.clone());
         resumed.restore(&mut trainer).expect("restored");
         trainer
+    }
+}
+
+/// The card of an untrained model that draws in pixels.
+pub fn model_card(config: &ModelConfig, tokenizer: &Tokenizer, image_shape: [usize; 3]) -> ModelCard {
+    ModelCard {
+        model_type: MODEL_TYPE.into(),
+        format_version: FORMAT_VERSION,
+        step: 0,
+        model: config.clone(),
+        codec: CodecConfig::Pixels,
+        image_shape,
+        max_text_rows: 48,
+        captions: "text".into(),
+        images: "image".into(),
+        codes: None,
+        latent_range: None,
+        special_tokens: tokenizer.special(),
     }
 }
 

@@ -6,16 +6,16 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use interfuse_checkpoint::{CodeIds, FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
+use interfuse_checkpoint::{CodeIds, ModelCard, Pretrained};
 use interfuse_data::{DataConfig, DocumentLanes, DocumentParts, ImageLatents};
 use interfuse_data::{DocumentConfig, DocumentStream, Documents, Image, Tokenizer};
 use interfuse_mot::CacheUse;
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, caption, generate, write};
 use interfuse_sequence::{Batch, LaneContent, LaneRows, LayoutBuilder, RowShape};
-use interfuse_tests::run::toml_source;
+use interfuse_tests::run::{model_card, toml_source};
 use interfuse_tests::*;
 use interfuse_transfusion::{LaneInput, ModelConfig, ModelInput};
-use interfuse_vae::{Codec, CodecConfig, LatentPosterior, LatentRange, Latents, VaeError};
+use interfuse_vae::{Codec, LatentPosterior, LatentRange, Latents, VaeError};
 use ndarray::Array3;
 
 const CAPTIONS: [&str; 4] = ["red apple", "green pear", "a very long name of a small blue plum", "fig"];
@@ -96,18 +96,8 @@ fn pretrained(partition: &str) -> Pretrained {
     Pretrained {
         model: model(&config, 3, &device),
         card: ModelCard {
-            model_type: MODEL_TYPE.into(),
-            format_version: FORMAT_VERSION,
-            step: 0,
-            model: config,
-            codec: CodecConfig::Pixels,
-            image_shape: [1, GRID[0], GRID[1]],
-            max_text_rows: 48,
-            captions: "text".into(),
-            images: "image".into(),
             codes: Some(CodeIds { first: words, count: CODES }),
-            latent_range: None,
-            special_tokens: tokenizer.special(),
+            ..model_card(&config, &tokenizer, [1, GRID[0], GRID[1]])
         },
         codec: Arc::new(Levels),
         tokenizer,

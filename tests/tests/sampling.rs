@@ -4,12 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
+use interfuse_checkpoint::Pretrained;
 use interfuse_data::{Image, Tokenizer};
 use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, TimestepSpacing, UNetConfig};
 use interfuse_mot::{CacheUse, FeedForwardConfig};
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
+use interfuse_tests::run::model_card;
 use interfuse_tests::*;
 use interfuse_transfusion::{LaneInput, ModalityConfig, ModelInput};
 use interfuse_vae::CodecConfig;
@@ -28,20 +29,7 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
     change(&mut config);
     Pretrained {
         model: model(&config, 3, &device),
-        card: ModelCard {
-            model_type: MODEL_TYPE.into(),
-            format_version: FORMAT_VERSION,
-            step: 0,
-            model: config,
-            codec: CodecConfig::Pixels,
-            image_shape: [1, 4, 6],
-            max_text_rows: 48,
-            captions: "text".into(),
-            images: "image".into(),
-            codes: None,
-            latent_range: None,
-            special_tokens: tokenizer.special(),
-        },
+        card: model_card(&config, &tokenizer, [1, 4, 6]),
         codec: CodecConfig::Pixels.open(1, &device).expect("the pixel codec"),
         tokenizer,
         device,

@@ -18,13 +18,11 @@ use std::sync::Arc;
 
 use interfuse_sequence::{LatentImage, Sample, Segment};
 use ndarray::Array3;
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::latents::ImageLatents;
-use crate::order::{EpochOrder, Stream, chance, generator};
+use crate::order::{EpochOrder, Stream, below, chance, generator};
 use crate::sources::Source;
 use crate::text::{SpecialTokens, Tokenizer};
 
@@ -251,8 +249,3 @@ impl TextRows {
 
 /// BOS, BOI, EOI and EOS.
 pub const MARKERS: usize = 4;
-
-fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
-    // The bias of the remainder is below 2^-50 for any number of captions.
-    (rng.next_u64() % count.max(1) as u64) as usize
-}

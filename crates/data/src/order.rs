@@ -58,6 +58,12 @@ pub(crate) fn generator(seed: u64, number: u64, stream: Stream) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// A number below `count`, each as likely as another; 0 where there is none.
+pub(crate) fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
+    // The bias of the remainder is below 2^-40 for any count that fits in memory.
+    (rng.next_u64() % count.max(1) as u64) as usize
+}
+
 /// True with a probability.
 pub(crate) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
     ((rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64) < probability

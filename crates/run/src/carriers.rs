@@ -4,6 +4,7 @@ use interfuse_checkpoint::CodeIds;
 use interfuse_data::{DocumentConfig, Tokenizer};
 use interfuse_sequence::{Objective, PositionScheme};
 use interfuse_transfusion::{ModalityConfig, ModelConfig};
+use interfuse_vae::Codec;
 
 use crate::error::{Result, refuse};
 
@@ -59,6 +60,11 @@ impl Carriers {
         }
         Ok(Self { captions, images })
     }
+}
+
+/// Which ids of the captions' vocabulary are codes: those after the tokenizer's; `None` where images are denoised.
+pub(crate) fn code_ids(codec: &dyn Codec, tokenizer: &Tokenizer) -> Option<CodeIds> {
+    codec.codes().map(|count| CodeIds { first: tokenizer.vocab_size(), count })
 }
 
 /// The modality that is named, if it is one of `fit`; if none is, the only one of `usual`.

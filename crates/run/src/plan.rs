@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use interfuse_checkpoint::{CodeIds, FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
+use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
 use interfuse_data::latents::CacheKey;
 use interfuse_data::{
     DataSet, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing, Source,
@@ -17,7 +17,7 @@ use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
 use interfuse_transfusion::{ModelConfig, Transfusion};
 use interfuse_vae::{Codec, LatentRange};
 
-use crate::carriers::{Carriers, fill_in};
+use crate::carriers::{Carriers, code_ids, fill_in};
 use crate::error::{Context as _, Result, refuse};
 use crate::settings::Settings;
 
@@ -75,8 +75,8 @@ impl Plan {
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let latent_shape = codec.latent_shape(image_shape)?;
-        let carriers = Carriers::of(&settings.model, &settings.documents, codec.codes().is_some())?;
-        let codes = codec.codes().map(|count| CodeIds { first: tokenizer.vocab_size(), count });
+        let codes = code_ids(codec.as_ref(), &tokenizer);
+        let carriers = Carriers::of(&settings.model, &settings.documents, codes.is_some())?;
         let model = fill_in(settings.model.clone(), &carriers, &tokenizer, codes, latent_shape)?;
         let Carriers { captions, images } = carriers;
         let lanes = lanes_of(&model, &captions, &images)?;
@@ -221,7 +221,7 @@ fn documents(
         }
         _ => ImageLatents::encoded(Arc::clone(codec), source.as_ref()),
     };
-    let first_code = codec.codes().map(|_| tokenizer.vocab_size() as u32);
+    let first_code = code_ids(codec.as_ref(), tokenizer).map(|codes| codes.first as u32);
     let parts = DocumentParts { source: Arc::clone(source), tokenizer: tokenizer.clone(), latents, first_code };
     Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
 }

@@ -1,11 +1,8 @@
 //! Images that are made of codes, one code after the other (Chameleon, 2405.09818).
 //!
 //! Within an image the model may say codes only, and it says exactly as many as the grid has places; so an image is whole
-//! whatever the weights are, and EOI need not be waited for. A guided image is followed twice, after its prompt and after none:
-//!
-//! ```text
-//! logits = unconditional + guidance · (conditional − unconditional)
-//! ```
+//! whatever the weights are, and EOI need not be waited for. A guided image is followed twice, after its prompt and after none,
+//! and its logits are guided as predictions are ([`guided`]).
 //!
 //! Dimensions: `B` sequences, `K` codes.
 
@@ -16,7 +13,7 @@ use ndarray::{Array2, Array3, Axis};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::SamplingConfig;
-use crate::denoise::SAMPLING_STEP;
+use crate::denoise::{SAMPLING_STEP, guided};
 use crate::session::Session;
 use crate::token::TokenChoice;
 
@@ -60,11 +57,6 @@ impl CodeSampler {
         })
     }
 
-    /// Whether sequences without a past are wanted beside the others.
-    pub(crate) fn is_guided(&self) -> bool {
-        self.guidance != 1.0
-    }
-
     /// Lets every sequence of `drawing` say the codes of one image, and reads them into its cache. Latents as the codec wants
     /// them, `[1, rows, columns]`; those of a sequence that draws nothing mean nothing.
     pub(crate) fn draw(
@@ -80,7 +72,7 @@ impl CodeSampler {
             opened.session.open_grid(drawing, self.grid);
         }
         for _ in 0..rows * columns {
-            let logits = self.guided(&conditional, unconditional.as_ref());
+            let logits = self.code_logits(&conditional, unconditional.as_ref());
             let chosen = self.choice.choose(&logits, drawing, &mut self.generators);
             let next: Vec<Vec<u32>> = chosen
                 .iter()
@@ -97,12 +89,12 @@ impl CodeSampler {
     }
 
     /// Logits of the codes. `[B, K]`
-    fn guided(&self, conditional: &Opened<'_, '_>, unconditional: Option<&Opened<'_, '_>>) -> Tensor<2> {
+    fn code_logits(&self, conditional: &Opened<'_, '_>, unconditional: Option<&Opened<'_, '_>>) -> Tensor<2> {
         let of_codes = |opened: &Opened<'_, '_>| opened.logits.clone().narrow(1, self.ids.first, self.ids.count);
         let conditional = of_codes(conditional);
         match unconditional.map(of_codes) {
             None => conditional,
-            Some(unconditional) => unconditional.clone() + (conditional - unconditional).mul_scalar(self.guidance),
+            Some(unconditional) => guided(conditional, unconditional, self.guidance),
         }
     }
 }

@@ -75,7 +75,8 @@ impl Denoiser for Beside<'_, '_> {
     }
 }
 
-fn guided(conditional: Tensor<4>, unconditional: Tensor<4>, guidance: f64) -> Tensor<4> {
+/// The same line for predictions of images and for logits.
+pub(crate) fn guided<const R: usize>(conditional: Tensor<R>, unconditional: Tensor<R>, guidance: f64) -> Tensor<R> {
     unconditional.clone() + (conditional - unconditional).mul_scalar(guidance)
 }
 

@@ -85,7 +85,7 @@ fn write_batch(
         let latents = match (CodeSampler::new(pretrained, seeds, image_index as u64, config), after) {
             (Some(codes), Some(logits)) => {
                 let opened = Opened { session: &mut session, logits };
-                draw_codes(pretrained, codes, opened, &drawing)?
+                draw_codes(pretrained, codes, opened, (&drawing, config))?
             }
             _ => {
                 let span = session.open_span(&drawing);
@@ -131,10 +131,10 @@ fn draw_codes(
     pretrained: &Pretrained,
     mut codes: CodeSampler,
     conditional: Opened<'_, '_>,
-    drawing: &[bool],
+    (drawing, config): (&[bool], &SamplingConfig),
 ) -> Result<Vec<Array3<f32>>, SamplingError> {
     let mut session = Session::new(pretrained, drawing.len())?;
-    let unconditional = match codes.is_guided() {
+    let unconditional = match config.is_guided() {
         true => session.append_tokens(&without_past(pretrained, drawing)),
         false => None,
     };

@@ -16,7 +16,8 @@ pub(crate) fn run(command: &ReproduceCommand) -> anyhow::Result<()> {
 }
 
 fn run_mot(args: &MotArgs) -> anyhow::Result<()> {
-    let plan = mot::plan(&args.options())?;
+    let options = args.options();
+    let plan = mot::plan(&options)?;
     if args.list {
         for run in &plan.runs {
             let state = if run.is_finished()? { "finished" } else { "to be trained" };
@@ -34,8 +35,8 @@ fn run_mot(args: &MotArgs) -> anyhow::Result<()> {
         Outcome::Stopped => say!("stopped; the same command goes on where it was"),
         Outcome::Finished => {
             say!("all {all} runs are finished");
-            if let Some(comparison) = mot::compared(&args.options(), &plan)? {
-                show(&comparison, &args.options().folder.join("comparison"))?;
+            if let Some(comparison) = mot::compared(&options, &plan)? {
+                show(&comparison, &options.folder.join("comparison"))?;
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use crate::fixture::{COLOURS, Ended, Sandbox};
 
 /// A tiny autoencoder: 8 × 16 pixels to 2 channels of 4 × 8.
-const VAE: &str = r#"
+pub(crate) const VAE: &str = r#"
 [run]
 dir = "vae-run"
 device = "cpu"

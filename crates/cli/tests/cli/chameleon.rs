@@ -3,39 +3,18 @@
 
 use std::fs;
 
+use crate::autoencoder::VAE;
 use crate::fixture::Sandbox;
 
-/// A tiny autoencoder: 8 × 16 pixels to 4 × 8 codes of 6.
-const VAE: &str = r#"
-[run]
-dir = "vae-run"
-device = "cpu"
-
-[data]
-image_size = [8, 16]
-source = { kind = "folder", path = "images", held_out = 0.25 }
-
-[vae]
-latent_channels = 2
-block_out_channels = [4, 4]
-norm_num_groups = 2
-codebook = { codes = 6, dim = 2 }
-
-[optimizer]
-warmup_steps = 2
-
-[train]
-steps = 4
-batch_size = 2
-"#;
-
+/// What gives the tiny autoencoder 4 × 8 codes of 6.
+const CODEBOOK: &str = "vae.codebook={codes=6,dim=2}";
 const CODES: &str = "codec={kind=\"vae\",path=\"vae-run/vae\"}";
 const IMAGES: &str = "model.modalities.image={objective=\"next_token\",vocabulary=\"text\"}";
 
 fn with_codes() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("vae.toml", VAE);
-    sandbox.interfuse(&["vae", "train", "vae.toml"]).succeeded();
+    sandbox.interfuse(&["vae", "train", "vae.toml", "--set", CODEBOOK]).succeeded();
     sandbox
 }
 
@@ -78,7 +57,7 @@ fn codes_from_a_cache_train_the_same_model() {
         sandbox.bytes(&format!("{name}/checkpoints/step-000006/model.safetensors"))
     };
     assert!(weights(CODES, "encoded") == weights(cached, "cached"), "other weights");
-    let other = ["vae", "train", "vae.toml", "--set", "run.dir=other", "--set", "run.seed=5"];
+    let other = ["vae", "train", "vae.toml", "--set", CODEBOOK, "--set", "run.dir=other", "--set", "run.seed=5"];
     sandbox.interfuse(&other).succeeded();
     let other = "codec={kind=\"vae\",path=\"other/vae\",cache=\"cache\"}";
     sandbox.train(&[other, IMAGES]).refused(&["cache/manifest.json", "sha256", "data encode"]);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::autoencoder::VAE;
 use crate::fixture::{Sandbox, names_in};
 
 /// Presets whose data does not come with the program, and a source of equal shape that does.
@@ -16,24 +17,9 @@ const ON_LATENTS: &str = "_latent.toml";
 /// How the names of presets end that need an autoencoder with codes first.
 const ON_CODES: &str = "_chameleon.toml";
 
-/// An autoencoder of 32 × 32 pixels and 8 × 8 codes, all but untrained.
-const WITH_CODES: &str = r#"
-[run]
-dir = "codes"
-[data]
-image_size = [32, 32]
-source = { kind = "folder", path = "images", held_out = 0.25 }
-[vae]
-latent_channels = 2
-block_out_channels = [4, 4, 4]
-norm_num_groups = 2
-codebook = { codes = 6, dim = 2 }
-[optimizer]
-warmup_steps = 0
-[train]
-steps = 1
-batch_size = 2
-"#;
+/// What makes the tiny autoencoder one of 32 × 32 pixels and 8 × 8 codes.
+const WITH_CODES: [&str; 3] =
+    ["data.image_size=[32, 32]", "vae.block_out_channels=[4, 4, 4]", "vae.codebook={codes=6,dim=2}"];
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
@@ -62,9 +48,10 @@ fn every_preset_loads_validates_and_builds() {
             sandbox.interfuse(&["inspect", path, "--set", pixels]).succeeded().said(&["parameters", "BOI"]);
         } else if name.ends_with(ON_CODES) {
             sandbox.interfuse(&["inspect", path]).refused(&["config.json of an autoencoder", "vae train"]);
-            sandbox.write("codes.toml", WITH_CODES);
-            sandbox.interfuse(&["vae", "train", "codes.toml"]).succeeded();
-            let codes = "codec.path=codes/vae";
+            sandbox.write("vae.toml", VAE);
+            let set: Vec<&str> = WITH_CODES.iter().flat_map(|change| ["--set", change]).collect();
+            sandbox.interfuse(&[&["vae", "train", "vae.toml"], &set[..]].concat()).succeeded();
+            let codes = "codec.path=vae-run/vae";
             sandbox.interfuse(&["inspect", path, "--set", codes]).succeeded().said(&["parameters", "BOI"]);
         } else {
             sandbox.interfuse(&["inspect", path]).succeeded().said(&["parameters", "BOI"]);

@@ -21,6 +21,7 @@ use super::shapes::{Attribute, BACKGROUND, Count, Jitter, Place, Scene, coverage
 use super::{DataSet, Source, SourceSettings, Split, validate_images};
 use crate::error::DataError;
 use crate::images::{Image, ImageShape};
+use crate::order::below;
 
 /// One composition of so many is held out.
 const HELD_OUT: u8 = 8;
@@ -184,10 +185,6 @@ fn relation(one: Place, other: Place, sideways: bool) -> &'static str {
 
 fn any<A: Attribute>(rng: &mut ChaCha8Rng) -> A {
     A::ALL[below(A::ALL.len(), rng)]
-}
-
-fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
-    (rng.next_u64() % count.max(1) as u64) as usize
 }
 
 fn generator(split: Split, index: usize, stream: u8) -> ChaCha8Rng {

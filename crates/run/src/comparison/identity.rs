@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::curves::{Identity, RunCurves};
+use crate::configuration::differences;
 use crate::error::{Result, refuse, require};
 
 /// Tables of a configuration that say what a loss is taken over.
@@ -41,11 +42,7 @@ pub(super) fn check_data(runs: &[RunCurves], allowed: bool) -> Result<Vec<String
 }
 
 fn data_differences(a: &Identity, b: &Identity) -> Vec<String> {
-    let mut differences = vec![];
-    for table in DATA {
-        let [a, b] = [a, b].map(|identity| identity.config.get(table));
-        differing(table, a, b, &mut differences);
-    }
+    let mut differences: Vec<String> = DATA.iter().flat_map(|table| differing(table, &a.config, &b.config)).collect();
     let (Some(Value::Object(x)), Some(Value::Object(y))) = (&a.data, &b.data) else { return differences };
     // The same data may lie in another place.
     differences.retain(|key| !PLACES.contains(&key.as_str()));
@@ -61,10 +58,7 @@ fn tokenizer_differences(a: &Identity, b: &Identity) -> Vec<String> {
     if let (Some(x), Some(y)) = (&a.tokenizer, &b.tokenizer) {
         return if x == y { vec![] } else { vec!["tokenizer.json of their checkpoints".to_string()] };
     }
-    let mut differences = vec![];
-    let [a, b] = [a, b].map(|identity| identity.config.get("tokenizer"));
-    differing("tokenizer", a, b, &mut differences);
-    differences
+    differing("tokenizer", &a.config, &b.config)
 }
 
 /// Refuses a second run that has the name of a first but another configuration: only `run`, with its seed, may differ.
@@ -79,11 +73,8 @@ pub(super) fn check_seeds_only(first: &RunCurves, second: &RunCurves) -> Result<
         );
     }
     let (Some(x), Some(y)) = (&first.identity, &second.identity) else { return Ok(()) };
-    let mut differences = vec![];
-    for key in x.config.keys().chain(y.config.keys()).filter(|key| *key != "run") {
-        differing(key, x.config.get(key), y.config.get(key), &mut differences);
-    }
-    differences.dedup();
+    let keys = differences(&x.config, &y.config).into_iter().map(|difference| difference.key);
+    let differences: Vec<String> = keys.filter(|key| key.split('.').next() != Some("run")).collect();
     require!(
         differences.is_empty(),
         "{a} and {b} are both called {}, but differ in more than their seed ({}): give their folders different names",
@@ -93,16 +84,8 @@ pub(super) fn check_seeds_only(first: &RunCurves, second: &RunCurves) -> Result<
     Ok(())
 }
 
-/// Adds the keys in which two values differ.
-fn differing(key: &str, a: Option<&toml::Value>, b: Option<&toml::Value>, differences: &mut Vec<String>) {
-    match (a, b) {
-        (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => {
-            let only = y.keys().filter(|name| !x.contains_key(*name));
-            for name in x.keys().chain(only) {
-                differing(&format!("{key}.{name}"), x.get(name), y.get(name), differences);
-            }
-        }
-        (a, b) if a != b => differences.push(key.to_string()),
-        _ => {}
-    }
+/// The keys below a table, or that of the table itself, in which two configurations differ.
+fn differing(table: &str, a: &toml::Table, b: &toml::Table) -> Vec<String> {
+    let keys = differences(a, b).into_iter().map(|difference| difference.key);
+    keys.filter(|key| key.split('.').next() == Some(table)).collect()
 }

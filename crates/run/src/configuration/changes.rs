@@ -13,12 +13,27 @@ use crate::error::{Context as _, Result};
 /// A value that TOML cannot hold.
 pub fn changes<T: Serialize>(before: &T, after: &T) -> Result<Vec<String>> {
     let table = |config: &T| Table::try_from(config).context("a configuration that TOML can hold");
-    let mut found = vec![];
-    compare("", &table(before)?, &table(after)?, &mut found);
-    Ok(found)
+    let (before, after) = (table(before)?, table(after)?);
+    let said = |Difference { key, before, after }| format!("{key}: {} → {}", shown(before), shown(after));
+    Ok(differences(&before, &after).into_iter().map(said).collect())
 }
 
-fn compare(prefix: &str, before: &Table, after: &Table, found: &mut Vec<String>) {
+/// A key whose value differs, or that one of the two does not have.
+pub(crate) struct Difference<'a> {
+    /// With the tables that it is in: `train.steps`.
+    pub(crate) key: String,
+    before: Option<&'a Value>,
+    after: Option<&'a Value>,
+}
+
+/// In what two configurations differ, in the order of the keys.
+pub(crate) fn differences<'a>(before: &'a Table, after: &'a Table) -> Vec<Difference<'a>> {
+    let mut found = vec![];
+    compare("", before, after, &mut found);
+    found
+}
+
+fn compare<'a>(prefix: &str, before: &'a Table, after: &'a Table, found: &mut Vec<Difference<'a>>) {
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for key in keys {
         let path = format!("{prefix}{key}");
@@ -26,7 +41,7 @@ fn compare(prefix: &str, before: &Table, after: &Table, found: &mut Vec<String>)
             (Some(Value::Table(before)), Some(Value::Table(after))) => {
                 compare(&format!("{path}."), before, after, found);
             }
-            (before, after) if before != after => found.push(format!("{path}: {} → {}", shown(before), shown(after))),
+            (before, after) if before != after => found.push(Difference { key: path, before, after }),
             _ => {}
         }
     }

@@ -12,6 +12,7 @@ mod renamed;
 mod save;
 
 pub use changes::changes;
+pub(crate) use changes::differences;
 pub use load::{load, parse};
 pub(crate) use renamed::listed;
 pub use renamed::renamed_keys;

@@ -125,6 +125,13 @@ impl Mixed {
     }
 }
 
+impl HeldOutError {
+    /// Nothing where an error is beyond all numbers, for JSON has no infinity.
+    pub(super) fn finite(self) -> Option<Self> {
+        (self.mean_error.is_finite() && self.worst_error.is_finite()).then_some(self)
+    }
+}
+
 impl Range {
     /// Of the runs of a table.
     pub(super) fn of(table: &Table) -> Self {

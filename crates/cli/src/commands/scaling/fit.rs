@@ -89,7 +89,7 @@ pub(super) fn with_uncertainty(table: &Table, mut fit: LawFit, settings: &Settin
     })
 }
 
-fn is_finite(law: &Law) -> bool {
+pub(super) fn is_finite(law: &Law) -> bool {
     law.constants().iter().all(|constant| constant.is_finite())
 }
 
@@ -98,15 +98,9 @@ fn held_out(table: &Table, settings: &Settings) -> Option<HeldOutError> {
     // The interval of each held-out run is not said here, so that few resamples will do.
     let bootstrap = BootstrapSettings { resamples: 2, ..settings.bootstrap };
     let held_out = leave_largest_out(table, 1, &settings.fit, bootstrap).ok()?;
-    let (mean_error, worst_error) = (held_out.mean_error, held_out.worst_error);
     let params = held_out.runs.first()?.params;
-    // JSON has no infinity.
-    (mean_error.is_finite() && worst_error.is_finite()).then_some(HeldOutError {
-        params,
-        runs: held_out.runs.len(),
-        mean_error,
-        worst_error,
-    })
+    let (mean_error, worst_error) = (held_out.mean_error, held_out.worst_error);
+    HeldOutError { params, runs: held_out.runs.len(), mean_error, worst_error }.finite()
 }
 
 /// Says everything of the law of one modality.
@@ -114,13 +108,7 @@ fn say_single(single: &Single) {
     let Single { modality, fit, bootstrap, range, .. } = single;
     say!("");
     say!("law of {modality}: L = E + A / N^alpha + B / D^beta, from {} runs", fit.rows);
-    say!(
-        "  N {} to {}, D {} to {}",
-        short(range.params.0),
-        short(range.params.1),
-        short(range.tokens.0),
-        short(range.tokens.1)
-    );
+    say_range(range, "D");
     for (place, name) in Law::NAMES.iter().enumerate() {
         say_constant(name, fit.law.constants()[place], &bootstrap.interval(|law| law.constants()[place]));
     }
@@ -131,6 +119,12 @@ fn say_single(single: &Single) {
 }
 
 /// Says a constant and its interval.
+/// Says between which sizes and tokens; `tokens` is whose.
+pub(super) fn say_range(range: &Range, tokens: &str) {
+    let [least, most, few, many] = [range.params.0, range.params.1, range.tokens.0, range.tokens.1].map(short);
+    say!("  N {least} to {most}, {tokens} {few} to {many}");
+}
+
 pub(super) fn say_constant(name: &str, value: f64, interval: &Interval) {
     let percent = interval.level * 100.0;
     say!(

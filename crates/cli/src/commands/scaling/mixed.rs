@@ -8,8 +8,7 @@ use interfuse_scaling::mixed::{
 use interfuse_scaling::table::Table;
 
 use super::file::{HeldOutError, Mixed, Range, finite_mixed};
-use super::fit::{Settings, chosen, say_constant, say_held_out, with_uncertainty};
-use super::short;
+use super::fit::{Settings, chosen, is_finite, say_constant, say_held_out, say_range, with_uncertainty};
 use crate::print::say;
 
 /// The runs of two modalities and of their pair.
@@ -63,7 +62,7 @@ pub(super) fn fit(table: &Table, pair: &str, joint: bool, settings: &Settings) -
     );
     let bootstrap = finite_mixed(bootstrap_mixed(tables.all(), &fit, settings.bootstrap)?)?;
     for single in [&mut fit.first, &mut fit.second] {
-        single.others.retain(|law| law.constants().iter().all(|constant| constant.is_finite()));
+        single.others.retain(is_finite);
     }
     Ok(Mixed {
         first: with_uncertainty(&tables.first, fit.first.clone(), settings)?,
@@ -95,13 +94,7 @@ fn held_out(tables: &PairTables, settings: &MixedSettings) -> Option<HeldOutErro
         .collect();
     let mean_error = errors.iter().sum::<f64>() / errors.len() as f64;
     let worst_error = errors.iter().copied().fold(0.0, f64::max);
-    // JSON has no infinity.
-    (mean_error.is_finite() && worst_error.is_finite()).then_some(HeldOutError {
-        params,
-        runs: errors.len(),
-        mean_error,
-        worst_error,
-    })
+    HeldOutError { params, runs: errors.len(), mean_error, worst_error }.finite()
 }
 
 /// What speaks against an interaction.
@@ -141,13 +134,7 @@ pub(super) fn say_mixed(mixed: &Mixed) {
     let Mixed { fit, bootstrap, range, .. } = mixed;
     say!("");
     say!("law of {}: L = [L_1 + L_2] / 2 - C + A / N^alpha + B / D^beta, from {} mixed runs", mixed.pair(), fit.rows);
-    say!(
-        "  N {} to {}, D of both {} to {}",
-        short(range.params.0),
-        short(range.params.1),
-        short(range.tokens.0),
-        short(range.tokens.1)
-    );
+    say_range(range, "D of both");
     for (place, name) in Interaction::NAMES.iter().enumerate() {
         let interval = bootstrap.interval(|law| law.interaction.constants()[place]);
         say_constant(name, fit.law.interaction.constants()[place], &interval);
