@@ -99,7 +99,7 @@ impl Run {
     pub fn documents(&self) -> Documents {
         let source = format!("kind = \"folder\"\npath = {:?}\nheld_out = 0.0", self.folder.path());
         let source = toml_source(&source);
-        let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source };
+        let data = DataConfig { image_size: [8, 8], channels: 3, horizontal_flip: 0.0, source, ..Default::default() };
         let source = interfuse_data::open(&data).expect("eight images").train;
         let codec = CodecConfig::Pixels.open(3, &Device::flex()).expect("the pixel codec");
         let latents = ImageLatents::encoded(codec, source.as_ref());
@@ -157,8 +157,9 @@ pub fn model_card(config: &ModelConfig, tokenizer: &Tokenizer, image_shape: [usi
         image_shape,
         max_text_rows: 48,
         captions: "text".into(),
-        images: "image".into(),
+        images: Some("image".into()),
         codes: None,
+        speech: None,
         latent_range: None,
         special_tokens: tokenizer.special(),
     }

@@ -34,6 +34,7 @@ impl Run {
             channels: 3,
             horizontal_flip: 0.5,
             source: toml::from_str("kind = \"emoji\"\ngroups = [\"flags\"]").expect("a source"),
+            ..Default::default()
         };
         interfuse_data::open(&data).expect("flags").train
     }

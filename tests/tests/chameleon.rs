@@ -100,6 +100,7 @@ fn pretrained(partition: &str) -> Pretrained {
             ..model_card(&config, &tokenizer, [1, GRID[0], GRID[1]])
         },
         codec: Arc::new(Levels),
+        units: None,
         tokenizer,
         device,
     }
@@ -225,7 +226,7 @@ fn documents(folder: &std::path::Path, caption_dropout: f64) -> Documents {
         std::fs::write(folder.join(format!("{index}.txt")), name).unwrap();
     }
     let source = toml_source(&format!("kind = \"folder\"\npath = {folder:?}\nheld_out = 0.0"));
-    let data = DataConfig { image_size: GRID, channels: 1, horizontal_flip: 0.0, source };
+    let data = DataConfig { image_size: GRID, channels: 1, horizontal_flip: 0.0, source, ..Default::default() };
     let source = interfuse_data::open(&data).unwrap().train;
     let tokenizer = tokenizer();
     let latents = ImageLatents::encoded(Arc::new(Levels), source.as_ref());

@@ -9,7 +9,9 @@ use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::WeightInit;
 use interfuse_mot::CacheUse;
 use interfuse_parameters::parameters;
-use interfuse_sequence::{Attention, LaneContent, LayoutBuilder, PositionScheme, RowShape, Sample, Segment};
+use interfuse_sequence::{
+    Attention, LaneContent, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceFormat,
+};
 use interfuse_tests::*;
 use interfuse_trainer::{Learner, OptimizerConfig, Setup, TrainConfig, Trainer};
 use interfuse_transfusion::{
@@ -74,6 +76,10 @@ impl DocumentStream for Spoken {
 
     fn index_of(&mut self, number: u64) -> usize {
         number as usize % 4
+    }
+
+    fn rows(&self, _: &SequenceFormat) -> Vec<Vec<usize>> {
+        vec![vec![6, 4, 2]]
     }
 }
 

@@ -1,8 +1,8 @@
 //! `config.json`: what a model is, and in what two models differ.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use interfuse_data::SpecialTokens;
+use interfuse_data::{SpecialTokens, UnitIds};
 use interfuse_transfusion::ModelConfig;
 use interfuse_vae::{CodecConfig, LatentRange};
 use serde::{Deserialize, Serialize};
@@ -36,11 +36,15 @@ pub struct ModelCard {
     pub max_text_rows: usize,
     /// The modality that carries captions and prompts.
     pub captions: String,
-    /// The modality that carries images.
-    pub images: String,
+    /// The modality that carries images; none where the model knows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
     /// The ids of the codes that images are made of, where they are learned as tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codes: Option<CodeIds>,
+    /// How the model speaks; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speech: Option<SpeechCard>,
     /// Between what the latents of training images lie, where a sampler needs that and the codec does not know it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent_range: Option<LatentRange>,
@@ -56,6 +60,33 @@ pub struct CodeIds {
     pub first: usize,
     /// How many codes there are.
     pub count: usize,
+}
+
+/// How a model reads and says units of speech.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeechCard {
+    /// The modality that carries units.
+    pub modality: String,
+    /// Their ids in the vocabulary of captions.
+    pub ids: UnitIds,
+    /// Whether a unit stands for a run of equal ones.
+    pub deduplicated: bool,
+    /// The most units of a training document; speech goes on no longer.
+    pub max_units: usize,
+    /// What units are made by and become sound by; absent where they came from another program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<UnitCodecRef>,
+}
+
+/// A unit codec, of which a model's folder holds a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitCodecRef {
+    /// Where its file lay in training.
+    pub path: PathBuf,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
 }
 
 /// A key of which two models have different values.
@@ -86,7 +117,8 @@ impl ModelCard {
                 ("data.channels", channels.to_string()),
                 ("data.image_size", format!("[{height}, {width}]")),
                 ("documents.captions", card.captions.clone()),
-                ("documents.images", card.images.clone()),
+                ("documents.images", card.images.clone().unwrap_or_else(|| "none".into())),
+                ("documents.speech", card.speech.as_ref().map_or("none".into(), SpeechCard::meaning)),
             ]
         });
         for ((key, ours), (_, theirs)) in ours.into_iter().zip(theirs) {
@@ -95,6 +127,16 @@ impl ModelCard {
             }
         }
         found
+    }
+}
+
+impl SpeechCard {
+    /// What must be the same for weights to mean the same.
+    fn meaning(&self) -> String {
+        let Self { modality, ids, deduplicated, codec, .. } = self;
+        let runs = if *deduplicated { ", deduplicated" } else { "" };
+        let codec = codec.as_ref().map_or(String::new(), |codec| format!(", of the codec {:.12}", codec.sha256));
+        format!("{modality} with {} units{codec}{runs}", ids.count)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use interfuse_data::DataError;
 use interfuse_parameters::{FileError, WeightsError};
+use interfuse_speech::SpeechError;
 use interfuse_transfusion::ConfigError;
 use interfuse_vae::VaeError;
 use thiserror::Error;
@@ -36,6 +37,9 @@ pub enum CheckpointError {
     /// From the tokenizer.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// From the unit codec.
+    #[error(transparent)]
+    Speech(#[from] SpeechError),
     /// From the autoencoder.
     #[error(transparent)]
     Vae(#[from] VaeError),

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use interfuse_parameters::durable::{create_folder, write_file};
 use interfuse_parameters::save_weights;
+use interfuse_speech::units::{CODEC_FILE, UnitCodec};
 use interfuse_transfusion::Transfusion;
 use serde::Serialize;
 
-use crate::card::{CARD, ModelCard};
+use crate::card::{CARD, ModelCard, UnitCodecRef};
 use crate::error::CheckpointError;
 
 /// The weights of a model as they are, and the last file without which a folder holds no model.
@@ -45,7 +46,19 @@ pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<(), CheckpointErr
         create_folder(&folder.join(VAE))?;
         interfuse_vae::folder::copy(&vae.path, &folder.join(VAE))?;
     }
+    if let Some(codec) = contents.card.speech.as_ref().and_then(|speech| speech.codec.as_ref()) {
+        open_units(codec, &codec.path)?.save(&folder.join(CODEC_FILE))?;
+    }
     Ok(())
+}
+
+/// Opens a unit codec, once it is sure that it is the one that a model was trained with.
+pub(crate) fn open_units(known: &UnitCodecRef, path: &Path) -> Result<UnitCodec, CheckpointError> {
+    let codec = UnitCodec::open(path)?;
+    match codec.hash() == known.sha256 {
+        true => Ok(codec),
+        false => Err(CheckpointError::unfit(path, format!("a unit codec with sha256 {}", known.sha256), codec.hash())),
+    }
 }
 
 /// Writes a value as JSON, whole or not at all.

@@ -6,6 +6,7 @@
 //! ema.safetensors     their moving average, which samples better
 //! tokenizer.json      Hugging Face's format
 //! vae/                the autoencoder, where the model works on latents and bundles it
+//! units.safetensors   the unit codec, where the model speaks and its units were made by one
 //! ```
 //!
 //! | what | where |
@@ -21,7 +22,7 @@ pub mod folder;
 pub mod lock;
 pub mod pretrained;
 
-pub use card::{CodeIds, FORMAT_VERSION, MODEL_TYPE, ModelCard, read_card};
+pub use card::{CodeIds, FORMAT_VERSION, MODEL_TYPE, ModelCard, SpeechCard, UnitCodecRef, read_card};
 pub use error::CheckpointError;
 pub use lock::FolderLock;
 pub use pretrained::{Pretrained, weights_file};

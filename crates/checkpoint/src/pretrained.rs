@@ -7,12 +7,13 @@ use burn::tensor::Device;
 use interfuse_data::Tokenizer;
 use interfuse_kernels::WeightInit;
 use interfuse_parameters::load_weights;
+use interfuse_speech::units::{CODEC_FILE, UnitCodec};
 use interfuse_transfusion::Transfusion;
 use interfuse_vae::{Codec, CodecConfig, VaeCodecConfig, VaeError};
 
 use crate::card::{CARD, ModelCard, read_card};
 use crate::error::CheckpointError;
-use crate::folder::{AVERAGE, TOKENIZER, VAE, WEIGHTS};
+use crate::folder::{AVERAGE, TOKENIZER, VAE, WEIGHTS, open_units};
 
 /// A model ready for sampling.
 pub struct Pretrained {
@@ -24,6 +25,8 @@ pub struct Pretrained {
     pub tokenizer: Tokenizer,
     /// Latents to pixels.
     pub codec: Arc<dyn Codec>,
+    /// Units to sound, where the model speaks and its units were made by a codec.
+    pub units: Option<Arc<UnitCodec>>,
     /// Where it computes.
     pub device: Device,
 }
@@ -38,9 +41,26 @@ impl Pretrained {
         let tokenizer = Tokenizer::load(&folder.join(TOKENIZER))?;
         check_tokenizer(&card, &tokenizer, folder)?;
         let codec = open_codec(&card, folder, device)?;
+        let units = open_unit_codec(&card, folder)?;
         let weights = weights_file(folder, prefer_ema);
         let blank = Transfusion::new(&card.model, &mut WeightInit::new(0, device))?;
-        Ok(Self { model: load_weights(blank, &weights)?, codec, tokenizer, card, device: device.clone() })
+        Ok(Self { model: load_weights(blank, &weights)?, codec, units, tokenizer, card, device: device.clone() })
+    }
+}
+
+/// The unit codec: the copy in the folder, before the place where it lay in training.
+fn open_unit_codec(card: &ModelCard, folder: &Path) -> Result<Option<Arc<UnitCodec>>, CheckpointError> {
+    let Some(speech) = &card.speech else { return Ok(None) };
+    let Some(known) = &speech.codec else { return Ok(None) };
+    let copy = folder.join(CODEC_FILE);
+    let codec = open_units(known, if copy.is_file() { &copy } else { &known.path })?;
+    match codec.config().units == speech.ids.count {
+        true => Ok(Some(Arc::new(codec))),
+        false => Err(CheckpointError::unfit(
+            &folder.join(CARD),
+            format!("{} units of speech, which the codec has", codec.config().units),
+            speech.ids.count,
+        )),
     }
 }
 
@@ -77,26 +97,23 @@ fn open_codec(card: &ModelCard, folder: &Path, device: &Device) -> Result<Arc<dy
     }
 }
 
+/// Whether the ids of the tokenizer and those that are no words lie side by side in the vocabulary.
 fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Result<(), CheckpointError> {
-    let vocab = card.model.vocabulary(&card.captions).map(|ids| ids.vocab_size);
-    let words = match card.codes {
-        Some(codes) => {
-            let end = codes.first.saturating_add(codes.count);
-            if vocab.is_some_and(|vocab| end > vocab) {
-                let expected = format!("codes within the {} ids of the vocabulary", vocab.unwrap_or(0));
-                return Err(CheckpointError::unfit(&folder.join(CARD), expected, format!("{codes:?}")));
-            }
-            Some(codes.first)
-        }
-        None => vocab,
-    };
-    let fits = tokenizer.special() == card.special_tokens && words.is_none_or(|words| words >= tokenizer.vocab_size());
-    if fits {
+    let vocab = card.model.vocabulary(&card.captions).map_or(0, |ids| ids.vocab_size);
+    let end_of_codes = card.codes.map(|codes| codes.first.saturating_add(codes.count));
+    let end_of_units = card.speech.as_ref().map(|speech| speech.ids.needed());
+    if let Some(end) = end_of_codes.max(end_of_units).filter(|end| *end > vocab) {
+        let expected = format!("codes and units within the {vocab} ids of the vocabulary");
+        return Err(CheckpointError::unfit(&folder.join(CARD), expected, format!("ids up to {end}")));
+    }
+    let first_beyond = card.speech.as_ref().map(|speech| speech.ids.begin as usize).or(card.codes.map(|codes| codes.first));
+    let words = first_beyond.unwrap_or(vocab);
+    if tokenizer.special() == card.special_tokens && words >= tokenizer.vocab_size() {
         return Ok(());
     }
     Err(CheckpointError::unfit(
         &folder.join(TOKENIZER),
-        format!("at most {} ids with markers {:?}", words.unwrap_or(0), card.special_tokens),
+        format!("at most {words} ids with markers {:?}", card.special_tokens),
         format!("{} ids with markers {:?}", tokenizer.vocab_size(), tokenizer.special()),
     ))
 }

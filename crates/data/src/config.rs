@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::images::ImageShape;
+use crate::mixture::{self, MixtureConfig, MixtureUnit};
 use crate::sources::SourceConfig;
 
 /// The largest height or width in pixels: beyond it, a typing error is likelier than a wish.
@@ -41,6 +42,13 @@ pub struct DataConfig {
     /// The captioned images.
     #[serde(default)]
     pub source: SourceConfig,
+    /// Collections that documents are drawn from, in the proportions of their weights; the images of `source` alone if there
+    /// are none. Where none of them is of kind `images`, there are no images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<MixtureConfig>,
+    /// What the weights of the mixture are fractions of: `documents` or `tokens`.
+    #[serde(default)]
+    pub mixture_by: MixtureUnit,
 }
 
 fn default_image_size() -> [usize; 2] {
@@ -58,6 +66,8 @@ impl Default for DataConfig {
             channels: default_channels(),
             horizontal_flip: 0.0,
             source: SourceConfig::default(),
+            mixture: vec![],
+            mixture_by: MixtureUnit::default(),
         }
     }
 }
@@ -67,6 +77,11 @@ impl DataConfig {
     pub fn image_shape(&self) -> ImageShape {
         let [height, width] = self.image_size;
         ImageShape { channels: self.channels, height, width }
+    }
+
+    /// Whether documents have images of `source`.
+    pub fn has_images(&self) -> bool {
+        self.mixture.is_empty() || self.mixture.iter().any(MixtureConfig::is_images)
     }
 
     /// Checks every value once, before anything is opened.
@@ -86,7 +101,11 @@ impl DataConfig {
             let expected = "a probability from 0 to 1";
             return Err(DataError::config("data.horizontal_flip", expected, self.horizontal_flip));
         }
-        self.source.validate(self.image_shape())
+        mixture::validate(&self.mixture)?;
+        match self.has_images() {
+            true => self.source.validate(self.image_shape()),
+            false => Ok(()),
+        }
     }
 }
 

@@ -14,17 +14,17 @@
 //! A run draws from one endless stream of documents, numbered from 0; every document is a function of the seed and its
 //! number alone. The number is the sample's id, and so the key of its noise.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use interfuse_sequence::{LatentImage, Sample, Segment};
-use ndarray::Array3;
+use interfuse_sequence::{Sample, SequenceFormat};
 use serde::{Deserialize, Serialize};
 
+use crate::assembly::{Assembly, Element, Ending};
 use crate::error::DataError;
 use crate::latents::ImageLatents;
 use crate::order::{EpochOrder, Stream, below, chance, generator};
 use crate::sources::Source;
-use crate::text::{SpecialTokens, Tokenizer};
+use crate::text::Tokenizer;
 
 /// How documents are made of captioned images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,13 +40,16 @@ pub struct DocumentConfig {
     /// The modality that carries images; if absent the denoise modality, or where the codec has codes the one that shares the
     /// captions' vocabulary.
     pub images: Option<String>,
+    /// The next-token modality that carries units of speech and shares the captions' vocabulary; if absent the only one that
+    /// does and carries nothing else.
+    pub speech: Option<String>,
     /// Captions are cut after so many tokens, at least 1: one long caption would otherwise size every sequence.
     pub max_caption_tokens: usize,
 }
 
 impl Default for DocumentConfig {
     fn default() -> Self {
-        Self { image_first: 0.2, caption_dropout: 0.1, captions: None, images: None, max_caption_tokens: 256 }
+        Self { image_first: 0.2, caption_dropout: 0.1, captions: None, images: None, speech: None, max_caption_tokens: 256 }
     }
 }
 
@@ -90,8 +93,16 @@ pub trait DocumentStream: Send {
     /// After how many documents everything has come up once.
     fn epoch(&self) -> usize;
 
-    /// What the document of a number is made of, by which a bad one is named only once. Below [`Self::epoch`].
+    /// What the document of a number is made of, by which a bad one is named only once.
     fn index_of(&mut self, number: u64) -> usize;
+
+    /// The rows that documents need in each lane, of as many documents as are to be reckoned with; the longest is among them.
+    fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>>;
+
+    /// How many of its texts are cut because they are too long, and how many there are.
+    fn cut(&self) -> (usize, usize) {
+        (0, 0)
+    }
 }
 
 /// An endless, reproducible stream of documents.
@@ -105,6 +116,8 @@ pub struct Documents {
     horizontal_flip: f64,
     seed: u64,
     order: EpochOrder,
+    /// Of all captions, once someone has asked.
+    text_rows: OnceLock<TextRows>,
 }
 
 /// What makes documents of a source.
@@ -130,7 +143,8 @@ impl Documents {
     ) -> Self {
         let DocumentParts { source, tokenizer, latents, first_code } = parts;
         let order = EpochOrder::new(source.len(), seed);
-        Self { source, tokenizer, latents, first_code, lanes, config, horizontal_flip, seed, order }
+        let text_rows = OnceLock::new();
+        Self { source, tokenizer, latents, first_code, lanes, config, horizontal_flip, seed, order, text_rows }
     }
 
     /// The images and captions.
@@ -154,13 +168,18 @@ impl Documents {
     /// # Errors
     /// When its image or its caption is bad.
     pub fn plain_document(&self, index: usize, image_first: bool) -> Result<Sample, DataError> {
-        let ids = self.ids(index, &self.source.caption(index)?)?;
-        let latents = self.latents.of(self.source.as_ref(), index, false)?.mean;
-        Ok(Sample { id: index as u64, segments: self.segments(ids, latents, image_first) })
+        let caption = Element::Text(self.ids(index, &self.source.caption(index)?)?);
+        let image = Element::Image(self.latents.of(self.source.as_ref(), index, false)?.mean);
+        let elements = if image_first { vec![image, caption] } else { vec![caption, image] };
+        Ok(Sample { id: index as u64, segments: self.assembly().segments(elements, Ending::Closed) })
     }
 
     /// The rows of text that a document needs, markers included, of every caption that can be encoded.
-    pub fn text_rows(&self) -> TextRows {
+    pub fn text_rows(&self) -> &TextRows {
+        self.text_rows.get_or_init(|| self.measure_texts())
+    }
+
+    fn measure_texts(&self) -> TextRows {
         let mut rows = TextRows::default();
         for index in 0..self.source.len() {
             for caption in self.source.captions(index).unwrap_or_default() {
@@ -181,23 +200,13 @@ impl Documents {
         Ok(ids)
     }
 
-    fn segments(&self, caption: Vec<u32>, latents: Array3<f32>, image_first: bool) -> Vec<Segment> {
-        let SpecialTokens { bos, eos, boi, eoi, .. } = self.tokenizer.special();
-        let text = |ids: Vec<u32>| Segment::tokens(self.lanes.captions, ids);
-        let (before, after) = match image_first {
-            true => (vec![bos, boi], [vec![eoi], caption, vec![eos]].concat()),
-            false => ([vec![bos], caption, vec![boi]].concat(), vec![eoi, eos]),
-        };
-        vec![text(before), self.image(latents, image_first), text(after)]
-    }
-
-    fn image(&self, latents: Array3<f32>, precedes_caption: bool) -> Segment {
-        let lane = self.lanes.images;
-        let Some(first) = self.first_code else {
-            return Segment::image(lane, LatentImage { x_0: Arc::new(latents), precedes_caption });
-        };
-        let (_, rows, columns) = latents.dim();
-        Segment::codes(lane, latents.iter().map(|&code| first + code as u32).collect(), [rows, columns])
+    fn assembly(&self) -> Assembly {
+        Assembly {
+            special: self.tokenizer.special(),
+            text: self.lanes.captions,
+            images: Some((self.lanes.images, self.first_code)),
+            speech: None,
+        }
     }
 }
 
@@ -211,14 +220,15 @@ impl DocumentStream for Documents {
         let captioned = image_first || !chance(self.config.caption_dropout, &mut rng);
         let mirrored = chance(self.horizontal_flip, &mut rng);
 
-        let ids = if captioned { self.ids(index, caption)? } else { vec![] };
         let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
-        let latents = latents.sample(&mut generator(self.seed, number, Stream::Latents));
-        let mut segments = self.segments(ids, latents, image_first);
-        if !captioned {
-            segments.pop();
-        }
-        Ok(Sample { id: number, segments })
+        let image = Element::Image(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
+        let elements = match captioned {
+            true if image_first => vec![image, Element::Text(self.ids(index, caption)?)],
+            true => vec![Element::Text(self.ids(index, caption)?), image],
+            false => vec![image],
+        };
+        let ending = if captioned { Ending::Closed } else { Ending::Open };
+        Ok(Sample { id: number, segments: self.assembly().segments(elements, ending) })
     }
 
     fn epoch(&self) -> usize {
@@ -228,6 +238,22 @@ impl DocumentStream for Documents {
     /// Every epoch has each image once, in an order of its own.
     fn index_of(&mut self, number: u64) -> usize {
         self.order.index_of(number)
+    }
+
+    fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>> {
+        let of = |text: usize| {
+            let mut rows = vec![0; format.modalities.len()];
+            rows[self.lanes.captions] = text;
+            rows[self.lanes.images] = format.rows_per_image();
+            rows
+        };
+        let rows: Vec<_> = self.text_rows().lengths.iter().map(|&text| of(text)).collect();
+        if rows.is_empty() { vec![of(MARKERS)] } else { rows }
+    }
+
+    fn cut(&self) -> (usize, usize) {
+        let TextRows { lengths, cut } = self.text_rows();
+        (*cut, lengths.len())
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use interfuse_parameters::FileError;
+use interfuse_speech::SpeechError;
 
 /// Any failure of this crate.
 ///
@@ -80,6 +81,10 @@ pub enum DataError {
         /// One entry of it.
         found: String,
     },
+
+    /// Clips, units or a unit codec could not be used.
+    #[error(transparent)]
+    Speech(#[from] SpeechError),
 
     /// The tokenizer could not be made, read, or used.
     #[error("tokenizer: {0}")]

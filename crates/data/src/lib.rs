@@ -6,12 +6,14 @@
 //! - `images`: an [`Image`] on the host. `text`: the [`Tokenizer`] turns captions into ids. [`latents`]: what the codec
 //!   makes of images, also made before training.
 //! - [`documents`], [`packing`], [`loader`]: from a captioned image to a sequence, reproducibly and resumably;
-//!   [`image_stream`] is the same for images without captions.
+//!   [`mixture`] does so for speech, and for several collections at once; [`image_stream`] is the same for images without
+//!   captions.
 //! - [`inspect`], [`export`]: a look at a data set, and a data set written out.
 //!
 //! What a user feeds in cannot panic: a data set that cannot be opened is a [`DataError`], and one bad image among many
 //! fails alone.
 
+mod assembly;
 pub mod config;
 pub mod documents;
 mod error;
@@ -22,11 +24,13 @@ mod images;
 pub mod inspect;
 pub mod latents;
 pub mod loader;
+pub mod mixture;
 mod order;
 pub mod packing;
 pub mod sources;
 mod text;
 
+pub use assembly::UnitIds;
 pub use config::DataConfig;
 pub use documents::{DocumentConfig, DocumentLanes, DocumentParts, DocumentStream, Documents, TextRows};
 pub use error::DataError;
@@ -35,6 +39,7 @@ pub use image_stream::{ImageCursor, ImageStream};
 pub use images::{Image, ImageShape, grid};
 pub use latents::{ImageLatents, LatentCache, LatentWriter};
 pub use loader::{Loader, LoaderCursor};
-pub use packing::Packing;
+pub use mixture::Collections;
+pub use packing::{Packed, Packing};
 pub use sources::{DataSet, Source, SourceConfig, Split, evenly, open, shapes, spread};
 pub use text::{SpecialTokens, Tokenizer};

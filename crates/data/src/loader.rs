@@ -215,7 +215,7 @@ impl Loader {
 mod tests {
     use super::*;
     use crate::documents::MARKERS;
-    use crate::packing::{MOST_WAITING, Packing};
+    use crate::packing::{MOST_WAITING, Packed, Packing};
     use interfuse_sequence::{LatentImage, Modality, Objective, PositionScheme, Segment};
     use ndarray::Array3;
 
@@ -237,6 +237,10 @@ mod tests {
         fn index_of(&mut self, number: u64) -> usize {
             number as usize % self.0.len()
         }
+
+        fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>> {
+            self.0.iter().map(|tokens| vec![format.rows_per_image(), tokens + MARKERS]).collect()
+        }
     }
 
     /// 737 captions of 3 to 86 tokens, 10 on average, the long ones here and there.
@@ -254,13 +258,13 @@ mod tests {
             positions: PositionScheme::Sequential,
         };
         let count = packing.documents_per_sequence;
-        let shape = RowShape { capacity: vec![4 * count, packing.text_rows] };
+        let shape = RowShape { capacity: packing.rows };
         Loader::new(Box::new(Lengths(lengths.to_vec())), Arc::new(format), shape, count, cursor)
     }
 
     fn packing(lengths: &[usize]) -> Packing {
-        let rows: Vec<usize> = lengths.iter().map(|tokens| tokens + MARKERS).collect();
-        Packing::choose(&rows, 24)
+        let rows: Vec<Vec<usize>> = lengths.iter().map(|tokens| vec![4, tokens + MARKERS]).collect();
+        Packing::choose(Packed { documents: &rows, multiples: &[4, 1] }, 24)
     }
 
     #[test]
@@ -269,7 +273,7 @@ mod tests {
         let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
         assert!((9.0..11.0).contains(&mean) && *lengths.iter().max().unwrap() == 86, "{mean}");
         let packing = packing(&lengths);
-        let mut loader = loader(&lengths, packing, LoaderCursor::default());
+        let mut loader = loader(&lengths, packing.clone(), LoaderCursor::default());
         let sequences = loader.next_batch(500).unwrap();
         for lane in 0..2 {
             let filled: usize = sequences.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
@@ -313,7 +317,7 @@ mod tests {
     #[test]
     fn a_waiting_document_that_no_longer_fits_is_left_out() {
         let lengths = [5, 60, 6, 7];
-        let small = Packing { documents_per_sequence: 2, text_rows: 30 };
+        let small = Packing { documents_per_sequence: 2, rows: vec![8, 30] };
         let cursor = LoaderCursor { next: 2, waiting: vec![1, 0], ..Default::default() };
         let mut loader = loader(&lengths, small, cursor);
         loader.next_batch(3).unwrap();

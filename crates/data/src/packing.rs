@@ -18,70 +18,94 @@ pub(crate) const MOST_WAITING: usize = 64;
 const TRIED: usize = 256;
 
 /// How documents are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packing {
     /// Documents of a full sequence.
     pub documents_per_sequence: usize,
-    /// Rows of a sequence for text.
-    pub text_rows: usize,
+    /// Rows of a sequence, by lane.
+    pub rows: Vec<usize>,
+}
+
+/// Documents that packing is tried on.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    /// The rows that each document needs, by lane, as often as such documents come up.
+    pub documents: &'a [Vec<usize>],
+    /// Of what the rows of each lane are a multiple: the rows of an image, or 1.
+    pub multiples: &'a [usize],
 }
 
 impl Packing {
-    /// For documents of one image each and of `lengths` rows of text: the fewest a sequence, dividing `batch_size`, of which
-    /// both lanes get full; where none does, the number of which they get fullest. Packing is tried, not estimated.
-    pub fn choose(lengths: &[usize], batch_size: usize) -> Self {
+    /// The fewest documents a sequence, dividing `batch_size`, of which all lanes get full; where none does, the number of
+    /// which they get fullest. Packing is tried, not estimated.
+    pub fn choose(documents: Packed<'_>, batch_size: usize) -> Self {
         let counts = (1..=batch_size.max(1)).filter(|count| batch_size.max(1).is_multiple_of(*count));
-        let tried: Vec<(Self, f64)> = counts.map(|count| Self::fullest(lengths, count)).collect();
-        let good = tried.iter().find(|(_, fill)| *fill >= GOOD_FILL);
-        let best = good.or_else(|| tried.iter().max_by(|a, b| a.1.total_cmp(&b.1)));
-        best.map_or_else(|| Self::of(lengths, 1), |(packing, _)| *packing)
+        let mut tried = vec![];
+        for count in counts {
+            let (packing, fill) = documents.fullest(count);
+            if fill >= GOOD_FILL {
+                return packing;
+            }
+            tried.push((packing, fill));
+        }
+        let best = tried.into_iter().reduce(|best, other| if other.1 >= best.1 { other } else { best });
+        best.map_or_else(|| Self::of(documents, 1), |(packing, _)| packing)
     }
 
     /// Room for `documents_per_sequence` documents of average length and for the longest, by the margin that fills it best.
-    pub fn of(lengths: &[usize], documents_per_sequence: usize) -> Self {
-        Self::fullest(lengths, documents_per_sequence).0
+    pub fn of(documents: Packed<'_>, documents_per_sequence: usize) -> Self {
+        documents.fullest(documents_per_sequence).0
     }
+}
 
-    /// The same, and how full it gets.
-    fn fullest(lengths: &[usize], documents_per_sequence: usize) -> (Self, f64) {
-        let longest = lengths.iter().copied().max().unwrap_or(1);
-        let mean = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
+impl Packed<'_> {
+    /// The packing of so many documents a sequence by the margin that fills it best, and how full it gets.
+    fn fullest(&self, documents_per_sequence: usize) -> (Packing, f64) {
         let with = |margin: f64| {
-            let expected = (documents_per_sequence as f64 * mean * margin).ceil() as usize;
-            let packing =
-                Self { documents_per_sequence, text_rows: expected.clamp(longest, documents_per_sequence * longest) };
-            (packing, packing.fill(lengths))
+            let lanes = 0..self.multiples.len();
+            let rows = lanes.map(|lane| self.room(lane, documents_per_sequence, margin)).collect();
+            let packing = Packing { documents_per_sequence, rows };
+            let fill = self.fill(&packing);
+            (packing, fill)
         };
         let tried = MARGINS.into_iter().map(with).max_by(|a, b| a.1.total_cmp(&b.1));
         tried.unwrap_or_else(|| with(MARGIN))
     }
 
-    /// The fraction of rows that are filled, in the lane that is emptier.
-    fn fill(&self, lengths: &[usize]) -> f64 {
-        if lengths.is_empty() {
+    /// Rows of a lane with room for so many average documents and for the longest, and never for more than they can fill.
+    fn room(&self, lane: usize, count: usize, margin: f64) -> usize {
+        let of_lane = || self.documents.iter().map(|document| document[lane]);
+        let longest = of_lane().max().unwrap_or(self.multiples[lane]);
+        let mean = of_lane().sum::<usize>() as f64 / self.documents.len().max(1) as f64;
+        let expected = (count as f64 * mean * margin).ceil() as usize;
+        expected.next_multiple_of(self.multiples[lane].max(1)).clamp(longest, count * longest)
+    }
+
+    /// The fraction of rows that are filled, in the lane that is emptiest.
+    fn fill(&self, packing: &Packing) -> f64 {
+        let all = self.documents.len();
+        if all == 0 {
             return 0.0;
         }
-        let room = Room {
-            capacity: vec![self.text_rows, self.documents_per_sequence],
-            documents: self.documents_per_sequence,
-        };
+        let room = Room { capacity: packing.rows.clone(), documents: packing.documents_per_sequence };
         // Files often lie sorted, training never meets them so: a stride that few lengths are a multiple of mixes them.
-        let mut stream = (0..).map(|k: usize| vec![lengths[(k * 7919) % lengths.len()], 1]);
-        let mut waiting: Vec<Vec<usize>> = vec![];
-        let mut filled = [0, 0];
+        let mut stream = (0..).map(|k: usize| &self.documents[(k * 7919) % all]);
+        let mut waiting: Vec<&Vec<usize>> = vec![];
+        let mut filled = vec![0; room.capacity.len()];
         for _ in 0..TRIED {
-            let mut taken = [0, 0];
-            for placed in 0..self.documents_per_sequence {
+            let mut taken = vec![0; room.capacity.len()];
+            for placed in 0..room.documents {
                 waiting.extend(stream.by_ref().take(room.window().saturating_sub(waiting.len())));
-                let rows: Vec<&[usize]> = waiting.iter().map(Vec::as_slice).collect();
+                let rows: Vec<&[usize]> = waiting.iter().map(|rows| rows.as_slice()).collect();
                 let Some(place) = room.choose(&rows, &taken, placed) else { break };
                 let document = waiting.remove(place);
-                taken = [taken[0] + document[0], taken[1] + document[1]];
+                taken.iter_mut().zip(document).for_each(|(taken, rows)| *taken += rows);
             }
-            filled = [filled[0] + taken[0], filled[1] + taken[1]];
+            filled.iter_mut().zip(taken).for_each(|(filled, taken)| *filled += taken);
         }
-        let of = |lane: usize| filled[lane] as f64 / (TRIED * room.capacity[lane]).max(1) as f64;
-        of(0).min(of(1))
+        // A lane that no document has rows in is not empty but absent.
+        let lanes = filled.iter().zip(&room.capacity).filter(|(_, rows)| **rows > 0);
+        lanes.map(|(filled, rows)| *filled as f64 / (TRIED * rows) as f64).fold(1.0, f64::min)
     }
 }
 
@@ -129,26 +153,50 @@ impl Room {
 mod tests {
     use super::*;
 
+    /// Documents of text of given lengths with an image of 16 rows each.
+    fn with_images(lengths: &[usize]) -> Vec<Vec<usize>> {
+        lengths.iter().map(|&length| vec![16, length]).collect()
+    }
+
+    fn packed(documents: &[Vec<usize>]) -> Packed<'_> {
+        Packed { documents, multiples: &[16, 1] }
+    }
+
     #[test]
     fn documents_of_like_length_have_a_sequence_each() {
-        let packing = Packing::choose(&[12, 11, 12, 12], 8);
-        assert_eq!(packing, Packing { documents_per_sequence: 1, text_rows: 12 });
+        let packing = Packing::choose(packed(&with_images(&[12, 11, 12, 12])), 8);
+        assert_eq!(packing, Packing { documents_per_sequence: 1, rows: vec![16, 12] });
     }
 
     #[test]
     fn one_long_document_among_short_ones_is_packed_with_many() {
         let mut lengths = vec![12; 60];
         lengths[7] = 90;
-        let packing = Packing::choose(&lengths, 24);
-        assert!(packing.documents_per_sequence > 1 && packing.text_rows >= 90, "{packing:?}");
-        assert!(packing.fill(&lengths) > 0.8, "{packing:?}: {}", packing.fill(&lengths));
+        let documents = with_images(&lengths);
+        let packing = Packing::choose(packed(&documents), 24);
+        assert!(packing.documents_per_sequence > 1 && packing.rows[1] >= 90, "{packing:?}");
+        assert_eq!(packing.rows[0], 16 * packing.documents_per_sequence);
+        let fill = packed(&documents).fill(&packing);
+        assert!(fill > 0.8, "{packing:?}: {fill}");
     }
 
     #[test]
     fn the_batch_is_the_most_and_the_longest_always_fits() {
-        let packing = Packing::choose(&[10, 10, 500], 6);
-        assert!(packing.documents_per_sequence <= 6 && packing.text_rows >= 500);
-        assert_eq!(Packing::of(&[3, 3], 4).text_rows, 12, "no room that nothing can fill");
-        assert_eq!(Packing::choose(&[], 0).documents_per_sequence, 1);
+        let packing = Packing::choose(packed(&with_images(&[10, 10, 500])), 6);
+        assert!(packing.documents_per_sequence <= 6 && packing.rows[1] >= 500);
+        assert_eq!(Packing::of(packed(&with_images(&[3, 3])), 4).rows[1], 12, "no room that nothing can fill");
+        assert_eq!(Packing::choose(packed(&[]), 0).documents_per_sequence, 1);
+    }
+
+    #[test]
+    fn documents_of_different_kinds_share_sequences() {
+        // Every third has an image, the others a stretch of some eighty rows of a third lane.
+        let kinds = |k: usize| if k.is_multiple_of(3) { vec![16, 9, 0] } else { vec![0, 12, 60 + k % 40] };
+        let documents: Vec<_> = (0..300).map(kinds).collect();
+        let packed = Packed { documents: &documents, multiples: &[16, 1, 1] };
+        let packing = Packing::choose(packed, 24);
+        assert!(packing.rows[0].is_multiple_of(16) && packing.rows[2] >= 99, "{packing:?}");
+        let fill = packed.fill(&packing);
+        assert!(fill > 0.85, "{packing:?}: {fill}");
     }
 }

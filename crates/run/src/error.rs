@@ -7,6 +7,7 @@ use interfuse_data::DataError;
 use interfuse_evaluation::EvaluationError;
 use interfuse_parameters::FileError;
 use interfuse_sampling::SamplingError;
+use interfuse_speech::SpeechError;
 use interfuse_trainer::TrainError;
 use interfuse_transfusion::ConfigError;
 use interfuse_vae::VaeError;
@@ -38,6 +39,9 @@ pub enum RunError {
     /// From an autoencoder.
     #[error(transparent)]
     Vae(#[from] VaeError),
+    /// From clips, units or a unit codec.
+    #[error(transparent)]
+    Speech(#[from] SpeechError),
     /// From a model's folder.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use interfuse_data::{Image, Source, evenly};
+use interfuse_data::{Collections, Image, Source, evenly};
 use interfuse_parameters::durable::write_file;
 use interfuse_parameters::sha256::hexadecimal;
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,26 @@ pub struct DataFingerprint {
     pub captions_sha256: String,
     /// SHA-256 of the sizes and pixels of some images.
     pub pixels_sha256: String,
+    /// How many utterances, and SHA-256 of their names, transcripts and units; absent where there is no speech.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speech: Option<(usize, String)>,
 }
 
 impl DataFingerprint {
-    /// Of the images of a source.
-    pub fn of(source: &dyn Source) -> Self {
+    /// Of everything that is trained on.
+    pub fn of(data: &Collections) -> Self {
+        let speech = data.speech().next().is_some().then(|| of_speech(data));
+        match &data.images {
+            Some(images) => Self { speech, ..Self::of_images(images.train.as_ref()) },
+            None => {
+                let none = || hexadecimal(Sha256::new());
+                Self { images: 0, captions_sha256: none(), pixels_sha256: none(), speech }
+            }
+        }
+    }
+
+    /// Of images alone.
+    pub fn of_images(source: &dyn Source) -> Self {
         let (mut captions, mut pixels) = (Sha256::new(), Sha256::new());
         for index in 0..source.len() {
             captions.update(source.name(index));
@@ -42,7 +57,8 @@ impl DataFingerprint {
                 pixels.update(bytes(&image));
             }
         }
-        Self { images: source.len(), captions_sha256: hexadecimal(captions), pixels_sha256: hexadecimal(pixels) }
+        let (captions_sha256, pixels_sha256) = (hexadecimal(captions), hexadecimal(pixels));
+        Self { images: source.len(), captions_sha256, pixels_sha256, speech: None }
     }
 
     /// Reads what [`Self::save`] wrote; none where there is nothing that can be read.
@@ -71,8 +87,25 @@ impl DataFingerprint {
         if self.pixels_sha256 != before.pixels_sha256 {
             changes.push("the training images are others".to_owned());
         }
+        if self.speech != before.speech {
+            changes.push("the training speech is another: clips, transcripts or units".to_owned());
+        }
         changes
     }
+}
+
+/// How many utterances, and a hash of all of them.
+fn of_speech(data: &Collections) -> (usize, String) {
+    let (mut count, mut hash) = (0, Sha256::new());
+    for utterance in data.speech().flat_map(|(_, set)| set.train.iter()) {
+        count += 1;
+        hash.update(&utterance.name);
+        hash.update([0]);
+        hash.update(utterance.text.as_deref().unwrap_or_default());
+        hash.update([1]);
+        utterance.units.iter().for_each(|unit| hash.update(unit.to_le_bytes()));
+    }
+    (count, hexadecimal(hash))
 }
 
 fn bytes(image: &Image) -> Vec<u8> {

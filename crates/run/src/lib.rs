@@ -62,6 +62,7 @@ pub mod reproduction;
 pub mod run_folder;
 pub mod sample_folder;
 pub mod settings;
+mod streams;
 pub mod training;
 
 pub use error::{Result, RunError, sentence};

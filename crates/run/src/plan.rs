@@ -5,28 +5,29 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained};
-use interfuse_data::latents::CacheKey;
+use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained, SpeechCard, UnitCodecRef};
+use interfuse_data::mixture::Content;
 use interfuse_data::{
-    DataSet, DocumentLanes, DocumentParts, Documents, ImageLatents, LatentCache, Loader, LoaderCursor, Packing, Source,
-    Split, TextRows, Tokenizer,
+    Collections, DataSet, DocumentStream, Documents, Loader, LoaderCursor, Packed, Packing, Split, Tokenizer,
 };
 use interfuse_kernels::WeightInit;
 use interfuse_sequence::RowShape;
+use interfuse_speech::units::CODEC_FILE;
 use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
 use interfuse_transfusion::{ModelConfig, Transfusion};
 use interfuse_vae::{Codec, LatentRange};
 
-use crate::carriers::{Carriers, code_ids, fill_in};
+use crate::carriers::{Carriers, Coding, ExtraIds, Held, fill_in};
 use crate::error::{Context as _, Result, refuse};
 use crate::settings::Settings;
+use crate::streams::Streams;
 
 /// What follows from the settings and the data, before any weight is made.
 pub struct Plan {
     /// The configuration.
     pub settings: Settings,
     /// The data, opened.
-    pub data: DataSet,
+    pub data: Collections,
     /// Text to ids.
     pub tokenizer: Tokenizer,
     /// The model with every size filled in, after no step.
@@ -39,7 +40,6 @@ pub struct Plan {
     pub codec: Arc<dyn Codec>,
     /// Captions that are cut, and all captions.
     pub cut_captions: (usize, usize),
-    lanes: DocumentLanes,
 }
 
 impl Plan {
@@ -48,8 +48,8 @@ impl Plan {
     /// # Errors
     /// When data, tokenizer, codec or device are not there, or sizes do not fit together; names the key.
     pub fn new(settings: Settings) -> Result<Self> {
-        let data = interfuse_data::open(&settings.data)?;
-        let tokenizer = make_tokenizer(&settings, data.train.as_ref())?;
+        let data = Collections::open(&settings.data)?;
+        let tokenizer = make_tokenizer(&settings, &data)?;
         Self::of(settings, data, tokenizer)
     }
 
@@ -58,11 +58,11 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`].
     pub fn with_tokenizer(settings: Settings, tokenizer: Tokenizer) -> Result<Self> {
-        let data = interfuse_data::open(&settings.data)?;
+        let data = Collections::open(&settings.data)?;
         Self::of(settings, data, tokenizer)
     }
 
-    fn of(mut settings: Settings, data: DataSet, tokenizer: Tokenizer) -> Result<Self> {
+    fn of(mut settings: Settings, data: Collections, tokenizer: Tokenizer) -> Result<Self> {
         let [height, width] = settings.data.image_size;
         let image_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
@@ -74,31 +74,29 @@ impl Plan {
             );
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
-        let latent_shape = codec.latent_shape(image_shape)?;
-        let codes = code_ids(codec.as_ref(), &tokenizer);
-        let carriers = Carriers::of(&settings.model, &settings.documents, codes.is_some())?;
-        let model = fill_in(settings.model.clone(), &carriers, &tokenizer, codes, latent_shape)?;
-        let Carriers { captions, images } = carriers;
-        let lanes = lanes_of(&model, &captions, &images)?;
-        let documents = documents(&settings, (&data.train, Split::Train), &tokenizer, &codec, lanes)?;
-        let text_rows = documents.text_rows();
-        let shape = row_shape(&mut settings, &model, &text_rows, lanes)?;
-        let card = ModelCard {
-            model_type: MODEL_TYPE.into(),
-            format_version: FORMAT_VERSION,
-            step: 0,
-            max_text_rows: text_rows.longest(),
-            model,
-            codec: settings.codec.pinned(codec.as_ref()),
-            image_shape,
-            captions,
-            images,
-            codes,
-            latent_range: None,
-            special_tokens: tokenizer.special(),
-        };
-        let cut_captions = (text_rows.cut, text_rows.lengths.len());
-        Ok(Self { settings, data, tokenizer, card, shape, device, codec, cut_captions, lanes })
+        let card = card(&settings, &data, &tokenizer, codec.as_ref(), image_shape)?;
+        let mut plan = Self { settings: settings.clone(), data, tokenizer, card, shape: RowShape { capacity: vec![] }, device, codec, cut_captions: (0, 0) };
+        let training = plan.streams().training()?;
+        let documents = training.rows(&plan.card.model.sequence_format());
+        plan.cut_captions = training.cut();
+        let text = plan.card.model.lane(&plan.card.captions).unwrap_or_default();
+        plan.card.max_text_rows = documents.iter().map(|rows| rows[text]).max().unwrap_or_default();
+        plan.shape = row_shape(&mut settings, &plan.card, &documents)?;
+        plan.settings = settings;
+        Ok(plan)
+    }
+
+    fn streams(&self) -> Streams<'_> {
+        let Self { settings, data, tokenizer, codec, card, .. } = self;
+        Streams { settings, data, tokenizer, codec, card }
+    }
+
+    /// The captioned images.
+    ///
+    /// # Errors
+    /// When the data has none.
+    pub fn images(&self) -> Result<&DataSet> {
+        images_of(&self.data)
     }
 
     /// Measures between what the latents of training images lie, where sampling needs that; `known` is what a checkpoint of
@@ -110,19 +108,28 @@ impl Plan {
         self.card.latent_range = match known {
             None if latent_range::is_needed(&self.card, self.codec.as_ref()) => {
                 let channels = self.card.model.latent_shape[0];
-                Some(latent_range::measure(&self.documents(Split::Train)?, channels)?)
+                let documents = self.documents(Split::Train)?;
+                documents.map(|documents| latent_range::measure(&documents, channels)).transpose()?
             }
             known => known,
         };
         Ok(())
     }
 
-    /// A stream of documents over a split.
+    /// The documents of captioned images of a split, where there are images.
     ///
     /// # Errors
-    /// When the images cannot be opened, or a latent cache is of others.
-    pub fn documents(&self, split: Split) -> Result<Documents> {
-        documents(&self.settings, (self.data.of(split), split), &self.tokenizer, &self.codec, self.lanes)
+    /// When a latent cache is of other images.
+    pub fn documents(&self, split: Split) -> Result<Option<Documents>> {
+        self.streams().images(split)
+    }
+
+    /// All that is trained on, as one stream of documents.
+    ///
+    /// # Errors
+    /// As [`Plan::documents`].
+    pub fn training(&self) -> Result<Box<dyn DocumentStream>> {
+        self.streams().training()
     }
 
     /// The training data, from a cursor on.
@@ -132,7 +139,7 @@ impl Plan {
     pub fn loader(&self, cursor: LoaderCursor) -> Result<Loader> {
         let per_sequence = self.settings.train.documents_per_sequence.unwrap_or(1);
         let format = self.card.model.sequence_format();
-        Ok(Loader::new(Box::new(self.documents(Split::Train)?), format, self.shape.clone(), per_sequence, cursor))
+        Ok(Loader::new(self.training()?, format, self.shape.clone(), per_sequence, cursor))
     }
 
     /// The fraction of each lane's rows that is not padding, over so many sequences, by lane.
@@ -148,18 +155,12 @@ impl Plan {
         Ok(self.shape.capacity.iter().enumerate().map(of).collect())
     }
 
-    /// Held-out images, for losses under fixed noise.
+    /// Held-out documents, for losses under fixed noise.
     ///
     /// # Errors
     /// As [`Plan::documents`].
     pub fn validation(&self) -> Result<Validation> {
-        let documents = self.documents(Split::HeldOut)?;
-        Ok(Validation::new(
-            &documents,
-            &self.settings.validation,
-            &self.card.model,
-            &one_document(&self.card, self.lanes),
-        ))
+        self.streams().validation()
     }
 
     /// A run at its beginning, its data from a cursor on.
@@ -183,56 +184,76 @@ impl Plan {
     }
 }
 
-/// The held-out images of a trained model, for losses under fixed noise.
-pub(crate) fn validation_of(settings: &Settings, data: &DataSet, pretrained: &Pretrained) -> Result<Validation> {
+/// The held-out documents of a trained model, for losses under fixed noise.
+pub(crate) fn validation_of(settings: &Settings, data: &Collections, pretrained: &Pretrained) -> Result<Validation> {
     let Pretrained { card, tokenizer, codec, .. } = pretrained;
-    let lanes = lanes_of(&card.model, &card.captions, &card.images)?;
-    let documents = documents(settings, (&data.held_out, Split::HeldOut), tokenizer, codec, lanes)?;
-    Ok(Validation::new(&documents, &settings.validation, &card.model, &one_document(card, lanes)))
+    Streams { settings, data, tokenizer, codec, card }.validation()
 }
 
-/// Room for the longest document by itself.
-fn one_document(card: &ModelCard, lanes: DocumentLanes) -> RowShape {
-    let mut capacity = vec![0; card.model.modalities.len()];
-    capacity[lanes.captions] = card.max_text_rows;
-    capacity[lanes.images] = card.model.sequence_format().rows_per_image();
-    RowShape { capacity }
+/// The captioned images of a run.
+pub(crate) fn images_of(data: &Collections) -> Result<&DataSet> {
+    data.images.as_ref().context("data.mixture: expected a part of kind `images`, for this needs captioned images, found none")
 }
 
-fn lanes_of(model: &ModelConfig, captions: &str, images: &str) -> Result<DocumentLanes> {
-    let lane = |name: &str| model.lane(name).with_context(|| format!("model.modalities: expected `{name}`"));
-    Ok(DocumentLanes { captions: lane(captions)?, images: lane(images)? })
-}
-
-fn documents(
+/// What the model is, after no step; the longest text is filled in when documents are known.
+fn card(
     settings: &Settings,
-    (source, split): (&Arc<dyn Source>, Split),
+    data: &Collections,
     tokenizer: &Tokenizer,
-    codec: &Arc<dyn Codec>,
-    lanes: DocumentLanes,
-) -> Result<Documents> {
-    let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
-    let latents = match cache {
-        // Held-out images are few and encoded when they are measured.
-        Some(folder) if split == Split::Train => {
-            let mirrored = settings.data.horizontal_flip > 0.0;
-            let key = CacheKey::new(source.as_ref(), codec.as_ref(), mirrored)?;
-            ImageLatents::Cached(Arc::clone(codec), LatentCache::open(folder, &key, source.as_ref())?)
-        }
-        _ => ImageLatents::encoded(Arc::clone(codec), source.as_ref()),
-    };
-    let first_code = code_ids(codec.as_ref(), tokenizer).map(|codes| codes.first as u32);
-    let parts = DocumentParts { source: Arc::clone(source), tokenizer: tokenizer.clone(), latents, first_code };
-    Ok(Documents::new(parts, lanes, settings.documents.clone(), settings.data.horizontal_flip, settings.run.seed))
+    codec: &dyn Codec,
+    image_shape: [usize; 3],
+) -> Result<ModelCard> {
+    let latent_shape = codec.latent_shape(image_shape)?;
+    let coding = if codec.codes().is_some() { Coding::Codes } else { Coding::Continuous };
+    let images = data.images.as_ref().map(|_| coding);
+    let alphabet = data.speech().map(|(_, set)| set.alphabet).next();
+    let carriers = Carriers::of(&settings.model, &settings.documents, Held { images, speech: alphabet.is_some() })?;
+    let extra = ExtraIds::new(tokenizer, codec.codes().filter(|_| images.is_some()), alphabet);
+    let model = fill_in(settings.model.clone(), &carriers, tokenizer, extra, latent_shape)?;
+    let speech = carriers.speech.zip(extra.units).map(|(modality, ids)| SpeechCard {
+        modality,
+        ids,
+        deduplicated: speech_settings(data).all(|(deduplicate, ..)| deduplicate),
+        max_units: speech_settings(data).map(|(_, longest, _)| longest).max().unwrap_or(1),
+        codec: speech_settings(data).find_map(|(.., codec)| codec),
+    });
+    Ok(ModelCard {
+        model_type: MODEL_TYPE.into(),
+        format_version: FORMAT_VERSION,
+        step: 0,
+        max_text_rows: 0,
+        model,
+        codec: settings.codec.pinned(codec),
+        image_shape,
+        captions: carriers.captions,
+        images: carriers.images,
+        codes: extra.codes,
+        speech,
+        latent_range: None,
+        special_tokens: tokenizer.special(),
+    })
 }
 
-fn make_tokenizer(settings: &Settings, source: &dyn Source) -> Result<Tokenizer> {
+/// Of each collection of speech: whether it is deduplicated, its longest utterance, and its codec.
+fn speech_settings(data: &Collections) -> impl Iterator<Item = (bool, usize, Option<UnitCodecRef>)> {
+    data.parts.iter().filter_map(|part| match &part.content {
+        Content::Images => None,
+        Content::Speech(config, set) => {
+            let longest = set.train.iter().map(|utterance| utterance.units.len()).max().unwrap_or(1);
+            let codec = config.units.as_ref().zip(set.codec.as_ref()).map(|(path, codec)| UnitCodecRef {
+                path: if path.is_dir() { path.join(CODEC_FILE) } else { path.clone() },
+                sha256: codec.hash().to_string(),
+            });
+            Some((config.deduplicate, longest, codec))
+        }
+    })
+}
+
+fn make_tokenizer(settings: &Settings, data: &Collections) -> Result<Tokenizer> {
     if let Some(path) = &settings.tokenizer.path {
         return load_tokenizer(path);
     }
-    let captions = (0..source.len()).flat_map(|index| source.captions(index).unwrap_or_default());
-    let vocab_size = settings.tokenizer.vocab_size.unwrap_or_default();
-    Ok(Tokenizer::train(captions, vocab_size)?)
+    Ok(Tokenizer::train(data.texts(), settings.tokenizer.vocab_size.unwrap_or_default())?)
 }
 
 /// Loads a `tokenizer.json`.
@@ -241,30 +262,41 @@ pub(crate) fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
 }
 
 /// Room for the documents of a sequence, whose number is filled in, unless the settings say otherwise.
-fn row_shape(settings: &mut Settings, model: &ModelConfig, text: &TextRows, lanes: DocumentLanes) -> Result<RowShape> {
-    let images = model.sequence_format().rows_per_image();
+fn row_shape(settings: &mut Settings, card: &ModelCard, documents: &[Vec<usize>]) -> Result<RowShape> {
+    let model = &card.model;
+    let rows_per_image = model.sequence_format().rows_per_image();
+    let images = card.images.as_ref().and_then(|images| model.lane(images));
     let train = &mut settings.train;
+    let multiples: Vec<usize> =
+        (0..model.modalities.len()).map(|lane| if images == Some(lane) { rows_per_image } else { 1 }).collect();
     if let Some(shape) = &train.row_shape {
         let (expected, found) = (model.modalities.len(), shape.capacity.len());
         if expected != found {
             refuse!("train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}");
         }
-        if shape.capacity[lanes.images] % images != 0 {
-            let found = shape.capacity[lanes.images];
-            refuse!("train.row_shape.capacity: expected a multiple of {images}, an image's rows, found {found}");
+        if let Some((multiple, found)) = multiples.iter().zip(&shape.capacity).find(|(multiple, rows)| *rows % *multiple != 0) {
+            refuse!("train.row_shape.capacity: expected a multiple of {multiple}, an image's rows, found {found}");
         }
-        let room = (shape.capacity[lanes.images] / images).clamp(1, train.batch_size);
+        let room = room_of(shape, &multiples, images, documents).clamp(1, train.batch_size);
         let most = (1..=room).rev().find(|count| train.batch_size.is_multiple_of(*count));
         train.documents_per_sequence = train.documents_per_sequence.or(most);
         return Ok(shape.clone());
     }
+    let packed = Packed { documents, multiples: &multiples };
     let packing = match train.documents_per_sequence {
-        Some(count) => Packing::of(&text.lengths, count),
-        None => Packing::choose(&text.lengths, train.batch_size),
+        Some(count) => Packing::of(packed, count),
+        None => Packing::choose(packed, train.batch_size),
     };
     train.documents_per_sequence = Some(packing.documents_per_sequence);
-    let mut capacity = vec![0; model.modalities.len()];
-    capacity[lanes.captions] = packing.text_rows;
-    capacity[lanes.images] = images * packing.documents_per_sequence;
-    Ok(RowShape { capacity })
+    Ok(RowShape { capacity: packing.rows })
+}
+
+/// How many documents a sequence has room for: as many as images, or where there are none as average documents.
+fn room_of(shape: &RowShape, multiples: &[usize], images: Option<usize>, documents: &[Vec<usize>]) -> usize {
+    if let Some(lane) = images.filter(|_| documents.iter().all(|rows| images.is_some_and(|lane| rows[lane] > 0))) {
+        return shape.capacity[lane] / multiples[lane].max(1);
+    }
+    let mean = |lane: usize| documents.iter().map(|rows| rows[lane]).sum::<usize>() as f64 / documents.len().max(1) as f64;
+    let rooms = shape.capacity.iter().enumerate().filter(|(lane, _)| mean(*lane) > 0.0);
+    rooms.map(|(lane, &rows)| (rows as f64 / mean(lane)) as usize).min().unwrap_or(1)
 }

@@ -32,6 +32,9 @@ pub fn caption(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Caption>, SamplingError> {
     config.validate()?;
+    if pretrained.card.images.is_none() {
+        return Err(SamplingError::CannotDo { missing: "images", task: "caption" });
+    }
     let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
     let mut captions = Vec::with_capacity(images.len());
     for batch in images.chunks(config.max_batch) {
@@ -57,9 +60,17 @@ fn caption_batch(
     read_images(pretrained, &mut session, &latents);
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
     let mut decoder = Decoder::new(&mut session, logits, limit);
-    // A caption ends with EOS; a model that wants to draw another image has come to its caption's end.
-    let written = decoder.run(|logits, _| likeliest(logits), |token| token == special.eos || token == special.boi);
+    let ends = ends_text(pretrained);
+    // A caption ends with EOS; a model that wants to draw another image, or to speak, has come to its caption's end.
+    let written = decoder.run(|logits, _| likeliest(logits), ends);
     Ok(written.into_iter().zip(decoder.cut().to_vec()).collect())
+}
+
+/// Whether a token ends a stretch of text.
+pub(crate) fn ends_text(pretrained: &Pretrained) -> impl Fn(u32) -> bool + use<> {
+    let special = pretrained.card.special_tokens;
+    let begin = pretrained.card.speech.as_ref().map(|speech| speech.ids.begin);
+    move |token| token == special.eos || token == special.boi || Some(token) == begin
 }
 
 /// Reads an image into every sequence, clean.

@@ -25,15 +25,19 @@ pub struct SamplingConfig {
     pub temperature: f64,
     /// Temperature of the next code of an image, where images are codes, from 0; 0 takes the likeliest.
     pub code_temperature: f64,
-    /// Only so many of the likeliest tokens or codes are sampled among, at least 1; all if absent.
+    /// Temperature of the next unit of speech, from 0; 0 takes the likeliest (GSLM, 2102.01192, samples at 0.7).
+    pub unit_temperature: f64,
+    /// Only so many of the likeliest tokens, codes or units are sampled among, at least 1; all if absent.
     pub top_k: Option<usize>,
-    /// Only the likeliest tokens or codes that together have this probability are sampled among, above 0 and to 1 (nucleus
-    /// sampling, 1904.09751).
+    /// Only the likeliest tokens, codes or units that together have this probability are sampled among, above 0 and to 1
+    /// (nucleus sampling, 1904.09751).
     pub top_p: f64,
     /// The most tokens, at least 1, that the model writes in one stretch when it writes and draws by itself.
     pub max_tokens: usize,
     /// The most tokens of a caption, at least 1; as many as the longest document of training had if absent.
     pub max_caption_tokens: Option<usize>,
+    /// The most units of a stretch of speech, at least 1; as many as the longest document of training had if absent.
+    pub max_units: Option<usize>,
     /// The most sequences that run at once, guidance's included; at least 2.
     pub max_batch: usize,
 }
@@ -48,10 +52,12 @@ impl Default for SamplingConfig {
             shift: 1.0,
             temperature: 0.0,
             code_temperature: 1.0,
+            unit_temperature: 0.7,
             top_k: None,
             top_p: 1.0,
             max_tokens: 64,
             max_caption_tokens: None,
+            max_units: None,
             max_batch: 128,
         }
     }
@@ -126,6 +132,7 @@ impl SamplingConfig {
             ("steps", self.steps),
             ("max_tokens", self.max_tokens),
             ("max_caption_tokens", self.max_caption_tokens.unwrap_or(1)),
+            ("max_units", self.max_units.unwrap_or(1)),
             ("top_k", self.top_k.unwrap_or(1)),
         ];
         for (key, value) in at_least_one {
@@ -147,6 +154,7 @@ impl SamplingConfig {
             ("guidance", self.guidance),
             ("temperature", self.temperature),
             ("code_temperature", self.code_temperature),
+            ("unit_temperature", self.unit_temperature),
         ];
         for (key, value) in from_zero {
             if !(value >= 0.0 && value.is_finite()) {

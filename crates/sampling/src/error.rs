@@ -27,9 +27,28 @@ pub enum SamplingError {
         /// The most tokens of the training rows.
         limit: usize,
     },
-    /// The model lacks a modality that the task needs.
+    /// The model lacks a modality that its card names.
     #[error("this model has no modality `{0}`, which the task needs")]
     NoModality(String),
+    /// The model was not trained for what is asked of it.
+    #[error("this model was trained without {missing}, so it cannot {task}")]
+    CannotDo {
+        /// `images`, `speech`.
+        missing: &'static str,
+        /// What was asked for.
+        task: &'static str,
+    },
+    /// A unit that the model has no id for.
+    #[error("expected units from 0 to {}, found {unit}", .alphabet - 1)]
+    UnknownUnit {
+        /// The unit.
+        unit: u32,
+        /// How many units the model knows.
+        alphabet: usize,
+    },
+    /// A clip, or units of speech, cannot be used.
+    #[error(transparent)]
+    Speech(#[from] interfuse_speech::SpeechError),
     /// The image is of another size than the model's.
     #[error("the image {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
     Image {

@@ -36,6 +36,9 @@ pub fn generate(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Image>, SamplingError> {
     config.validate()?;
+    if pretrained.card.images.is_none() {
+        return Err(SamplingError::CannotDo { missing: "images", task: "draw" });
+    }
     let at_once = if config.is_guided() { config.max_batch / 2 } else { config.max_batch };
     let mut images = Vec::with_capacity(requests.len());
     let workers = Workers::on(&pretrained.device, requests.len());

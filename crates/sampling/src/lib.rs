@@ -1,4 +1,4 @@
-//! From prompt to text and images.
+//! From prompt to text, images and speech.
 //!
 //! | what | where |
 //! |---|---|
@@ -9,7 +9,8 @@
 //! | one step of each solver | [`solver`] |
 //! | images of prompts | [`mod@generate`] |
 //! | captions of images | [`mod@caption`] |
-//! | text and images in turn, without a prompt | [`mod@write`] |
+//! | speech of text, text of speech, and speech that goes on | [`speech`] |
+//! | text, images and speech in turn, without a prompt | [`mod@write`] |
 
 pub mod caption;
 mod codes;
@@ -19,6 +20,7 @@ pub mod error;
 pub mod generate;
 pub mod session;
 pub mod solver;
+pub mod speech;
 pub mod token;
 pub mod write;
 
@@ -27,5 +29,6 @@ pub use config::{SamplingConfig, Solver};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, prompt_ids};
 pub use session::Session;
+pub use speech::{Speech, SpeechPrompt, SpeechRequest, sound, speak, transcribe, units_of};
 pub use token::TokenChoice;
 pub use write::{Piece, write};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_checkpoint::Pretrained;
+use interfuse_data::UnitIds;
 use interfuse_mot::{CacheUse, KvCache};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder, SequenceLayout};
 use interfuse_transfusion::{LaneInput, ModelInput, Transfusion};
@@ -26,8 +27,10 @@ pub struct Session<'m> {
     builders: Vec<LayoutBuilder>,
     cache: KvCache,
     text_lane: usize,
-    image_lane: usize,
-    /// Ids of the tokenizer; those beyond them are codes of images, or nothing.
+    image_lane: Option<usize>,
+    speech: Option<(usize, UnitIds)>,
+    /// Ids that may stand in text: those of the tokenizer, and the one that opens speech. Those beyond them are codes of
+    /// images, units of speech, or nothing.
     words: usize,
 }
 
@@ -43,7 +46,7 @@ impl<'m> Session<'m> {
     /// `sequences` empty sequences.
     ///
     /// # Errors
-    /// When the model lacks text or images.
+    /// When the model lacks text.
     pub fn new(pretrained: &'m Pretrained, sequences: usize) -> Result<Self, SamplingError> {
         let (card, config) = (&pretrained.card, &pretrained.card.model);
         let lane = |name: &String| config.lane(name).ok_or_else(|| SamplingError::NoModality(name.clone()));
@@ -54,8 +57,12 @@ impl<'m> Session<'m> {
             builders: (0..sequences).map(|_| LayoutBuilder::new(Arc::clone(&format))).collect(),
             cache: KvCache::default(),
             text_lane: lane(&card.captions)?,
-            image_lane: lane(&card.images)?,
-            words: pretrained.tokenizer.vocab_size(),
+            image_lane: card.images.as_ref().map(lane).transpose()?,
+            words: pretrained.tokenizer.vocab_size() + usize::from(card.speech.is_some()),
+            speech: match &card.speech {
+                Some(speech) => Some((lane(&speech.modality)?, speech.ids)),
+                None => None,
+            },
         })
     }
 
@@ -88,7 +95,8 @@ impl<'m> Session<'m> {
         self.append(self.text_lane, tokens)
     }
 
-    /// The logits of what may stand in text: of the tokenizer's ids, never of the codes of images. `[B, V]`
+    /// The logits of what may stand in text: of the tokenizer's ids and of the marker that opens speech, never of the codes of
+    /// images or of units. `[B, V]`
     pub fn of_words(&self, logits: Tensor<2>) -> Tensor<2> {
         let [_, vocab] = logits.dims();
         logits.narrow(1, 0, self.words.min(vocab))
@@ -103,7 +111,20 @@ impl<'m> Session<'m> {
 
     /// As [`Self::append_tokens`], in the lane of images: ids of codes on the grid that is open.
     pub fn append_codes(&mut self, ids: &[Vec<u32>]) -> Option<Tensor<2>> {
-        self.append(self.image_lane, ids)
+        self.append(self.image_lane?, ids)
+    }
+
+    /// As [`Self::append_tokens`], in the lane of speech: units, counted from 0.
+    pub fn append_units(&mut self, units: &[Vec<u32>]) -> Option<Tensor<2>> {
+        let (lane, ids) = self.speech?;
+        let of_units = |units: &Vec<u32>| units.iter().map(|&unit| ids.id(unit)).collect();
+        self.append(lane, &units.iter().map(of_units).collect::<Vec<Vec<u32>>>())
+    }
+
+    /// The logits of what may stand in speech: first of its end, then of the units. `[B, 1 + units]`
+    pub fn of_units(&self, logits: Tensor<2>) -> Option<Tensor<2>> {
+        let (_, ids) = self.speech?;
+        Some(logits.narrow(1, ids.end as usize, ids.count + 1))
     }
 
     fn append(&mut self, lane: usize, tokens: &[Vec<u32>]) -> Option<Tensor<2>> {
@@ -123,7 +144,7 @@ impl<'m> Session<'m> {
     pub fn open_span(&mut self, drawing: &[bool]) -> OpenSpan {
         let lane = self.image_lane;
         let layouts = self.lay_out(|index, builder| {
-            if drawing[index] {
+            if let Some(lane) = lane.filter(|_| drawing[index]) {
                 builder.push_blank_image(lane, 0, 0);
             }
         });
@@ -147,10 +168,11 @@ impl<'m> Session<'m> {
         let [sequences, channels, height, width] = x.dims();
         let mut lanes: Vec<Option<LaneInput>> = span.batch.lanes.iter().map(|_| None).collect();
         let x_t = x.reshape([sequences, 1, channels, height, width]);
-        lanes[self.image_lane] = Some(LaneInput::Denoise { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
+        let lane = self.image_lane?;
+        lanes[lane] = Some(LaneInput::Denoise { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
         let geometry = span.batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
         let predictions = self.model.forward(ModelInput { lanes, geometry }, cache);
-        Some(predictions.images(self.image_lane)?.reshape([sequences, channels, height, width]))
+        Some(predictions.images(lane)?.reshape([sequences, channels, height, width]))
     }
 
     fn lay_out(&mut self, add: impl Fn(usize, &mut LayoutBuilder)) -> Vec<SequenceLayout> {

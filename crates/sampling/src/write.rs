@@ -1,18 +1,21 @@
-//! Text and images in turn: the model writes until BOI, draws, closes the image with EOI and writes on until EOS.
+//! Text, images and speech in turn: the model writes until BOI, draws, closes the image with EOI and writes on until EOS; speech
+//! stands between markers of its own as an image does.
 
 use burn::tensor::Tensor;
 use interfuse_checkpoint::Pretrained;
-use interfuse_data::Image;
+use interfuse_data::{Image, UnitIds};
 use interfuse_image_tower::NoiseKey;
 use ndarray::Array3;
 use rand_chacha::ChaCha8Rng;
 
+use crate::caption::ends_text;
 use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
 use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
 use crate::generate::{decode, host_images};
 use crate::session::Session;
+use crate::speech::{Speaker, Speech, speech_card};
 use crate::token::TokenChoice;
 
 /// A part of what the model made.
@@ -22,10 +25,12 @@ pub enum Piece {
     Text(String),
     /// An image.
     Image(Image),
+    /// Units of speech, from 0.
+    Speech(Vec<u32>),
 }
 
-/// The most images in one document.
-const MOST_IMAGES: usize = 4;
+/// The most images and stretches of speech in one document.
+const MOST_TURNS: usize = 4;
 
 /// Lets the model write and draw by itself, one document for each seed. Tokens are sampled at the configured temperature, or
 /// at 1 when that is 0: without chance all documents would be alike. Images are guided by all that was written before them,
@@ -61,49 +66,85 @@ fn write_batch(
     let mut session = Session::token_by_token(pretrained, seeds.len())?;
     let mut logits = session.append_tokens(&vec![vec![special.bos]; seeds.len()]);
     let mut active = vec![true; seeds.len()];
-    for image_index in 0..MOST_IMAGES {
+    let [begin, end] = [|ids: UnitIds| ids.begin, |ids: UnitIds| ids.end]
+        .map(|marker| pretrained.card.speech.as_ref().map(|speech| marker(speech.ids)));
+    for turn in 0..MOST_TURNS {
         let mut decoder = Decoder { session: &mut session, logits, active: active.clone(), left: config.max_tokens };
-        let written = decoder.run(
-            |logits, active| choice.choose(logits, active, &mut generators),
-            |token| token == special.boi || token == special.eos,
-        );
-        let drawing: Vec<bool> =
-            written.iter().zip(&active).map(|(ids, &active)| active && ids.last() == Some(&special.boi)).collect();
+        let written =
+            decoder.run(|logits, active| choice.choose(logits, active, &mut generators), ends_text(pretrained));
+        let said = |marker: Option<u32>| -> Vec<bool> {
+            let ends = written.iter().zip(&active);
+            ends.map(|(ids, &active)| active && marker.is_some() && ids.last().copied() == marker).collect()
+        };
+        let drawing = said(pretrained.card.images.as_ref().map(|_| special.boi));
+        let speaking = said(begin);
         for (document, ids) in documents.iter_mut().zip(&written) {
-            let text = pretrained.tokenizer.decode(ids)?.trim().to_string();
+            let words: Vec<u32> = ids.iter().copied().filter(|id| Some(*id) != begin).collect();
+            let text = pretrained.tokenizer.decode(&words)?.trim().to_string();
             if !text.is_empty() {
                 document.push(Piece::Text(text));
             }
         }
-        if !drawing.contains(&true) {
+        active = drawing.iter().zip(&speaking).map(|(drawing, speaking)| *drawing || *speaking).collect();
+        if !active.contains(&true) {
             break;
         }
-        // The BOI that ended the stretch has not been read yet.
-        let only_drawing =
-            |token: u32| drawing.iter().map(|&d| if d { vec![token] } else { vec![] }).collect::<Vec<_>>();
-        let after = session.append_tokens(&only_drawing(special.boi));
-        let latents = match (CodeSampler::new(pretrained, seeds, image_index as u64, config), after) {
-            (Some(codes), Some(logits)) => {
-                let opened = Opened { session: &mut session, logits };
-                draw_codes(pretrained, codes, opened, (&drawing, config))?
-            }
-            _ => {
-                let span = session.open_span(&drawing);
-                let plain = Plain { session: &session, span: &span };
-                let latents = draw(pretrained, plain, seeds, image_index as u64, config)?;
-                session.commit(&span, latents.clone());
-                host_images(latents)
-            }
-        };
-        logits = session.append_tokens(&only_drawing(special.eoi));
-        for ((document, latents), &generated) in documents.iter_mut().zip(latents).zip(&drawing) {
-            if generated {
-                document.push(Piece::Image(decode(pretrained, latents)?));
-            }
+        let mut turn = Turn { pretrained, session: &mut session, seeds, number: turn as u64, config };
+        let images = if drawing.contains(&true) { turn.draw(&drawing)? } else { vec![] };
+        let speech = if speaking.contains(&true) { turn.speak(&speaking)? } else { vec![] };
+        let closing = active.iter().enumerate().map(|(index, _)| match (drawing[index], speaking[index]) {
+            (true, _) => vec![special.eoi],
+            (_, true) => end.into_iter().collect(),
+            _ => vec![],
+        });
+        logits = session.append_tokens(&closing.collect::<Vec<_>>());
+        for (index, latents) in images.into_iter().enumerate().filter(|(index, _)| drawing[*index]) {
+            documents[index].push(Piece::Image(decode(pretrained, latents)?));
         }
-        active = drawing;
+        for (index, said) in speech.into_iter().enumerate().filter(|(index, _)| speaking[*index]) {
+            documents[index].push(Piece::Speech(said.units));
+        }
     }
     Ok(documents)
+}
+
+/// What sequences make of the marker that they have just written, and that has not been read yet.
+struct Turn<'a, 'm> {
+    pretrained: &'m Pretrained,
+    session: &'a mut Session<'m>,
+    seeds: &'a [u64],
+    /// Counted from 0 within the documents.
+    number: u64,
+    config: &'a SamplingConfig,
+}
+
+impl Turn<'_, '_> {
+    /// Images in the sequences that draw. `[C, H, W]` each; those of the others mean nothing.
+    fn draw(&mut self, drawing: &[bool]) -> Result<Vec<Array3<f32>>, SamplingError> {
+        let Self { pretrained, seeds, config, .. } = *self;
+        let after = self.session.append_tokens(&where_true(drawing, &[pretrained.card.special_tokens.boi]));
+        if let (Some(codes), Some(logits)) = (CodeSampler::new(pretrained, seeds, self.number, config), after) {
+            let opened = Opened { session: &mut *self.session, logits };
+            return draw_codes(pretrained, codes, opened, (drawing, config));
+        }
+        let span = self.session.open_span(drawing);
+        let plain = Plain { session: &*self.session, span: &span };
+        let latents = draw(pretrained, plain, seeds, self.number, config)?;
+        self.session.commit(&span, latents.clone());
+        Ok(host_images(latents))
+    }
+
+    /// Units in the sequences that speak.
+    fn speak(&mut self, speaking: &[bool]) -> Result<Vec<Speech>, SamplingError> {
+        let card = speech_card(self.pretrained, "speak")?;
+        let logits = self.session.append_tokens(&where_true(speaking, &[card.ids.begin]));
+        Ok(Speaker::new(self.seeds, self.number, self.config, card).run(self.session, logits, speaking))
+    }
+}
+
+/// Tokens for those sequences that are marked.
+fn where_true(marks: &[bool], tokens: &[u32]) -> Vec<Vec<u32>> {
+    marks.iter().map(|&mark| if mark { tokens.to_vec() } else { vec![] }).collect()
 }
 
 /// The images that are open in a session, guided against sequences that hold nothing before them.
@@ -145,7 +186,7 @@ fn draw_codes(
 /// `BOS BOI` where an image is to follow.
 fn without_past(pretrained: &Pretrained, drawing: &[bool]) -> Vec<Vec<u32>> {
     let special = pretrained.card.special_tokens;
-    drawing.iter().map(|&drawing| if drawing { vec![special.bos, special.boi] } else { vec![] }).collect()
+    where_true(drawing, &[special.bos, special.boi])
 }
 
 /// Writes token by token.

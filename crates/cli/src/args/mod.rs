@@ -21,7 +21,7 @@ pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArg
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
 pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, ScalingCommand};
-pub(crate) use self::speech::{
+pub(crate) use self::speech::{SpeakArgs, TranscribeArgs, 
     Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
 };
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
@@ -51,6 +51,10 @@ pub(crate) enum Command {
     Sample(SampleArgs),
     /// Say what is on images
     Caption(CaptionArgs),
+    /// Say words, or go on with speech
+    Speak(SpeakArgs),
+    /// Write what is said in clips
+    Transcribe(TranscribeArgs),
     /// Measure a trained model
     Evaluate(EvaluateArgs),
     /// Compare runs: with which fraction of the steps does one reach the losses of another?
@@ -195,10 +199,10 @@ pub(crate) struct SamplingArgs {
     /// Temperature of the next code of an image; 0 takes the likeliest
     #[arg(long)]
     pub(crate) code_temperature: Option<f64>,
-    /// Sample among so many of the likeliest tokens or codes alone
+    /// Sample among so many of the likeliest tokens, codes or units alone
     #[arg(long)]
     pub(crate) top_k: Option<usize>,
-    /// Sample among the likeliest tokens or codes that together have this probability
+    /// Sample among the likeliest tokens, codes or units that together have this probability
     #[arg(long)]
     pub(crate) top_p: Option<f64>,
 }

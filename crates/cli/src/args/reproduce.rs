@@ -40,6 +40,8 @@ pub(crate) enum SettingArg {
     Transfusion,
     /// Text and the codes of images by next-token prediction
     Chameleon,
+    /// Text, the codes of images and units of speech by next-token prediction
+    Speech,
 }
 
 impl MotArgs {
@@ -47,6 +49,7 @@ impl MotArgs {
         let setting = match self.setting {
             SettingArg::Transfusion => mot::Setting::Transfusion,
             SettingArg::Chameleon => mot::Setting::Chameleon,
+            SettingArg::Speech => mot::Setting::Speech,
         };
         let usual = || PathBuf::from(format!("runs/mot-{}", setting.name()));
         mot::MotOptions {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::ModelArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpeechCommand {
     /// Learn units of speech, make units of clips, and sound of units
@@ -98,4 +100,48 @@ pub(crate) enum Counted {
     Words,
     /// Characters
     Characters,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpeakArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What to say; anything if there is neither this nor --continue
+    pub(crate) texts: Vec<String>,
+    /// Go on from a clip; may be repeated
+    #[arg(long = "continue", value_name = "CLIP")]
+    pub(crate) go_on: Vec<PathBuf>,
+    /// Stretches of each
+    #[arg(long, default_value_t = 1)]
+    pub(crate) count: usize,
+    /// Seed of the first stretch of each; the next has the next
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Temperature of the next unit; 0 takes the likeliest
+    #[arg(long)]
+    pub(crate) temperature: Option<f64>,
+    /// Sample among so many of the likeliest units alone
+    #[arg(long)]
+    pub(crate) top_k: Option<usize>,
+    /// Sample among the likeliest units that together have this probability
+    #[arg(long)]
+    pub(crate) top_p: Option<f64>,
+    /// The most units of a stretch
+    #[arg(long)]
+    pub(crate) max_units: Option<usize>,
+    /// Write a spectrogram beside each
+    #[arg(long)]
+    pub(crate) spectrograms: bool,
+    /// Folder to write to; speech/ of the run folder if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TranscribeArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Clips: wav, flac, ogg or mp3
+    #[arg(required = true)]
+    pub(crate) clips: Vec<PathBuf>,
 }

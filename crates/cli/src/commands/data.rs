@@ -27,7 +27,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
     let seed = settings.run.seed;
     let plan = Plan::new(settings)?;
     for split in [Split::Train, Split::HeldOut] {
-        let source = plan.data.of(split);
+        let source = plan.images()?.of(split);
         let same = split == Split::HeldOut && source.held_out_is_train();
         let name = if split == Split::Train { "train" } else { "held out" };
         if same {
@@ -38,7 +38,7 @@ pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
         print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer)), split);
     }
     print_fill(&plan, PACKED)?;
-    contact_sheet(plan.data.train.as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
+    contact_sheet(plan.images()?.train.as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
     say!("contact sheet: {}", args.out.display());
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `interfuse inspect`: what a configuration makes, without training anything.
 
-use interfuse_data::{DocumentStream as _, Split};
 use interfuse_image_tower::ImageTowerConfig;
 use interfuse_kernels::WeightInit;
 use interfuse_run::memory::MemoryEstimate;
@@ -87,18 +86,21 @@ pub(super) fn print_fill(plan: &Plan, sequences: usize) -> anyhow::Result<()> {
 }
 
 fn print_mask(plan: &Plan) -> anyhow::Result<()> {
-    let mut documents = plan.documents(Split::Train)?;
+    let mut documents = plan.training()?;
     let format = plan.card.model.sequence_format();
     let mut builder = LayoutBuilder::new(format.clone());
     let sample = documents.document(0)?;
     builder.push_sample(&sample, &plan.shape)?;
     let layout = builder.finish(&plan.shape);
     let special = plan.tokenizer.special();
+    let units = plan.card.speech.as_ref().map(|speech| speech.ids);
     let label = |_: usize, id: u32| match id {
         id if id == special.bos => "BOS".into(),
         id if id == special.eos => "EOS".into(),
         id if id == special.boi => "BOI".into(),
         id if id == special.eoi => "EOI".into(),
+        id if units.is_some_and(|units| id == units.begin) => "BEGIN".into(),
+        id if units.is_some_and(|units| id == units.end) => "END".into(),
         id => plan.tokenizer.decode(&[id]).unwrap_or_else(|_| id.to_string()),
     };
     let patch_size = plan.card.model.image_tower().map_or(0, |tower: &ImageTowerConfig| tower.patch_size);

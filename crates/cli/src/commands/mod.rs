@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod reproduce;
 pub(crate) mod sample;
 pub(crate) mod scaling;
+pub(crate) mod speak;
 pub(crate) mod speech;
 pub(crate) mod train;
 pub(crate) mod vae;

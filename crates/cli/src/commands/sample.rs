@@ -7,7 +7,8 @@ use interfuse_data::Image;
 use interfuse_parameters::durable::{check_folder, create_folder, write_file};
 use interfuse_run::sample_folder::{self, Origin};
 use interfuse_run::{LoadedRun, RunObserver as _};
-use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, write};
+use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, sound, write};
+use interfuse_speech::audio::write_wav;
 use serde_json::Value;
 
 use crate::args::SampleArgs;
@@ -122,7 +123,7 @@ fn seeds(args: &SampleArgs) -> Vec<u64> {
 fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig, folder: &Path) -> anyhow::Result<()> {
     let seeds = seeds(args);
     let documents = write(&loaded.pretrained, &seeds, sampling)?;
-    let (mut requests, mut images) = (vec![], vec![]);
+    let (mut requests, mut images, mut spoken) = (vec![], vec![], 0);
     for (document, &seed) in documents.iter().zip(&seeds) {
         let mut words = String::new();
         for piece in document {
@@ -136,11 +137,22 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
                     requests.push(ImageRequest { prompt: words.clone(), seed });
                     images.push(image.clone());
                 }
+                Piece::Speech(units) => {
+                    let file = format!("{:06}.wav", spoken);
+                    say!("seed {seed}: [speech {file}, {} units]", units.len());
+                    if loaded.pretrained.units.is_some() && !units.is_empty() {
+                        create_folder(folder)?;
+                        write_wav(&folder.join(&file), &sound(&loaded.pretrained, units, seed)?)?;
+                    }
+                    spoken += 1;
+                }
             }
         }
     }
     if images.is_empty() {
-        say!("the model drew no image");
+        if spoken == 0 {
+            say!("the model drew no image");
+        }
         return Ok(());
     }
     let origin = Origin { sampling, checkpoint: &loaded.checkpoint, columns: 8.min(images.len()) };

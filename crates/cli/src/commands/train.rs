@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use interfuse_data::Collections;
 use interfuse_run::training::{Follower, Resumed};
 use interfuse_run::{Run, Settings, duration, sentence};
 use interfuse_trainer::{Outcome, Ranks};
@@ -74,18 +75,17 @@ fn introduce(run: &Run) {
     let Run { plan, folder, trainer, resumed } = run;
     print_resumed(resumed.as_ref());
     let counts = ParameterCounts::of(&trainer.model, &plan.card.model);
-    let source = &plan.data.train;
     say!(
-        "{:.2} M parameters in {} parts, {} images, {} sequences of {} rows a step, on {:?} in {}",
+        "{:.2} M parameters in {} parts, {}, {} sequences of {} rows a step, on {:?} in {}",
         counts.stored as f64 / 1e6,
         counts.parts.len(),
-        source.len(),
+        holdings(&plan.data),
         plan.settings.train.sequences() * plan.settings.train.gradient_accumulation,
         plan.shape.rows(),
         trainer.setup.device,
         plan.settings.train.precision.on(&trainer.setup.device),
     );
-    interfuse_data::sources::left_out(source.as_ref()).iter().for_each(|line| say!("{line}"));
+    plan.data.left_out().iter().for_each(|line| say!("{line}"));
     if let (cut @ 1.., all) = plan.cut_captions {
         let most = plan.settings.documents.max_caption_tokens;
         say!("warning: {cut} of {all} captions are cut after documents.max_caption_tokens = {most}");
@@ -94,6 +94,14 @@ fn introduce(run: &Run) {
         say!("warning: {warning}");
     }
     say!("writing to {}; Ctrl-C saves and ends", folder.path().display());
+}
+
+/// `2048 images, 534 utterances`
+fn holdings(data: &Collections) -> String {
+    let images = data.images.iter().map(|images| format!("{} images", images.train.len()));
+    let utterances: usize = data.speech().map(|(_, set)| set.train.len()).sum();
+    let speech = (utterances > 0).then(|| format!("{utterances} utterances"));
+    images.chain(speech).collect::<Vec<_>>().join(", ")
 }
 
 /// Says where training goes on, and what has changed.

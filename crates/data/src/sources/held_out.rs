@@ -10,7 +10,7 @@
 /// Items of equal name fall on the same side. Where both sides can be filled they are: a fraction
 /// above 0 holds out at least one name and leaves at least one for training. A single name is never
 /// held out.
-pub(super) fn held_out<'a>(names: impl Iterator<Item = &'a str>, fraction: f64) -> Vec<bool> {
+pub(crate) fn held_out<'a>(names: impl Iterator<Item = &'a str>, fraction: f64) -> Vec<bool> {
     let places: Vec<f64> = names.map(place).collect();
     let smallest = places.iter().copied().fold(f64::INFINITY, f64::min);
     let largest = places.iter().copied().fold(f64::NEG_INFINITY, f64::max);

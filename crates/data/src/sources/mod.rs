@@ -14,7 +14,7 @@ pub mod compositions;
 pub mod emoji;
 pub mod fashion_mnist;
 pub mod folder;
-mod held_out;
+pub(crate) mod held_out;
 mod idx;
 mod kept;
 pub mod noise;
@@ -282,8 +282,12 @@ pub fn spread(source: &dyn Source, most: usize) -> (Vec<usize>, Vec<Image>) {
 
 /// What was left out when a source was opened, a line each: the first few, and how many more.
 pub fn left_out(source: &dyn Source) -> Vec<String> {
+    named(source.skipped())
+}
+
+/// The first few of the reasons why something was left out, and how many more there are.
+pub(crate) fn named(skipped: &[String]) -> Vec<String> {
     const NAMED: usize = 8;
-    let skipped = source.skipped();
     let named = skipped.iter().take(NAMED).map(|reason| format!("left out: {reason}"));
     let more = (skipped.len() > NAMED).then(|| format!("left out: {} more", skipped.len() - NAMED));
     named.chain(more).collect()

@@ -59,7 +59,7 @@ impl AutoencoderRun {
         let trainer = trainer(&settings, &data, ImageCursor::default())?;
         let folder = RunFolder::begin(&settings.run.dir)?;
         configuration::save(&settings, &folder.config())?;
-        DataFingerprint::of(data.train.as_ref()).save(&folder.data())?;
+        DataFingerprint::of_images(data.train.as_ref()).save(&folder.data())?;
         Ok(Self { settings, data, folder, trainer, resumed: None })
     }
 
@@ -71,7 +71,7 @@ impl AutoencoderRun {
         let (folder, latest) = RunFolder::resume(&settings.run.dir)?;
         let resumed = checkpoint::open(&latest, &settings.networks()?, settings.run.seed)?;
         let data = interfuse_data::open(&settings.data)?;
-        let fingerprint = DataFingerprint::of(data.train.as_ref());
+        let fingerprint = DataFingerprint::of_images(data.train.as_ref());
         let mut changes = vec![];
         if let Ok(before) = configuration::load::<VaeSettings>(&folder.config(), &[]) {
             changes.extend(configuration::changes(&before, &settings)?);

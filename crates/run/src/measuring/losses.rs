@@ -2,7 +2,7 @@
 //! per byte.
 
 use interfuse_checkpoint::Pretrained;
-use interfuse_data::DataSet;
+use interfuse_data::Collections;
 use serde_json::{Value, json};
 
 use super::report::Report;
@@ -11,7 +11,7 @@ use crate::plan::validation_of;
 use crate::settings::Settings;
 
 /// Adds the losses to a report; nothing where nothing fits the model's rows.
-pub(super) fn measure(settings: &Settings, data: &DataSet, pretrained: &Pretrained, report: &mut Report) -> Result<()> {
+pub(super) fn measure(settings: &Settings, data: &Collections, pretrained: &Pretrained, report: &mut Report) -> Result<()> {
     let held_out = validation_of(settings, data, pretrained)?;
     if held_out.is_empty() {
         return Ok(());
@@ -20,12 +20,18 @@ pub(super) fn measure(settings: &Settings, data: &DataSet, pretrained: &Pretrain
     let run = (settings.run.seed, card.step);
     let sequences = settings.train.sequences();
     let found = held_out.measure(&pretrained.model, &card.model, run, sequences, &pretrained.device)?;
-    let on = if found.is_train { "training images" } else { "held-out images" };
+    let on = match (found.is_train, data.images.is_some()) {
+        (true, true) => "training images",
+        (false, true) => "held-out images",
+        (true, false) => "training documents",
+        (false, false) => "held-out documents",
+    };
     report.note(format!("losses on {on}: {}", found.line()));
-    for (losses, given) in [(&found.text, ""), (&found.text_given_image, " | image")] {
+    for (losses, given) in [(&found.text, ""), (&found.text_given_image, " | image"), (&found.collections, "")] {
         for loss in losses {
             let bits = loss.bits_per_byte.map_or(String::new(), |bits| format!(", {bits:.3} bits per byte"));
-            report.note(format!("  {}{given}: perplexity {:.3}{bits}", loss.modality, loss.perplexity()));
+            let modality = loss.modality.replace("_given_", " | ");
+            report.note(format!("  {modality}{given}: perplexity {:.3}{bits}", loss.perplexity()));
         }
     }
     let mut losses: serde_json::Map<String, Value> =

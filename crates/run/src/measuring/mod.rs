@@ -2,7 +2,7 @@
 //!
 //! How it is measured follows from what the data offers, not from where it comes from: captions that name scenes are
 //! measured exactly, `scenes`; classes by a classifier, `classes`; captions alone as memory, `memory`. Where the
-//! user has the weights of published networks, those say more: `published`.
+//! user has the weights of published networks, those say more: `published`. Speech is measured by what is understood, `speech`.
 
 mod classes;
 mod generated;
@@ -14,12 +14,13 @@ mod page;
 mod published;
 pub(crate) mod report;
 mod scenes;
+mod speech;
 
 use std::path::{Path, PathBuf};
 
 use interfuse_checkpoint::Pretrained;
 use interfuse_checkpoint::folder::{AVERAGE, write_json};
-use interfuse_data::{DataSet, Image, Source, evenly};
+use interfuse_data::{Collections, Image, Source, evenly};
 use interfuse_evaluation::bootstrap::Mean;
 use interfuse_sampling::{ImageRequest, SamplingConfig};
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ pub fn evaluate(run: &LoadedRun, options: &EvaluationOptions, observer: &mut dyn
     };
     let subject = Subject {
         settings,
-        data: &interfuse_data::open(&settings.data)?,
+        data: &Collections::open(&settings.data)?,
         pretrained: &run.pretrained,
         sampling: &options.sampling,
         count: Some(options.count),
@@ -115,7 +116,7 @@ impl Places {
 /// What is measured.
 struct Subject<'a> {
     settings: &'a Settings,
-    data: &'a DataSet,
+    data: &'a Collections,
     pretrained: &'a Pretrained,
     sampling: &'a SamplingConfig,
     /// Images to generate; as many as the data asks for if absent.
@@ -151,7 +152,8 @@ impl Offer {
 
 impl Subject<'_> {
     fn measure(&self, published: &Published, places: &Places, observer: &mut dyn RunObserver) -> Result<Report> {
-        let (train, held_out) = (self.data.train.as_ref(), self.data.held_out.as_ref());
+        let Some(images) = &self.data.images else { return self.measure_without_images(places, observer) };
+        let (train, held_out) = (images.train.as_ref(), images.held_out.as_ref());
         let offer = Offer::of(train);
         let count = self.count.unwrap_or(USUAL_COUNT);
         // Scenes are generated in pairs, one that training saw and one that it did not.
@@ -163,6 +165,7 @@ impl Subject<'_> {
         if offer != Offer::Scenes {
             memorisation(&neighbours, held_out, &mut report)?;
         }
+        self.measure_speech(&mut report, observer)?;
         losses::measure(self.settings, self.data, self.pretrained, &mut report)?;
         published.measure(&mut generated, (train, held_out), self.seed, (&mut report, observer))?;
         if let Some(scores) = &generated.scores {
@@ -170,6 +173,29 @@ impl Subject<'_> {
             report.note(format!("{}:  {mean}", scores.what));
             report.value["prompt_score"] = json!({ "what": scores.what, "mean": mean });
         }
+        self.write_report(&mut report, places)?;
+        self.write_page(&generated, &mut report, (&neighbours, train), places)?;
+        Ok(report)
+    }
+
+    /// Data without images has losses, and what is understood of speech.
+    fn measure_without_images(&self, places: &Places, observer: &mut dyn RunObserver) -> Result<Report> {
+        let mut report = Report::default();
+        report.heading(self.pretrained.card.step);
+        report.value = json!({ "step": self.pretrained.card.step, "version": env!("CARGO_PKG_VERSION") });
+        self.measure_speech(&mut report, observer)?;
+        losses::measure(self.settings, self.data, self.pretrained, &mut report)?;
+        self.write_report(&mut report, places)?;
+        Ok(report)
+    }
+
+    fn measure_speech(&self, report: &mut Report, observer: &mut dyn RunObserver) -> Result<()> {
+        let model = (self.pretrained, self.sampling);
+        speech::measure(model, self.data, (self.count, self.seed), report, observer)
+    }
+
+    /// Leaves `evaluation.json`, which names the weights that were measured.
+    fn write_report(&self, report: &mut Report, places: &Places) -> Result<()> {
         // While a model is trained, not every step that is measured is kept.
         if let Ok(sha256) = interfuse_vae::folder::hash_file(self.weights) {
             report.value["checkpoint"] = json!(self.checkpoint.display().to_string());
@@ -178,8 +204,7 @@ impl Subject<'_> {
         }
         write_json(&places.report, &report.value)?;
         report.note(format!("written to {}", places.report.display()));
-        self.write_page(&generated, &mut report, (&neighbours, train), places)?;
-        Ok(report)
+        Ok(())
     }
 
     /// What the data itself knows.

@@ -58,7 +58,21 @@ impl Report {
             ("generated_is_nearer", "/memorisation/generated_is_nearer"),
         ];
         let found = paths.into_iter().filter_map(|(name, path)| Some((name, self.value.pointer(path)?.as_f64()?)));
-        found.map(|(name, value)| (name.to_string(), value)).collect()
+        let found = found.map(|(name, value)| (name.to_string(), value));
+        found.chain(self.error_rates()).collect()
+    }
+
+    /// Of speech, named by collection and split: `voices.held_out.word_error_rate`.
+    fn error_rates(&self) -> Vec<(String, f64)> {
+        let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
+        let mut rates = vec![];
+        for (part, splits) in members(&self.value["speech"]) {
+            for (split, numbers) in members(&splits) {
+                let named = members(&numbers).into_iter().filter(|(name, _)| name.ends_with("_error_rate"));
+                rates.extend(named.filter_map(|(name, rate)| Some((format!("{part}.{split}.{name}"), rate.as_f64()?))));
+            }
+        }
+        rates
     }
 }
 

@@ -4,6 +4,7 @@
 //! the same command: a run that is finished is left as it is, one that was interrupted goes on from its checkpoint.
 
 pub mod mot;
+mod units;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +18,15 @@ use crate::run_folder::RunFolder;
 use crate::settings::Settings;
 use crate::training::Run;
 
+pub use self::units::UnitsPlan;
+
 /// Models that are trained to be compared.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// What the models' codes come from, where they need one; trained before them.
     pub autoencoder: Option<VaeSettings>,
+    /// Their units of speech, where they learn any; made before them as well.
+    pub units: Option<UnitsPlan>,
     /// In the order in which they are trained.
     pub runs: Vec<PlannedRun>,
 }
@@ -79,6 +84,9 @@ impl Plan {
             if run.train(observer, stop)?.outcome == Outcome::Stopped {
                 return Ok(Outcome::Stopped);
             }
+        }
+        if let Some(units) = self.units.as_ref().filter(|_| !self.runs.is_empty()) {
+            units.make(observer)?;
         }
         for (index, run) in self.runs.iter().enumerate() {
             if run.is_finished()? {

@@ -80,7 +80,7 @@ fn begin(settings: Settings, ranks: &Ranks) -> Result<Begun> {
     let mut plan = Plan::new(settings)?;
     plan.measure_latents(None)?;
     let trainer = plan.trainer(LoaderCursor::default())?.among(ranks.clone())?;
-    let data = DataFingerprint::of(plan.data.train.as_ref());
+    let data = DataFingerprint::of(&plan.data);
     Begun { plan, trainer, data }.agreed(ranks)
 }
 
@@ -89,7 +89,7 @@ fn resume(settings: Settings, latest: &Path, ranks: &Ranks) -> Result<Begun> {
     let mut plan = Plan::with_tokenizer(settings, load_tokenizer(&latest.join(TOKENIZER))?)?;
     let resumed = checkpoint::open(latest, &plan.card, plan.settings.run.seed)?;
     plan.measure_latents(read_card(latest)?.latent_range)?;
-    let data = DataFingerprint::of(plan.data.train.as_ref());
+    let data = DataFingerprint::of(&plan.data);
     let mut trainer = plan.trainer(resumed.state.cursor.clone())?.among(ranks.clone())?;
     resumed.restore(&mut trainer)?;
     Begun { plan, trainer, data }.agreed(ranks)
@@ -178,6 +178,7 @@ pub fn pretrained(plan: &Plan, trainer: &Trainer) -> Pretrained {
         model: trainer.ema_model(),
         tokenizer: plan.tokenizer.clone(),
         codec: Arc::clone(&plan.codec),
+        units: plan.data.speech().find_map(|(_, set)| set.codec.clone()),
         device: trainer.setup.device.clone(),
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Recorder<'a> {
         let split = if report.is_train { "train_fixed_noise" } else { "held_out" };
         let numbers: Vec<(String, f64)> =
             report.numbers().into_iter().map(|(name, value)| (format!("{split}/{name}"), value)).collect();
-        let name = if report.is_train { "training images, fixed noise" } else { "held out" };
+        let name = if report.is_train { "training documents, fixed noise" } else { "held out" };
         self.observer.note(&format!("step {}  {name}: {}", report.step, report.line()));
         self.curves.record(report.step, "", &numbers, &[])
     }

@@ -72,7 +72,7 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let x_t: Tensor<5> = batch.input().lanes.iter().find_map(image).context("a configuration with images")?;
     let x_t: Tensor<4> = x_t.squeeze_dim(1);
 
-    let source = &plan.data.train;
+    let source = &plan.images()?.train;
     let prompts = (0..sequences).map(|index| prompt_ids(&model, &source.caption(index % source.len())?));
     let mut session = Session::new(&model, sequences)?;
     session.append_tokens(&prompts.collect::<Result<Vec<_>, _>>()?);

@@ -5,13 +5,17 @@
 //! |---|---|---|---|
 //! | transfusion | next token | denoised | 3.1, appendix A.2 |
 //! | chameleon | next token | codes, next token | 3.2 |
+//! | speech | next token | codes, next token; and units of speech, next token | 3.3 |
 //!
 //! All models of a setting have one configuration but for the keys of [`Variant::overrides`], the seed and the folder; they take
 //! the same steps on the same documents, and a step of each takes the same FLOPs.
 
 use std::path::{Path, PathBuf};
 
-use super::{Plan, PlannedRun};
+use interfuse_data::mixture::ContentConfig;
+use interfuse_speech::units::UnitConfig;
+
+use super::{Plan, PlannedRun, UnitsPlan};
 use crate::autoencoder::VaeSettings;
 use crate::comparison::{Comparison, ComparisonSettings, Paper, compare};
 use crate::error::Result;
@@ -24,6 +28,8 @@ pub enum Setting {
     Transfusion,
     /// Images are codes that are learned as words are.
     Chameleon,
+    /// As in Chameleon, with units of speech as a third modality.
+    Speech,
 }
 
 /// A model of a setting.
@@ -54,8 +60,6 @@ pub struct MotOptions {
     pub overrides: Vec<String>,
 }
 
-const TOGETHER: &str = "model.partition=[[\"text\", \"image\"]]";
-const APART: &str = "model.partition=[[\"text\"], [\"image\"]]";
 /// MoE-4x of the paper (section 3.1): expert choice at the FLOPs of the dense model.
 const FOUR_EXPERTS: &str = "model.backbone.feed_forward={ kind = \"moe\", experts = 4, routing = \"expert_choice\" }";
 /// The hybrid of the paper's section 5.
@@ -64,13 +68,27 @@ const FOUR_EXPERTS_FOR_TEXT: &str =
 
 impl Setting {
     /// All settings.
-    pub const ALL: [Self; 2] = [Self::Transfusion, Self::Chameleon];
+    pub const ALL: [Self; 3] = [Self::Transfusion, Self::Chameleon, Self::Speech];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Transfusion => "transfusion",
             Self::Chameleon => "chameleon",
+            Self::Speech => "speech",
+        }
+    }
+
+    /// All modalities on one part, and each on its own.
+    fn partitions(self) -> [&'static str; 2] {
+        match self {
+            Self::Transfusion | Self::Chameleon => {
+                ["model.partition=[[\"text\", \"image\"]]", "model.partition=[[\"text\"], [\"image\"]]"]
+            }
+            Self::Speech => [
+                "model.partition=[[\"text\", \"image\", \"speech\"]]",
+                "model.partition=[[\"text\"], [\"image\"], [\"speech\"]]",
+            ],
         }
     }
 
@@ -79,6 +97,7 @@ impl Setting {
         match self {
             Self::Transfusion => include_str!("transfusion.toml"),
             Self::Chameleon => include_str!("chameleon.toml"),
+            Self::Speech => include_str!("speech.toml"),
         }
     }
 
@@ -90,24 +109,35 @@ impl Setting {
             overrides: overrides.iter().map(|each| each.to_string()).collect(),
             every_seed,
         };
-        vec![
-            variant("dense", "all weights shared", true, &[TOGETHER]),
-            variant("mot", "all weights kept apart by modality", true, &[APART]),
-            variant("moe-4x", "dense, four experts that choose as the feed-forward", false, &[TOGETHER, FOUR_EXPERTS]),
+        let [together, apart] = self.partitions();
+        let mut variants = vec![
+            variant("dense", "all weights shared", true, &[together]),
+            variant("mot", "all weights kept apart by modality", true, &[apart]),
+            variant("moe-4x", "dense, four experts that choose as the feed-forward", false, &[together, FOUR_EXPERTS]),
             variant(
                 "hybrid",
                 "all weights kept apart, and four experts for text",
                 false,
-                &[APART, FOUR_EXPERTS_FOR_TEXT],
+                &[apart, FOUR_EXPERTS_FOR_TEXT],
             ),
-            variant("untied-ffn", "feed-forwards kept apart", false, &[APART, "model.backbone.untie=[\"ffn\"]"]),
+            variant("untied-ffn", "feed-forwards kept apart", false, &[apart, "model.backbone.untie=[\"ffn\"]"]),
             variant(
                 "untied-ffn-qkvo",
                 "all but norms kept apart",
                 false,
-                &[APART, "model.backbone.untie=[\"ffn\", \"qkv\", \"o\"]"],
+                &[apart, "model.backbone.untie=[\"ffn\", \"qkv\", \"o\"]"],
             ),
-        ]
+        ];
+        if self == Self::Speech {
+            // The paper's leave-one-out (section 3.4): two parts, one of them for one modality alone.
+            let alone = [
+                ("image-alone", "images kept apart from the others", "model.partition=[[\"image\"], [\"text\", \"speech\"]]"),
+                ("text-alone", "text kept apart from the others", "model.partition=[[\"text\"], [\"image\", \"speech\"]]"),
+                ("speech-alone", "speech kept apart from the others", "model.partition=[[\"speech\"], [\"text\", \"image\"]]"),
+            ];
+            variants.extend(alone.map(|(name, what, partition)| variant(name, what, false, &[partition])));
+        }
+        variants
     }
 }
 
@@ -125,8 +155,9 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
     crate::error::require!(*seeds > 0, "--seeds: expected at least 1, found 0");
     let autoencoder = match setting {
         Setting::Transfusion => None,
-        Setting::Chameleon => Some(autoencoder(&folder.join("autoencoder"))?),
+        Setting::Chameleon | Setting::Speech => Some(autoencoder(&folder.join("autoencoder"))?),
     };
+    let mut units = None;
     let wanted = variants.iter().filter(|variant| only.is_empty() || only.iter().any(|name| name == variant.name));
     let mut runs = vec![];
     for variant in wanted {
@@ -140,13 +171,27 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
             }
             changes.extend(overrides.iter().cloned());
             let origin = format!("the {} setting's configuration", setting.name());
-            let settings = Settings::parse(setting.configuration(), Path::new(&origin), &changes)?;
+            let mut settings = Settings::parse(setting.configuration(), Path::new(&origin), &changes)?;
+            units = place_units(&mut settings, folder).or(units);
             runs.push(PlannedRun { variant: variant.name.into(), seed, settings });
         }
     }
     // Every model with the first seed comes before any with the second, so that what is interrupted can be compared.
     runs.sort_by_key(|run: &PlannedRun| run.seed);
-    Ok(Plan { autoencoder, runs })
+    Ok(Plan { autoencoder, units, runs })
+}
+
+/// Lets speech have its codec and its units below `folder`, and says how they are made.
+fn place_units(settings: &mut Settings, folder: &Path) -> Option<UnitsPlan> {
+    let speech = settings.data.mixture.iter_mut().find_map(|part| match &mut part.content {
+        ContentConfig::Speech(speech) => Some(speech),
+        ContentConfig::Images => None,
+    })?;
+    let (codec, file) = (folder.join("units.safetensors"), folder.join("units.txt"));
+    (speech.units, speech.unit_file) = (Some(codec.clone()), Some(file.clone()));
+    // The clips of the game are sampled at 11,025 Hz, so that nothing lies above the first 5.5 kHz.
+    let config = UnitConfig { sample_rate: 10_000, subtract_mean: true, ..UnitConfig::default() };
+    Some(UnitsPlan { clips: speech.clips.clone()?, held_out: speech.held_out, config, codec, file })
 }
 
 /// The models of a plan beside the dense one, and the slopes of the paper's smallest; `None` where there is but one model.
@@ -162,6 +207,7 @@ pub fn compared(options: &MotOptions, plan: &Plan) -> Result<Option<Comparison>>
     let paper = match options.setting {
         Setting::Transfusion => "transfusion-163m",
         Setting::Chameleon => "chameleon-37m",
+        Setting::Speech => "speech-443m",
     };
     let settings = ComparisonSettings { paper: Some(Paper::named(paper)?), ..ComparisonSettings::default() };
     let folders: Vec<PathBuf> = folders.into_iter().map(|(_, folder)| folder).collect();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | audiofolder | `metadata.jsonl` or `metadata.csv` with `file_name` and one of `text`, `transcription`, `sentence`, `caption` |
 //! | LJSpeech | `metadata.csv` without a header: `LJ001-0001\|text` or `LJ001-0001\|text\|as it is said`, clips in `wavs/` or beside it |
-//! | pairs | `clip.txt` beside `clip.wav`, at any depth |
+//! | pairs | `clip.txt` beside `clip.wav`, at any depth, and an image of what is said in `clip.png`, `.jpg`, `.jpeg` or `.webp` |
 //!
 //! Metadata in the folder itself decides where there is any; else pairs are looked for. A clip without a transcript, and a
 //! transcript without a clip, is left out and named.
@@ -21,6 +21,9 @@ use crate::error::SpeechError;
 
 /// Files of metadata in the order in which they are looked for.
 const METADATA: [&str; 2] = ["metadata.jsonl", "metadata.csv"];
+
+/// Extensions of images beside clips.
+const IMAGES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// Options of `kind = "folder"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +102,8 @@ fn pairs(root: &Path, skipped: &mut Vec<String>) -> Result<Vec<Clip>, SpeechErro
             Ok(text) if text.trim().is_empty() => skipped.push(format!("the transcript of `{name}` is blank")),
             Ok(text) => {
                 let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                clips.push(Clip::of_file(name, text, root.join(file)));
+                let image = IMAGES.iter().map(|kind| root.join(file.with_extension(kind))).find(|path| path.is_file());
+                clips.push(Clip { image, ..Clip::of_file(name, text, root.join(file)) });
             }
         }
     }

@@ -1,0 +1,180 @@
+//! Segments of a document out of what it holds, with the markers between them.
+//!
+//! ```text
+//! BOS text BOI [image] EOI text BEGIN [units of speech] END text EOS
+//! ```
+//!
+//! Markers are rows of text. BOI and EOI are the tokenizer's; the markers of speech are ids of their own beyond the tokenizer's,
+//! because no tokenizer in use has them.
+
+use std::sync::Arc;
+
+use interfuse_sequence::{LatentImage, Segment};
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use crate::text::SpecialTokens;
+
+/// Which ids of a vocabulary are for speech: a marker behind the tokenizer's ids, and behind the codes of images another and
+/// the units. Where the markers lie so, what may follow is always a range of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitIds {
+    /// Opens a stretch of speech; the first id beyond the tokenizer's.
+    pub begin: u32,
+    /// Closes it; unit 0 is the id after it.
+    pub end: u32,
+    /// How many units there are.
+    pub count: usize,
+}
+
+impl UnitIds {
+    /// The id of a unit.
+    pub fn id(&self, unit: u32) -> u32 {
+        self.end + 1 + unit
+    }
+
+    /// Ids that the vocabulary needs, all those before units included.
+    pub fn needed(&self) -> usize {
+        self.end as usize + 1 + self.count
+    }
+}
+
+/// Something that a document holds.
+pub(crate) enum Element {
+    /// Ids of the tokenizer.
+    Text(Vec<u32>),
+    /// Latents, or codes, of an image. `[C, H, W]`
+    Image(Array3<f32>),
+    /// Units of speech.
+    Units(Vec<u32>),
+}
+
+/// What decides the segments of a document beside what it holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Assembly {
+    /// The tokenizer's markers.
+    pub(crate) special: SpecialTokens,
+    /// The lane of text and markers.
+    pub(crate) text: usize,
+    /// The lane of images, and where latents are ids of codes the id of code 0.
+    pub(crate) images: Option<(usize, Option<u32>)>,
+    /// The lane of speech and its ids.
+    pub(crate) speech: Option<(usize, UnitIds)>,
+}
+
+/// How a document ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With EOS.
+    Closed,
+    /// With its last element, because the document was cut there; nothing is said of what would follow.
+    Open,
+}
+
+impl Assembly {
+    /// The segments of what a document holds, in reading order.
+    pub(crate) fn segments(&self, elements: Vec<Element>, ending: Ending) -> Vec<Segment> {
+        let mut segments = vec![];
+        let mut run = vec![self.special.bos];
+        let count = elements.len();
+        for (place, element) in elements.into_iter().enumerate() {
+            let is_last = place + 1 == count;
+            // What there is no lane for is made by nobody.
+            let between = match element {
+                Element::Text(ids) => {
+                    run.extend(ids);
+                    None
+                }
+                Element::Image(latents) => self.images.map(|(lane, first_code)| {
+                    let SpecialTokens { boi, eoi, .. } = self.special;
+                    ([boi, eoi], image(lane, first_code, latents, !is_last))
+                }),
+                Element::Units(units) => self.speech.map(|(lane, ids)| {
+                    let units = units.into_iter().map(|unit| ids.id(unit)).collect();
+                    ([ids.begin, ids.end], Segment::tokens(lane, units))
+                }),
+            };
+            if let Some(([begin, end], segment)) = between {
+                run.push(begin);
+                segments.push(Segment::tokens(self.text, std::mem::replace(&mut run, vec![end])));
+                segments.push(segment);
+            }
+        }
+        match ending {
+            Ending::Closed => run.push(self.special.eos),
+            // EOI is read and never said, so behind an image it would be a row for nothing; END tells that speech is over.
+            Ending::Open if run == [self.special.eoi] => return segments,
+            Ending::Open => {}
+        }
+        segments.push(Segment::tokens(self.text, run));
+        segments
+    }
+}
+
+fn image(lane: usize, first_code: Option<u32>, latents: Array3<f32>, precedes_caption: bool) -> Segment {
+    let Some(first) = first_code else {
+        return Segment::image(lane, LatentImage { x_0: Arc::new(latents), precedes_caption });
+    };
+    let (_, rows, columns) = latents.dim();
+    Segment::codes(lane, latents.iter().map(|&code| first + code as u32).collect(), [rows, columns])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interfuse_sequence::Content;
+
+    const ASSEMBLY: Assembly = Assembly {
+        special: SpecialTokens { bos: 0, eos: 1, boi: 2, eoi: 3, pad: 4 },
+        text: 2,
+        images: Some((0, Some(11))),
+        speech: Some((1, UnitIds { begin: 10, end: 15, count: 3 })),
+    };
+
+    /// Lane and ids of each segment.
+    fn shown(elements: Vec<Element>, ending: Ending) -> Vec<(usize, Vec<u32>)> {
+        let segments = ASSEMBLY.segments(elements, ending);
+        segments.iter().map(|segment| (segment.modality, segment.ids().unwrap_or_default().to_vec())).collect()
+    }
+
+    fn image() -> Element {
+        Element::Image(Array3::from_shape_vec((1, 1, 2), vec![0.0, 3.0]).unwrap())
+    }
+
+    #[test]
+    fn every_kind_stands_between_its_markers() {
+        let triple = vec![image(), Element::Text(vec![7, 8]), Element::Units(vec![2, 0])];
+        let expected = [
+            (2, vec![0, 2]),
+            (0, vec![11, 14]),
+            (2, vec![3, 7, 8, 10]),
+            (1, vec![18, 16]),
+            (2, vec![15, 1]),
+        ];
+        assert_eq!(shown(triple, Ending::Closed), expected);
+        assert_eq!(shown(vec![Element::Text(vec![7])], Ending::Closed), [(2, vec![0, 7, 1])]);
+    }
+
+    #[test]
+    fn an_open_end_says_nothing_of_what_would_follow() {
+        assert_eq!(shown(vec![image()], Ending::Open), [(2, vec![0, 2]), (0, vec![11, 14])]);
+        let speech = shown(vec![Element::Units(vec![1])], Ending::Open);
+        assert_eq!(speech, [(2, vec![0, 10]), (1, vec![17]), (2, vec![15])]);
+    }
+
+    #[test]
+    fn an_image_knows_whether_anything_is_said_of_it_later() {
+        let latents = || Element::Image(Array3::zeros((1, 2, 2)));
+        let denoised = Assembly { images: Some((0, None)), ..ASSEMBLY };
+        let precedes = |elements| {
+            let segments = denoised.segments(elements, Ending::Closed);
+            segments.iter().find_map(|segment| match &segment.content {
+                Content::Denoise(image) => Some(image.precedes_caption),
+                Content::NextToken { .. } => None,
+            })
+        };
+        assert_eq!(precedes(vec![latents(), Element::Text(vec![7])]), Some(true));
+        assert_eq!(precedes(vec![Element::Text(vec![7]), latents()]), Some(false));
+    }
+}

@@ -1,0 +1,105 @@
+//! All that a run's documents are made of, opened once.
+
+use super::config::{ContentConfig, SpeechConfig};
+use super::utterances::SpeechSet;
+use crate::config::DataConfig;
+use crate::error::DataError;
+use crate::sources::DataSet;
+
+/// The collections of a run.
+#[derive(Clone)]
+pub struct Collections {
+    /// The captioned images, where there are any.
+    pub images: Option<DataSet>,
+    /// The collections in the order of the configuration; the images alone where it has no mixture.
+    pub parts: Vec<Collection>,
+}
+
+/// One of them.
+#[derive(Clone)]
+pub struct Collection {
+    /// What the configuration calls it; `images` where it has no mixture.
+    pub name: String,
+    /// Beside those of the others.
+    pub weight: f64,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a collection holds.
+#[derive(Clone)]
+pub enum Content {
+    /// [`Collections::images`].
+    Images,
+    /// Speech, and how documents are made of it.
+    Speech(SpeechConfig, SpeechSet),
+}
+
+impl Collections {
+    /// Opens everything that a configuration names.
+    ///
+    /// # Errors
+    /// When a value is outside its range, files are missing or malformed, or a collection is empty.
+    pub fn open(config: &DataConfig) -> Result<Self, DataError> {
+        config.validate()?;
+        let images = config.has_images().then(|| crate::sources::open(config)).transpose()?;
+        let mut parts = vec![];
+        for part in &config.mixture {
+            let content = match &part.content {
+                ContentConfig::Images => Content::Images,
+                ContentConfig::Speech(config) => Content::Speech(config.clone(), SpeechSet::open(config)?),
+            };
+            parts.push(Collection { name: part.name.clone(), weight: part.weight, content });
+        }
+        if parts.is_empty() {
+            parts.push(Collection { name: "images".into(), weight: 1.0, content: Content::Images });
+        }
+        Self { images, parts }.checked()
+    }
+
+    /// One vocabulary has one alphabet of units.
+    fn checked(self) -> Result<Self, DataError> {
+        let known: Vec<_> = self.speech().collect();
+        let hash = |set: &SpeechSet| set.codec.as_ref().map(|codec| codec.hash().to_string());
+        for pair in known.windows(2) {
+            let [(first, one), (second, other)] = pair else { continue };
+            if (one.alphabet, hash(one)) != (other.alphabet, hash(other)) {
+                let alphabet = one.alphabet;
+                let expected = format!("the {alphabet} units of `{}` in `{}` too, made by one codec", first.name, second.name);
+                let found = format!("{}, or those of another codec", other.alphabet);
+                return Err(DataError::config("data.mixture", expected, found));
+            }
+        }
+        drop(known);
+        Ok(self)
+    }
+
+    /// The collections of speech.
+    pub fn speech(&self) -> impl Iterator<Item = (&Collection, &SpeechSet)> {
+        self.parts.iter().filter_map(|part| match &part.content {
+            Content::Speech(_, set) => Some((part, set)),
+            Content::Images => None,
+        })
+    }
+
+    /// All training texts, of which a tokenizer is made.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        let captions = self.images.iter().flat_map(|images| {
+            let source = &images.train;
+            (0..source.len()).flat_map(|index| source.captions(index).unwrap_or_default())
+        });
+        let transcripts = self.speech().flat_map(|(_, set)| set.train.iter().filter_map(|each| each.text.clone()));
+        captions.chain(transcripts)
+    }
+
+    /// What was left out when they were opened, and what will be cut, a line each: the first few, and how many more.
+    pub fn left_out(&self) -> Vec<String> {
+        let images = self.images.iter().flat_map(|images| crate::sources::left_out(images.train.as_ref()));
+        let speech = self.speech().flat_map(|(part, set)| {
+            let skipped = crate::sources::named(&set.skipped);
+            let cut = (set.cut > 0).then(|| format!("{} utterances are cut after max_units", set.cut));
+            skipped.into_iter().chain(cut).map(|line| format!("{}: {line}", part.name)).collect::<Vec<_>>()
+        });
+        images.chain(speech).collect()
+    }
+}

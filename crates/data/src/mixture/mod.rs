@@ -1,0 +1,20 @@
+//! Documents of several collections: captioned images, and speech with what is said.
+//!
+//! Every kind of collection has a stream of documents of its own, with its own seed, order and epochs; a mixture interleaves
+//! them in fixed proportions. A collection's lanes are those that its documents have rows in, so any subset of a model's
+//! modalities can come together in a document.
+
+mod collections;
+mod config;
+mod speech;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod utterances;
+
+pub use collections::{Collection, Collections, Content};
+pub(crate) use config::validate;
+pub use config::{ContentConfig, MixtureConfig, MixtureUnit, SpeechConfig};
+pub use speech::{ClipImages, SpeechDocuments, SpeechLanes};
+pub use stream::{Mixture, mean_rows};
+pub use utterances::{SpeechSet, Utterance};

@@ -1,0 +1,169 @@
+//! From collections to documents: what is trained on, and what is held out.
+
+use std::sync::Arc;
+
+use interfuse_checkpoint::ModelCard;
+use interfuse_data::latents::CacheKey;
+use interfuse_data::mixture::{
+    ClipImages, Collection, Content, Mixture, MixtureUnit, SpeechConfig, SpeechDocuments, SpeechLanes, SpeechSet, mean_rows,
+};
+use interfuse_data::{
+    Collections, DocumentLanes, DocumentParts, DocumentStream, Documents, ImageLatents, LatentCache, Split, Tokenizer,
+    evenly,
+};
+use interfuse_sequence::RowShape;
+use interfuse_trainer::{HeldOutDocuments, Validation};
+use interfuse_vae::Codec;
+
+use crate::error::{Context as _, Result, refuse};
+use crate::settings::Settings;
+
+/// What documents are made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Streams<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) data: &'a Collections,
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) codec: &'a Arc<dyn Codec>,
+    pub(crate) card: &'a ModelCard,
+}
+
+impl<'a> Streams<'a> {
+    fn lane(&self, name: &str) -> Result<usize> {
+        self.card.model.lane(name).with_context(|| format!("model.modalities: expected `{name}`"))
+    }
+
+    /// The documents of captioned images of a split, where there are images.
+    ///
+    /// # Errors
+    /// When a latent cache is of other images.
+    pub(crate) fn images(&self, split: Split) -> Result<Option<Documents>> {
+        let (Some(data), Some(images)) = (&self.data.images, &self.card.images) else { return Ok(None) };
+        let (settings, source) = (self.settings, data.of(split));
+        let lanes = DocumentLanes { captions: self.lane(&self.card.captions)?, images: self.lane(images)? };
+        let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
+        let latents = match cache {
+            // Held-out images are few and encoded when they are measured.
+            Some(folder) if split == Split::Train => {
+                let mirrored = settings.data.horizontal_flip > 0.0;
+                let key = CacheKey::new(source.as_ref(), self.codec.as_ref(), mirrored)?;
+                ImageLatents::Cached(Arc::clone(self.codec), LatentCache::open(folder, &key, source.as_ref())?)
+            }
+            _ => ImageLatents::encoded(Arc::clone(self.codec), source.as_ref()),
+        };
+        let parts = DocumentParts {
+            source: Arc::clone(source),
+            tokenizer: self.tokenizer.clone(),
+            latents,
+            first_code: self.card.codes.map(|codes| codes.first as u32),
+        };
+        let flip = settings.data.horizontal_flip;
+        Ok(Some(Documents::new(parts, lanes, settings.documents.clone(), flip, settings.run.seed)))
+    }
+
+    /// The documents of a collection of speech of a split.
+    fn speech(&self, config: &SpeechConfig, set: &SpeechSet, split: Split) -> Result<SpeechDocuments> {
+        let Some(card) = &self.card.speech else { refuse!("documents.speech: expected a modality for units, found none") };
+        let lanes =
+            SpeechLanes { text: self.lane(&self.card.captions)?, units: self.lane(&card.modality)?, ids: card.ids };
+        let utterances = Arc::clone(if split == Split::Train { &set.train } else { &set.held_out });
+        let config = (config.clone(), self.settings.documents.max_caption_tokens);
+        let with_images = config.0.with_images;
+        let documents = SpeechDocuments::new(utterances, self.tokenizer.clone(), lanes, config, self.settings.run.seed);
+        match &self.card.images {
+            Some(images) if with_images => {
+                let first_code = self.card.codes.map(|codes| codes.first as u32);
+                let shape = self.settings.data.image_shape();
+                let images = ClipImages::new(Arc::clone(self.codec), shape, self.lane(images)?, first_code);
+                Ok(documents.with_images(images))
+            }
+            None if with_images => refuse!(
+                "data.mixture: expected a modality for the images of clips, for with_images is on, found none; the \
+                 model has no images where no part of the mixture is of kind `images`"
+            ),
+            _ => Ok(documents),
+        }
+    }
+
+    /// What is trained on.
+    ///
+    /// # Errors
+    /// When a latent cache is of other images, or a collection has no modality.
+    pub(crate) fn training(&self) -> Result<Box<dyn DocumentStream>> {
+        let mut streams = vec![];
+        for part in &self.data.parts {
+            streams.push((self.of_part(part)?, part.weight));
+        }
+        if streams.len() == 1 {
+            return Ok(streams.remove(0).0);
+        }
+        if self.settings.data.mixture_by == MixtureUnit::Tokens {
+            let format = self.card.model.sequence_format();
+            for (stream, weight) in &mut streams {
+                *weight /= mean_rows(&stream.rows(&format)).max(1.0);
+            }
+        }
+        Ok(Box::new(Mixture::new(streams)))
+    }
+
+    fn of_part(&self, part: &Collection) -> Result<Box<dyn DocumentStream>> {
+        match &part.content {
+            Content::Images => match self.images(Split::Train)? {
+                Some(documents) => Ok(Box::new(documents)),
+                None => refuse!("data.mixture: expected a modality for images, found none"),
+            },
+            Content::Speech(config, set) => Ok(Box::new(self.speech(config, set, Split::Train)?)),
+        }
+    }
+
+    /// Held-out documents, for losses under fixed noise.
+    ///
+    /// # Errors
+    /// As [`Self::training`].
+    pub(crate) fn validation(&self) -> Result<Validation> {
+        let (model, config) = (&self.card.model, &self.settings.validation);
+        let images_are_train = self.data.images.as_ref().is_none_or(|images| images.held_out.held_out_is_train());
+        let speech_is_train = self.data.speech().all(|(_, set)| set.held_out_is_train());
+        let mut validation = Validation::new(config, images_are_train && speech_is_train);
+        if let Some(documents) = self.images(Split::HeldOut)? {
+            validation = validation.with_images(&documents, model, &self.one_image(documents.lanes()));
+        }
+        for part in &self.data.parts {
+            let Content::Speech(settings, set) = &part.content else { continue };
+            let documents = self.speech(settings, set, Split::HeldOut)?;
+            for speech_first in [false, true] {
+                validation = validation.with(self.held_out_speech(&part.name, &documents, speech_first)?, model);
+            }
+        }
+        Ok(validation)
+    }
+
+    /// Room for the longest document of an image by itself.
+    fn one_image(&self, lanes: DocumentLanes) -> RowShape {
+        let mut capacity = vec![0; self.card.model.modalities.len()];
+        capacity[lanes.captions] = self.card.max_text_rows;
+        capacity[lanes.images] = self.card.model.sequence_format().rows_per_image();
+        RowShape { capacity }
+    }
+
+    /// Held-out speech in one order, and its losses: of text, then of speech given it; or the other way round.
+    fn held_out_speech(&self, name: &str, documents: &SpeechDocuments, speech_first: bool) -> Result<HeldOutDocuments> {
+        let text = &self.card.captions;
+        let Some(speech) = self.card.speech.as_ref().map(|card| &card.modality) else {
+            refuse!("documents.speech: expected a modality for units, found none");
+        };
+        let utterances = documents.utterances();
+        let chosen = evenly(self.settings.validation.images, utterances.len());
+        let has_text = |index: &usize| speech_first || utterances[*index].text.is_some();
+        let chosen: Vec<usize> = chosen.filter(has_text).collect();
+        let bytes = chosen.iter().filter_map(|&index| utterances[index].text.as_ref()).map(String::len).sum();
+        let samples = chosen.iter().filter_map(|&index| documents.plain_document(index, speech_first).ok()).collect();
+        let (first, second) = if speech_first { (speech, text) } else { (text, speech) };
+        let losses = vec![
+            (self.lane(first)?, format!("{name}.{first}")),
+            (self.lane(second)?, format!("{name}.{second}_given_{first}")),
+        ];
+        let losses = losses.into_iter().filter(|(_, loss)| bytes > 0 || !loss.contains("_given_"));
+        Ok(HeldOutDocuments { samples, losses: losses.collect(), texts: Some((self.lane(text)?, bytes)) })
+    }
+}
