@@ -9,7 +9,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use interfuse_image_tower::{ImageTowerConfig, TimestepConditioning};
 use interfuse_kernels::WeightInit;
-use interfuse_mot::{BackboneConfig, WeightKind};
+use interfuse_mot::BackboneConfig;
 use interfuse_parameters::{HostTensors, export_weights};
 use interfuse_sequence::{LatentImage, LayoutBuilder, PositionScheme, RowShape, Sample, Segment, SequenceLayout};
 use interfuse_text_tower::TextTowerConfig;
@@ -65,21 +65,7 @@ pub fn small_config(parts: &[&[&str]]) -> ModelConfig {
         partition: parts.iter().map(|names| names.iter().map(|name| name.to_string()).collect()).collect(),
         positions: PositionScheme::Sequential,
         latent_shape: LATENT_SHAPE,
-        backbone: BackboneConfig {
-            d_model: 16,
-            n_layers: 2,
-            n_heads: 2,
-            n_kv_heads: None,
-            d_ff: Some(24),
-            norm: Default::default(),
-            qk_norm: false,
-            rope_theta: 1e4,
-            norm_epsilon: 1e-5,
-            feed_forward: Default::default(),
-            untie: WeightKind::ALL.to_vec(),
-            untie_from: 0,
-            parts: Default::default(),
-        },
+        backbone: BackboneConfig { d_ff: Some(24), ..BackboneConfig::of(16, 2, 2) },
         modalities: BTreeMap::from([
             ("image".to_string(), ModalityConfig::Denoise(image)),
             ("text".to_string(), ModalityConfig::NextToken(text)),

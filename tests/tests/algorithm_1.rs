@@ -13,7 +13,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
 use interfuse_mot::{
-    BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, StreamRows, WeightKind,
+    BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, StreamRows,
 };
 use interfuse_tests::values;
 
@@ -39,21 +39,7 @@ fn weight(seed: usize, d_in: usize, d_out: usize, device: &Device) -> Param<Tens
 }
 
 fn layer(device: &Device) -> Layer {
-    let config = BackboneConfig {
-        d_model: D,
-        n_layers: 1,
-        n_heads: 2,
-        n_kv_heads: None,
-        d_ff: Some(D_FF),
-        norm: NormPlacement::Post,
-        qk_norm: false,
-        rope_theta: 1e4,
-        norm_epsilon: 1e-5,
-        feed_forward: Default::default(),
-        untie: WeightKind::ALL.to_vec(),
-        untie_from: 0,
-        parts: Default::default(),
-    };
+    let config = BackboneConfig { d_ff: Some(D_FF), norm: NormPlacement::Post, ..BackboneConfig::of(D, 1, 2) };
     let parts = ["first", "second"].map(|name| PartSettings {
         name: name.into(),
         conditioned: false,

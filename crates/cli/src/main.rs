@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
         Command::Caption(args) => commands::caption::run(&args),
+        Command::Export(args) => commands::export::run(&args),
         Command::Speak(args) => commands::speak::speak_run(&args),
         Command::Transcribe(args) => commands::speak::transcribe_run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),

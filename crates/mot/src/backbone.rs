@@ -60,6 +60,11 @@ impl Backbone {
             PositionScheme::Sequential | PositionScheme::Shared => RopeFrequencies::sequential,
             PositionScheme::Axial => RopeFrequencies::axial,
         };
+        let frequencies = frequencies(config.head_dim(), config.rope_theta);
+        let frequencies = match &config.rope_scaling {
+            Some(scaling) => frequencies.scaled(|speed| scaling.slowed(speed)),
+            None => frequencies,
+        };
         // It goes with the last layer.
         let last = config.n_layers.saturating_sub(1);
         let final_owners = match config.is_untied(WeightKind::Norm, last) {
@@ -72,7 +77,7 @@ impl Backbone {
                 .iter()
                 .map(|part| (part.name.clone(), RmsNorm::new(config.d_model, config.norm_epsilon, init)))
                 .collect(),
-            frequencies: frequencies(config.head_dim(), config.rope_theta),
+            frequencies,
         }
     }
 

@@ -15,8 +15,11 @@ pub struct BackboneConfig {
     pub d_model: usize,
     /// Number of layers, from 1 to 1024.
     pub n_layers: usize,
-    /// Number of query heads; a divisor of `d_model` that leaves heads of even width.
+    /// Number of query heads; a divisor of `d_model` unless `head_dim` is given.
     pub n_heads: usize,
+    /// Width of a head, even, to 65,536; `d_model / n_heads` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
     /// Number of key/value heads, a divisor of `n_heads`; as many as query heads if absent.
     #[serde(default)]
     pub n_kv_heads: Option<usize>,
@@ -29,9 +32,15 @@ pub struct BackboneConfig {
     /// Whether queries and keys are normed head by head (Chameleon, 2405.09818, section 2.3).
     #[serde(default)]
     pub qk_norm: bool,
+    /// Whether the projections to queries, keys and values add a bias (Qwen2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub qkv_bias: bool,
     /// Base of the rotary angles, above 1.
     #[serde(default = "default_rope_theta")]
     pub rope_theta: f64,
+    /// How angles are slowed down for sequences longer than those that a language model was trained on; not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
     /// Added to the mean square under the root; in (0, 1).
     #[serde(default = "default_norm_epsilon")]
     pub norm_epsilon: f64,
@@ -103,6 +112,28 @@ pub enum NormPlacement {
 }
 
 impl BackboneConfig {
+    /// A backbone of this width, so many layers and heads, and otherwise as if nothing were said of it.
+    pub fn of(d_model: usize, n_layers: usize, n_heads: usize) -> Self {
+        Self {
+            d_model,
+            n_layers,
+            n_heads,
+            head_dim: None,
+            n_kv_heads: None,
+            d_ff: None,
+            norm: NormPlacement::default(),
+            qk_norm: false,
+            qkv_bias: false,
+            rope_theta: default_rope_theta(),
+            rope_scaling: None,
+            norm_epsilon: default_norm_epsilon(),
+            feed_forward: FeedForwardConfig::default(),
+            untie: WeightKind::all(),
+            untie_from: 0,
+            parts: BTreeMap::new(),
+        }
+    }
+
     /// Number of key/value heads.
     pub fn kv_heads(&self) -> usize {
         self.n_kv_heads.unwrap_or(self.n_heads)
@@ -110,7 +141,12 @@ impl BackboneConfig {
 
     /// Width of a head.
     pub fn head_dim(&self) -> usize {
-        self.d_model / self.n_heads
+        self.head_dim.unwrap_or(self.d_model / self.n_heads)
+    }
+
+    /// Width of all query heads together.
+    pub fn query_width(&self) -> usize {
+        self.n_heads * self.head_dim()
     }
 
     /// Width of the feed-forward.
@@ -157,7 +193,11 @@ impl BackboneConfig {
                 return fail(key, format!("from 1 to {most}"), size.to_string());
             }
         }
-        if !self.d_model.is_multiple_of(self.n_heads) {
+        if self.head_dim.is_some_and(|width| !(2..=1 << 16).contains(&width) || !width.is_multiple_of(2)) {
+            let expected = format!("an even number from 2 to {}", 1 << 16);
+            return fail("head_dim", expected, self.head_dim().to_string());
+        }
+        if self.head_dim.is_none() && !self.d_model.is_multiple_of(self.n_heads) {
             return fail("n_heads", format!("a divisor of d_model = {}", self.d_model), self.n_heads.to_string());
         }
         if !self.head_dim().is_multiple_of(2) {
@@ -170,6 +210,9 @@ impl BackboneConfig {
         }
         if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
             return fail("rope_theta", "a number above 1".into(), self.rope_theta.to_string());
+        }
+        if let Some(scaling) = &self.rope_scaling {
+            scaling.validate().or_else(|expected| fail("rope_scaling", expected, format!("{scaling:?}")))?;
         }
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
             return fail("norm_epsilon", "a number in (0, 1)".into(), self.norm_epsilon.to_string());
@@ -186,6 +229,55 @@ impl BackboneConfig {
         self.feed_forward.validate("feed_forward")?;
         let mut of_parts = self.parts.iter().filter_map(|(name, part)| Some((name, part.feed_forward.as_ref()?)));
         of_parts.try_for_each(|(name, config)| config.validate(&format!("parts.{name}.feed_forward")))
+    }
+}
+
+/// How rotary angles are slowed down.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RopeScaling {
+    /// All by one factor (2306.15595).
+    Linear {
+        /// At least 1.
+        factor: f64,
+    },
+    /// Those that turn less than so often within the positions of training, as Llama 3.1 has it.
+    Llama3 {
+        /// What the slowest are divided by, at least 1.
+        factor: f64,
+        /// Angles that turn no more often than this are divided by all of the factor; above 0.
+        low_frequency_factor: f64,
+        /// Angles that turn more often than this stay as they are; above `low_frequency_factor`.
+        high_frequency_factor: f64,
+        /// Positions of training, at least 1.
+        original_positions: usize,
+    },
+}
+
+impl RopeScaling {
+    /// The angular speed, in radians a position, that takes the place of another.
+    pub fn slowed(&self, speed: f64) -> f64 {
+        match *self {
+            Self::Linear { factor } => speed / factor,
+            Self::Llama3 { factor, low_frequency_factor: low, high_frequency_factor: high, original_positions } => {
+                let turns = original_positions as f64 * speed / std::f64::consts::TAU;
+                let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                (1.0 - kept) * speed / factor + kept * speed
+            }
+        }
+    }
+
+    /// What is expected where a number is out of its range.
+    fn validate(&self) -> Result<(), String> {
+        let is_factor = |factor: f64| factor >= 1.0 && factor.is_finite();
+        let fits = match *self {
+            Self::Linear { factor } => is_factor(factor),
+            Self::Llama3 { factor, low_frequency_factor: low, high_frequency_factor: high, original_positions } => {
+                is_factor(factor) && low > 0.0 && high > low && high.is_finite() && original_positions > 0
+            }
+        };
+        let expected = "a factor of at least 1, frequency factors that rise from above 0, and positions of training";
+        if fits { Ok(()) } else { Err(expected.into()) }
     }
 }
 

@@ -20,7 +20,7 @@ pub mod weights;
 pub use adaptive::StreamCondition;
 pub use backbone::{Backbone, BackboneInput, BackboneOutput};
 pub use cache::{CacheUse, KvCache, LayerCache};
-pub use config::{BackboneConfig, BackboneError, NormPlacement, PartConfig, WeightKind};
+pub use config::{BackboneConfig, BackboneError, NormPlacement, PartConfig, RopeScaling, WeightKind};
 pub use feed_forward::config::{BalanceScope, FeedForwardConfig, MoeConfig, Routing};
 pub use feed_forward::router::{RouterLosses, RouterOutput};
 pub use feed_forward::{FeedForward, FeedForwardOutput};

@@ -71,15 +71,19 @@ impl PartWeights {
         init: &mut WeightInit,
     ) -> Self {
         let (d_model, head_dim) = (config.d_model, config.head_dim());
-        let kv_width = config.kv_heads() * head_dim;
+        let (query_width, kv_width) = (config.query_width(), config.kv_heads() * head_dim);
+        let projection = |width: usize, init: &mut WeightInit| match config.qkv_bias {
+            true => Linear::with_bias(d_model, width, init),
+            false => Linear::new(d_model, width, init),
+        };
         let norm = |width: usize, init: &mut WeightInit| RmsNorm::new(width, config.norm_epsilon, init);
         let has_head_norms = config.qk_norm && has(WeightKind::Norm);
         Self {
             attention_norm: has(WeightKind::Norm).then(|| norm(d_model, init)),
-            query: has(WeightKind::Qkv).then(|| Linear::new(d_model, d_model, init)),
-            key: has(WeightKind::Qkv).then(|| Linear::new(d_model, kv_width, init)),
-            value: has(WeightKind::Qkv).then(|| Linear::new(d_model, kv_width, init)),
-            output: has(WeightKind::O).then(|| Linear::scaled(d_model, d_model, config.branch_scale(), init)),
+            query: has(WeightKind::Qkv).then(|| projection(query_width, init)),
+            key: has(WeightKind::Qkv).then(|| projection(kv_width, init)),
+            value: has(WeightKind::Qkv).then(|| projection(kv_width, init)),
+            output: has(WeightKind::O).then(|| Linear::scaled(query_width, d_model, config.branch_scale(), init)),
             query_norm: has_head_norms.then(|| norm(head_dim, init)),
             key_norm: has_head_norms.then(|| norm(head_dim, init)),
             feed_forward_norm: has(WeightKind::Norm).then(|| norm(d_model, init)),

@@ -167,13 +167,8 @@ impl ExtraIds {
         }
     }
 
-    /// The id of code 0.
-    pub(crate) fn first_code(&self) -> Option<u32> {
-        self.codes.map(|codes| codes.first as u32)
-    }
-
     /// Ids that a vocabulary with so many words needs.
-    fn needed(&self, words: usize) -> usize {
+    pub(crate) fn needed(&self, words: usize) -> usize {
         let codes = self.codes.map(|codes| codes.first + codes.count);
         self.units.map(|units| units.needed()).or(codes).unwrap_or(words)
     }
@@ -192,12 +187,12 @@ fn pick(key: &str, what: &str, wanted: &Option<String>, fit: &[&str], usual: &[&
     }
 }
 
-/// The model with the sizes of the vocabulary and the latents. The vocabulary of captions has the tokenizer's ids, and after
-/// them those that are no words.
+/// The model with the sizes of the vocabulary and the latents. The vocabulary of captions has the tokenizer's ids, after them
+/// those that are no words, and `needed` in all.
 pub(crate) fn fill_in(
     mut model: ModelConfig,
     carriers: &Carriers,
-    tokenizer: &Tokenizer,
+    needed: usize,
     extra: ExtraIds,
     latent_shape: [usize; 3],
 ) -> Result<ModelConfig> {
@@ -212,7 +207,6 @@ pub(crate) fn fill_in(
     let owner = model.modalities.get(captions).and_then(ModalityConfig::shares).cloned();
     let owner = owner.unwrap_or_else(|| captions.clone());
     if let Some(ModalityConfig::NextToken(text)) = model.modalities.get_mut(&owner) {
-        let needed = extra.needed(tokenizer.vocab_size());
         if text.vocab_size == 0 {
             text.vocab_size = needed;
         }

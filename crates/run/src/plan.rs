@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use interfuse_checkpoint::{FORMAT_VERSION, MODEL_TYPE, ModelCard, Pretrained, SpeechCard, UnitCodecRef};
+use interfuse_checkpoint::{
+    FORMAT_VERSION, LanguageModel, MODEL_TYPE, ModelCard, Pretrained, SpeechCard, UnitCodecRef, language_model,
+};
 use interfuse_data::mixture::Content;
 use interfuse_data::{
     Collections, DataSet, DocumentStream, Documents, Loader, LoaderCursor, Packed, Packing, Split, Tokenizer,
@@ -13,7 +15,7 @@ use interfuse_data::{
 use interfuse_kernels::WeightInit;
 use interfuse_sequence::RowShape;
 use interfuse_speech::units::CODEC_FILE;
-use interfuse_trainer::{Setup, Trainer, Validation, latent_range};
+use interfuse_trainer::{Setup, Trainer, Validation, freeze, latent_range};
 use interfuse_transfusion::{ModelConfig, Transfusion};
 use interfuse_vae::{Codec, LatentRange};
 
@@ -172,6 +174,16 @@ impl Plan {
         let seed = settings.run.seed;
         let mut init = WeightInit::new(seed, &device.clone().autodiff());
         let model = Transfusion::new(&self.card.model, &mut init)?;
+        let model = match &settings.start {
+            Some(start) => LanguageModel::open(&start.language_model)?.into_model(
+                model,
+                &self.card.model,
+                &self.card.captions,
+                start.other_parts,
+            )?,
+            None => model,
+        };
+        let model = freeze(model, &settings.optimizer)?;
         let setup = Setup {
             model: self.card.model.clone(),
             objective: settings.objective.clone(),
@@ -209,7 +221,8 @@ fn card(
     let alphabet = data.speech().map(|(_, set)| set.alphabet).next();
     let carriers = Carriers::of(&settings.model, &settings.documents, Held { images, speech: alphabet.is_some() })?;
     let extra = ExtraIds::new(tokenizer, codec.codes().filter(|_| images.is_some()), alphabet);
-    let model = fill_in(settings.model.clone(), &carriers, tokenizer, extra, latent_shape)?;
+    let least = settings.start.as_ref().map(|start| language_model::vocab_size(&start.language_model)).transpose()?;
+    let model = fill_in(settings.model.clone(), &carriers, extra.needed(tokenizer.vocab_size()).max(least.unwrap_or(0)), extra, latent_shape)?;
     let speech = carriers.speech.zip(extra.units).map(|(modality, ids)| SpeechCard {
         modality,
         ids,
@@ -252,6 +265,9 @@ fn speech_settings(data: &Collections) -> impl Iterator<Item = (bool, usize, Opt
 fn make_tokenizer(settings: &Settings, data: &Collections) -> Result<Tokenizer> {
     if let Some(path) = &settings.tokenizer.path {
         return load_tokenizer(path);
+    }
+    if let Some(start) = &settings.start {
+        return Ok(Tokenizer::load_with_markers(&start.language_model.join("tokenizer.json"))?);
     }
     Ok(Tokenizer::train(data.texts(), settings.tokenizer.vocab_size.unwrap_or_default())?)
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use interfuse_checkpoint::OtherParts;
 use interfuse_data::{DataConfig, DocumentConfig};
 use interfuse_sampling::SamplingConfig;
 use interfuse_trainer::{IntervalConfig, OptimizerConfig, TrainConfig, ValidationConfig};
@@ -24,12 +25,16 @@ pub struct Settings {
     #[serde(default)]
     pub documents: DocumentConfig,
     /// Text to ids.
+    #[serde(default)]
     pub tokenizer: TokenizerSettings,
     /// Pixels to latents.
     #[serde(default)]
     pub codec: CodecConfig,
     /// The model.
     pub model: ModelConfig,
+    /// What its weights start from; random numbers if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartSettings>,
     /// How the losses are weighed.
     #[serde(default)]
     pub objective: ObjectiveConfig,
@@ -72,8 +77,9 @@ pub struct RunSettings {
     pub evaluate: bool,
 }
 
-/// Where the tokenizer comes from: a file, or trained on the captions. One of the two keys is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the tokenizer comes from: a file, or trained on the captions. One of the two keys is needed, unless the model starts
+/// from a language model, whose tokenizer it then has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerSettings {
     /// Ids, at least 261, of a byte-level BPE trained on the captions.
@@ -82,6 +88,18 @@ pub struct TokenizerSettings {
     /// A `tokenizer.json` to load instead.
     #[serde(default)]
     pub path: Option<PathBuf>,
+}
+
+/// What the weights of a model start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartSettings {
+    /// A folder of transformers with a language model (Llama, SmolLM, Mistral, Qwen2, Qwen2.5, Qwen3), which becomes the part that
+    /// serves captions, with its embedding and head.
+    pub language_model: PathBuf,
+    /// What the other parts start from: `copy`, of the language model's layers, or `fresh`.
+    #[serde(default)]
+    pub other_parts: OtherParts,
 }
 
 /// Images generated while the model trains.
@@ -128,6 +146,10 @@ impl Settings {
     pub fn validate(&self) -> Result<()> {
         self.run.validate()?;
         match (&self.tokenizer.vocab_size, &self.tokenizer.path) {
+            (None, None) if self.start.is_some() => {}
+            (Some(_), None) if self.start.is_some() => refuse!(
+                "tokenizer.vocab_size: expected none, for start.language_model has a tokenizer of its own"
+            ),
             (None, None) => refuse!("tokenizer: expected `vocab_size` or `path`, found neither"),
             (Some(_), Some(_)) => refuse!("tokenizer: expected `vocab_size` or `path`, found both"),
             _ => {}

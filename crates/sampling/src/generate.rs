@@ -1,5 +1,7 @@
 //! Images of prompts.
 
+use std::cell::RefCell;
+
 use burn::tensor::Tensor;
 use interfuse_data::Image;
 use interfuse_kernels::Workers;
@@ -7,9 +9,10 @@ use ndarray::{Array3, Array4};
 
 use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
-use crate::denoise::{Paired, Plain, denoise};
+use crate::denoise::{Denoiser, Paired, Plain, denoise};
 use crate::error::SamplingError;
 use crate::session::Session;
+use crate::watching::{Watched, Watcher, Watching};
 use interfuse_checkpoint::Pretrained;
 
 /// One image to draw.
@@ -45,19 +48,38 @@ pub fn generate(
     let batches: Vec<&[ImageRequest]> =
         requests.chunks(at_once.min(requests.len().div_ceil(workers.count()).max(1))).collect();
     for group in batches.chunks(workers.count()) {
-        for generated in workers.map(group, |batch| generate_batch(pretrained, batch, config)) {
-            images.extend(generated?);
+        for generated in workers.map(group, |batch| generate_batch(pretrained, batch, config, None)) {
+            images.extend(generated?.unwrap_or_default());
         }
         progress(images.len());
     }
     Ok(images)
 }
 
+/// As [`generate`], of one batch that is watched; `None` where it was given up. Images of codes have no steps to watch.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_watched(
+    pretrained: &Pretrained,
+    requests: &[ImageRequest],
+    config: &SamplingConfig,
+    watcher: &mut dyn Watcher,
+) -> Result<Option<Vec<Image>>, SamplingError> {
+    config.validate()?;
+    if pretrained.card.images.is_none() {
+        return Err(SamplingError::CannotDo { missing: "images", task: "draw" });
+    }
+    generate_batch(pretrained, requests, config, Some(watcher))
+}
+
+/// Images of one batch; `None` where whoever watches gave it up.
 fn generate_batch(
     pretrained: &Pretrained,
     requests: &[ImageRequest],
     config: &SamplingConfig,
-) -> Result<Vec<Image>, SamplingError> {
+    watcher: Option<&mut dyn Watcher>,
+) -> Result<Option<Vec<Image>>, SamplingError> {
     let prompts = requests.iter().map(|request| prompt_ids(pretrained, &request.prompt));
     let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
     let unconditional = match config.is_guided() {
@@ -67,9 +89,12 @@ fn generate_batch(
     let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
     let latents = match CodeSampler::new(pretrained, &seeds, 0, config) {
         Some(codes) => draw_codes(pretrained, codes, &prompts, &unconditional)?,
-        None => host_images(denoise_latents(pretrained, [prompts, unconditional].concat(), &seeds, config)?),
+        None => match denoise_latents(pretrained, [prompts, unconditional].concat(), (&seeds, config), watcher)? {
+            Some(latents) => host_images(latents),
+            None => return Ok(None),
+        },
     };
-    latents.into_iter().map(|latents| decode(pretrained, latents)).collect()
+    latents.into_iter().map(|latents| decode(pretrained, latents)).collect::<Result<_, _>>().map(Some)
 }
 
 /// An image of codes after each prompt.
@@ -93,17 +118,25 @@ fn draw_codes(
 fn denoise_latents(
     pretrained: &Pretrained,
     prompts: Vec<Vec<u32>>,
-    seeds: &[u64],
-    config: &SamplingConfig,
-) -> Result<Tensor<4>, SamplingError> {
+    (seeds, config): (&[u64], &SamplingConfig),
+    watcher: Option<&mut dyn Watcher>,
+) -> Result<Option<Tensor<4>>, SamplingError> {
     let mut session = Session::new(pretrained, prompts.len())?;
     session.append_tokens(&prompts);
     let span = session.open_span(&vec![true; prompts.len()]);
     let plain = Plain { session: &session, span: &span };
-    match config.is_guided() {
-        true => denoise(pretrained, &Paired { both: plain, guidance: config.guidance }, seeds, 0, config),
-        false => denoise(pretrained, &plain, seeds, 0, config),
-    }
+    let denoiser: Box<dyn Denoiser + '_> = match config.is_guided() {
+        true => Box::new(Paired { both: plain, guidance: config.guidance }),
+        false => Box::new(plain),
+    };
+    let (Some(watcher), Some(tower)) = (watcher, pretrained.card.model.image_tower()) else {
+        return denoise(pretrained, denoiser.as_ref(), seeds, 0, config).map(Some);
+    };
+    let watching = Watching::new(watcher, config.steps, config.solver_for(tower.process)?);
+    let watched = Watched { inner: denoiser.as_ref(), pretrained, state: RefCell::new(watching) };
+    let latents = denoise(pretrained, &watched, seeds, 0, config)?;
+    let stopped = watched.state.borrow().is_stopped();
+    Ok((!stopped).then_some(latents))
 }
 
 /// Whether a prompt is short enough for the rows that the model was trained on.

@@ -8,6 +8,7 @@
 //! | images of codes, one code after the other | `codes` |
 //! | one step of each solver | [`solver`] |
 //! | images of prompts | [`mod@generate`] |
+//! | who watches while they are denoised | [`watching`] |
 //! | captions of images | [`mod@caption`] |
 //! | speech of text, text of speech, and speech that goes on | [`speech`] |
 //! | text, images and speech in turn, without a prompt | [`mod@write`] |
@@ -22,13 +23,15 @@ pub mod session;
 pub mod solver;
 pub mod speech;
 pub mod token;
+pub mod watching;
 pub mod write;
 
 pub use caption::{Caption, caption};
 pub use config::{SamplingConfig, Solver};
 pub use error::SamplingError;
-pub use generate::{ImageRequest, fits, generate, prompt_ids};
+pub use generate::{ImageRequest, fits, generate, generate_watched, prompt_ids};
 pub use session::Session;
 pub use speech::{Speech, SpeechPrompt, SpeechRequest, sound, speak, transcribe, units_of};
 pub use token::TokenChoice;
+pub use watching::Watcher;
 pub use write::{Piece, write};

@@ -27,7 +27,7 @@ pub mod validation;
 
 pub use config::{IntervalConfig, TrainConfig, TrainPrecision, ValidationConfig};
 pub use error::TrainError;
-pub use optimization::OptimizerConfig;
+pub use optimization::{OptimizerConfig, PartOptimizerConfig, freeze};
 pub use parallel::{Collective, ParallelError, Ranks};
 pub use step_report::{ModalityReport, RouterReport, RoutingReport, StepReport};
 pub use trainer::{Setup, Trainer};

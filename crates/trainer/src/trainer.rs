@@ -72,7 +72,7 @@ pub(crate) struct Computed {
 impl Trainer {
     /// A run at its beginning, with the given weights; `model` lives on an autodiff device.
     pub fn new(setup: Setup, model: Transfusion, loader: Loader) -> Self {
-        let ema = Ema::new(&model);
+        let ema = Ema::learned(&model);
         let workers = Workers::on(&setup.device, setup.train.gradient_accumulation);
         let optimizer = AdamW::default();
         let (ranks, skipped) = (Ranks::alone(), SkippedSteps::default());

@@ -70,11 +70,11 @@ fn idle_parameters(config: &ModelConfig, part: &str) -> usize {
 /// Parameters of a kind that an owner has in a layer.
 fn kind_parameters(config: &ModelConfig, owner: &PartSettings, kind: WeightKind) -> usize {
     let backbone = &config.backbone;
-    let (d, kv) = (backbone.d_model, backbone.kv_heads() * backbone.head_dim());
+    let (d, q, kv) = (backbone.d_model, backbone.query_width(), backbone.kv_heads() * backbone.head_dim());
     match kind {
         WeightKind::Ffn => owner.feed_forward.parameters(d, backbone.d_ff()),
-        WeightKind::Qkv => d * d + 2 * d * kv,
-        WeightKind::O => d * d,
+        WeightKind::Qkv => d * (q + 2 * kv) + if backbone.qkv_bias { q + 2 * kv } else { 0 },
+        WeightKind::O => q * d,
         WeightKind::Norm => {
             let of_heads = if backbone.qk_norm { 2 * backbone.head_dim() } else { 0 };
             let modulation = if owner.conditioned { 6 * d * d + 6 * d } else { 0 };
@@ -122,9 +122,10 @@ impl FlopsPerToken {
     /// which one takes a row on average, but for its router.
     pub fn of(config: &ModelConfig, rows: usize) -> Self {
         let backbone = &config.backbone;
-        let (d, f, kv) = (backbone.d_model, backbone.d_ff(), backbone.kv_heads() * backbone.head_dim());
+        let (d, f, q) = (backbone.d_model, backbone.d_ff(), backbone.query_width());
+        let kv = backbone.kv_heads() * backbone.head_dim();
         let layers = backbone.n_layers as f64;
-        let attention = (2 * d * d + 2 * d * kv) as f64;
+        let attention = (2 * d * q + 2 * d * kv) as f64;
         let matrices = |name: &String| 6.0 * layers * (attention + config.feed_forward(name).activated(d, f));
         let tower = |(name, modality): (&String, &ModalityConfig)| match modality {
             ModalityConfig::NextToken(_) => 6.0 * (config.vocabulary(name).map_or(0, |ids| ids.vocab_size) * d) as f64,
@@ -142,7 +143,7 @@ impl FlopsPerToken {
         };
         Self {
             matrices: config.modalities.keys().map(matrices).collect(),
-            causal_attention: 6.0 * layers * d as f64 * rows as f64,
+            causal_attention: 6.0 * layers * q as f64 * rows as f64,
             towers: config.modalities.iter().map(tower).collect(),
         }
     }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use interfuse_image_tower::{ImageTowerConfig, NoiseProcess, PredictionTarget, TimestepConditioning};
-use interfuse_mot::{BackboneConfig, FeedForwardConfig, MoeConfig, NormPlacement, Routing, WeightKind};
+use interfuse_mot::{BackboneConfig, FeedForwardConfig, MoeConfig, Routing};
 use interfuse_sequence::PositionScheme;
 use interfuse_text_tower::TextTowerConfig;
 use serde::{Deserialize, Serialize};
@@ -162,21 +162,7 @@ impl PaperSize {
             partition,
             positions: PositionScheme::Sequential,
             latent_shape: [8, 32, 32],
-            backbone: BackboneConfig {
-                d_model: self.d_model,
-                n_layers: self.n_layers,
-                n_heads: self.n_heads,
-                n_kv_heads: None,
-                d_ff: None,
-                feed_forward,
-                untie: WeightKind::ALL.to_vec(),
-                untie_from: 0,
-                parts: BTreeMap::new(),
-                norm: NormPlacement::Pre,
-                qk_norm: false,
-                rope_theta: 1e4,
-                norm_epsilon: 1e-5,
-            },
+            backbone: BackboneConfig { feed_forward, ..BackboneConfig::of(self.d_model, self.n_layers, self.n_heads) },
             modalities,
         }
     }

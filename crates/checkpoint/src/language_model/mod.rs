@@ -4,6 +4,7 @@
 //! beyond its own, starts as random vectors with the mean and the standard deviation of its embedding.
 
 mod config;
+mod export;
 pub mod names;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use interfuse_parameters::{HostTensor, HostTensors, export_weights, import_weigh
 use interfuse_transfusion::{ModalityConfig, ModelConfig, Transfusion};
 use serde_json::Value;
 
+pub use self::export::export;
 use crate::error::CheckpointError;
 
 /// The weights of a language model, and what they need.
@@ -36,6 +38,14 @@ pub enum OtherParts {
     Copy,
     /// From random weights.
     Fresh,
+}
+
+/// How many ids the embedding of a language model has.
+///
+/// # Errors
+/// When its configuration is missing, malformed, or of a model whose layers are others than ours.
+pub fn vocab_size(folder: &Path) -> Result<usize, CheckpointError> {
+    Ok(config::read(folder)?.vocab_size)
 }
 
 impl LanguageModel {

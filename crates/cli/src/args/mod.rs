@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Sample(SampleArgs),
     /// Say what is on images
     Caption(CaptionArgs),
+    /// Write the text part as a folder that transformers opens
+    Export(ExportArgs),
     /// Say words, or go on with speech
     Speak(SpeakArgs),
     /// Write what is said in clips
@@ -266,6 +268,14 @@ pub(crate) struct SampleArgs {
     /// Folder to write to; samples/ of the run folder if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Folder to write, which must not exist or be empty
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

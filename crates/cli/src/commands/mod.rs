@@ -6,6 +6,7 @@ pub(crate) mod clip_score;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod fid;
 pub(crate) mod inspect;
 pub(crate) mod plan;

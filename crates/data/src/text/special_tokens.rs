@@ -61,6 +61,18 @@ impl SpecialTokens {
         Ok(Self { bos, eos, boi, eoi, pad })
     }
 
+    /// Adds what opens and closes an image where there is nothing like it.
+    pub(crate) fn add_image_markers(inner: &mut Inner) -> Result<(), DataError> {
+        for names in [BOI, EOI] {
+            let is_known = names.iter().any(|name| inner.token_to_id(name).is_some());
+            let Some(first) = names.first().filter(|_| !is_known) else { continue };
+            inner
+                .add_special_tokens([AddedToken::from(*first, true)])
+                .map_err(|error| DataError::Tokenizer(format!("cannot add `{first}`: {error}")))?;
+        }
+        Ok(())
+    }
+
     /// Whether an id is one of the five.
     pub fn contains(&self, id: u32) -> bool {
         [self.bos, self.eos, self.boi, self.eoi, self.pad].contains(&id)

@@ -71,6 +71,20 @@ impl Tokenizer {
         Self::parse(&bytes, &path.display().to_string())
     }
 
+    /// As [`Tokenizer::load`], of a language model that knows no images: `<boi>` and `<eoi>` become ids beyond its own where it
+    /// has nothing like them.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not a tokenizer, or has no token that opens or closes a document.
+    pub fn load_with_markers(path: &Path) -> Result<Self, DataError> {
+        let (bytes, name) = (std::fs::read(path).map_err(DataError::io("read", path))?, path.display().to_string());
+        let mut inner = Inner::from_bytes(&bytes)
+            .map_err(|error| DataError::malformed(&name, "the JSON of a Hugging Face tokenizer", error.to_string()))?;
+        SpecialTokens::add_image_markers(&mut inner)?;
+        Self::over(inner, &name)
+    }
+
     /// Opens the content of a `tokenizer.json`, such as [`Tokenizer::to_bytes`] gives.
     ///
     /// # Errors

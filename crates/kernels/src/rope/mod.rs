@@ -38,6 +38,13 @@ impl RopeFrequencies {
         Self::interleaved(head_dim, theta, &[0, 1, 2])
     }
 
+    /// The same with every angular speed, in radians a position, changed: for positions beyond those of training.
+    #[must_use]
+    pub fn scaled(self, change: impl Fn(f64) -> f64) -> Self {
+        let speeds = self.speeds.into_iter().map(|(axis, speed)| (axis, change(f64::from(speed)) as f32));
+        Self { speeds: speeds.collect() }
+    }
+
     fn interleaved(head_dim: usize, theta: f64, axes: &[usize]) -> Self {
         let speeds = (0..head_dim / 2)
             .map(|c| (axes[c % axes.len()], theta.powf(-2.0 * c as f64 / head_dim as f64) as f32))

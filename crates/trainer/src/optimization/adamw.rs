@@ -157,11 +157,13 @@ impl ParameterMapper for TakeOut<'_> {
             second: gradient.zeros_like(),
             steps: 0,
         });
+        let part = self.config.of_weight(info);
+        let weight_decay = part.and_then(|part| part.weight_decay).unwrap_or(self.config.weight_decay);
         let step = AdamWStep {
-            learning_rate: self.update.learning_rate,
+            learning_rate: self.update.learning_rate * part.map_or(1.0, |part| part.learning_rate_factor),
             betas: self.config.betas,
             epsilon: self.config.epsilon,
-            weight_decay: if info.decays() { self.config.weight_decay } else { 0.0 },
+            weight_decay: if info.decays() { weight_decay } else { 0.0 },
             gradient_scale: self.update.gradient_scale,
             number: moments.steps + 1,
         };

@@ -1,6 +1,11 @@
 //! Settings of the optimizer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use interfuse_parameters::ParameterInfo;
+use interfuse_transfusion::ownership::{part_of, tower_of};
 
 use crate::error::TrainError;
 
@@ -24,6 +29,27 @@ pub struct OptimizerConfig {
     pub max_gradient_norm: f64,
     /// Decay of the moving average of the weights, from 0 to below 1.
     pub ema_decay: f64,
+    /// What is otherwise for some weights, by the name of the part of the partition or of the modality whose ends they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, PartOptimizerConfig>,
+}
+
+/// What is otherwise for the weights of one part, or of the ends of one modality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PartOptimizerConfig {
+    /// What the learning rate is multiplied by, from 0.
+    pub learning_rate_factor: f64,
+    /// Weight decay of its matrices; that of all others if absent.
+    pub weight_decay: Option<f64>,
+    /// Whether its weights stay as they are: they have no gradient, no moments and no average.
+    pub frozen: bool,
+}
+
+impl Default for PartOptimizerConfig {
+    fn default() -> Self {
+        Self { learning_rate_factor: 1.0, weight_decay: None, frozen: false }
+    }
 }
 
 impl Default for OptimizerConfig {
@@ -38,11 +64,20 @@ impl Default for OptimizerConfig {
             weight_decay: 0.1,
             max_gradient_norm: 1.0,
             ema_decay: 0.999,
+            parts: BTreeMap::new(),
         }
     }
 }
 
 impl OptimizerConfig {
+    /// What is otherwise for a weight, if anything is.
+    pub(crate) fn of_weight(&self, weight: &ParameterInfo) -> Option<&PartOptimizerConfig> {
+        if self.parts.is_empty() {
+            return None;
+        }
+        self.parts.get(part_of(weight).or(tower_of(weight))?)
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -67,6 +102,14 @@ impl OptimizerConfig {
         {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(TrainError::setting(key, "a number from 0", value));
+            }
+        }
+        for (name, part) in &self.parts {
+            let decay = part.weight_decay.unwrap_or(0.0);
+            for (key, value) in [("learning_rate_factor", part.learning_rate_factor), ("weight_decay", decay)] {
+                if !(value >= 0.0 && value.is_finite()) {
+                    return Err(TrainError::setting(&format!("optimizer.parts.{name}.{key}"), "a number from 0", value));
+                }
             }
         }
         Ok(())

@@ -17,15 +17,30 @@ pub struct Ema {
 impl Ema {
     /// Starts at the model's weights.
     pub fn new(model: &impl Module) -> Self {
-        struct Copy(BTreeMap<String, Tensor<1>>);
+        Self::copy(model, true)
+    }
+
+    /// Starts at those weights of a model on the gradient tape that are learned.
+    pub fn learned(model: &impl Module) -> Self {
+        Self::copy(model, false)
+    }
+
+    fn copy(model: &impl Module, all: bool) -> Self {
+        struct Copy {
+            averages: BTreeMap<String, Tensor<1>>,
+            all: bool,
+        }
         impl ParameterVisitor for Copy {
             fn visit<const R: usize>(&mut self, info: &ParameterInfo, param: &Param<Tensor<R>>) {
-                self.0.insert(info.name.clone(), param.val().inner().reshape([info.count()]));
+                // What is frozen is its own average.
+                if self.all || param.is_require_grad() {
+                    self.averages.insert(info.name.clone(), param.val().inner().reshape([info.count()]));
+                }
             }
         }
-        let mut copy = Copy(BTreeMap::new());
+        let mut copy = Copy { averages: BTreeMap::new(), all };
         visit_parameters(model, &mut copy);
-        Self { averages: copy.0 }
+        Self { averages: copy.averages }
     }
 
     /// `average ← decay · average + (1 − decay) · weight` after step `step` (from 0). Early on the decay is smaller,
@@ -33,7 +48,7 @@ impl Ema {
     pub fn update(&mut self, model: &impl Module, decay: f64, step: u64) {
         let warm = (1.0 + step as f64) / (10.0 + step as f64);
         let (mut names, mut averages, mut values) = (vec![], vec![], vec![]);
-        for (name, weight) in Self::new(model).averages {
+        for (name, weight) in Self::learned(model).averages {
             let Some(average) = self.averages.remove(&name) else {
                 self.averages.insert(name, weight);
                 continue;

@@ -6,11 +6,13 @@
 //! | gradients: accumulation, norms, clipping | [`gradients`] |
 //! | AdamW, its learning rate and its settings | [`adamw`], [`learning_rate`], [`config`] |
 //! | the moving average of the weights | [`ema`] |
+//! | weights that stay as they are | [`freezing`] |
 //! | steps whose numbers are not finite | [`skipped_steps`] |
 
 pub mod adamw;
 pub mod config;
 pub mod ema;
+pub mod freezing;
 pub mod gradients;
 pub mod learning_rate;
 pub mod skipped_steps;
@@ -18,7 +20,8 @@ pub mod step;
 pub(crate) mod tape;
 
 pub use adamw::AdamW;
-pub use config::OptimizerConfig;
+pub use config::{OptimizerConfig, PartOptimizerConfig};
 pub use ema::Ema;
+pub use freezing::freeze;
 pub use gradients::FlatGradients;
 pub use skipped_steps::SkippedSteps;
