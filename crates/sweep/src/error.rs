@@ -48,7 +48,7 @@ pub enum SweepError {
 }
 
 /// A result of this crate.
-pub type Result<T> = std::result::Result<T, SweepError>;
+pub(crate) type Result<T> = std::result::Result<T, SweepError>;
 
 impl SweepError {
     pub(crate) fn value(place: impl Into<String>, expected: impl Into<String>, found: impl ToString) -> Self {

@@ -195,9 +195,7 @@ impl<'a> Scheduler<'a> {
                 continue;
             };
             let active = self.active.swap_remove(at);
-            if let Err(error) = self.conclude(active, ended) {
-                return Err(error);
-            }
+            self.conclude(active, ended)?;
         }
         Ok(())
     }
@@ -220,7 +218,9 @@ impl<'a> Scheduler<'a> {
         if self.settle(run, place, *attempt)? {
             return Ok(Next::Done);
         }
-        if let Ended::Code(code @ 1..) | Ended::Code(code @ ..0) = ended {
+        if let Ended::Code(code) = ended
+            && code != 0
+        {
             let words = place.last_words(*attempt).map_or_else(String::new, |line| format!(": {line}"));
             self.give_up(run, place, *attempt, &format!("exit code {code}{words}"), true)?;
             return Ok(Next::Done);
