@@ -69,8 +69,8 @@ impl Calibration {
     /// # Errors
     /// It cannot be read, has an unknown key, or a number is out of its range; names it.
     pub fn load(path: &Path) -> Result<Self> {
-        let calibration: Self = read_json(path)?
-            .ok_or_else(|| SweepError::file("read", path)(std::io::ErrorKind::NotFound.into()))?;
+        let calibration: Self =
+            read_json(path)?.ok_or_else(|| SweepError::file("read", path)(std::io::ErrorKind::NotFound.into()))?;
         calibration.validate(&path.display().to_string())?;
         Ok(calibration)
     }
@@ -97,11 +97,15 @@ impl Calibration {
         }
         if let Some(at) = self.rates.windows(2).position(|pair| pair[0].params >= pair[1].params) {
             let found = self.rates[at + 1].params;
-            return Err(SweepError::value(format!("{place}: rates[{}].params", at + 1), "sizes in rising order", found));
+            return Err(SweepError::value(
+                format!("{place}: rates[{}].params", at + 1),
+                "sizes in rising order",
+                found,
+            ));
         }
-        self.tokens_per_document.iter().try_for_each(|(group, tokens)| {
-            positive(format!("tokens_per_document.{group}"), *tokens)
-        })
+        self.tokens_per_document
+            .iter()
+            .try_for_each(|(group, tokens)| positive(format!("tokens_per_document.{group}"), *tokens))
     }
 
     /// FLOPs a second at a size: on a line in ln N and ln rate between two that were measured, level outside.

@@ -71,7 +71,13 @@ pub fn short(number: f64) -> String {
         Some((suffix, factor)) => (number / factor, *suffix),
         None => (number, ""),
     };
-    let digits = if scaled >= 100.0 { 0 } else if scaled >= 10.0 { 1 } else { 2 };
+    let digits = if scaled >= 100.0 {
+        0
+    } else if scaled >= 10.0 {
+        1
+    } else {
+        2
+    };
     format!("{scaled:.digits$}{suffix}")
 }
 
@@ -101,7 +107,9 @@ mod tests {
 
     #[test]
     fn counts_are_read_as_people_write_them() {
-        for (text, expected) in [("8K", 8e3), ("125M", 125e6), ("30b", 30e9), ("1.5T", 1.5e12), ("8e6", 8e6), ("2_000", 2e3)] {
+        for (text, expected) in
+            [("8K", 8e3), ("125M", 125e6), ("30b", 30e9), ("1.5T", 1.5e12), ("8e6", 8e6), ("2_000", 2e3)]
+        {
             assert_eq!(text.parse::<Count>().unwrap().get(), expected, "{text}");
         }
         for text in ["", "K", "-3M", "0", "5G", "5MB", "nan", "inf", "1e400", "1,5B", "0.5"] {

@@ -133,7 +133,8 @@ mod tests {
 
     fn sizes() -> impl Iterator<Item = f64> {
         let steps = 4000;
-        (0..=steps).map(move |at| RANGE.0 * (RANGE.1 / RANGE.0).powf(f64::from(at) / f64::from(steps)))
+        (0..=steps)
+            .map(move |at| RANGE.0 * (RANGE.1 / RANGE.0).powf(f64::from(at) / f64::from(steps)))
             .map(|params| params.clamp(RANGE.0, RANGE.1))
     }
 
@@ -153,7 +154,8 @@ mod tests {
             let ratio = shape.d_ff as f64 / shape.d_model as f64;
             let step = if shape.d_model < 512 { 8 } else { 64 };
             assert_eq!(shape.d_model % shape.n_heads, 0);
-            assert!(shape.head_dim() % 8 == 0 && shape.d_model % step == 0 && shape.d_ff % step == 0, "{shape:?}");
+            assert!(shape.head_dim().is_multiple_of(8), "{shape:?}");
+            assert!(shape.d_model.is_multiple_of(step) && shape.d_ff.is_multiple_of(step), "{shape:?}");
             assert!((1.0..=6.0).contains(&ratio), "{params}: {shape:?}");
         }
     }

@@ -107,7 +107,8 @@ impl CrossLosses {
 
 /// The verdicts, a line each.
 pub fn to_text(found: &[Comparison], sigma: f64) -> String {
-    let mut text = format!("perplexity on the other's data over that on its own; sigma {sigma}, sigma² {}\n", sigma * sigma);
+    let mut text =
+        format!("perplexity on the other's data over that on its own; sigma {sigma}, sigma² {}\n", sigma * sigma);
     for pair in found {
         let verdict = match pair.verdict {
             Verdict::Different => "two modalities",

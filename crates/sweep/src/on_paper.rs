@@ -125,7 +125,8 @@ pub fn on_paper(run: &PaperRun, cluster: &Cluster) -> Result<OnPaper> {
     let sequences = (run.batch_tokens.unwrap_or(shape.batch_tokens) / sequence).round().max(1.0);
     let layout = layout(run, cluster, &shape)?;
     if layout.ranks as f64 > sequences {
-        let expected = format!("at most {} GPUs, for a step has {sequences} sequences", sequences * layout.tensor as f64);
+        let expected =
+            format!("at most {} GPUs, for a step has {sequences} sequences", sequences * layout.tensor as f64);
         return Err(SweepError::value("gpus", expected, cluster.gpus));
     }
     let flops = TrainingFlops::of(&shape, run.tokens, sequence, run.vocabulary as f64);
@@ -181,6 +182,36 @@ fn layout_of(run: &PaperRun, gpus: usize, shape: &Shape, (tensor, recompute): (u
         layer_bytes: 2.0 * 2.0 * shape.params() / layers / t,
         row_bytes: rows * kept / t,
         logit_bytes: 2.0 * 4.0 * rows * ids / t,
+    }
+}
+
+impl OnPaper {
+    /// The plan in lines.
+    pub fn to_text(&self) -> String {
+        let Self { shape, layout, flops, .. } = self;
+        let gib = |bytes: f64| bytes / GIB;
+        let recompute = if layout.recompute { ", rows computed again in the backward pass" } else { "" };
+        [
+            format!(
+                "model    {} layers, width {}, {} heads, feed-forward {}: {:.2}B parameters, and {:.2}B of the vocabulary",
+                shape.n_layers, shape.d_model, shape.n_heads, shape.d_ff, self.params / 1e9, self.vocabulary_params / 1e9
+            ),
+            format!(
+                "work     {:.3e} FLOPs: matrices {:.3e}, attention {:.3e}, head {:.3e}",
+                flops.total(), flops.matrices, flops.attention, flops.head
+            ),
+            format!("steps    {} of {} sequences, {} a rank", self.steps, self.sequences, self.sequences_per_rank),
+            format!("layout   {} ranks of {} GPUs that share every layer{recompute}", layout.ranks, layout.tensor),
+            format!(
+                "memory   {:.1} GiB a GPU: weights and moments {:.1}, gathered layers {:.1}, rows {:.1}, logits {:.1}; {:.0} GiB \
+                 of weights and moments in all",
+                gib(layout.bytes()), gib(layout.state_bytes), gib(layout.layer_bytes), gib(layout.row_bytes),
+                gib(layout.logit_bytes), gib(self.state_bytes)
+            ),
+            format!("time     {:.2} days, {:.0} GPU hours, price {:.0}", self.days, self.gpu_hours, self.cost),
+        ]
+        .map(|line| line + "\n")
+        .concat()
     }
 }
 
@@ -247,9 +278,8 @@ mod tests {
 
     #[test]
     fn less_memory_is_answered_by_sharing_and_by_computing_again() {
-        let layout = |gpus: usize, memory_gib: f64| {
-            on_paper(&RUN, &Cluster { gpus, memory_gib, ..CLUSTER }).unwrap().layout
-        };
+        let layout =
+            |gpus: usize, memory_gib: f64| on_paper(&RUN, &Cluster { gpus, memory_gib, ..CLUSTER }).unwrap().layout;
         let (much, some, little) = (layout(512, 141.0), layout(512, 24.0), layout(512, 7.0));
         assert!(much.tensor <= some.tensor && !some.recompute, "{much:?} {some:?}");
         assert!(little.recompute, "{little:?}");

@@ -1,4 +1,7 @@
 //! The four phenomena of 2301.03728 on run folders: the curves of `metrics.jsonl` through [`interfuse_scaling::phenomena`].
+//!
+//! Curves are those of the model's modalities. Two modalities of one lane, such as code and text in one vocabulary, have one
+//! curve, so that a run of such a pair says nothing of coordinate ascent.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,8 +31,8 @@ pub struct PhenomenaSettings {
     pub spikes: SpikeSettings,
     /// α and β of the interactions by pair, such as `speech|text`, for statements about them.
     pub exponents: BTreeMap<String, (f64, f64)>,
-    /// Best batches in tokens by pair and N in ones, where sweeps over batches were made.
-    pub best_batches: BTreeMap<String, f64>,
+    /// Pair, N and best batch in tokens, where sweeps over batches were made; a run's N may differ by a hundredth.
+    pub best_batches: Vec<(String, f64, f64)>,
     /// Of the statements.
     pub bootstrap: BootstrapSettings,
 }
@@ -40,7 +43,7 @@ impl Default for PhenomenaSettings {
             ascent: AscentSettings { decay: 0.9, window: 20, flat: 0.001, falling: 0.005 },
             spikes: SpikeSettings { factor: 3.0, window: 20 },
             exponents: BTreeMap::new(),
-            best_batches: BTreeMap::new(),
+            best_batches: vec![],
             bootstrap: BootstrapSettings::default(),
         }
     }
@@ -132,7 +135,9 @@ fn of_run(folder: &Path, settings: &PhenomenaSettings) -> Result<RunPhenomena> {
 
 fn pair_run(run: &RunPhenomena, settings: &PhenomenaSettings) -> Option<PairRun> {
     let (alpha, beta) = *settings.exponents.get(&run.modality)?;
-    let best_batch = settings.best_batches.get(&format!("{} {}", run.modality, run.params)).copied();
+    let is_own =
+        |(pair, params, _): &&(String, f64, f64)| *pair == run.modality && (params / run.params - 1.0).abs() <= 0.01;
+    let best_batch = settings.best_batches.iter().find(is_own).map(|(.., batch)| *batch);
     Some(PairRun {
         pair: run.modality.clone(),
         params: run.params,
@@ -180,7 +185,8 @@ impl Phenomena {
             });
         }
         for statement in &self.associations {
-            let paper = ["falls", "no correlation", "rises"].get((statement.paper + 1) as usize).copied().unwrap_or("?");
+            let paper =
+                ["falls", "no correlation", "rises"].get((statement.paper + 1) as usize).copied().unwrap_or("?");
             let found = statement.correlation.map_or_else(
                 || "too few runs".to_owned(),
                 |found| format!("{:.2} (p {:.3}, {} runs)", found.value, found.p_value, found.count),

@@ -28,9 +28,28 @@ pub struct Collected {
 }
 
 const HEAD: [&str; 22] = [
-    "run", "state", "modality", "size", "params", "budget", "tokens", "seed", "steps", "batch_tokens", "learning_rate",
-    "attempt", "loss", "first_loss", "second_loss", "flops", "seconds", "gradient_median", "gradient_high",
-    "gradient_largest", "gradient_spikes", "reason",
+    "run",
+    "state",
+    "modality",
+    "size",
+    "params",
+    "budget",
+    "tokens",
+    "seed",
+    "steps",
+    "batch_tokens",
+    "learning_rate",
+    "attempt",
+    "loss",
+    "first_loss",
+    "second_loss",
+    "flops",
+    "seconds",
+    "gradient_median",
+    "gradient_high",
+    "gradient_largest",
+    "gradient_spikes",
+    "reason",
 ];
 
 /// Reads where all runs of a plan stand and writes both files; jobs of one sweep may all do so. `different_data` takes runs of
@@ -41,11 +60,13 @@ const HEAD: [&str; 22] = [
 pub fn collect(plan: &Plan, folder: &Path, different_data: bool) -> Result<Collected> {
     let states = plan.runs.iter().map(|run| Ok((run, RunPlace::new(folder, &run.name).state()?)));
     let states: Vec<(&PlannedRun, State)> = states.collect::<Result<_>>()?;
-    let finished: Vec<&Finished> = states.iter().filter_map(|(_, state)| match state {
-        State::Finished(finished) => Some(finished.as_ref()),
-        _ => None,
-    })
-    .collect();
+    let finished: Vec<&Finished> = states
+        .iter()
+        .filter_map(|(_, state)| match state {
+            State::Finished(finished) => Some(finished.as_ref()),
+            _ => None,
+        })
+        .collect();
     let runs_path = folder.join("runs.csv");
     write_csv(&runs_path, &states)?;
     let named: Vec<_> = finished.iter().map(|finished| (finished.row.modality.clone(), &finished.run)).collect();
@@ -62,11 +83,13 @@ pub fn collect(plan: &Plan, folder: &Path, different_data: bool) -> Result<Colle
         table.write_csv(&mut bytes)?;
         write_file(&table_path, &bytes)?;
     }
-    let failed: Vec<(String, String)> = states.iter().filter_map(|(run, state)| match state {
-        State::Failed(reason) => Some((run.name.clone(), reason.clone())),
-        _ => None,
-    })
-    .collect();
+    let failed: Vec<(String, String)> = states
+        .iter()
+        .filter_map(|(run, state)| match state {
+            State::Failed(reason) => Some((run.name.clone(), reason.clone())),
+            _ => None,
+        })
+        .collect();
     let open = states.len() - finished.len() - failed.len();
     Ok(Collected { table, table_path, runs_path, counts: [finished.len(), failed.len(), open], failed, notes })
 }

@@ -152,11 +152,8 @@ fn planned(sweep: &Sweep, group: &Group, per_document: f64, cell: (Count, Count,
 
 fn warnings(sweep: &Sweep, runs: &[PlannedRun], calibration: Option<&Calibration>) -> Vec<String> {
     let mut warnings = vec![];
-    let few: Vec<&str> = runs
-        .iter()
-        .filter(|run| run.steps < sweep.settings.least_steps)
-        .map(|run| run.name.as_str())
-        .collect();
+    let few: Vec<&str> =
+        runs.iter().filter(|run| run.steps < sweep.settings.least_steps).map(|run| run.name.as_str()).collect();
     if let [first, ..] = few[..] {
         warnings.push(format!(
             "{} runs take fewer than least_steps = {} steps, {first} first: a step of one document is already too large",
@@ -179,9 +176,10 @@ fn warnings(sweep: &Sweep, runs: &[PlannedRun], calibration: Option<&Calibration
         }
     }
     let trained = sweep.groups.iter().any(|group| group.measured.modalities.len() == 2)
-        && sweep.groups.iter().any(|group| {
-            group.table.get("tokenizer").and_then(|tokenizer| tokenizer.get("path")).is_none()
-        });
+        && sweep
+            .groups
+            .iter()
+            .any(|group| group.table.get("tokenizer").and_then(|tokenizer| tokenizer.get("path")).is_none());
     if trained {
         warnings.push(
             "a tokenizer is trained on each run's own data: runs of a modality and of its pair then count different tokens; \

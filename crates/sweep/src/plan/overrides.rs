@@ -31,7 +31,7 @@ impl Batch {
     }
 
     pub(super) fn documents(self) -> f64 {
-        (self.micro * self.count) as f64
+        self.micro as f64 * self.count as f64
     }
 }
 

@@ -26,7 +26,8 @@ impl Plan {
             None => ", hours unknown without a calibration".to_owned(),
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} runs, {:.3e} FLOPs (6 N D, attention and head){hours}", self.runs.len(), self.flops());
+        let _ =
+            writeln!(text, "{} runs, {:.3e} FLOPs (6 N D, attention and head){hours}", self.runs.len(), self.flops());
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::error::{Result, SweepError};
 
 /// The variable by which a child learns how many threads it has.
-const THREADS: &str = "RAYON_NUM_THREADS";
+pub const THREADS: &str = "RAYON_NUM_THREADS";
 
 /// What a child is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Work {
     pub overrides: Vec<String>,
     /// Whether it goes on from a checkpoint.
     pub resume: bool,
-    /// Threads that it has; as the environment says if absent.
-    pub threads: Option<usize>,
+    /// Threads that it has.
+    pub threads: usize,
 }
 
 /// How a child ended.
@@ -91,9 +91,7 @@ impl Launcher for Program {
         let words = self.command(work);
         let mut command = Command::new(&self.path);
         command.args(&words[1..]).stdin(Stdio::from(held)).stdout(output).stderr(errors);
-        if let Some(threads) = work.threads {
-            command.env(THREADS, threads.to_string());
-        }
+        command.env(THREADS, work.threads.to_string());
         let child = command.spawn().map_err(SweepError::file("start", &self.path))?;
         Ok(Box::new(RunningChild { child, program: self.path.clone() }))
     }
@@ -146,9 +144,9 @@ fn ask_to_end(child: &mut Child) {
 }
 
 /// A command as a line of shell, with its threads before it.
-pub fn shell_line(command: &[OsString], threads: Option<usize>) -> String {
-    let threads = threads.map(|threads| format!("{THREADS}={threads}"));
-    threads.into_iter().chain(command.iter().map(|word| quoted(&word.to_string_lossy()))).collect::<Vec<_>>().join(" ")
+pub fn shell_line(command: &[OsString], threads: usize) -> String {
+    let words = command.iter().map(|word| quoted(&word.to_string_lossy()));
+    std::iter::once(format!("{THREADS}={threads}")).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {
@@ -169,7 +167,7 @@ mod tests {
             config: "text config.toml".into(),
             overrides: vec!["run.dir=\"a/b\"".into(), "train.steps=3".into()],
             resume: true,
-            threads: Some(2),
+            threads: 2,
         };
         let line = shell_line(&Program::new("interfuse").command(&work), work.threads);
         assert_eq!(
@@ -184,7 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let file = File::create(&path).unwrap();
-        let work = Work { config: "c".into(), overrides: vec![], resume: false, threads: None };
+        let work = Work { config: "c".into(), overrides: vec![], resume: false, threads: 1 };
         let started = Program::new("no/such/program").start(&work, &folder.path().join("log"), file);
         assert!(started.err().unwrap().to_string().starts_with("cannot start no/such/program"));
     }

@@ -23,6 +23,12 @@ pub(super) fn take_run(folder: &Path) -> Result<Option<File>> {
     take(folder, false)
 }
 
+/// Whether a program trains in a run folder, such as by a command of `--list`, which takes no lock of ours.
+pub(super) fn is_trained_in(folder: &Path) -> bool {
+    let file = File::options().read(true).write(true).open(folder.join(LOCK));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 fn take(folder: &Path, shared: bool) -> Result<Option<File>> {
     create_folder(folder)?;
     let path = folder.join(LOCK);

@@ -33,7 +33,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use job::Job;
-pub use launcher::{Ended, Launcher, Program, Running, Work, shell_line};
+pub use launcher::{Ended, Launcher, Program, Running, THREADS, Work, shell_line};
 pub use restart::{DIVERGED_ABOVE, RATE_FACTOR, WINDOW_FRACTION, WINDOW_TOKENS, divergence};
 pub use state::{Finished, RunPlace, State};
 
@@ -45,7 +45,7 @@ use crate::plan::{Plan, PlannedRun};
 pub struct SweepOptions {
     /// Runs at once, from 1; as many as there are devices, where there are devices.
     pub at_once: usize,
-    /// Threads that all runs together have, from 1; as the environment says if absent.
+    /// Threads that all runs together have, at least one each; if absent `RAYON_NUM_THREADS`, else as many as there are cores.
     pub threads: Option<usize>,
     /// Devices such as `cuda:0`, of which every run has one to itself; none leaves the configuration's.
     pub devices: Vec<String>,
@@ -95,8 +95,11 @@ impl SweepOptions {
     }
 
     /// Threads of one run.
-    pub(crate) fn threads_each(&self) -> Option<usize> {
-        self.threads.map(|threads| (threads / self.slots()).max(1))
+    pub fn threads_each(&self) -> usize {
+        let said = || std::env::var(THREADS).ok()?.parse().ok().filter(|threads| *threads > 0);
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let all = self.threads.or_else(said).unwrap_or_else(cores);
+        (all / self.slots()).max(1)
     }
 }
 

@@ -89,7 +89,9 @@ mod tests {
         assert_eq!(found((0..400).map(|at| if at == 150 { 9.0 } else { falling(at) }), 1e3), None, "a spike");
         let risen = found((0..400).map(|at| if at < 300 { falling(at) } else { 4.0 }), 1e3).unwrap();
         assert!(risen.contains("ended at 4.0000"), "{risen}");
-        assert!(found((0..400).map(|at| if at < 300 { falling(at) } else { f64::NAN }), 1e3).unwrap().contains("finite"));
+        assert!(
+            found((0..400).map(|at| if at < 300 { falling(at) } else { f64::NAN }), 1e3).unwrap().contains("finite")
+        );
         assert_eq!(found((0..9).map(|at| at as f64), 1e3), None, "too short");
         // Windows of 500 M tokens are ten steps here, and the rise is in the last ten alone.
         let late = |at: usize| if at < 390 { falling(at) } else { 3.0 };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::launcher::{Ended, Launcher, Running};
-use super::lock::take_run;
+use super::lock::{is_trained_in, take_run};
 use super::restart::RATE_FACTOR;
 use super::state::{Outcome, RunPlace, State};
 use super::{Report, SweepOptions, of_job, work_of};
@@ -103,8 +103,8 @@ impl<'a> Scheduler<'a> {
             let run = waiting.run;
             let place = RunPlace::new(self.folder, &run.name);
             match take_run(place.folder())? {
-                Some(lock) => self.begin(run, place, lock)?,
-                None => {
+                Some(lock) if !is_at_work(&place)? => self.begin(run, place, lock)?,
+                _ => {
                     if !waiting.is_noted {
                         (self.note)(&format!("{} is being worked on by another process; it is waited for", run.name));
                     }
@@ -264,4 +264,12 @@ impl<'a> Scheduler<'a> {
         }
         first_error.map_or(Ok(()), Err)
     }
+}
+
+/// Whether somebody else trains in the folder of the attempt that is next.
+fn is_at_work(place: &RunPlace) -> Result<bool> {
+    Ok(match place.state()? {
+        State::Open { attempt } => is_trained_in(&place.attempt(attempt)),
+        _ => false,
+    })
 }

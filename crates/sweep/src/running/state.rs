@@ -157,7 +157,9 @@ impl RunPlace {
     pub(super) fn outcome(&self, run: &PlannedRun, attempt: u32) -> Result<Outcome> {
         let folder = self.attempt(attempt);
         // What is torn or missing in a folder that a kill left is made good when the run goes on.
-        let (Ok(result), Ok(records)) = (read_run(&folder), read_records(&folder)) else { return Ok(Outcome::Unfinished) };
+        let (Ok(result), Ok(records)) = (read_run(&folder), read_records(&folder)) else {
+            return Ok(Outcome::Unfinished);
+        };
         let is_saved = result.checkpoint.is_some_and(|step| step >= run.steps);
         if result.steps < run.steps || !is_saved {
             return Ok(Outcome::Unfinished);

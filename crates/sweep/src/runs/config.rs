@@ -46,10 +46,10 @@ fn params(backbone: &toml::Table, wrong: &dyn Fn(&str, &str) -> SweepError) -> R
     let d = width as f64;
     let shared = whole(backbone, "n_kv_heads").unwrap_or(heads);
     let kv = d * shared as f64 / heads as f64;
-    let default = 256 * (8 * width / 3).div_ceil(256);
+    let default = 256.0 * ((8.0 * d / 3.0).floor() / 256.0).ceil();
     let feed_forward = backbone.get("feed_forward").and_then(toml::Value::as_table);
     let of_experts = |key: &str| feed_forward.and_then(|table| number(table, key));
-    let f = of_experts("d_ff").unwrap_or(whole(backbone, "d_ff").unwrap_or(default) as f64);
+    let f = of_experts("d_ff").or_else(|| number(backbone, "d_ff")).unwrap_or(default);
     let experts = of_experts("experts").unwrap_or(0.0);
     let active = of_experts("capacity").or_else(|| of_experts("top_k")).unwrap_or(1.0);
     Ok(layers as f64 * (2.0 * d * d + 2.0 * d * kv + 3.0 * d * f * active + d * experts))

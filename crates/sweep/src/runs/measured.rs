@@ -44,7 +44,12 @@ impl Measured {
             return Err(SweepError::value(run.folder.display().to_string(), expected, run.lanes.join(", ")));
         }
         let of = |name: &String| {
-            Ok(Measure { name: name.clone(), loss: loss_of(run, name)?, count: format!("{name}_count"), unique_tokens: None })
+            Ok(Measure {
+                name: name.clone(),
+                loss: loss_of(run, name)?,
+                count: format!("{name}_count"),
+                unique_tokens: None,
+            })
         };
         Ok(Self { modalities: run.lanes.iter().map(of).collect::<Result<_>>()?, first_share: None })
     }

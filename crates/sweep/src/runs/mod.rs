@@ -133,8 +133,7 @@ pub fn read_run(folder: &Path) -> Result<RunResult> {
     if !path.is_file() {
         return Err(SweepError::malformed(folder, "holds no run: config.toml is missing"));
     }
-    let table: toml::Table =
-        toml::from_str(&read_text(&path)?).map_err(|error| SweepError::malformed(&path, error))?;
+    let table: toml::Table = toml::from_str(&read_text(&path)?).map_err(|error| SweepError::malformed(&path, error))?;
     let config = config::ConfigNumbers::of(&path, &table)?;
     let records = read_records(folder)?;
     let checkpoint = latest_checkpoint(folder);

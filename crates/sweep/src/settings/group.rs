@@ -122,7 +122,11 @@ impl GroupSettings {
         }
         if let Some(share) = self.first_share {
             if self.modalities.len() < 2 {
-                return Err(SweepError::value(at("first_share"), "a pair, of whose tokens it is a part", "one modality"));
+                return Err(SweepError::value(
+                    at("first_share"),
+                    "a pair, of whose tokens it is a part",
+                    "one modality",
+                ));
             }
             if !(share > 0.0 && share < 1.0) {
                 return Err(SweepError::value(at("first_share"), "a fraction between 0 and 1", share));

@@ -29,7 +29,11 @@ pub(super) fn check_changes(place: &str, changes: &[String]) -> Result<()> {
         let place = format!("{place}[{at}]");
         let key = key_of(change);
         if key.is_empty() || !change.contains('=') {
-            return Err(SweepError::value(place, "a change such as \"documents.image_first=0.5\"", format!("`{change}`")));
+            return Err(SweepError::value(
+                place,
+                "a change such as \"documents.image_first=0.5\"",
+                format!("`{change}`"),
+            ));
         }
         if let Some((key, instead)) = OWN_KEYS.iter().find(|(own, _)| *own == key) {
             return Err(SweepError::value(place, format!("a key that `{instead}` does not set"), format!("`{key}`")));

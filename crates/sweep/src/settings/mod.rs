@@ -115,12 +115,18 @@ impl Sweep {
         let place = path.display().to_string();
         settings.validate(&place)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let of = |(at, group): (usize, &GroupSettings)| Group::load(group, &settings, folder, &format!("{place}: groups[{at}]"));
+        let of = |(at, group): (usize, &GroupSettings)| {
+            Group::load(group, &settings, folder, &format!("{place}: groups[{at}]"))
+        };
         let groups: Vec<Group> = settings.groups.iter().enumerate().map(of).collect::<Result<_>>()?;
         for (at, group) in groups.iter().enumerate() {
             if groups[..at].iter().any(|other| other.name == group.name) {
                 let expected = "a name of its own for every group";
-                return Err(SweepError::value(format!("{place}: groups[{at}].name"), expected, format!("`{}` again", group.name)));
+                return Err(SweepError::value(
+                    format!("{place}: groups[{at}].name"),
+                    expected,
+                    format!("`{}` again", group.name),
+                ));
             }
         }
         Ok(Self { path: path.to_owned(), settings, groups })
@@ -137,7 +143,11 @@ impl SweepSettings {
             return Err(SweepError::value(at("least_steps"), "at least 1", 0));
         }
         if !(self.learning_rate_factor.is_finite() && self.learning_rate_factor > 0.0) {
-            return Err(SweepError::value(at("learning_rate_factor"), "a finite number above 0", self.learning_rate_factor));
+            return Err(SweepError::value(
+                at("learning_rate_factor"),
+                "a finite number above 0",
+                self.learning_rate_factor,
+            ));
         }
         keys::check_changes(&at("set"), &self.set)?;
         if self.groups.is_empty() {
@@ -159,9 +169,7 @@ impl SweepSettings {
 fn check_sizes(place: &str, sizes: &[Count]) -> Result<()> {
     check_list(place, sizes.iter().map(|count| count.to_string()))?;
     for (at, size) in sizes.iter().enumerate() {
-        dial(size.get()).map_err(|_| {
-            SweepError::value(format!("{place}[{at}]"), "parameters from 8K to 30B", size)
-        })?;
+        dial(size.get()).map_err(|_| SweepError::value(format!("{place}[{at}]"), "parameters from 8K to 30B", size))?;
     }
     Ok(())
 }

@@ -68,10 +68,10 @@ fn a_sweep_makes_a_table_and_is_done_once() {
 
 #[test]
 fn whatever_is_killed_nothing_finished_is_lost_or_done_twice() {
-    let stage = Stage::new("");
+    let stage = Stage::new("[fake]\nstep_ms = 4\n");
     let mut random = ChaCha8Rng::seed_from_u64(13);
     let mut known: BTreeMap<String, String> = BTreeMap::new();
-    for _ in 0..25 {
+    for _ in 0..16 {
         let mut child = stage.spawn(2, None);
         std::thread::sleep(Duration::from_millis(random.random_range(5..260)));
         child.kill().unwrap();
@@ -86,6 +86,8 @@ fn whatever_is_killed_nothing_finished_is_lost_or_done_twice() {
     assert_eq!((report.finished, report.failed.len()), (8, 0), "{report:?}");
     known = stage.finished_files(&known);
     assert_eq!(known.len(), 8);
+    let gone_on = stage.events().iter().filter(|event| event.kind == "start" && event.step > 0).count();
+    assert!(gone_on >= 3, "the kills must have met runs at work: {:?}", stage.events());
     for planned in &stage.plan().runs {
         let events: Vec<Event> = stage.events().into_iter().filter(|event| event.run == planned.name).collect();
         let done: Vec<usize> = (0..events.len()).filter(|at| events[*at].kind == "done").collect();
@@ -183,6 +185,24 @@ fn a_sweep_that_is_asked_to_end_saves_and_goes_on_later() {
 }
 
 #[test]
+fn a_run_that_somebody_trains_by_hand_is_waited_for() {
+    let stage = Stage::new("");
+    let folder = stage.run_folder(&stage.plan().runs[0].name).join("attempt-1");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = std::fs::File::create(folder.join(".lock")).unwrap();
+    lock.try_lock().unwrap();
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stage.wait_for_events(14);
+            drop(lock);
+        });
+        run(&stage, &quick(4)).unwrap()
+    });
+    assert_eq!((report.finished, report.failed.len()), (8, 0), "{report:?}");
+    assert!(stage.events().iter().all(|event| event.kind != "in-use"));
+}
+
+#[test]
 fn another_plan_on_the_same_folder_is_refused_by_key() {
     let stage = Stage::new("");
     run(&stage, &quick(4)).unwrap();
@@ -228,7 +248,7 @@ impl Running for Sleeping {
 impl Launcher for Watched {
     fn start(&self, work: &Work, _: &Path, _: std::fs::File) -> Result<Box<dyn Running>, interfuse_sweep::SweepError> {
         let device = work.overrides.iter().find_map(|change| change.strip_prefix("run.device=")).unwrap_or_default();
-        assert_eq!(work.threads, Some(4));
+        assert_eq!(work.threads, 4);
         self.started.lock().unwrap().push((device.to_owned(), Instant::now()));
         Ok(Box::new(Sleeping { until: Instant::now() + Duration::from_millis(30) }))
     }

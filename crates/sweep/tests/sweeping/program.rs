@@ -35,7 +35,8 @@ pub(crate) fn main() {
         }
     }
     let number = |path: &str| get(&config, path).unwrap();
-    let (d, f, layers) = (number("model.backbone.d_model"), number("model.backbone.d_ff"), number("model.backbone.n_layers"));
+    let (d, f, layers) =
+        (number("model.backbone.d_model"), number("model.backbone.d_ff"), number("model.backbone.n_layers"));
     let batch = number("train.batch_size") * number("train.gradient_accumulation") * 10.0;
     let folder = PathBuf::from(config["run"]["dir"].as_str().unwrap());
     let program = Program { folder, batch, params: layers * (4.0 * d * d + 3.0 * d * f), config };
@@ -63,7 +64,7 @@ impl Program {
         self.event("start", from);
         let steps = self.number("train.steps").unwrap() as u64;
         if self.number("fake.fail_from_tokens").is_some_and(|most| steps as f64 * self.batch >= most) {
-            eprintln!("out of luck");
+            std::io::stderr().write_all(b"out of luck\n").unwrap();
             return 7;
         }
         let every = self.number("intervals.checkpoint").unwrap() as u64;
