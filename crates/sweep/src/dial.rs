@@ -8,7 +8,7 @@
 //! | d / L | 32 (N / 0.786 M)^0.154 | the table of OPT's trainer, by which 2301.03728 sized its models: 32 at 8M, 64 at 125M, 149 at 30B; the loss hardly depends on it (2001.08361, figure 5) |
 //! | L | (N / (12 (d / L)²))^⅓, rounded | N ≈ 12 L d² (2001.08361, table 1) |
 //! | d | L times d / L before rounding, to a multiple of the head's width | |
-//! | heads | 8 wide below d = 64, then 16, 32 from 256, 64 from 512, 128 from 2048 | widths of 64 to 128 in the same table |
+//! | heads | 8 wide below d = 64, then 16, 32 from 256, 64 from 512, 128 from 2048; from d = 4096 eight at a time | widths of 64 to 128 in the same table |
 //! | f | what is left of N, to a multiple of 8, of 64 from d = 512 | SwiGLU has 8/3 d at N = 12 L d² (2002.05202); the loss is flat in f / d (2001.08361, figure 5) |
 //! | learning rate | the same table, between its sizes on a line in ln N and ln rate, level outside | GPT-3 (2005.14165, table 2.1) has the same rates from 125M to 13B |
 //! | batch | 2^19 tokens (N / 85 M)^⅓, to a power of two | 0.5, 1, 2 and 4 M tokens at 125M, 1.3B, 6.7B and 30B of that table; 2301.03728 takes 1 M everywhere |
@@ -100,8 +100,11 @@ fn width(wanted: f64) -> (usize, usize) {
         ..2048.0 => 64,
         _ => 128,
     };
-    let heads = (wanted / head_dim as f64).round().max(1.0) as usize;
-    (heads * head_dim, head_dim)
+    // Models of this size are trained by GPUs that share heads.
+    let together = if wanted < 4096.0 { 1 } else { 8 };
+    let step = head_dim * together;
+    let width = step * (wanted / step as f64).round().max(1.0) as usize;
+    (width, head_dim)
 }
 
 /// What is left of a layer's parameters for the feed-forward.

@@ -1,7 +1,7 @@
 //! Sweeps of many small training runs for laws of scaling: planned, run to their end whatever interrupts them, and read back.
 //!
 //! - [`settings`]: what a sweep is, from one TOML.
-//! - [`dial`]: a model's shape, learning rate and batch from one number.
+//! - [`mod@dial`]: a model's shape, learning rate and batch from one number.
 //! - [`plan`]: every run with its overrides, its cost by a [`calibration`] and a table of them.
 //! - [`running`]: the runs that are left, several at once, as jobs of a scheduler or as a list of commands.
 //! - [`runs`]: what a run folder says, and the table that `interfuse scaling fit` reads.

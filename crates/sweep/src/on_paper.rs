@@ -280,7 +280,7 @@ mod tests {
     fn less_memory_is_answered_by_sharing_and_by_computing_again() {
         let layout =
             |gpus: usize, memory_gib: f64| on_paper(&RUN, &Cluster { gpus, memory_gib, ..CLUSTER }).unwrap().layout;
-        let (much, some, little) = (layout(512, 141.0), layout(512, 24.0), layout(512, 7.0));
+        let (much, some, little) = (layout(512, 141.0), layout(512, 24.0), layout(512, 4.0));
         assert!(much.tensor <= some.tensor && !some.recompute, "{much:?} {some:?}");
         assert!(little.recompute, "{little:?}");
         assert!(little.bytes() < some.bytes());

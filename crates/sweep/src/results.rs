@@ -1,7 +1,9 @@
 //! The files of a sweep: `table.csv`, which `interfuse scaling fit` reads, and `runs.csv`, which has everything.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use interfuse_scaling::interval::median;
 use interfuse_scaling::table::{Run, Table};
 
 use crate::durable::write_file;
@@ -9,6 +11,9 @@ use crate::error::{Result, SweepError};
 use crate::plan::{Plan, PlannedRun};
 use crate::running::{Finished, RunPlace, State};
 use crate::runs::check_alike;
+
+/// By which fraction seen tokens may differ from planned ones before that is said.
+const OTHER_BUDGET: f64 = 0.05;
 
 /// What a sweep has so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +75,7 @@ pub fn collect(plan: &Plan, folder: &Path, different_data: bool) -> Result<Colle
     let runs_path = folder.join("runs.csv");
     write_csv(&runs_path, &states)?;
     let named: Vec<_> = finished.iter().map(|finished| (finished.row.modality.clone(), &finished.run)).collect();
-    let notes = check_alike(&named, different_data)?;
+    let mut notes = check_alike(&named, different_data)?;
     let mut rows: Vec<Run> = finished.iter().map(|finished| finished.row.clone()).collect();
     if !notes.is_empty() {
         // The table would refuse them once more.
@@ -90,8 +95,29 @@ pub fn collect(plan: &Plan, folder: &Path, different_data: bool) -> Result<Colle
             _ => None,
         })
         .collect();
+    notes.extend(other_budgets(&states));
     let open = states.len() - finished.len() - failed.len();
     Ok(Collected { table, table_path, runs_path, counts: [finished.len(), failed.len(), open], failed, notes })
+}
+
+/// Groups whose runs saw other budgets than planned, because their documents have another length than was said.
+fn other_budgets(states: &[(&PlannedRun, State)]) -> Vec<String> {
+    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (run, state) in states {
+        if let State::Finished(finished) = state {
+            ratios.entry(&run.group).or_default().push(finished.row.tokens / run.tokens);
+        }
+    }
+    let of = |(group, ratios): (&str, Vec<f64>)| {
+        let ratio = median(&ratios);
+        ((ratio - 1.0).abs() > OTHER_BUDGET).then(|| {
+            format!(
+                "{group}: runs saw {ratio:.3} times the tokens that were planned; the table has what they saw, and with \
+                 tokens_per_document {ratio:.3} times as large the next sweep has what it asks for"
+            )
+        })
+    };
+    ratios.into_iter().filter_map(of).collect()
 }
 
 fn write_csv(path: &Path, states: &[(&PlannedRun, State)]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What a run folder says: its size, tokens, losses and gradients, read from `config.toml`, `metrics.jsonl` and checkpoints.
 //!
 //! A run counts the tokens of every step that have a target (`NAME_count`); their sum is D. N is that of the backbone's
-//! matrices that a row meets, computed from the configuration ([`crate::dial`]); of a mixture of experts so many experts as take
+//! matrices that a row meets, computed from the configuration ([`mod@crate::dial`]); of a mixture of experts so many experts as take
 //! a row on average.
 
 mod alike;

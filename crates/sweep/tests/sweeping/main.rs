@@ -60,6 +60,13 @@ fn a_sweep_makes_a_table_and_is_done_once() {
     }
     let runs = std::fs::read_to_string(stage.out().join("runs.csv")).unwrap();
     assert_eq!(runs.lines().filter(|line| line.contains(",finished,")).count(), 8, "{runs}");
+    // Had half as many tokens been planned, it would be said.
+    let collected = interfuse_sweep::results::collect(&plan, &stage.out(), false).unwrap();
+    assert_eq!((collected.counts, collected.notes.len()), ([8, 0, 0], 0), "{:?}", collected.notes);
+    let mut other = plan.clone();
+    other.runs.iter_mut().filter(|run| run.group == "text").for_each(|run| run.tokens *= 0.5);
+    let collected = interfuse_sweep::results::collect(&other, &stage.out(), false).unwrap();
+    assert!(collected.notes[0].starts_with("text: runs saw 2.000 times"), "{:?}", collected.notes);
     // The same command again starts nothing.
     let before = stage.events().len();
     assert_eq!(run(&stage, &quick(3)).unwrap().finished, 8);
