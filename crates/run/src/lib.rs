@@ -42,6 +42,7 @@
 //! It prints nothing: whoever starts work hears of it through [`RunObserver`].
 
 pub mod autoencoder;
+pub mod calibration;
 mod carriers;
 pub mod comparison;
 pub mod configuration;

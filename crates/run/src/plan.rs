@@ -16,7 +16,7 @@ use interfuse_kernels::WeightInit;
 use interfuse_sequence::RowShape;
 use interfuse_speech::units::CODEC_FILE;
 use interfuse_trainer::{Setup, Trainer, Validation, freeze, latent_range};
-use interfuse_transfusion::{ModelConfig, Transfusion};
+use interfuse_transfusion::Transfusion;
 use interfuse_vae::{Codec, LatentRange};
 
 use crate::carriers::{Carriers, Coding, ExtraIds, Held, fill_in};

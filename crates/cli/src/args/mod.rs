@@ -6,6 +6,7 @@ mod plan;
 mod reproduce;
 mod scaling;
 mod speech;
+mod sweep;
 mod vae;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, Scal
 pub(crate) use self::speech::{SpeakArgs, TranscribeArgs, 
     Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
 };
+pub(crate) use self::sweep::{CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::sweep::{CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScalingCommand {
     /// Fit the law of one modality, or with --pair that of two in one model, to a table of runs
@@ -14,12 +16,27 @@ pub(crate) enum ScalingCommand {
     Barrier(BarrierArgs),
     /// Draw a fit and its table on one page that needs nothing else
     Plot(PlotArgs),
+    /// Time this machine at the sizes of a sweep, and count the tokens of its documents
+    Calibrate(CalibrateArgs),
+    /// List the runs of a sweep, their cost and the hours that they will take
+    Plan(SweepPlanArgs),
+    /// Train what is left of a sweep, and write one table of all runs
+    Sweep(SweepArgs),
+    /// What modalities do to each other in runs: who waits for whom, spikes of the gradient
+    Phenomena(PhenomenaArgs),
+    /// Which data sets are modalities of their own, by the losses of models on each other's data
+    Modalities(ModalitiesArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FitArgs {
-    /// Table of finished runs, with columns params, loss, and tokens or flops
-    pub(crate) table: PathBuf,
+    /// Table of finished runs, with columns params, loss, and tokens or flops; or the folders of the runs themselves
+    #[arg(required = true)]
+    pub(crate) table: Vec<PathBuf>,
+    /// The held-out loss of a modality in metrics.jsonl, where names do not say it, such as
+    /// --loss text=held_out/voices.text_loss; may be repeated
+    #[arg(long = "loss", value_name = "MODALITY=KEY", value_parser = assignment)]
+    pub(crate) losses: Vec<(String, String)>,
     /// The modality to be fitted, where the table has several
     #[arg(long, conflicts_with = "pair")]
     pub(crate) modality: Option<String>,

@@ -171,6 +171,16 @@ impl TableSource {
     }
 }
 
+impl TableSource {
+    /// Of runs that were read one by one; the hash is of their numbers.
+    pub(super) fn of(names: String, table: Table, options: ReadOptions, best_of_cells: bool) -> (Self, Table) {
+        let table = if best_of_cells { table.best_of_cells().0 } else { table };
+        let numbers = table.runs().iter().map(|run| format!("{run:?}")).collect::<Vec<_>>().join("\n");
+        let (sha256, warnings) = (of_bytes(numbers.as_bytes()), table.warnings());
+        (Self { path: PathBuf::from(names), sha256, options, best_of_cells, warnings }, table)
+    }
+}
+
 impl FitFile {
     /// Of a table and what was fitted to it.
     pub(super) fn new(table: TableSource, fit: Fitted) -> Self {

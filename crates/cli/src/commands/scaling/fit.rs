@@ -1,11 +1,15 @@
 //! `interfuse scaling fit`: a table in, a law with its intervals and doubts out.
 
+use std::path::PathBuf;
+
 use anyhow::{bail, ensure};
 use interfuse_scaling::Interval;
 use interfuse_scaling::law::{FitSettings, Law, LawFit, fit_law};
 use interfuse_scaling::optimal::params_exponent;
 use interfuse_scaling::table::{ReadOptions, Table};
 use interfuse_scaling::uncertainty::{BootstrapSettings, bootstrap_law, fit_warnings, leave_largest_out, sensitivity};
+
+use interfuse_sweep::runs::{TableOptions, table_of};
 
 use super::file::{FitFile, Fitted, HeldOutError, Range, Single, TableSource, check_replaceable, finite};
 use super::{constant, mixed, short};
@@ -29,8 +33,11 @@ pub(super) fn run(args: &FitArgs) -> anyhow::Result<()> {
     // The command says the new name first, the reader of tables the column's.
     let rename = args.rename.iter().map(|(new, old)| (old.clone(), new.clone())).collect();
     let options = ReadOptions { rename, ignore: args.ignore.clone(), only: args.only.clone() };
-    let (source, table) = TableSource::read(&args.table, options, args.best_of_cells)?;
-    say!("{}: {} runs  sha256 {}", args.table.display(), table.runs().len(), source.sha256);
+    let (source, table) = match args.table.as_slice() {
+        [table] if !table.is_dir() => TableSource::read(table, options, args.best_of_cells)?,
+        folders => of_folders(folders, &args.losses, options, args.best_of_cells)?,
+    };
+    say!("{}: {} runs  sha256 {}", source.path.display(), table.runs().len(), source.sha256);
     source.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     let fit = match &args.pair {
         Some(pair) => {
@@ -49,6 +56,20 @@ pub(super) fn run(args: &FitArgs) -> anyhow::Result<()> {
     FitFile::new(source, fit).write(&args.out)?;
     say!("fit: {}", args.out.display());
     Ok(())
+}
+
+/// The table of run folders.
+fn of_folders(
+    folders: &[PathBuf],
+    losses: &[(String, String)],
+    options: ReadOptions,
+    best_of_cells: bool,
+) -> anyhow::Result<(TableSource, Table)> {
+    let read = TableOptions { losses: losses.iter().cloned().collect(), different_data: false };
+    let found = table_of(folders, &read)?;
+    found.notes.iter().for_each(|note| say!("note: {note}"));
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Ok(TableSource::of(names.join(" "), found.table, options, best_of_cells))
 }
 
 /// The runs of a modality; without its name, those of the only one that there is.

@@ -6,6 +6,7 @@ mod fit;
 mod mixed;
 mod plot;
 mod predict;
+mod sweep;
 
 use interfuse_scaling::Interval;
 
@@ -17,6 +18,11 @@ pub(crate) fn run(command: &ScalingCommand) -> anyhow::Result<()> {
         ScalingCommand::Predict(args) => predict::run(args),
         ScalingCommand::Barrier(args) => barrier::run(args),
         ScalingCommand::Plot(args) => plot::run(args),
+        ScalingCommand::Calibrate(args) => sweep::calibrate(args),
+        ScalingCommand::Plan(args) => sweep::plan(args),
+        ScalingCommand::Sweep(args) => sweep::sweep(args),
+        ScalingCommand::Phenomena(args) => sweep::measure_phenomena(args),
+        ScalingCommand::Modalities(args) => sweep::modalities(args),
     }
 }
 
