@@ -5,7 +5,7 @@
 
 use super::matching::maximum_matching;
 use super::parse::{Molecule, SmilesFault};
-use super::valence::{valences_of, written};
+use super::valence::{is_oxide, valences_of, written};
 
 const CARBON: u8 = 6;
 
@@ -47,6 +47,9 @@ fn takes_double_bond(molecule: &Molecule, number: usize, in_ring: &[bool]) -> bo
     let mut sum = written(molecule, number);
     if atom.element == CARBON && atom.hydrogens.is_none() && has_aromatic {
         sum = sum.max(3);
+    }
+    if is_oxide(molecule, number) {
+        return true;
     }
     has_aromatic
         && valences_of(molecule, number).iter().find(|valence| **valence >= sum).is_some_and(|valence| *valence > sum)

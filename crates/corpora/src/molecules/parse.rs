@@ -1,7 +1,7 @@
 //! The syntax of SMILES (OpenSMILES 1.0) to a graph of atoms and bonds.
 //!
 //! Stereochemistry is read and forgotten. Where RDKit is more generous than the specification, so is this: a ring may be closed
-//! with two different bonds, of which the first counts.
+//! with two different bonds, of which the first counts, and a ring number may follow a branch.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +153,7 @@ struct Parser<'a> {
     rings: BTreeMap<u16, (usize, Option<Order>)>,
     /// Whether an atom must follow.
     expects_atom: bool,
-    /// Whether a ring number may follow: after an atom and other ring numbers.
+    /// Whether a ring number may follow: after an atom, a branch and other ring numbers.
     closes_rings: bool,
 }
 
@@ -190,7 +190,7 @@ impl Parser<'_> {
                 }
                 let Some(atom) = self.branches.pop() else { return self.fault("a branch that is open") };
                 self.place += 1;
-                (self.before, self.closes_rings) = (Some(atom), false);
+                (self.before, self.closes_rings) = (Some(atom), true);
                 Ok(())
             }
             b'.' => {

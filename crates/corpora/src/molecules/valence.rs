@@ -41,25 +41,47 @@ pub(super) fn check(molecule: &Molecule) -> Result<(), SmilesFault> {
     for atom in 0..molecule.atoms.len() {
         let (found, valences) = (written(molecule, atom), valences_of(molecule, atom));
         let Some(&most) = valences.last() else { continue };
-        if found > most && !is_charge_left_out(molecule, atom, found) {
+        if exceeds(molecule, atom, most) && !is_charge_left_out(molecule, atom, found) {
             return Err(SmilesFault::Valence { atom, found });
         }
     }
     Ok(())
 }
 
+/// Whether the bonds and hydrogens of an atom are more than it can have.
+///
+/// Aromatic bonds count as single. Counted as one and a half, as RDKit does, they may exceed the valence by as much; it does not
+/// count them as single too, and so takes an aromatic ring with a triple bond, whose carbon would have five bonds.
+fn exceeds(molecule: &Molecule, atom: usize, most: u32) -> bool {
+    let found = written(molecule, atom);
+    let aromatic = molecule.bonds_of[atom].iter().filter(|&&bond| molecule.is_aromatic(&molecule.bonds[bond])).count();
+    let doubled = found.saturating_mul(2).saturating_add(aromatic as u32);
+    found > most || (aromatic > 0 && doubled > 2 * most + 3)
+}
+
+/// Whether an atom is the nitrogen of an N-oxide without its charges: `n(=O)` in an aromatic ring.
+pub(super) fn is_oxide(molecule: &Molecule, atom: usize) -> bool {
+    let this = &molecule.atoms[atom];
+    let oxide = this.aromatic && this.element == NITROGEN && this.charge == 0 && written(molecule, atom) == 4;
+    oxide && is_bound_to(molecule, atom, 2, OXYGEN)
+}
+
+/// Whether a bond of an order leads from an atom to a neutral one of an element.
+fn is_bound_to(molecule: &Molecule, atom: usize, order: u8, element: u8) -> bool {
+    molecule.bonds_of[atom].iter().any(|&bond| {
+        let other = &molecule.atoms[molecule.other_end(bond, atom)];
+        molecule.bonds[bond].order == Order::Whole(order) && other.element == element && other.charge == 0
+    })
+}
+
 /// Whether an atom without a charge is a usual spelling of one with: `N(=O)=O` of nitro groups, `Cl(=O)(=O)(=O)O` of
 /// perchloric acid.
 fn is_charge_left_out(molecule: &Molecule, atom: usize, found: u32) -> bool {
     let this = &molecule.atoms[atom];
-    let to = |order: u8, element: u8| {
-        molecule.bonds_of[atom].iter().any(|&bond| {
-            let other = &molecule.atoms[molecule.other_end(bond, atom)];
-            molecule.bonds[bond].order == Order::Whole(order) && other.element == element && other.charge == 0
-        })
-    };
+    let to = |order, element| is_bound_to(molecule, atom, order, element);
     match this.element {
         _ if this.charge != 0 => false,
+        NITROGEN if this.aromatic => is_oxide(molecule, atom),
         NITROGEN => found == 5 && (to(2, OXYGEN) || to(3, NITROGEN)),
         element if HALOGENS.contains(&element) => matches!(found, 3 | 5 | 7) && to(2, OXYGEN),
         _ => false,

@@ -90,7 +90,8 @@ fn without_codes(text: &str) -> String {
         rest = &rest[start + opening + length..];
     }
     out.push_str(rest);
-    out
+    // A code that shows nothing leaves the space before it.
+    out.trim_end().to_string()
 }
 
 /// What stands between the opening and the closing brackets of a code, and its length with the latter.
