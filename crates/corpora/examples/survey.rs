@@ -41,7 +41,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("all read in {:.1} s", began.elapsed().as_secs_f64());
     if config.kind() == "molecules" {
-        molecules(corpus.train())?;
+        for (split, texts) in corpus.splits() {
+            molecules(split, texts)?;
+        }
     }
     for (split, texts) in corpus.splits() {
         for index in 0..shown.min(texts.len()) {
@@ -71,7 +73,7 @@ fn by_source(corpus: &Corpus) {
     }
 }
 
-fn molecules(texts: &Texts) -> Result<(), Box<dyn std::error::Error>> {
+fn molecules(split: &str, texts: &Texts) -> Result<(), Box<dyn std::error::Error>> {
     let began = Instant::now();
     let (mut tokens, mut characters, mut wrong) = (0, 0, vec![]);
     for number in 0..texts.len() {
@@ -82,8 +84,8 @@ fn molecules(texts: &Texts) -> Result<(), Box<dyn std::error::Error>> {
             wrong.push(format!("{smiles}: {fault}"));
         }
     }
-    println!("{characters} characters, {tokens} merged tokens, {} not valid", wrong.len());
-    println!("checked in {:.1} s", began.elapsed().as_secs_f64());
+    let (count, seconds) = (wrong.len(), began.elapsed().as_secs_f64());
+    println!("{split}: {characters} characters, {tokens} merged tokens, {count} not valid, checked in {seconds:.1} s");
     wrong.iter().take(10).for_each(|wrong| println!("  {wrong}"));
     Ok(())
 }

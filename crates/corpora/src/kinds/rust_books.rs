@@ -96,26 +96,28 @@ fn toolchain(root: &Path) -> String {
 }
 
 fn add_pages(builder: &mut Builder, root: &Path, book: &Path) -> Result<(), CorpusError> {
-    // Translations lie in folders of two letters, or of two and a region.
+    // Translations lie in folders of two letters, or of two and a region; of former editions there are only notes where to
+    // find them.
     let translation = |name: &str| name.len() == 2 || (name.len() == 5 && name.as_bytes()[2] == b'-');
-    let enter = |folder: &Path| !folder.file_name().is_some_and(|name| translation(&name.to_string_lossy()));
+    let left_out = |name: &str| translation(name) || name.ends_with("-edition");
+    let enter = |folder: &Path| !folder.file_name().is_some_and(|name| left_out(&name.to_string_lossy()));
     let take = |file: &Path| {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         has_extension(file, &["html".into()]) && !REPEATED.contains(&name.as_str())
     };
     let pages = files_below(&root.join(book), enter, take)?.files;
-    add_html(builder, root, pages.iter().map(|page| book.join(page)))
+    add_html(builder, (&root.join(book), &name_of(book)), &pages)
 }
 
-/// Adds the sections of pages, which are paths below a folder.
+/// Adds the sections of pages, which are paths below a folder; their names begin with `prefix`.
 pub(super) fn add_html(
     builder: &mut Builder,
-    root: &Path,
-    pages: impl Iterator<Item = PathBuf>,
+    (folder, prefix): (&Path, &str),
+    pages: &[PathBuf],
 ) -> Result<(), CorpusError> {
     for page in pages {
-        let name = name_of(&page);
-        let (_, source) = match read_text(&root.join(&page))? {
+        let name = format!("{prefix}/{}", name_of(page));
+        let (_, source) = match read_text(&folder.join(page))? {
             Ok(read) => read,
             Err(reason) => {
                 builder.skip(format!("`{name}`: {reason}"));

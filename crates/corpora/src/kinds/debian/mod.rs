@@ -162,8 +162,8 @@ pub(crate) fn open(config: &DebianTextConfig, key: &str) -> Result<Corpus, Corpu
         builder.item(source.package(), version(&versions, source.package()));
         let Some(folder) = source.folder(&config.root) else { continue };
         match source {
-            DebianSource::Anarchism => add_html(&mut builder, &folder, pages(&folder)?.into_iter())?,
-            DebianSource::Python => add_html(&mut builder, &folder, pages(&folder)?.into_iter())?,
+            DebianSource::Anarchism => add_html(&mut builder, (&folder, "anarchism"), &pages(&folder)?)?,
+            DebianSource::Python => add_html(&mut builder, (&folder, "python"), &pages(&folder)?)?,
             DebianSource::Perl => add_manual(&mut builder, &folder)?,
             DebianSource::Fortunes => quotations::add(&mut builder, &folder)?,
             _ => dictionary::add(&mut builder, &folder, source.dictionary().unwrap_or_default())?,
