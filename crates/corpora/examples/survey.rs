@@ -46,9 +46,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     for (split, texts) in corpus.splits() {
-        for index in 0..shown.min(texts.len()) {
+        let count = texts.len().min(shown);
+        for index in 0..count {
             // Texts from all over the corpus.
-            let number = index * texts.len() / shown;
+            let number = index * texts.len() / count;
             println!("=== {split} {}\n{}", texts.name(number).unwrap_or_default(), texts.text(number)?);
         }
     }

@@ -139,7 +139,7 @@ impl CausalMasking {
         }
         let count = masks.len() / 2;
         let rising = masks.iter().enumerate().all(|(index, &(_, mask))| mask as usize == index % count.max(1));
-        if count == 0 || masks.len() % 2 != 0 || !rising {
+        if count == 0 || !masks.len().is_multiple_of(2) || !rising {
             return Err(wrong("every mask twice, in rising order"));
         }
         let body = match (self.end, ids.split_last()) {

@@ -112,8 +112,7 @@ const AROMATIC: [&str; 6] = ["b", "c", "n", "o", "p", "s"];
 const AROMATIC_IN_BRACKETS: [&str; 10] = ["se", "as", "te", "si", "b", "c", "n", "o", "p", "s"];
 
 fn number_of(symbol: &str) -> u8 {
-    let is = |known: &&str| known.eq_ignore_ascii_case(symbol);
-    ELEMENTS.iter().position(|known| is(&known)).unwrap_or(0) as u8
+    ELEMENTS.iter().position(|known| known.eq_ignore_ascii_case(symbol)).unwrap_or(0) as u8
 }
 
 /// Reads a SMILES.
