@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::deduplication::{KeptTexts, Signature, place_of, word_hashes};
+use crate::deduplication::{KeptTexts, Shingles, place_of, word_hashes};
 use crate::error::CorpusError;
 use crate::texts::{Entry, Form, Group, Shelves, Store, Texts, WHOLE, check_of, digest};
 
@@ -131,7 +131,7 @@ struct Document {
     /// 0 is training.
     split: u8,
     place: f64,
-    signature: Option<Signature>,
+    shingles: Option<Shingles>,
 }
 
 impl Builder {
@@ -201,15 +201,15 @@ impl Builder {
         let by_text = matches!(self.splitting, Splitting::ByText(_));
         let looked_at = self.pending.par_iter().map(|(entry, split, text)| {
             let digest = digest(text);
-            let (place, signature) = match by_text {
+            let (place, shingles) = match by_text {
                 true => {
                     let words = word_hashes(text);
-                    (place_of(&words), Some(Signature::of_words(&words)))
+                    (place_of(&words), Some(Shingles::of_words(&words)))
                 }
                 false => (0.0, None),
             };
             let entry = Entry { check: check_of(&digest), ..*entry };
-            Document { entry, digest, bytes: text.len() as u32, split: *split, place, signature }
+            Document { entry, digest, bytes: text.len() as u32, split: *split, place, shingles }
         });
         self.documents.par_extend(looked_at);
         self.pending.clear();
@@ -282,7 +282,7 @@ fn without_duplicates(mut documents: Vec<Document>) -> (Vec<Document>, usize, us
         let document = &mut documents[index];
         if !seen.insert(document.digest) {
             equal += 1;
-        } else if document.signature.take().is_some_and(|signature| !near.keep(signature)) {
+        } else if document.shingles.take().is_some_and(|shingles| !near.keep(shingles)) {
             nearly_equal += 1;
         } else {
             kept[index] = true;

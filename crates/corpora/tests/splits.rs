@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use interfuse_corpora::deduplication::{Signature, THRESHOLD, place};
+use interfuse_corpora::deduplication::{Shingles, THRESHOLD, place};
 use interfuse_corpora::{Corpus, CorpusConfig};
 
 fn open(root: &Path, document: &str, held_out: f64) -> Corpus {
@@ -49,10 +49,10 @@ fn planted_near_duplicates_never_cross_the_split() {
     assert_eq!(train.len() + held_out.len(), statistics.documents);
     assert_eq!((statistics.documents, statistics.equal + statistics.nearly_equal), (300, 900));
     assert!((60..=290).contains(&held_out.len()), "{}", held_out.len());
-    let signatures: Vec<Signature> = held_out.iter().map(|text| Signature::of(text)).collect();
+    let sets: Vec<Shingles> = held_out.iter().map(|text| Shingles::of(text)).collect();
     for text in &train {
-        let signature = Signature::of(text);
-        assert!(signatures.iter().all(|other| signature.similarity(other) < THRESHOLD), "{text}");
+        let shingles = Shingles::of(text);
+        assert!(sets.iter().all(|other| shingles.similarity(other) < THRESHOLD), "{text}");
     }
     // The same again, whatever the order in which threads looked at the texts.
     let again = open(root.path(), "file", 0.3);

@@ -8,7 +8,7 @@ mod near;
 mod words;
 
 pub(crate) use near::KeptTexts;
-pub use near::{BANDS, MINIMA, Signature, THRESHOLD};
+pub use near::{BANDS, MINIMA, Shingles, THRESHOLD};
 pub use words::place;
 pub(crate) use words::place_of;
 pub(crate) use words::word_hashes;
