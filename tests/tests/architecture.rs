@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A crate imports only crates of a lower level.
-const LEVELS: [(&str, usize); 20] = [
+const LEVELS: [(&str, usize); 21] = [
     ("interfuse-kernels", 0),
     ("interfuse-parameters", 0),
     ("interfuse-sequence", 0),
@@ -13,6 +13,7 @@ const LEVELS: [(&str, usize); 20] = [
     ("interfuse-plots", 0),
     ("interfuse-speech", 1),
     ("interfuse-sweep", 1),
+    ("interfuse-corpora", 1),
     ("interfuse-text-tower", 1),
     ("interfuse-image-tower", 1),
     ("interfuse-mot", 1),

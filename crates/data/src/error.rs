@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use interfuse_corpora::CorpusError;
 use interfuse_parameters::FileError;
 use interfuse_speech::SpeechError;
 
@@ -85,6 +86,10 @@ pub enum DataError {
     /// Clips, units or a unit codec could not be used.
     #[error(transparent)]
     Speech(#[from] SpeechError),
+
+    /// Texts could not be opened or read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
 
     /// The tokenizer could not be made, read, or used.
     #[error("tokenizer: {0}")]

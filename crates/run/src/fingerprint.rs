@@ -25,17 +25,21 @@ pub struct DataFingerprint {
     /// How many utterances, and SHA-256 of their names, transcripts and units; absent where there is no speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speech: Option<(usize, String)>,
+    /// SHA-256 of each collection of texts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<String>,
 }
 
 impl DataFingerprint {
     /// Of everything that is trained on.
     pub fn of(data: &Collections) -> Self {
         let speech = data.speech().next().is_some().then(|| of_speech(data));
+        let texts = data.text_sets().map(|(_, set)| set.sha256.clone()).collect();
         match &data.images {
-            Some(images) => Self { speech, ..Self::of_images(images.train.as_ref()) },
+            Some(images) => Self { speech, texts, ..Self::of_images(images.train.as_ref()) },
             None => {
                 let none = || hexadecimal(Sha256::new());
-                Self { images: 0, captions_sha256: none(), pixels_sha256: none(), speech }
+                Self { images: 0, captions_sha256: none(), pixels_sha256: none(), speech, texts }
             }
         }
     }
@@ -58,7 +62,7 @@ impl DataFingerprint {
             }
         }
         let (captions_sha256, pixels_sha256) = (hexadecimal(captions), hexadecimal(pixels));
-        Self { images: source.len(), captions_sha256, pixels_sha256, speech: None }
+        Self { images: source.len(), captions_sha256, pixels_sha256, speech: None, texts: vec![] }
     }
 
     /// Reads what [`Self::save`] wrote; none where there is nothing that can be read.
@@ -86,6 +90,9 @@ impl DataFingerprint {
         }
         if self.pixels_sha256 != before.pixels_sha256 {
             changes.push("the training images are others".to_owned());
+        }
+        if self.texts != before.texts {
+            changes.push("the training texts are others".to_owned());
         }
         if self.speech != before.speech {
             changes.push("the training speech is another: clips, transcripts or units".to_owned());

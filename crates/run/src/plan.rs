@@ -250,7 +250,7 @@ fn card(
 /// Of each collection of speech: whether it is deduplicated, its longest utterance, and its codec.
 fn speech_settings(data: &Collections) -> impl Iterator<Item = (bool, usize, Option<UnitCodecRef>)> {
     data.parts.iter().filter_map(|part| match &part.content {
-        Content::Images => None,
+        Content::Images | Content::Texts(..) => None,
         Content::Speech(config, set) => {
             let longest = set.train.iter().map(|utterance| utterance.units.len()).max().unwrap_or(1);
             let codec = config.units.as_ref().zip(set.codec.as_ref()).map(|(path, codec)| UnitCodecRef {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use interfuse_checkpoint::ModelCard;
 use interfuse_data::latents::CacheKey;
 use interfuse_data::mixture::{
-    ClipImages, Collection, Content, Mixture, MixtureUnit, SpeechConfig, SpeechDocuments, SpeechLanes, SpeechSet, mean_rows,
+    ClipImages, Collection, Content, Mixture, MixtureUnit, SpeechConfig, SpeechDocuments, SpeechLanes, SpeechSet, TextDocuments,
+    TextSet, TextsConfig, mean_rows,
 };
 use interfuse_data::{
     Collections, DocumentLanes, DocumentParts, DocumentStream, Documents, ImageLatents, LatentCache, Split, Tokenizer,
@@ -85,6 +86,13 @@ impl<'a> Streams<'a> {
         }
     }
 
+    /// The documents of a collection of texts of a split.
+    fn texts(&self, config: &TextsConfig, set: &TextSet, split: Split) -> Result<TextDocuments> {
+        let pieces = Arc::clone(if split == Split::Train { &set.train } else { &set.held_out });
+        let lane = self.lane(&self.card.captions)?;
+        Ok(TextDocuments::new(pieces, self.tokenizer.clone(), lane, config, self.settings.run.seed))
+    }
+
     /// What is trained on.
     ///
     /// # Errors
@@ -113,6 +121,7 @@ impl<'a> Streams<'a> {
                 None => refuse!("data.mixture: expected a modality for images, found none"),
             },
             Content::Speech(config, set) => Ok(Box::new(self.speech(config, set, Split::Train)?)),
+            Content::Texts(config, set) => Ok(Box::new(self.texts(config, set, Split::Train)?)),
         }
     }
 
@@ -124,15 +133,24 @@ impl<'a> Streams<'a> {
         let (model, config) = (&self.card.model, &self.settings.validation);
         let images_are_train = self.data.images.as_ref().is_none_or(|images| images.held_out.held_out_is_train());
         let speech_is_train = self.data.speech().all(|(_, set)| set.held_out_is_train());
-        let mut validation = Validation::new(config, images_are_train && speech_is_train);
+        let texts_are_train = self.data.text_sets().all(|(_, set)| set.held_out_is_train());
+        let mut validation = Validation::new(config, images_are_train && speech_is_train && texts_are_train);
         if let Some(documents) = self.images(Split::HeldOut)? {
             validation = validation.with_images(&documents, model, &self.one_image(documents.lanes()));
         }
         for part in &self.data.parts {
-            let Content::Speech(settings, set) = &part.content else { continue };
-            let documents = self.speech(settings, set, Split::HeldOut)?;
-            for speech_first in [false, true] {
-                validation = validation.with(self.held_out_speech(&part.name, &documents, speech_first)?, model);
+            match &part.content {
+                Content::Images => {}
+                Content::Speech(settings, set) => {
+                    let documents = self.speech(settings, set, Split::HeldOut)?;
+                    for speech_first in [false, true] {
+                        validation = validation.with(self.held_out_speech(&part.name, &documents, speech_first)?, model);
+                    }
+                }
+                Content::Texts(settings, set) => {
+                    let documents = self.texts(settings, set, Split::HeldOut)?;
+                    validation = validation.with(self.held_out_texts(&part.name, &documents)?, model);
+                }
             }
         }
         Ok(validation)
@@ -144,6 +162,22 @@ impl<'a> Streams<'a> {
         capacity[lanes.captions] = self.card.max_text_rows;
         capacity[lanes.images] = self.card.model.sequence_format().rows_per_image();
         RowShape { capacity }
+    }
+
+    /// Held-out pieces of texts, and their loss.
+    fn held_out_texts(&self, name: &str, documents: &TextDocuments) -> Result<HeldOutDocuments> {
+        let text = &self.card.captions;
+        let chosen: Vec<usize> = evenly(self.settings.validation.images, documents.pieces().len()).collect();
+        let pieces = chosen.iter().filter_map(|&index| Some((index, documents.pieces().piece(index).ok()?.0.len())));
+        let (mut samples, mut bytes) = (vec![], 0);
+        for (index, length) in pieces {
+            if let Ok(sample) = documents.plain_document(index) {
+                samples.push(sample);
+                bytes += length;
+            }
+        }
+        let lane = self.lane(text)?;
+        Ok(HeldOutDocuments { samples, losses: vec![(lane, format!("{name}.{text}"))], texts: Some((lane, bytes)) })
     }
 
     /// Held-out speech in one order, and its losses: of text, then of speech given it; or the other way round.

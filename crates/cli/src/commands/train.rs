@@ -101,7 +101,9 @@ fn holdings(data: &Collections) -> String {
     let images = data.images.iter().map(|images| format!("{} images", images.train.len()));
     let utterances: usize = data.speech().map(|(_, set)| set.train.len()).sum();
     let speech = (utterances > 0).then(|| format!("{utterances} utterances"));
-    images.chain(speech).collect::<Vec<_>>().join(", ")
+    let pieces: usize = data.text_sets().map(|(_, set)| set.train.len()).sum();
+    let texts = (pieces > 0).then(|| format!("{pieces} pieces of text"));
+    images.chain(speech).chain(texts).collect::<Vec<_>>().join(", ")
 }
 
 /// Says where training goes on, and what has changed.

@@ -1,10 +1,11 @@
 //! All that a run's documents are made of, opened once.
 
-use super::config::{ContentConfig, SpeechConfig};
+use super::config::{ContentConfig, SpeechConfig, TextsConfig};
+use super::texts::TextSet;
 use super::utterances::SpeechSet;
 use crate::config::DataConfig;
 use crate::error::DataError;
-use crate::sources::DataSet;
+use crate::sources::{DataSet, evenly};
 
 /// The collections of a run.
 #[derive(Clone)]
@@ -33,7 +34,12 @@ pub enum Content {
     Images,
     /// Speech, and how documents are made of it.
     Speech(SpeechConfig, SpeechSet),
+    /// Texts alone, and how they are cut.
+    Texts(TextsConfig, TextSet),
 }
+
+/// Pieces of texts that a tokenizer is made of at most, of each collection.
+const FOR_THE_TOKENIZER: usize = 10_000;
 
 impl Collections {
     /// Opens everything that a configuration names.
@@ -44,10 +50,13 @@ impl Collections {
         config.validate()?;
         let images = config.has_images().then(|| crate::sources::open(config)).transpose()?;
         let mut parts = vec![];
-        for part in &config.mixture {
+        for (place, part) in config.mixture.iter().enumerate() {
             let content = match &part.content {
                 ContentConfig::Images => Content::Images,
                 ContentConfig::Speech(config) => Content::Speech(config.clone(), SpeechSet::open(config)?),
+                ContentConfig::Texts(config) => {
+                    Content::Texts(config.clone(), TextSet::open(config, &format!("data.mixture[{place}].content"))?)
+                }
             };
             parts.push(Collection { name: part.name.clone(), weight: part.weight, content });
         }
@@ -78,18 +87,30 @@ impl Collections {
     pub fn speech(&self) -> impl Iterator<Item = (&Collection, &SpeechSet)> {
         self.parts.iter().filter_map(|part| match &part.content {
             Content::Speech(_, set) => Some((part, set)),
-            Content::Images => None,
+            Content::Images | Content::Texts(..) => None,
         })
     }
 
-    /// All training texts, of which a tokenizer is made.
+    /// The collections of texts alone.
+    pub fn text_sets(&self) -> impl Iterator<Item = (&Collection, &TextSet)> {
+        self.parts.iter().filter_map(|part| match &part.content {
+            Content::Texts(_, set) => Some((part, set)),
+            Content::Images | Content::Speech(..) => None,
+        })
+    }
+
+    /// Training texts of which a tokenizer is made: all captions and transcripts, and pieces of other texts, spread evenly.
     pub fn texts(&self) -> impl Iterator<Item = String> {
         let captions = self.images.iter().flat_map(|images| {
             let source = &images.train;
             (0..source.len()).flat_map(|index| source.captions(index).unwrap_or_default())
         });
         let transcripts = self.speech().flat_map(|(_, set)| set.train.iter().filter_map(|each| each.text.clone()));
-        captions.chain(transcripts)
+        let pieces = self.text_sets().flat_map(|(_, set)| {
+            let chosen = evenly(FOR_THE_TOKENIZER, set.train.len());
+            chosen.filter_map(|index| Some(set.train.piece(index).ok()?.0))
+        });
+        captions.chain(transcripts).chain(pieces)
     }
 
     /// What was left out when they were opened, and what will be cut, a line each: the first few, and how many more.
@@ -100,6 +121,9 @@ impl Collections {
             let cut = (set.cut > 0).then(|| format!("{} utterances are cut after max_units", set.cut));
             skipped.into_iter().chain(cut).map(|line| format!("{}: {line}", part.name)).collect::<Vec<_>>()
         });
-        images.chain(speech).collect()
+        let texts = self.text_sets().flat_map(|(part, set)| {
+            crate::sources::named(&set.skipped).into_iter().map(|line| format!("{}: {line}", part.name))
+        });
+        images.chain(speech).chain(texts).collect()
     }
 }

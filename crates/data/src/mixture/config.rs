@@ -10,10 +10,16 @@
 //! name = "voices"
 //! weight = 1.0
 //! content = { kind = "speech", clips = { kind = "telephone-prompts" }, units = "units/prompts" }
+//!
+//! [[data.mixture]]
+//! name = "books"
+//! weight = 1.0
+//! content = { kind = "texts", corpus = { kind = "rust-books" } }
 //! ```
 
 use std::path::PathBuf;
 
+use interfuse_corpora::CorpusConfig;
 use interfuse_speech::clips::ClipSource;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +57,22 @@ pub enum ContentConfig {
     Images,
     /// Clips of speech with what is said in them, as units.
     Speech(SpeechConfig),
+    /// Texts alone: prose, source code, molecules, or one's own files.
+    Texts(TextsConfig),
+}
+
+/// Options of `kind = "texts"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextsConfig {
+    /// Which texts.
+    pub corpus: CorpusConfig,
+    /// Texts are cut into pieces of at most so many bytes, from 16 to 1,048,576, each of which is a document.
+    #[serde(default = "usual_bytes")]
+    pub document_bytes: usize,
+    /// Pieces are cut after so many tokens, at least 1.
+    #[serde(default = "most_tokens")]
+    pub max_tokens: usize,
 }
 
 /// Options of `kind = "speech"`. Units are made of `clips` by `units`, or come from `unit_file`: with the transcripts of `clips`
@@ -107,6 +129,29 @@ fn most_units() -> usize {
     1024
 }
 
+fn usual_bytes() -> usize {
+    1024
+}
+
+fn most_tokens() -> usize {
+    512
+}
+
+impl TextsConfig {
+    /// Checks every value; `key` is where it stands.
+    fn validate(&self, key: &str) -> Result<(), DataError> {
+        self.corpus.validate(&format!("{key}.corpus"))?;
+        if !(16..=1 << 20).contains(&self.document_bytes) {
+            let expected = "from 16 to 1048576 bytes";
+            return Err(DataError::config(&format!("{key}.document_bytes"), expected, self.document_bytes));
+        }
+        match self.max_tokens {
+            0 => Err(DataError::config(&format!("{key}.max_tokens"), "at least 1", 0)),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl SpeechConfig {
     /// Checks every value; `key` is where it stands.
     fn validate(&self, key: &str) -> Result<(), DataError> {
@@ -147,7 +192,7 @@ impl MixtureConfig {
     pub fn speech(&self) -> Option<&SpeechConfig> {
         match &self.content {
             ContentConfig::Speech(config) => Some(config),
-            ContentConfig::Images => None,
+            ContentConfig::Images | ContentConfig::Texts(_) => None,
         }
     }
 }
@@ -170,8 +215,11 @@ pub(crate) fn validate(mixture: &[MixtureConfig]) -> Result<(), DataError> {
         if !(part.weight > 0.0 && part.weight.is_finite()) {
             return Err(DataError::config(&format!("{key}.weight"), "a finite number above 0", part.weight));
         }
-        if let Some(speech) = part.speech() {
-            speech.validate(&format!("{key}.content"))?;
+        let key = format!("{key}.content");
+        match &part.content {
+            ContentConfig::Images => {}
+            ContentConfig::Speech(speech) => speech.validate(&key)?,
+            ContentConfig::Texts(texts) => texts.validate(&key)?,
         }
     }
     if mixture.iter().filter(|part| part.is_images()).count() > 1 {

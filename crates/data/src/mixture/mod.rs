@@ -1,4 +1,4 @@
-//! Documents of several collections: captioned images, and speech with what is said.
+//! Documents of several collections: captioned images, speech with what is said, and texts alone.
 //!
 //! Every kind of collection has a stream of documents of its own, with its own seed, order and epochs; a mixture interleaves
 //! them in fixed proportions. A collection's lanes are those that its documents have rows in, so any subset of a model's
@@ -8,13 +8,15 @@ mod collections;
 mod config;
 mod speech;
 mod stream;
+mod texts;
 #[cfg(test)]
 mod tests;
 mod utterances;
 
 pub use collections::{Collection, Collections, Content};
 pub(crate) use config::validate;
-pub use config::{ContentConfig, MixtureConfig, MixtureUnit, SpeechConfig};
+pub use config::{ContentConfig, MixtureConfig, MixtureUnit, SpeechConfig, TextsConfig};
 pub use speech::{ClipImages, SpeechDocuments, SpeechLanes};
 pub use stream::{Mixture, mean_rows};
+pub use texts::{Pieces, TextDocuments, TextSet};
 pub use utterances::{SpeechSet, Utterance};

@@ -185,7 +185,7 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
 fn place_units(settings: &mut Settings, folder: &Path) -> Option<UnitsPlan> {
     let speech = settings.data.mixture.iter_mut().find_map(|part| match &mut part.content {
         ContentConfig::Speech(speech) => Some(speech),
-        ContentConfig::Images => None,
+        ContentConfig::Images | ContentConfig::Texts(_) => None,
     })?;
     let (codec, file) = (folder.join("units.safetensors"), folder.join("units.txt"));
     (speech.units, speech.unit_file) = (Some(codec.clone()), Some(file.clone()));
