@@ -1,5 +1,5 @@
-//! Opens a corpus and reads every text of it: how many there are, how large, what was dropped and left out, and how long that
-//! takes.
+//! Opens a corpus and reads every text of it: how many there are, how large, what was dropped and left out, and how
+//! long that takes.
 //!
 //! ```sh
 //! cargo run --release -p interfuse-corpora --example survey -- '{"kind": "rust-books"}'

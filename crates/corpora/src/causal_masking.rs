@@ -1,19 +1,21 @@
-//! The causally masked objective of CM3 (Aghajanyan and others 2022, arXiv 2201.07520, section 2), on the ids of a document.
+//! The causally masked objective of CM3 (Aghajanyan and others 2022, arXiv 2201.07520, section 2), on the ids of a
+//! document.
 //!
 //! ```text
 //! a b c d e f g   →   a <mask:0> d e <mask:1> g   <mask:0> b c   <mask:1> f   end
 //! ```
 //!
-//! "For a document of size s we select n ∼ Clamp(Poisson(1), 1, 16) masks and for each of those masks we select span
-//! m ∼ (Uniform(0, s), Uniform(0, s)) which does not intersect with any other m." Spans are in the order in which they appear,
-//! each is replaced with an enumerated mask token, and they move "to the end of the document followed by a unique end of
-//! document token". The loss of predicting mask tokens is 0, "as they are placed at random locations which carry no
-//! information".
+//! "For a document of size s we select n ∼ Clamp(Poisson(1), 1, 16) masks and for each of those masks we select span m
+//! ∼ (Uniform(0, s), Uniform(0, s)) which does not intersect with any other m." Spans are in the order in which they
+//! appear, each is replaced with an enumerated mask token, and they move "to the end of the document followed by a
+//! unique end of document token". The loss of predicting mask tokens is 0, "as they are placed at random locations
+//! which carry no information".
 //!
-//! What the paper leaves open is as in the code that its authors published (metaseq): a span begins at the lower of two uniform
-//! numbers, rounded down, and ends at the higher, rounded to the nearest; of n² candidates for n spans those that intersect
-//! none before are taken, so there may be fewer than n, and empty spans are none. In two things that code differs from the
-//! paper and this follows the paper: there a document may have no mask at all, and every moved span is followed by the end.
+//! What the paper leaves open is as in the code that its authors published (metaseq): a span begins at the lower of two
+//! uniform numbers, rounded down, and ends at the higher, rounded to the nearest; of n² candidates for n spans those
+//! that intersect none before are taken, so there may be fewer than n, and empty spans are none. In two things that
+//! code differs from the paper and this follows the paper: there a document may have no mask at all, and every moved
+//! span is followed by the end.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -209,8 +211,8 @@ mod tests {
             counts[(places.len() / 2).min(3)] += 1;
             moved += places.get(places.len() / 2).map_or(0, |first| masked.len() - 1 - first - places.len() / 2);
         }
-        // By the published algorithm in numpy, 100,000 documents of 900 ids: 1, 2, and 3 or more masks in .816, .142 and .042
-        // of them, and .374 of the ids moved.
+        // By the same algorithm in numpy, 100,000 documents of 900 ids: 1, 2, and 3 or more masks in .816, .142
+        // and .042 of them, and .374 of the ids moved.
         for (count, fraction) in counts.iter().zip([0.0001, 0.8163, 0.1418, 0.0417]) {
             let found = *count as f64 / 4000.0;
             assert!((found - fraction).abs() < 0.02, "{counts:?}");

@@ -257,8 +257,8 @@ impl Builder {
     }
 }
 
-/// Marks the texts that are held out: those whose place is below `fraction`. Where there are two different texts and the
-/// fraction is above 0, at least one is held out and at least one is not.
+/// Marks the texts that are held out: those whose place is below `fraction`. Where there are two different texts and
+/// the fraction is above 0, at least one is held out and at least one is not.
 fn mark(documents: &mut [Document], fraction: f64) {
     let smallest = documents.iter().map(|document| document.place).fold(f64::INFINITY, f64::min);
     let largest = documents.iter().map(|document| document.place).fold(f64::NEG_INFINITY, f64::max);
@@ -271,8 +271,8 @@ fn mark(documents: &mut [Document], fraction: f64) {
     }
 }
 
-/// The texts of which no two are equal or nearly equal, in their order, and how many of either kind were dropped. Texts that
-/// are held out come before those of training, so it is these that are dropped.
+/// The texts of which no two are equal or nearly equal, in their order, and how many of either kind were dropped. Texts
+/// that are held out come before those of training, so it is these that are dropped.
 fn without_duplicates(mut documents: Vec<Document>) -> (Vec<Document>, usize, usize) {
     let mut order: Vec<usize> = (0..documents.len()).collect();
     order.sort_by_key(|&index| documents[index].split == 0);

@@ -33,5 +33,5 @@ pub use kinds::{
     CargoRegistryConfig, DebianSource, DebianTextConfig, FolderConfig, MoleculesConfig, PythonStdlibConfig,
     RustBooksConfig, Unit,
 };
-pub use texts::Texts;
+pub use texts::{KnownTexts, Texts};
 pub use token_count::TokenCount;

@@ -175,6 +175,8 @@ fn molecules_need_their_header() {
     assert_eq!(texts("train"), ["CCO", "CCN"]);
     assert_eq!((texts("held_out"), texts("scaffolds")), (vec!["CCC".to_string()], vec!["CC".to_string()]));
     assert_eq!((corpus.statistics().equal, corpus.held_out().len()), (2, 1));
+    let known = interfuse_corpora::KnownTexts::of(corpus.train()).unwrap();
+    assert!(known.contains("CCO") && known.contains("CCN") && !known.contains("CCC"));
     for (bytes, part) in [
         (gzip(b"smiles,split\nCCC,test\n"), "expected the header `SMILES`, found `smiles,split`"),
         (gzip(b"SMILES\nCCC,test\n"), "line 2`: expected one SMILES"),

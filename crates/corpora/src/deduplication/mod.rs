@@ -1,8 +1,8 @@
 //! Equal and nearly equal texts, and which texts are held out.
 //!
-//! A text is known by its words in lower case. Its *place* is a number in [0, 1) that depends on them alone; texts whose place
-//! is below the fraction are held out. Of texts that are nearly equal one stays, and those that are held out come first, so
-//! that no training text is near one that is held out.
+//! A text is known by its words in lower case. Its *place* is a number in [0, 1) that depends on them alone; texts
+//! whose place is below the fraction are held out. Of texts that are nearly equal one stays, and those that are held
+//! out come first, so that no training text is near one that is held out.
 
 mod near;
 mod words;

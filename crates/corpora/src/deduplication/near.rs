@@ -1,9 +1,9 @@
 //! Nearly equal texts: texts are alike as their sets of 5 words in a row are.
 //!
-//! Which texts to compare is found by MinHash (Broder 1997). The minimum of a random order over the union of two sets lies in
-//! both with the probability of their Jaccard similarity |A ∩ B| / |A ∪ B|. [`MINIMA`] orders are drawn once from a fixed seed;
-//! texts are compared that share all minima of one of [`BANDS`] bands, which texts with a similarity of 0.8 do but once in
-//! 20,000 times.
+//! Which texts to compare is found by MinHash (Broder 1997). The minimum of a random order over the union of two sets
+//! lies in both with the probability of their Jaccard similarity |A ∩ B| / |A ∪ B|. [`MINIMA`] orders are drawn once
+//! from a fixed seed; texts are compared that share all minima of one of [`BANDS`] bands, which texts with a similarity
+//! of 0.8 do but once in 20,000 times.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

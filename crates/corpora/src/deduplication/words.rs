@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-/// Hashes of the words of a text in their order: runs of letters, digits and `_` in lower case. A text without any is one
-/// word, so that punctuation alone stays a text of its own.
+/// Hashes of the words of a text in their order: runs of letters, digits and `_` in lower case. A text without any is
+/// one word, so that punctuation alone stays a text of its own.
 pub(crate) fn word_hashes(text: &str) -> Vec<u64> {
     let of_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let words = text.split(|letter| !of_word(letter)).filter(|word| !word.is_empty());

@@ -1,6 +1,7 @@
 //! Sources that cargo has unpacked on this machine: of each crate the newest version, or those of a `Cargo.lock`.
 //!
-//! What lies there differs from machine to machine. A lock file pins it: the names, versions and checksums of all crates.
+//! What lies there differs from machine to machine. A lock file pins it: the names, versions and checksums of all
+//! crates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The MOSES set of molecules as SMILES (Polykovskiy and others, 2018), from the Python package `molsets`: filtered ZINC, with
-//! a published split and a second one by scaffolds that training has not.
+//! The MOSES set of molecules as SMILES (Polykovskiy and others, 2018), from the Python package `molsets`: filtered
+//! ZINC, with a published split and a second one by scaffolds that training has not.
 
 use std::fs::File;
 use std::io::{Cursor, Read};

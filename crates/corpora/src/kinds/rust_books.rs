@@ -96,8 +96,8 @@ fn toolchain(root: &Path) -> String {
 }
 
 fn add_pages(builder: &mut Builder, root: &Path, book: &Path) -> Result<(), CorpusError> {
-    // Translations lie in folders of two letters, or of two and a region; of former editions there are only notes where to
-    // find them.
+    // Translations lie in folders of two letters, or of two and a region; of former editions there are only notes where
+    // to find them.
     let translation = |name: &str| name.len() == 2 || (name.len() == 5 && name.as_bytes()[2] == b'-');
     let left_out = |name: &str| translation(name) || name.ends_with("-edition");
     let enter = |folder: &Path| !folder.file_name().is_some_and(|name| left_out(&name.to_string_lossy()));

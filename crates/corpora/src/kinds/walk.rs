@@ -16,8 +16,8 @@ pub(crate) struct Found {
     pub(crate) links: Vec<PathBuf>,
 }
 
-/// The files below a folder for which `take` holds, asked of a path below it. Hidden entries are passed over, and folders for
-/// which `enter` does not hold.
+/// The files below a folder for which `take` holds, asked of a path below it. Hidden entries are passed over, and
+/// folders for which `enter` does not hold.
 pub(crate) fn files_below(
     root: &Path,
     enter: impl Fn(&Path) -> bool,
@@ -64,8 +64,8 @@ pub(crate) fn has_extension(path: &Path, extensions: &[String]) -> bool {
     extension.is_some_and(|extension| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
-/// The text of a file, and where it begins: after the mark of UTF-8 where there is one. What is not UTF-8 comes back as a
-/// sentence.
+/// The text of a file, and where it begins: after the mark of UTF-8 where there is one. What is not UTF-8 comes back as
+/// a sentence.
 pub(crate) fn read_text(path: &Path) -> Result<Result<(u64, String), String>, CorpusError> {
     let mut bytes = std::fs::read(path).map_err(CorpusError::file("read", path))?;
     let start = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };

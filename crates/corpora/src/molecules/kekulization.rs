@@ -1,7 +1,7 @@
 //! Whether the aromatic atoms of a molecule can have single and double bonds in turn (Kekulé's pattern).
 //!
-//! An aromatic atom takes one double bond where its valence leaves room for one. The pattern exists where the atoms that do can
-//! be paired along aromatic bonds of rings: a perfect matching of a general graph.
+//! An aromatic atom takes one double bond where its valence leaves room for one. The pattern exists where the atoms
+//! that do can be paired along aromatic bonds of rings: a perfect matching of a general graph.
 
 use super::matching::maximum_matching;
 use super::parse::{Molecule, SmilesFault};
@@ -35,8 +35,8 @@ pub(super) fn check(molecule: &Molecule) -> Result<(), SmilesFault> {
     }
 }
 
-/// Whether an aromatic atom has room for a double bond beside what is written. Carbon without brackets has the hydrogen that
-/// its aromatic bonds leave room for.
+/// Whether an aromatic atom has room for a double bond beside what is written. Carbon without brackets has the hydrogen
+/// that its aromatic bonds leave room for.
 fn takes_double_bond(molecule: &Molecule, number: usize, in_ring: &[bool]) -> bool {
     let atom = &molecule.atoms[number];
     if !atom.aromatic {

@@ -1,9 +1,9 @@
 //! What share of generated molecules is valid, different from one another, and new.
 //!
-//! The three of MOSES (Polykovskiy and others 2018, section 4): validity of all; unique@k among the first k valid ones; novelty
-//! of the different valid ones. MOSES compares molecules in RDKit's canonical spelling. Here strings are compared, so one
-//! molecule spelled in two ways counts twice: uniqueness and novelty are upper bounds of theirs, and equal where a generator
-//! that has learned canonical SMILES writes such.
+//! The three of MOSES (Polykovskiy and others 2018, section 4): validity of all; unique@k among the first k valid ones;
+//! novelty of the different valid ones. MOSES compares molecules in RDKit's canonical spelling. Here strings are
+//! compared, so one molecule spelled in two ways counts twice: uniqueness and novelty are upper bounds of theirs, and
+//! equal where a generator that has learned canonical SMILES writes such.
 
 use std::collections::HashSet;
 
@@ -28,7 +28,8 @@ pub struct MoleculeMetrics {
     pub novelty: Option<f64>,
 }
 
-/// Measures generated SMILES; `in_training` says whether training had a string.
+/// Measures generated SMILES; `in_training` says whether training had a string, as
+/// [`KnownTexts::contains`](crate::KnownTexts::contains) does.
 pub fn molecule_metrics(generated: &[String], k: usize, in_training: impl Fn(&str) -> bool) -> MoleculeMetrics {
     let valid: Vec<&str> =
         generated.iter().map(|smiles| smiles.trim()).filter(|smiles| check_smiles(smiles).is_ok()).collect();

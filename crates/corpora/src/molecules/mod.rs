@@ -14,11 +14,11 @@ pub use tokens::{characters, merged_tokens};
 /// The longest SMILES that is looked at, in bytes.
 pub const LONGEST: usize = 4096;
 
-/// Checks that a SMILES stands for a molecule: its syntax with branches and rings, the valences of its atoms, and that its
-/// aromatic rings have a pattern of single and double bonds.
+/// Checks that a SMILES stands for a molecule: its syntax with branches and rings, the valences of its atoms, and that
+/// its aromatic rings have a pattern of single and double bonds.
 ///
-/// It accepts what RDKit's `MolFromSmiles` accepts, but for rare cases: mostly triple bonds in aromatic rings, which RDKit takes,
-/// and sulfur in them with a double bond that is written.
+/// It accepts what RDKit's `MolFromSmiles` accepts, but for rare cases: mostly triple bonds in aromatic rings, which
+/// RDKit takes, and sulfur in them with a double bond that is written.
 ///
 /// # Errors
 /// The first fault that is found.

@@ -1,7 +1,7 @@
 //! The syntax of SMILES (OpenSMILES 1.0) to a graph of atoms and bonds.
 //!
-//! Stereochemistry is read and forgotten. Where RDKit is more generous than the specification, so is this: a ring may be closed
-//! with two different bonds, of which the first counts, and a ring number may follow a branch.
+//! Stereochemistry is read and forgotten. Where RDKit is more generous than the specification, so is this: a ring may
+//! be closed with two different bonds, of which the first counts, and a ring number may follow a branch.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub enum SmilesFault {
     },
     /// A ring that is not closed, or closes on its own atom or along a bond that is there already.
     #[error("ring {0} does not close between two atoms without a bond")]
-    Ring(u16),
+    Ring(u32),
     /// An atom with more bonds than it can have.
     #[error("atom {atom} has the valence {found}, which its element has not")]
     Valence {
@@ -149,7 +149,7 @@ struct Parser<'a> {
     /// Atoms that open branches began at.
     branches: Vec<usize>,
     /// Open rings: their first atoms, and bonds where these were given.
-    rings: BTreeMap<u16, (usize, Option<Order>)>,
+    rings: BTreeMap<u32, (usize, Option<Order>)>,
     /// Whether an atom must follow.
     expects_atom: bool,
     /// Whether a ring number may follow: after an atom, a branch and other ring numbers.
@@ -316,20 +316,20 @@ impl Parser<'_> {
         let ring = if self.take(&["%("]).is_some() {
             let number = self.digits().filter(|number| *number <= 99_999);
             match number.filter(|_| self.take(&[")"]).is_some()) {
-                Some(number) => number as u16,
+                Some(number) => number,
                 None => return self.fault("the number of a ring"),
             }
         } else if self.take(&["%"]).is_some() {
             match self.text.get(self.place..self.place + 2) {
                 Some(&[a @ b'0'..=b'9', b @ b'0'..=b'9']) => {
                     self.place += 2;
-                    u16::from(a - b'0') * 10 + u16::from(b - b'0')
+                    u32::from(a - b'0') * 10 + u32::from(b - b'0')
                 }
                 _ => return self.fault("two digits"),
             }
         } else {
             self.place += 1;
-            u16::from(self.text[self.place - 1] - b'0')
+            u32::from(self.text[self.place - 1] - b'0')
         };
         let bond = self.bond.take();
         let Some((first, first_bond)) = self.rings.remove(&ring) else {

@@ -5,8 +5,8 @@ pub fn characters(smiles: &str) -> Vec<&str> {
     smiles.char_indices().map(|(place, letter)| &smiles[place..place + letter.len_utf8()]).collect()
 }
 
-/// The atoms, bonds, branches and rings of a SMILES, one token each: `Cl` and `Br`, an atom in brackets such as `[nH]` with
-/// them, a ring number such as `%12`, and single characters for the rest.
+/// The atoms, bonds, branches and rings of a SMILES, one token each: `Cl` and `Br`, an atom in brackets such as `[nH]`
+/// with them, a ring number such as `%12`, and single characters for the rest.
 ///
 /// Together the tokens are the SMILES, whatever it is; a bracket that does not close is one character.
 pub fn merged_tokens(smiles: &str) -> Vec<&str> {

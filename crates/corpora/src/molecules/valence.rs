@@ -50,8 +50,9 @@ pub(super) fn check(molecule: &Molecule) -> Result<(), SmilesFault> {
 
 /// Whether the bonds and hydrogens of an atom are more than it can have.
 ///
-/// Aromatic bonds count as single. Counted as one and a half, as RDKit does, they may exceed the valence by as much; it does not
-/// count them as single too, and so takes an aromatic ring with a triple bond, whose carbon would have five bonds.
+/// Aromatic bonds count as single. Counted as one and a half, as RDKit does, they may exceed the valence by as much; it
+/// does not count them as single too, and so takes an aromatic ring with a triple bond, whose carbon would have five
+/// bonds.
 fn exceeds(molecule: &Molecule, atom: usize, most: u32) -> bool {
     let found = written(molecule, atom);
     let aromatic = molecule.bonds_of[atom].iter().filter(|&&bond| molecule.is_aromatic(&molecule.bonds[bond])).count();

@@ -1,7 +1,7 @@
 //! HTML to plain text: what a reader sees of the main part of a page, section by section.
 //!
-//! It is made for documentation that programs wrote (mdBook, Sphinx, Drupal) and takes any input: a tag that never ends is
-//! text, and elements need not be closed.
+//! It is made for documentation that programs wrote (mdBook, Sphinx, Drupal) and takes any input: a tag that never ends
+//! is text, and elements need not be closed.
 
 use super::entities::decoded;
 
@@ -22,8 +22,8 @@ const LINES: [&str; 14] =
 /// Headings that begin a section.
 const SECTIONS: [&str; 2] = ["h1", "h2"];
 
-/// The sections of a page as plain text: what stands before the first heading of level 1 or 2, and each such heading with what
-/// follows. The text of one may be empty.
+/// The sections of a page as plain text: what stands before the first heading of level 1 or 2, and each such heading
+/// with what follows. The text of one may be empty.
 ///
 /// Only the main part is read where the page marks one: `<main>` or `role="main"`. Preformatted text keeps its lines.
 pub fn html_sections(source: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Perl's documentation (POD) to plain text, section by section.
 //!
-//! Paragraphs are separated by blank lines. One that begins with `=` is a command, one that begins with white space stays as it
-//! is, and others have codes such as `B<bold>`, `L<text|link>` and `C<< a > b >>`.
+//! Paragraphs are separated by blank lines. One that begins with `=` is a command, one that begins with white space
+//! stays as it is, and others have codes such as `B<bold>`, `L<text|link>` and `C<< a > b >>`.
 
 use super::entities::character;
 
@@ -144,8 +144,9 @@ mod tests {
     #[test]
     fn a_document_becomes_its_sections() {
         let pod = "my $code;\n\n=encoding utf8\n\n=head1 NAME\nX<name>\n\nperl - B<the I<language>>,\nC<< a -> b >> E<lt>x>\n\n\
-            =over 4\n\n=item *\n\nL<perlfunc/\"open\">\n\n=item Two\n\n=back\n\n=for comment no\n\n=begin html\n\nno\n\n\
-            =end html\n\n  verbatim C<x>\n\n=head1 NEXT\n\nLast L<page|http://x/>.\n\n=cut\n\nmore code\n";
+            =over 4\n\n=item *\n\nL<perlfunc/\"open\">\n\n=item Two\n\n=back\n\n=for comment no\n\n\
+            =begin html\n\nno\n\n=end html\n\n  verbatim C<x>\n\n\
+            =head1 NEXT\n\nLast L<page|http://x/>.\n\n=cut\n\nmore code\n";
         let expected = [
             "NAME\n\nperl - the language, a -> b <x>\n\n-\n\nperlfunc/open\n\n- Two\n\n  verbatim C<x>",
             "NEXT\n\nLast page.",

@@ -1,7 +1,7 @@
 //! Random access to `.dict.dz`, the compressed texts of a dictionary server (format of `dictzip`).
 //!
-//! The file is gzip (RFC 1952) whose extra field `RA` has a table: version 1, bytes of text in a chunk, number of chunks, and
-//! the compressed size of each, all 16 bits little-endian. Chunks can be decompressed one by one.
+//! The file is gzip (RFC 1952) whose extra field `RA` has a table: version 1, bytes of text in a chunk, number of
+//! chunks, and the compressed size of each, all 16 bits little-endian. Chunks can be decompressed one by one.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -91,7 +91,7 @@ impl Dictzip {
         {
             return Ok(bytes.clone());
         }
-        let ends = self.starts.get(number).zip(self.starts.get(number + 1));
+        let ends = self.starts.get(number).zip(number.checked_add(1).and_then(|next| self.starts.get(next)));
         let Some((&start, &end)) = ends else {
             return Err(
                 self.malformed("an end beyond that of its entries", format!("{} chunks", self.starts.len() - 1))

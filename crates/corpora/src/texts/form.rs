@@ -27,8 +27,8 @@ impl Form {
 /// Notes of where an entry comes from, which close nearly every paragraph of one dictionary.
 const NOTES: [&str; 6] = ["[1913 Webster", "[WordNet ", "[PJC]", "[Webster 1913", "[Century Dict", "[RP]"];
 
-/// An entry without the braces around words that are entries too, the notes of where it comes from, and the indentation that
-/// all its lines but the first share.
+/// An entry without the braces around words that are entries too, the notes of where it comes from, and the indentation
+/// that all its lines but the first share.
 fn dictionary_entry(raw: &str) -> String {
     let mut text = raw.replace(['{', '}'], "");
     for note in NOTES {
@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn entries_lose_their_marks() {
-        let raw = "Diet \\Di\"et\\, n. [F. di[`e]te.]\n   1. Course of {living}.\n      [1913 Webster +PJC]\n\n\n   {Diet kitchen}, a place.\n      [1913 Webster]\n";
+        let raw = "Diet \\Di\"et\\, n. [F. di[`e]te.]\n   1. Course of {living}.\n      [1913 Webster +PJC]\n\n\n   \
+            {Diet kitchen}, a place.\n      [1913 Webster]\n";
         assert_eq!(
             dictionary_entry(raw),
             "Diet \\Di\"et\\, n. [F. di[`e]te.]\n1. Course of living.\n\nDiet kitchen, a place."

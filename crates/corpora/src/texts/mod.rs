@@ -1,7 +1,7 @@
 //! Texts by number, read when they are asked for.
 //!
-//! What is kept of a text is where it lies. Texts that had to be extracted, or lie in a stream that can only be read from its
-//! beginning, are kept in one buffer; all others stay in their files.
+//! What is kept of a text is where it lies. Texts that had to be extracted, or lie in a stream that can only be read
+//! from its beginning, are kept in one buffer; all others stay in their files.
 
 mod dictzip;
 mod form;
@@ -144,7 +144,8 @@ impl Texts {
         self.bytes
     }
 
-    /// The name of a text, which is the same on any machine that has the same packages; none where there is no such text.
+    /// The name of a text, which is the same on any machine that has the same packages; none where there is no such
+    /// text.
     pub fn name(&self, number: usize) -> Option<String> {
         self.entries.get(number).map(|entry| self.shelves.name(entry))
     }
@@ -152,8 +153,8 @@ impl Texts {
     /// A text. It is read from its file, unless the corpus holds it.
     ///
     /// # Errors
-    /// When there is no text of this number; when its file cannot be read, or holds another text than when the corpus was
-    /// opened.
+    /// When there is no text of this number; when its file cannot be read, or holds another text than when the corpus
+    /// was opened.
     pub fn text(&self, number: usize) -> Result<String, CorpusError> {
         let Some(entry) = self.entries.get(number) else {
             return Err(CorpusError::Number { number, count: self.entries.len() });
@@ -171,6 +172,35 @@ impl Texts {
     pub fn iter(&self) -> impl Iterator<Item = Result<String, CorpusError>> + '_ {
         (0..self.len()).map(|number| self.text(number))
     }
+}
+
+/// Texts that can be recognized: 8 bytes of each, so that millions fit into memory.
+#[derive(Clone, Debug)]
+pub struct KnownTexts {
+    /// In rising order.
+    hashes: Vec<u64>,
+}
+
+impl KnownTexts {
+    /// Those of a split.
+    ///
+    /// # Errors
+    /// When a text cannot be read.
+    pub fn of(texts: &Texts) -> Result<Self, CorpusError> {
+        let mut hashes: Vec<u64> = texts.iter().map(|text| Ok(hash(&text?))).collect::<Result<_, CorpusError>>()?;
+        hashes.sort_unstable();
+        Ok(Self { hashes })
+    }
+
+    /// Whether a text is one of them. Of two million texts, another is taken for one once in 10 million million times.
+    pub fn contains(&self, text: &str) -> bool {
+        self.hashes.binary_search(&hash(text)).is_ok()
+    }
+}
+
+/// The first eight bytes of the SHA-256 of a text.
+fn hash(text: &str) -> u64 {
+    digest(text).iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte))
 }
 
 impl std::fmt::Debug for Texts {

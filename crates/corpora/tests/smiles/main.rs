@@ -1,7 +1,7 @@
 //! Parity with RDKit: which strings stand for a molecule.
 //!
-//! `expected.csv` is made by `generate.py` from cases by hand, molecules of MOSES, and corruptions of these. Another file of
-//! its kind is compared where the variable `SMILES_EXPECTED` names one.
+//! `expected.csv` is made by `generate.py` from cases by hand, molecules of MOSES, and corruptions of these. Another
+//! file of its kind is compared where the variable `SMILES_EXPECTED` names one.
 
 // A panic is how a test reports.
 #![allow(clippy::unwrap_used)]

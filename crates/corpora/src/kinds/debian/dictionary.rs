@@ -1,7 +1,8 @@
 //! Dictionaries as the dictionary server has them: an index of headwords and a compressed text.
 //!
-//! A line of the index is `headword TAB offset TAB length`, the numbers in base 64 with `A` as 0 and `/` as 63, the highest
-//! digit first. Several headwords may lead to one entry; those that begin with `00-database` or `00-` tell of the dictionary.
+//! A line of the index is `headword TAB offset TAB length`, the numbers in base 64 with `A` as 0 and `/` as 63, the
+//! highest digit first. Several headwords may lead to one entry; those that begin with `00-database` or `00-` tell of
+//! the dictionary.
 
 use std::collections::BTreeSet;
 use std::path::Path;

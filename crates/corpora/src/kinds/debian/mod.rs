@@ -11,8 +11,8 @@
 //! | `perl` | perl-doc | a section of Perl's manual |
 //! | `fortunes` | fortunes | a quotation |
 //!
-//! Dictionaries are formulaic, so losses on them fall faster than on prose. Models are comparable where they learn from the
-//! same sources.
+//! Dictionaries are formulaic, so losses on them fall faster than on prose. Models are comparable where they learn from
+//! the same sources.
 
 mod dictionary;
 mod quotations;
