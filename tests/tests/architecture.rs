@@ -13,7 +13,7 @@ const LEVELS: [(&str, usize); 21] = [
     ("interfuse-plots", 0),
     ("interfuse-speech", 1),
     ("interfuse-sweep", 1),
-    ("interfuse-corpora", 1),
+    ("interfuse-corpora", 0),
     ("interfuse-text-tower", 1),
     ("interfuse-image-tower", 1),
     ("interfuse-mot", 1),
