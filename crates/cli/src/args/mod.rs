@@ -20,7 +20,7 @@ use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
-pub(crate) use self::reproduce::{MotArgs, ReproduceCommand};
+pub(crate) use self::reproduce::{MotArgs, ReproduceCommand, ReproduceScalingArgs};
 pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, ScalingCommand};
 pub(crate) use self::speech::{SpeakArgs, TranscribeArgs, 
     Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,

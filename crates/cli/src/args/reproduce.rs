@@ -4,11 +4,30 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use interfuse_run::reproduction::mot;
+use interfuse_sweep::Job;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReproduceCommand {
     /// Mixture-of-Transformers against the dense model (2411.04996)
     Mot(MotArgs),
+    /// Scaling laws of mixed-modal models: a sweep, its fits and their pages (2301.03728)
+    Scaling(ReproduceScalingArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReproduceScalingArgs {
+    /// Folder of everything that it makes
+    #[arg(long, default_value = "runs/scaling")]
+    pub(crate) out: PathBuf,
+    /// Runs at once
+    #[arg(long, default_value_t = 2)]
+    pub(crate) at_once: usize,
+    /// Which part of the runs, where jobs of a scheduler share them, such as 1/8; fits nothing
+    #[arg(long, value_name = "K/N")]
+    pub(crate) job: Option<Job>,
+    /// Only print the commands of the runs that are left
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 #[derive(Debug, clap::Args)]

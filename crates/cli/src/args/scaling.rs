@@ -72,6 +72,27 @@ pub(crate) struct FitArgs {
     pub(crate) out: PathBuf,
 }
 
+impl FitArgs {
+    /// The fit of a pair with everything else as usual.
+    pub(crate) fn of_pair(table: PathBuf, pair: &str, out: PathBuf) -> Self {
+        Self {
+            table: vec![table],
+            losses: vec![],
+            modality: None,
+            pair: Some(pair.into()),
+            joint: false,
+            rename: vec![],
+            ignore: vec![],
+            only: vec![],
+            best_of_cells: false,
+            delta: 1e-3,
+            resamples: 200,
+            seed: 0,
+            out,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PredictArgs {
     /// File of the fit

@@ -11,6 +11,7 @@ pub(crate) mod fid;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod reproduce;
+mod reproduce_scaling;
 pub(crate) mod sample;
 pub(crate) mod scaling;
 pub(crate) mod speak;

@@ -12,6 +12,7 @@ use crate::terminal::Terminal;
 pub(crate) fn run(command: &ReproduceCommand) -> anyhow::Result<()> {
     match command {
         ReproduceCommand::Mot(args) => run_mot(args),
+        ReproduceCommand::Scaling(args) => super::reproduce_scaling::run(args),
     }
 }
 

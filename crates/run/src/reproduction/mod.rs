@@ -4,6 +4,7 @@
 //! the same command: a run that is finished is left as it is, one that was interrupted goes on from its checkpoint.
 
 pub mod mot;
+pub mod scaling;
 mod units;
 
 use std::path::Path;

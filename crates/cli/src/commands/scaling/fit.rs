@@ -22,7 +22,7 @@ pub(super) struct Settings {
     pub(super) bootstrap: BootstrapSettings,
 }
 
-pub(super) fn run(args: &FitArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &FitArgs) -> anyhow::Result<()> {
     let settings = Settings {
         fit: FitSettings { delta: args.delta, ..FitSettings::default() },
         bootstrap: BootstrapSettings { resamples: args.resamples, seed: args.seed, ..BootstrapSettings::default() },

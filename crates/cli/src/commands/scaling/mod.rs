@@ -8,9 +8,11 @@ mod plot;
 mod predict;
 mod sweep;
 
+use std::path::Path;
+
 use interfuse_scaling::Interval;
 
-use crate::args::ScalingCommand;
+use crate::args::{CalibrateArgs, ScalingCommand};
 
 pub(crate) fn run(command: &ScalingCommand) -> anyhow::Result<()> {
     match command {
@@ -25,6 +27,15 @@ pub(crate) fn run(command: &ScalingCommand) -> anyhow::Result<()> {
         ScalingCommand::Modalities(args) => sweep::modalities(args),
     }
 }
+
+/// Measures a sweep, for whoever runs one as part of something larger.
+pub(super) fn calibrate(sweep: &Path, out: &Path) -> anyhow::Result<()> {
+    sweep::calibrate(&CalibrateArgs { sweep: sweep.to_path_buf(), steps: 5, out: out.to_path_buf() })
+}
+
+pub(super) use self::fit::run as fit;
+pub(super) use self::plot::run as plot;
+pub(super) use self::sweep::sweep;
 
 /// A count of parameters or tokens in few letters: 8.00M, 1.38B; beyond a thousand T as 1.23e17.
 fn short(count: f64) -> String {

@@ -70,7 +70,7 @@ pub(super) fn plan(args: &SweepPlanArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
+pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     let plan = planned(&args.sweep, args.calibration.as_ref())?;
     let program = Program::new(std::env::current_exe().context("cannot tell where this program lies")?);
     let options = SweepOptions {

@@ -25,7 +25,7 @@ const POINTS: usize = 60;
 /// Pixels of a PNG for each of the figure's.
 const SCALE: f64 = 2.0;
 
-pub(super) fn run(args: &PlotArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &PlotArgs) -> anyhow::Result<()> {
     check_replaceable(&args.out, |bytes| String::from_utf8_lossy(bytes).contains(&format!("<title>{TITLE}")))?;
     let file = FitFile::read(&args.fit)?;
     let (source, table) = TableSource::read(&args.table, file.table.options.clone(), file.table.best_of_cells)?;
