@@ -64,7 +64,8 @@ impl Uploads {
     pub(crate) fn take(&self, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), ApiError> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
         let Ok(more) = self.0.clone().try_acquire_many_owned(pieces) else {
-            let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too much is being sent at once; ask again later");
+            let error =
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too much is being sent at once; ask again later");
             return Err(ApiError { retry_after: Some(1), ..error.with_code("uploads_full") });
         };
         match room {

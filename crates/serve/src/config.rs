@@ -122,7 +122,11 @@ impl ServeConfig {
         for name in &self.names {
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
             if name.is_empty() || name.len() > 253 || !name.bytes().all(is_name) {
-                return Err(setting("names", "names of hosts without port, such as `studio.local`", format!("{name:?}")));
+                return Err(setting(
+                    "names",
+                    "names of hosts without port, such as `studio.local`",
+                    format!("{name:?}"),
+                ));
             }
         }
         match &self.key {
@@ -185,7 +189,8 @@ mod tests {
         assert!(message(|c| c.host = [0, 0, 0, 0].into()).starts_with("host: "));
         let short = message(|c| c.key = Some(Key::new("secret")));
         assert_eq!(short, "key: expected 8 to 512 visible ASCII characters, found 6 characters");
-        let open = ServeConfig { host: [0, 0, 0, 0].into(), key: Some(Key::new("a-long-secret")), ..Default::default() };
+        let open =
+            ServeConfig { host: [0, 0, 0, 0].into(), key: Some(Key::new("a-long-secret")), ..Default::default() };
         open.validate().unwrap();
         assert!(!format!("{open:?}").contains("secret"));
     }

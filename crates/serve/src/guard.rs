@@ -129,7 +129,8 @@ fn name_of(host: &str) -> Option<&str> {
     // `user@host` is no host.
     let is_plain = authority.as_str() == host && !host.contains('@');
     let port_fits = authority.port().is_some() || !host.ends_with(':');
-    (is_plain && port_fits).then(|| host.strip_suffix(&authority.port().map(|port| format!(":{port}")).unwrap_or_default()))?
+    (is_plain && port_fits)
+        .then(|| host.strip_suffix(&authority.port().map(|port| format!(":{port}")).unwrap_or_default()))?
 }
 
 #[cfg(test)]
@@ -143,8 +144,20 @@ mod tests {
             assert!(is_own(&names, own), "{own}");
         }
         let foreign = [
-            "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "a@localhost", "localhost@a", "::1",
-            "localhost:", "localhost:x", "localhost:99999", "[::1", "127.0.0.1/", "localhost localhost", "studio.local.",
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+            "a@localhost",
+            "localhost@a",
+            "::1",
+            "localhost:",
+            "localhost:x",
+            "localhost:99999",
+            "[::1",
+            "127.0.0.1/",
+            "localhost localhost",
+            "studio.local.",
         ];
         for foreign in foreign {
             assert!(!is_own(&names, foreign), "{foreign}");

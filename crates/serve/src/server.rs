@@ -119,6 +119,9 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The largest head of a request in bytes.
+const MOST_HEAD: usize = 32 << 10;
+
 /// Accepts connections until `shutdown` is ready, and sees those that are open to their end.
 async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let open = GracefulShutdown::new();
@@ -129,6 +132,7 @@ async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output 
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.read_timeout())
         .max_headers(64)
+        .max_header_size(MOST_HEAD)
         .max_buf_size(64 << 10);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {

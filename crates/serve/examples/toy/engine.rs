@@ -15,30 +15,25 @@ use rand_chacha::ChaCha8Rng;
 
 /// Settings of the model that is none.
 #[derive(Debug, Clone)]
-pub struct Toy {
+pub(crate) struct Toy {
     /// Pixels to either side.
-    pub size: u32,
+    pub(crate) size: u32,
     /// How long a denoising step takes.
-    pub step: Duration,
+    pub(crate) step: Duration,
     /// How long a word takes.
-    pub word: Duration,
+    pub(crate) word: Duration,
     /// What it admits that it can do.
-    pub abilities: Abilities,
+    pub(crate) abilities: Abilities,
 }
 
 impl Toy {
     /// Can do everything, at once.
-    pub fn quick(size: u32) -> Self {
+    pub(crate) fn quick(size: u32) -> Self {
         let abilities = Abilities { draws: true, captions: true, writes: true, continues: true, edits: true };
         Self { size, step: Duration::ZERO, word: Duration::ZERO, abilities }
     }
 
-    fn denoise(
-        &self,
-        targets: &[[Vec<f32>; 2]],
-        steps: usize,
-        observer: &mut dyn Observer,
-    ) -> Results<Raster> {
+    fn denoise(&self, targets: &[[Vec<f32>; 2]], steps: usize, observer: &mut dyn Observer) -> Results<Raster> {
         let at = |item: usize, done: usize| {
             let t = done as f32 / steps as f32;
             let [noise, target] = &targets[item];
@@ -190,10 +185,14 @@ impl Engine for Toy {
                 let _ = observer.wrote(item, if position == 0 { "" } else { " " });
                 let _ = observer.wrote(item, words);
             }
-            let image = raster(self.size, self.target(&prompt, writing.seed, settings.images.guidance)[1].iter().copied());
+            let image =
+                raster(self.size, self.target(&prompt, writing.seed, settings.images.guidance)[1].iter().copied());
             let _ = observer.drew(item, &image);
-            let pieces =
-                vec![Piece::Text(words.join(" ")), Piece::Image(image), Piece::Text("It is the colour of its words.".into())];
+            let pieces = vec![
+                Piece::Text(words.join(" ")),
+                Piece::Image(image),
+                Piece::Text("It is the colour of its words.".into()),
+            ];
             documents.push(Ok(Document { pieces, is_cut: false }));
         }
         documents

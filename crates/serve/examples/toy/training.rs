@@ -7,7 +7,7 @@ use interfuse_serve::training::{MetricPoint, Preview, Training, TrainingError, T
 
 /// A run that takes steps while it is watched.
 #[derive(Debug)]
-pub struct ToyTraining {
+pub(crate) struct ToyTraining {
     began: Instant,
     /// Steps that were taken before it began.
     before: u64,
@@ -17,7 +17,7 @@ pub struct ToyTraining {
 
 impl ToyTraining {
     /// A run of so many steps, of which some are taken.
-    pub fn new(before: u64, steps: u64, pace: Duration) -> Self {
+    pub(crate) fn new(before: u64, steps: u64, pace: Duration) -> Self {
         Self { began: Instant::now(), before, steps, pace }
     }
 

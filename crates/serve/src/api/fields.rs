@@ -40,7 +40,8 @@ impl Fields {
         match value {
             Value::String(text) if self.is_form => {
                 // A number or a truth value stays itself; everything else is words.
-                let read = serde_json::from_str(&text).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
+                let read =
+                    serde_json::from_str(&text).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
                 Some(read.unwrap_or(Value::String(text)))
             }
             value => Some(value),
@@ -89,11 +90,7 @@ impl Fields {
     }
 
     /// One of a few words.
-    pub(crate) fn choice(
-        &mut self,
-        name: &str,
-        choices: &[&'static str],
-    ) -> Result<Option<&'static str>, ApiError> {
+    pub(crate) fn choice(&mut self, name: &str, choices: &[&'static str]) -> Result<Option<&'static str>, ApiError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let found = choices.iter().find(|choice| value.as_str() == Some(choice));
         found.copied().map(Some).ok_or_else(|| expected(name, &one_of(choices), &value))

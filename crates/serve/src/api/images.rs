@@ -133,12 +133,7 @@ async fn mask_for(app: &App, mask: Vec<u8>, image: &Raster) -> Result<Raster, Ap
     Ok(mask)
 }
 
-async fn answer(
-    app: Arc<App>,
-    order: Order,
-    tasks: Vec<Task>,
-    event: &'static str,
-) -> Result<Response, ApiError> {
+async fn answer(app: Arc<App>, order: Order, tasks: Vec<Task>, event: &'static str) -> Result<Response, ApiError> {
     let previews = if order.streams { order.previews } else { Previews::NONE };
     let mut ticket = app.submit(tasks, previews)?;
     if order.streams {

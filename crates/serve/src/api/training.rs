@@ -22,7 +22,8 @@ async fn read<T: Send + 'static>(
     training: Arc<dyn Training>,
     what: impl FnOnce(&dyn Training) -> Result<T, crate::training::TrainingError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let failed = |message: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message).with_code("unreadable_run");
+    let failed =
+        |message: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message).with_code("unreadable_run");
     match tokio::task::spawn_blocking(move || what(&*training)).await {
         Ok(read) => read.map_err(|error| failed(error.to_string())),
         Err(_) => Err(failed("the training run could not be read".into())),

@@ -69,9 +69,8 @@ pub struct Abilities {
 impl Description {
     /// Checks what the server relies on.
     pub(crate) fn validate(&self) -> Result<(), ServeError> {
-        let setting = |key, expected: &str, found: String| {
-            Err(ServeError::Setting { key, expected: expected.into(), found })
-        };
+        let setting =
+            |key, expected: &str, found: String| Err(ServeError::Setting { key, expected: expected.into(), found });
         let visible = self.id.bytes().all(|byte| byte.is_ascii_graphic());
         if self.id.is_empty() || self.id.len() > 200 || !visible {
             return setting("model id", "1 to 200 visible ASCII characters", format!("{:?}", self.id));

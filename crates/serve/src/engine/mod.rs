@@ -63,12 +63,7 @@ pub trait Engine: Send + 'static {
     fn description(&self) -> Description;
 
     /// Draws an image for each prompt. An image depends on its own prompt and seed and on the settings alone.
-    fn draw(
-        &mut self,
-        drawings: &[Drawing],
-        settings: &DrawSettings,
-        observer: &mut dyn Observer,
-    ) -> Results<Raster> {
+    fn draw(&mut self, drawings: &[Drawing], settings: &DrawSettings, observer: &mut dyn Observer) -> Results<Raster> {
         let _ = (settings, observer);
         cannot(drawings.len(), "draw")
     }

@@ -61,7 +61,7 @@ impl Raster {
     /// When there is not a byte for each of 1 or 3 channels of each pixel, or no pixel.
     pub fn new(width: u32, height: u32, channels: u8, pixels: Vec<u8>) -> Result<Self, RasterError> {
         let fits = channels == 1 || channels == 3;
-        let expected = if fits { u64::from(width) * u64::from(height) * u64::from(channels) } else { 0 };
+        let expected = if fits { (u64::from(width) * u64::from(height)).saturating_mul(channels.into()) } else { 0 };
         if expected == 0 || pixels.len() as u64 != expected {
             return Err(RasterError::Shape { width, height, channels, expected, found: pixels.len() });
         }
@@ -173,10 +173,7 @@ mod tests {
     #[test]
     fn too_many_pixels_and_torn_files_are_refused() {
         let png = Raster::new(5, 4, 1, vec![9; 20]).unwrap().to_png().unwrap();
-        assert_eq!(
-            Raster::decode(&png, 1, 19),
-            Err(RasterError::TooLarge { width: 5, height: 4, limit: 19 })
-        );
+        assert_eq!(Raster::decode(&png, 1, 19), Err(RasterError::TooLarge { width: 5, height: 4, limit: 19 }));
         for end in 0..png.len() - 12 {
             assert!(Raster::decode(&png[..end], 3, 1000).is_err(), "{end} bytes");
         }

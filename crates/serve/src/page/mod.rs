@@ -9,15 +9,18 @@ use axum::routing::get;
 
 use crate::app::App;
 
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("/", "text/html; charset=utf-8", include_str!("index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("style.css")),
     ("/app.js", SCRIPT, include_str!("app.js")),
     ("/client.js", SCRIPT, include_str!("client.js")),
     ("/controls.js", SCRIPT, include_str!("controls.js")),
+    ("/gallery.js", SCRIPT, include_str!("gallery.js")),
     ("/draw.js", SCRIPT, include_str!("draw.js")),
     ("/compare.js", SCRIPT, include_str!("compare.js")),
     ("/read.js", SCRIPT, include_str!("read.js")),
+    ("/write.js", SCRIPT, include_str!("write.js")),
+    ("/chart.js", SCRIPT, include_str!("chart.js")),
     ("/training.js", SCRIPT, include_str!("training.js")),
     ("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
 ];

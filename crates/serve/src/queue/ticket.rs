@@ -26,12 +26,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(
-        events: UnboundedReceiver<Event>,
-        life: Arc<Life>,
-        queue: Arc<Queue>,
-        count: usize,
-    ) -> Self {
+    pub(super) fn new(events: UnboundedReceiver<Event>, life: Arc<Life>, queue: Arc<Queue>, count: usize) -> Self {
         Self { events, life, queue, count }
     }
 

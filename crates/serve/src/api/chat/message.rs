@@ -48,7 +48,10 @@ impl Message {
                 for part in parts {
                     pieces.push(piece(app, part).await?);
                     if pieces.iter().filter(|piece| matches!(piece, Piece::Image(_))).count() > MOST_IMAGES {
-                        return Err(ApiError::field(NAME, format!("expected at most {MOST_IMAGES} images, found more")));
+                        return Err(ApiError::field(
+                            NAME,
+                            format!("expected at most {MOST_IMAGES} images, found more"),
+                        ));
                     }
                 }
             }
