@@ -31,7 +31,7 @@ pub struct Served {
 }
 
 /// Serves until `shutdown` is ready. Then no further request is taken, those that are there are given
-/// [`grace`](ServeConfig::grace) seconds, and what is not ready by then is stopped.
+/// [`grace`](field@ServeConfig::grace) seconds, and what is not ready by then is stopped.
 ///
 /// `bound` hears the address once connections are accepted there. The call blocks, and has threads of its own; it must not be made
 /// on a thread of an asynchronous runtime.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use interfuse_serve::engine::{Abilities, Raster};
 use serde_json::{Value, json};
 
-use crate::support::{FORM, Server, form};
+use crate::support::{FORM, Part, Server, form};
 use crate::toy::Toy;
 
 const GENERATE: &str = "/v1/images/generations";
@@ -146,7 +146,7 @@ fn an_edit_keeps_what_its_mask_does_not_show() {
     let server = Server::toy();
     let (image, black, white) = (png(8, 200), png(8, 0), png(8, 255));
     let edit = |mask: &[u8]| {
-        let parts: [(&str, Option<&str>, &[u8]); 5] = [
+        let parts: [Part<'_>; 5] = [
             ("image", Some("../../etc/passwd"), &image),
             ("mask", Some("mask.png"), mask),
             ("prompt", None, b"7"),
@@ -164,7 +164,7 @@ fn an_edit_keeps_what_its_mask_does_not_show() {
 #[test]
 fn an_edit_streams_under_its_own_names() {
     let image = png(5, 10);
-    let parts: [(&str, Option<&str>, &[u8]); 4] = [
+    let parts: [Part<'_>; 4] = [
         ("image[]", Some("a.png"), &image),
         ("prompt", None, b"mist"),
         ("stream", None, b"true"),
@@ -180,7 +180,7 @@ fn a_wrong_form_is_refused() {
     let server = Server::toy();
     let image = png(8, 1);
     let small = png(4, 1);
-    let cases: [(&[(&str, Option<&str>, &[u8])], &str); 5] = [
+    let cases: [(&[Part<'_>], &str); 5] = [
         (&[("prompt", None, b"x")], "image: expected a file, found nothing"),
         (
             &[("image", Some("a"), b"GIF89a"), ("prompt", None, b"x")],

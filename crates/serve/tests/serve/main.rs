@@ -11,6 +11,8 @@ mod toy_training;
 /// A server for a test, and a client that says exactly what it is told.
 mod support;
 
+/// Many clients for minutes; run by hand.
+mod campaign;
 /// The wire format of answers.
 mod chat;
 mod images;

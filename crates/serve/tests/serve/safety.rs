@@ -4,7 +4,7 @@ use interfuse_serve::Key;
 use serde_json::json;
 
 use crate::chat::image_part;
-use crate::support::{FORM, Server, head};
+use crate::support::{FORM, Part, Server, head};
 use crate::toy::Toy;
 
 const GENERATE: &str = "/v1/images/generations";
@@ -134,7 +134,7 @@ fn a_small_file_that_says_it_is_huge_costs_nothing() {
     let size = 60_000u32.to_be_bytes();
     let head = [&size[..], &size[..], &[8, 2, 0, 0, 0]].concat();
     let file = [b"\x89PNG\r\n\x1a\n".to_vec(), png_chunk(b"IHDR", &head), png_chunk(b"IDAT", &[])].concat();
-    let parts: [(&str, Option<&str>, &[u8]); 2] = [("image", Some("a.png"), &file), ("prompt", None, b"x")];
+    let parts: [Part<'_>; 2] = [("image", Some("a.png"), &file), ("prompt", None, b"x")];
     let answer = Server::toy().client().post_bytes("/v1/images/edits", FORM, &crate::support::form(&parts));
     assert_eq!(answer.message(), "image: expected an image of at most 16777216 pixels, found 60000 x 60000");
 }

@@ -196,8 +196,11 @@ pub(crate) fn head(path: &str, kind: &str, length: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n")
 }
 
-/// A form of fields, of which those with a file name are files.
-pub(crate) fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
+/// A field of a form: its name, the name of its file if it is one, and its value.
+pub(crate) type Part<'a> = (&'a str, Option<&'a str>, &'a [u8]);
+
+/// A form of fields.
+pub(crate) fn form(parts: &[Part<'_>]) -> Vec<u8> {
     let mut body = vec![];
     for (name, file, value) in parts {
         let file = file.map(|file| format!("; filename=\"{file}\"\r\nContent-Type: image/png")).unwrap_or_default();
