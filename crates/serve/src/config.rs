@@ -35,7 +35,8 @@ pub struct ServeConfig {
     pub max_prompt: usize,
     /// The most connections that are open at once, from 1 to 65 536; more wait until one closes.
     pub max_connections: usize,
-    /// Seconds within which a request has to arrive, from 0.05 to 3600; slower ones get status 408.
+    /// Seconds within which a request has to arrive, from 0.05 to 3600; slower ones get status 408. A client that takes nothing of
+    /// its answer for as long is left.
     pub read_timeout: f64,
     /// Seconds within which a request that has arrived has to be answered in full, waiting included, from 0.05 to 86 400; then
     /// its computation is stopped and it gets status 504.

@@ -24,6 +24,7 @@ pub mod engine;
 mod error;
 mod guard;
 mod page;
+mod patience;
 mod queue;
 mod server;
 mod stopping;

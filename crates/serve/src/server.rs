@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::config::ServeConfig;
 use crate::engine::Engine;
 use crate::error::ServeError;
+use crate::patience::Patient;
 use crate::queue::{Queue, work};
 use crate::training::Training;
 use crate::{api, guard, page};
@@ -141,6 +142,7 @@ async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output 
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, place)) = accepted else { continue };
+        let stream = Patient::new(stream, app.config.read_timeout());
         let connection = open.watch(builder.serve_connection(TokioIo::new(stream), service.clone()));
         tokio::spawn(async move {
             let _place = place;

@@ -12,7 +12,7 @@ export class Chart {
     this.points = [];
     this.at = null;
     this.value = make("span");
-    this.svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0" });
+    this.svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "slider", tabindex: "0", "aria-label": name });
     this.element = make("section", { class: "chart" }, make("header", {}, make("span", {}, name), this.value), this.svg);
     this.svg.addEventListener("pointermove", (event) => this.#point(event));
     for (const kind of ["pointerleave", "blur"]) this.svg.addEventListener(kind, () => this.#move(null));
@@ -78,8 +78,8 @@ export class Chart {
     if (step === undefined) return;
     const text = at === null ? short(value) : `${short(value)} at ${step.toLocaleString("en")}`;
     this.value.textContent = text;
-    const label = `${this.name}: ${short(value)} at step ${step}; ${this.points.length} points. Arrow keys move along the curve.`;
-    this.svg.setAttribute("aria-label", label);
+    const place = { min: 0, max: this.points.length - 1, now: at ?? this.points.length - 1, text: `${short(value)} at step ${step}` };
+    for (const [name, value] of Object.entries(place)) this.svg.setAttribute(`aria-value${name}`, value);
     const [x, y] = [this.x(step), this.y(value)];
     const line = make("line", { class: "cursor", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
     this.cursor.replaceChildren(...(at === null ? [] : [line]), make("circle", { class: "here", cx: x, cy: y, r: 3 }));

@@ -159,3 +159,16 @@ fn connections_are_bounded_and_wait_for_one_another() {
     drop(first);
     assert_eq!(third.read().unwrap().status, 200);
 }
+
+#[test]
+fn a_client_that_reads_nothing_loses_its_place() {
+    let server = Server::start(Toy::quick(256), |config| (config.max_connections, config.read_timeout) = (1, 0.3));
+    let mut stalled = server.client();
+    // More than the system holds for a client.
+    let body = json!({ "prompt": "", "n": 10, "steps": 24, "stream": true, "partial_images": 23 }).to_string();
+    for _ in 0..4 {
+        stalled.write(&head(GENERATE, "application/json", body.len()), body.as_bytes());
+    }
+    let mut second = server.client();
+    assert_eq!(second.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &[]).status, 200);
+}
