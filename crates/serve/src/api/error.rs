@@ -117,8 +117,9 @@ impl From<EngineError> for ApiError {
             EngineError::Failed(message) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, message).with_code("model_failed")
             }
-            // Whoever still hears this was let down by the end of the server.
-            EngineError::Stopped => ending(),
+            EngineError::Stopped => {
+                Self::from(EngineError::Failed("the model stopped, though nobody told it to".into()))
+            }
         }
     }
 }

@@ -230,6 +230,24 @@ mod tests {
     }
 
     #[test]
+    fn who_was_stopped_hears_why() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let stopped = |deadline, halts: bool| {
+            let queue = Queue::new(4, 4);
+            let mut ticket = queue.submit(vec![draw(1, 0)], Previews::NONE, deadline).unwrap();
+            let batch = queue.next_batch().unwrap();
+            if halts {
+                queue.halt();
+            }
+            while !halts && batch[0].is_wanted() {}
+            batch[0].news.send(Event { item: 0, news: News::Done(Err(crate::engine::EngineError::Stopped)) }).unwrap();
+            runtime.block_on(ticket.next()).err()
+        };
+        assert_eq!(stopped(soon(), true), Some(Silence::Halted));
+        assert_eq!(stopped(Instant::now() + Duration::from_millis(50), false), Some(Silence::TimedOut));
+    }
+
+    #[test]
     fn a_closed_queue_takes_nothing_and_a_halted_one_forgets() {
         let queue = Queue::new(4, 4);
         let _ticket = queue.submit(vec![draw(1, 0)], Previews::NONE, soon()).unwrap();

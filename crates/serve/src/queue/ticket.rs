@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Queue;
 use super::job::{Event, Life, News};
+use crate::engine::EngineError;
 
 /// Why nothing more is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,13 @@ impl Ticket {
             // The engine's thread drops a job that is past its deadline without a word.
             Ok(None) if !self.life.is_wanted() => Err(Silence::TimedOut),
             Ok(None) => Err(Silence::Halted),
+            // An engine that was told to stop may say so before the clock does.
+            Ok(Some(Event { news: News::Done(Err(EngineError::Stopped)), .. })) if self.queue.is_halted() => {
+                Err(Silence::Halted)
+            }
+            Ok(Some(Event { news: News::Done(Err(EngineError::Stopped)), .. })) if !self.life.is_wanted() => {
+                Err(Silence::TimedOut)
+            }
             Ok(Some(event)) => {
                 if matches!(event.news, News::Preview { .. }) {
                     self.life.unheard.fetch_sub(1, Ordering::Relaxed);
