@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A crate imports only crates of a lower level.
-const LEVELS: [(&str, usize); 19] = [
+const LEVELS: [(&str, usize); 20] = [
     ("interfuse-kernels", 0),
     ("interfuse-parameters", 0),
     ("interfuse-sequence", 0),
     ("interfuse-scaling", 0),
     ("interfuse-plots", 0),
+    ("interfuse-shards", 0),
     ("interfuse-speech", 1),
     ("interfuse-text-tower", 1),
     ("interfuse-image-tower", 1),
