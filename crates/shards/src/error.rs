@@ -98,7 +98,9 @@ impl ShardError {
 
 /// The name among `names` that is nearest to `name`, as a clause for a message; empty where none is near.
 pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let best = names.map(|other| (strsim::jaro_winkler(name, other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let similarity = |other: &str| strsim::jaro_winkler(name, other).max(strsim::jaro_winkler(last, other));
+    let best = names.map(|other| (similarity(other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((similarity, other)) if similarity > 0.7 => format!("; the nearest is `{other}`"),
         _ => String::new(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Shape, Source, owned};
+use super::{Shape, Source, owned, trimmed};
 use crate::error::ShardError;
 use crate::example::{Example, Part};
 use crate::value::Value;
@@ -64,7 +64,7 @@ impl CaptionedLayout {
                 value => vec![value],
             };
             for value in values.into_iter().filter(|value| *value != Value::Null) {
-                let text = source.text(name, value)?;
+                let text = trimmed(source.text(name, value)?);
                 if !text.is_empty() && !captions.contains(&text) {
                     captions.push(text);
                 }

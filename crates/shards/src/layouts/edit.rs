@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Shape, Source, owned};
+use super::{Shape, Source, owned, trimmed};
 use crate::error::ShardError;
 use crate::example::{Example, Part};
 
@@ -37,7 +37,7 @@ impl Shape for EditLayout {
 
     fn fill(&self, source: &mut Source<'_>, example: &mut Example) -> Result<(), ShardError> {
         let instruction = source.required(&self.instruction)?;
-        let instruction = source.text("the instruction", instruction)?;
+        let instruction = trimmed(source.text("the instruction", instruction)?);
         if instruction.is_empty() {
             return Err(source.malformed("an instruction that is not blank", "a blank one"));
         }

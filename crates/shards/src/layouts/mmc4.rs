@@ -64,7 +64,7 @@ impl Shape for Mmc4Layout {
                 source.push_image(image, place, self.missing, example)?;
             }
             let text = source.text("text_list", sentence)?;
-            if !text.is_empty() {
+            if !text.trim().is_empty() {
                 example.parts.push(Part::Text(text));
             }
         }

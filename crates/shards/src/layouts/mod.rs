@@ -178,15 +178,15 @@ impl Source<'_> {
         ShardError::malformed(&self.record.origin, expected, found)
     }
 
-    /// The text of a field, trimmed.
+    /// The text of a field, as it stands there.
     fn text(&self, name: &str, value: Value) -> Result<String, ShardError> {
         match value {
-            Value::Text(text) => Ok(trimmed(text)),
+            Value::Text(text) => Ok(text),
             // Columns of some writers are bytes that hold texts.
             Value::Bytes(bytes) => {
                 let count = bytes.len();
                 let text = String::from_utf8(bytes);
-                text.map(trimmed).map_err(|_| self.malformed(format!("a text in UTF-8 under `{name}`"), format!("{count} other bytes")))
+                text.map_err(|_| self.malformed(format!("a text in UTF-8 under `{name}`"), format!("{count} other bytes")))
             }
             other => Err(self.malformed(format!("a text under `{name}`"), other.described())),
         }

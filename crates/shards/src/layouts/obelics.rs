@@ -49,7 +49,7 @@ impl Shape for ObelicsLayout {
                 (Value::Null, Value::Null) => {}
                 (Value::Null, text) => {
                     let text = source.text("texts", text)?;
-                    if !text.is_empty() {
+                    if !text.trim().is_empty() {
                         example.parts.push(Part::Text(text));
                     }
                 }

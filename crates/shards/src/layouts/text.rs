@@ -28,7 +28,7 @@ impl Shape for TextLayout {
     fn fill(&self, source: &mut Source<'_>, example: &mut Example) -> Result<(), ShardError> {
         let value = source.required(&self.text)?;
         let text = source.text(self.text.first().map_or("text", String::as_str), value)?;
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return Err(source.malformed("a text that is not blank", "a blank one"));
         }
         example.parts.push(Part::Text(text));

@@ -86,14 +86,14 @@ impl ShardList {
 /// What a glob matches: files that it names, and the shards below folders that it names.
 fn globbed(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), ShardError> {
     let malformed = |error: glob::PatternError| ShardError::malformed(pattern, "a glob", error);
-    for path in glob::glob(pattern).map_err(malformed)? {
+    let hidden = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+    for path in glob::glob_with(pattern, hidden).map_err(malformed)? {
         let path = path.map_err(|error| ShardError::File {
             action: "read",
             path: error.path().to_path_buf(),
-            source: error.into_error(),
+            source: error.into(),
         })?;
         match path.is_dir() {
-            true if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) => {}
             // `**` names every folder as well as the files in it, so that a folder is not opened for it.
             true if pattern.ends_with("**") => {}
             true => below(&path, found)?,

@@ -170,8 +170,8 @@ mod tests {
         assert_eq!(window(&[3, 3], place(1, 0), 6), FIRST_WINDOW);
     }
 
-    const FIRST_ORDER: [usize; 8] = [0; 8];
-    const FIRST_WINDOW: [(usize, u64); 6] = [(0, 0); 6];
+    const FIRST_ORDER: [usize; 8] = [2, 0, 5, 7, 6, 1, 3, 4];
+    const FIRST_WINDOW: [(usize, u64); 6] = [(1, 1), (0, 0), (1, 2), (0, 2), (1, 0), (0, 1)];
 
     #[test]
     fn settings_out_of_range_are_named() {
