@@ -81,8 +81,8 @@ impl EncodedImage {
 
 /// File extensions of images, in lower case.
 const IMAGES: [&str; 18] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "pgm", "ppm", "pnm", "pbm", "avif", "heic",
-    "heif", "jxl",
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "pgm", "ppm", "pnm", "pbm", "avif",
+    "heic", "heif", "jxl",
 ];
 
 /// Whether a name ends like an image.

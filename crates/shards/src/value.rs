@@ -62,7 +62,9 @@ impl Value {
     /// The names of a struct's fields, and those of its `json`.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let inner: Vec<&str> = match self {
-            Value::Struct(own) => own.iter().filter(|(name, _)| name == "json").flat_map(|(_, json)| names_of(json)).collect(),
+            Value::Struct(own) => {
+                own.iter().filter(|(name, _)| name == "json").flat_map(|(_, json)| names_of(json)).collect()
+            }
             _ => vec![],
         };
         names_of(self).into_iter().chain(inner)
@@ -134,7 +136,9 @@ impl From<Json> for Value {
             Json::Number(value) => Value::Number(value),
             Json::String(text) => Value::Text(text),
             Json::Array(values) => Value::List(values.into_iter().map(Value::from).collect()),
-            Json::Object(fields) => Value::Struct(fields.into_iter().map(|(name, value)| (name, value.into())).collect()),
+            Json::Object(fields) => {
+                Value::Struct(fields.into_iter().map(|(name, value)| (name, value.into())).collect())
+            }
         }
     }
 }
@@ -144,7 +148,8 @@ mod tests {
     use super::*;
 
     fn record() -> Value {
-        serde_json::json!({"0.jpg": "a", "json": {"caption": "b", "deep": {"er": 3}, "none": null}, "x": {"y.z": 4}}).into()
+        serde_json::json!({"0.jpg": "a", "json": {"caption": "b", "deep": {"er": 3}, "none": null}, "x": {"y.z": 4}})
+            .into()
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! The order over shards: any cut goes on the same, any number of ranks have the same examples, and what is broken is counted.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use interfuse_shards::layouts::{CaptionedLayout, TextLayout};
-use interfuse_shards::{Counters, Cursor, Example, Layout, OrderConfig, Part, Place, Reading, ShardList, ShardStream, Split};
+use interfuse_shards::{
+    Counters, Cursor, Example, Layout, OrderConfig, Part, Place, Reading, ShardList, ShardStream, Split,
+};
 use proptest::prelude::*;
 
 /// JSON lines in shards of given lengths.
 fn lines(lengths: &[usize]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for (shard, &length) in lengths.iter().enumerate() {
-        let text: String = (0..length).map(|row| format!("{{\"text\": \"{shard}/{row}\", \"id\": \"k{shard}-{row}\"}}\n")).collect();
+        let text: String =
+            (0..length).map(|row| format!("{{\"text\": \"{shard}/{row}\", \"id\": \"k{shard}-{row}\"}}\n")).collect();
         std::fs::write(root.path().join(format!("{shard}.jsonl")), text).unwrap();
     }
     root
@@ -42,7 +48,8 @@ fn text(example: &Example) -> String {
 }
 
 fn take(stream: &mut ShardStream, count: usize) -> Vec<(u64, String)> {
-    let next = |stream: &mut ShardStream| stream.next_example().map(|found| (found.number, text(&found.example))).unwrap();
+    let next =
+        |stream: &mut ShardStream| stream.next_example().map(|found| (found.number, text(&found.example))).unwrap();
     (0..count).map(|_| next(stream)).collect()
 }
 
@@ -103,7 +110,8 @@ fn a_run_on_two_ranks_goes_on_with_three() {
     let order = order(5, 2);
     let rank = |rank, ranks| Place { seed: 3, rank, ranks, split: Split::Train };
     let mut before: Vec<_> = (0..2).map(|number| stream(root.path(), &order, rank(number, 2), None)).collect();
-    let mut numbers: Vec<u64> = before.iter_mut().flat_map(|stream| take(stream, 9)).map(|(number, _)| number).collect();
+    let mut numbers: Vec<u64> =
+        before.iter_mut().flat_map(|stream| take(stream, 9)).map(|(number, _)| number).collect();
     let cursor = before[0].cursor().of_whole_round(2);
     for number in 0..3 {
         let mut after = stream(root.path(), &order, rank(number, 3), Some(cursor.clone()));
@@ -162,7 +170,9 @@ fn broken_shards_and_bad_examples_are_counted_and_named() {
     assert_eq!((used - 1, shards_skipped >= 2), (16, true));
     assert!((5..=10).contains(&bad), "{bad}");
     let warnings = whole.take_warnings();
-    for part in ["3.tar", "4.jsonl.gz", "5.jsonl, row 0", "an object in JSON, found a list of 0", "no", "key field `id`"] {
+    for part in
+        ["3.tar", "4.jsonl.gz", "5.jsonl, row 0", "an object in JSON, found a list of 0", "no", "key field `id`"]
+    {
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{part}: {warnings:#?}");
     }
     assert_eq!(warnings.len(), 7, "{warnings:#?}");
@@ -222,18 +232,18 @@ fn work_that_fails_or_panics_is_a_bad_example() {
         "0/4" => panic!("a decoder's fault"),
         text => Ok(text.len()),
     };
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
     let order = OrderConfig { threads: 3, ..order(4, 1) };
     let mut stream = ShardStream::open_with(&list(root.path()), texts(), order, (Place::alone(1), None), work).unwrap();
     let numbers: Vec<u64> = (0..16).map(|_| stream.next_example().unwrap().number).collect();
-    std::panic::set_hook(hook);
     assert!(numbers.is_sorted());
     assert_eq!((stream.counters().used, stream.counters().bad), (16, 4));
     let warnings = stream.take_warnings();
     assert!(warnings.iter().any(|warning| warning.contains("`k0-3`: cannot be decoded")), "{warnings:?}");
     let speed = stream.speed();
-    assert!(speed.examples == 16 && (0.0..=1.0).contains(&speed.waited) && speed.examples_per_second() > 0.0, "{speed:?}");
+    assert!(
+        speed.examples == 16 && (0.0..=1.0).contains(&speed.waited) && speed.examples_per_second() > 0.0,
+        "{speed:?}"
+    );
 }
 
 #[test]
@@ -256,10 +266,14 @@ fn no_more_is_held_ahead_than_was_agreed() {
 #[test]
 fn settings_out_of_range_are_refused_before_anything_is_read() {
     let root = lines(&[2]);
-    let open = |reading, order, place| ShardStream::open(&list(root.path()), reading, order, (place, None)).err().map(|error| error.to_string());
+    let open = |reading, order, place| {
+        ShardStream::open(&list(root.path()), reading, order, (place, None)).err().map(|error| error.to_string())
+    };
     let place = Place { rank: 2, ranks: 2, ..Place::alone(1) };
     assert!(open(texts(), order(1, 1), place).unwrap().contains("`rank`"));
     assert!(open(texts(), order(0, 1), Place::alone(1)).unwrap().contains("`window`"));
     let layout = Layout::Captioned(CaptionedLayout { image: vec![" ".into()], ..Default::default() });
-    assert!(open(Reading { layout, ..Reading::default() }, order(1, 1), Place::alone(1)).unwrap().contains("empty name"));
+    assert!(
+        open(Reading { layout, ..Reading::default() }, order(1, 1), Place::alone(1)).unwrap().contains("empty name")
+    );
 }

@@ -24,7 +24,8 @@ impl ArrayShard {
         let mut scan = Scan::default();
         let mut remarks = Remarks::default();
         let scanned = scan.all(&mut stream);
-        let malformed = |found: String| ShardError::malformed(path.display().to_string(), "a list of objects in JSON", found);
+        let malformed =
+            |found: String| ShardError::malformed(path.display().to_string(), "a list of objects in JSON", found);
         let found = match (scanned, scan.state) {
             (Ok(()), State::Closed) => None,
             (Ok(()), State::Before) => return Err(malformed("nothing".into())),
@@ -39,7 +40,9 @@ impl ArrayShard {
             remarks.lost = u64::from(scan.is_inside());
             let rows = scan.places.len();
             let name = path.display();
-            remarks.sentences.push(format!("`{name}`: expected a whole list, found {found}; {rows} rows before it are used"));
+            remarks
+                .sentences
+                .push(format!("`{name}`: expected a whole list, found {found}; {rows} rows before it are used"));
         }
         Ok(Self { path: path.to_path_buf(), key, stream, places: scan.places, remarks })
     }

@@ -38,7 +38,7 @@ impl LineShard {
         loop {
             match self.next_line() {
                 Ok(Some(start)) => {
-                    if self.rows % STRIDE == 0 {
+                    if self.rows.is_multiple_of(STRIDE) {
                         self.starts.push(start);
                     }
                     self.rows += 1;

@@ -70,7 +70,8 @@ pub struct Columns {
 }
 
 /// Endings of what is read, for messages.
-pub(crate) const ENDINGS: &str = ".tar, .tar.gz, .tgz, .tar.zst, .parquet, .jsonl, .jsonl.gz, .jsonl.zst, .json or .json.gz";
+pub(crate) const ENDINGS: &str =
+    ".tar, .tar.gz, .tgz, .tar.zst, .parquet, .jsonl, .jsonl.gz, .jsonl.zst, .json or .json.gz";
 
 /// The kinds of containers.
 enum Kind {
@@ -118,7 +119,11 @@ pub fn open(path: &Path, columns: &Columns) -> Result<Box<dyn Records>, ShardErr
         }
         None => {
             let found = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Err(ShardError::malformed(path.display().to_string(), format!("a file that ends in {ENDINGS}"), found));
+            return Err(ShardError::malformed(
+                path.display().to_string(),
+                format!("a file that ends in {ENDINGS}"),
+                found,
+            ));
         }
     })
 }
@@ -137,7 +142,11 @@ fn key_of(path: &Path, row: u64, key: Option<&str>, value: &Value) -> Result<Str
         found => {
             let nearest = if found.is_none() { crate::error::nearest(field, value.names()) } else { String::new() };
             let found = found.map_or("nothing".into(), Value::described);
-            Err(ShardError::malformed(origin(path, row), format!("a text or number under the key field `{field}`"), found + &nearest))
+            Err(ShardError::malformed(
+                origin(path, row),
+                format!("a text or number under the key field `{field}`"),
+                found + &nearest,
+            ))
         }
     }
 }

@@ -160,9 +160,8 @@ fn named<R: Read>(entry: &tar::Entry<'_, R>) -> Option<(String, String)> {
 /// `folder/key.suffix`, taken apart at the first dot of the base name.
 fn key_and_suffix(name: &str) -> Option<(String, String)> {
     let name = name.trim_end_matches('\0');
-    let is_meta = name.strip_prefix("__").is_some_and(|rest| {
-        rest.split('/').next().is_some_and(|first| first.ends_with("__"))
-    });
+    let is_meta =
+        name.strip_prefix("__").is_some_and(|rest| rest.split('/').next().is_some_and(|first| first.ends_with("__")));
     let base = name.rfind('/').map_or(0, |slash| slash + 1);
     let dot = base + name[base..].find('.')?;
     (dot > base && !is_meta).then(|| (name[..dot].to_string(), name[dot + 1..].to_lowercase()))
@@ -207,7 +206,8 @@ impl Index {
         for entry in archive.entries_with_seek()? {
             let entry = entry?;
             let start = self.next;
-            let stored = if entry.header().entry_type().is_gnu_sparse() { entry.header().entry_size()? } else { entry.size() };
+            let stored =
+                if entry.header().entry_type().is_gnu_sparse() { entry.header().entry_size()? } else { entry.size() };
             self.data_end = entry.raw_file_position().saturating_add(stored);
             self.next = self.data_end.div_ceil(BLOCK).saturating_mul(BLOCK);
             let named = named(&entry);
@@ -263,13 +263,15 @@ impl Index {
             }
             Err(error) => Some(error.to_string()),
         };
+        if self.starts.is_empty() {
+            let found = reason.unwrap_or("no file whose name has a suffix".into());
+            return Err(ShardError::malformed(&self.name, "a tar with whole members", found));
+        }
         if let Some(found) = reason {
-            if self.starts.is_empty() {
-                return Err(ShardError::malformed(&self.name, "a tar with whole members", found));
-            }
             self.remarks.torn = true;
             let rows = self.starts.len();
-            let sentence = format!("`{}`: expected a whole tar, found {found}; {rows} rows before it are used", self.name);
+            let sentence =
+                format!("`{}`: expected a whole tar, found {found}; {rows} rows before it are used", self.name);
             self.remarks.sentences.push(sentence);
         }
         self.starts.push(last);

@@ -64,7 +64,9 @@ impl Shape for ConversationLayout {
                     let Some((place, image)) = images.next() else { continue };
                     let described = image.described();
                     let found = source.image(image, place)?;
-                    let missing = || source.malformed(format!("bytes of image {place}"), format!("{described}, which nothing has"));
+                    let missing = || {
+                        source.malformed(format!("bytes of image {place}"), format!("{described}, which nothing has"))
+                    };
                     example.parts.push(Part::Image(found.ok_or_else(missing)?));
                 }
                 let text = trimmed(text.to_string());
@@ -75,7 +77,10 @@ impl Shape for ConversationLayout {
             example.turns.push(Turn { from, parts: start..example.parts.len() });
         }
         if places != given {
-            return Err(source.malformed(format!("`{}` once for each of {given} images", self.placeholder), format!("{places} of them")));
+            return Err(source.malformed(
+                format!("`{}` once for each of {given} images", self.placeholder),
+                format!("{places} of them"),
+            ));
         }
         match example.parts.is_empty() {
             true => Err(source.malformed("a conversation in which something is said", "nothing")),

@@ -20,7 +20,8 @@ pub struct EditLayout {
 
 impl Default for EditLayout {
     fn default() -> Self {
-        let member = |name: &str| [name.to_string(), format!("{name}.jpg"), format!("{name}.png"), format!("{name}.webp")];
+        let member =
+            |name: &str| [name.to_string(), format!("{name}.jpg"), format!("{name}.png"), format!("{name}.webp")];
         let members = |names: [&str; 3]| names.iter().flat_map(|name| member(name)).collect();
         Self {
             original: members(["original_image", "original", "input"]),

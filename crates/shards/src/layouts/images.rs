@@ -30,10 +30,15 @@ impl Source<'_> {
                     Some(Value::Null) | None if !name.is_empty() => self.named_image(&name, place),
                     Some(Value::Null) => Ok(None),
                     Some(other) => Err(self.malformed("bytes of an image", other.described())),
-                    None => Err(self.malformed("an image as a struct of `bytes` and `path`", Value::Struct(fields).described())),
+                    None => {
+                        Err(self
+                            .malformed("an image as a struct of `bytes` and `path`", Value::Struct(fields).described()))
+                    }
                 }
             }
-            other => Err(self.malformed("an image as bytes, a struct of `bytes` and `path`, or a name", other.described())),
+            other => {
+                Err(self.malformed("an image as bytes, a struct of `bytes` and `path`, or a name", other.described()))
+            }
         }
     }
 
@@ -63,7 +68,8 @@ impl Source<'_> {
     fn member_image(&mut self, name: &str) -> Option<(String, Vec<u8>)> {
         let Value::Struct(fields) = &mut self.record.value else { return None };
         let name = name.to_lowercase();
-        let (suffix, value) = fields.iter_mut().find(|(suffix, value)| *suffix == name && matches!(value, Value::Bytes(_)))?;
+        let (suffix, value) =
+            fields.iter_mut().find(|(suffix, value)| *suffix == name && matches!(value, Value::Bytes(_)))?;
         taken(suffix, value)
     }
 
@@ -74,7 +80,8 @@ impl Source<'_> {
             let number = suffix.split_once('.').filter(|(_, rest)| is_image(rest)).map(|(number, _)| number);
             number.and_then(|number| number.parse().ok()) == Some(place)
         };
-        let (suffix, value) = fields.iter_mut().find(|(suffix, value)| is_here(suffix) && matches!(value, Value::Bytes(_)))?;
+        let (suffix, value) =
+            fields.iter_mut().find(|(suffix, value)| is_here(suffix) && matches!(value, Value::Bytes(_)))?;
         taken(suffix, value)
     }
 

@@ -50,10 +50,12 @@ impl Shape for Mmc4Layout {
         let images = source.list("image_info", images)?;
         let mut before: Vec<Vec<(usize, Value)>> = sentences.iter().map(|_| vec![]).collect();
         for (place, mut image) in images.into_iter().enumerate() {
-            let index = image.get(&self.sentence).and_then(Value::integer).and_then(|index| usize::try_from(index).ok());
+            let index =
+                image.get(&self.sentence).and_then(Value::integer).and_then(|index| usize::try_from(index).ok());
             let Some(images) = index.and_then(|index| before.get_mut(index)) else {
                 let found = image.get(&self.sentence).map_or("nothing".into(), Value::described);
-                let expected = format!("a sentence below {} under `{}` of image {place}", sentences.len(), self.sentence);
+                let expected =
+                    format!("a sentence below {} under `{}` of image {place}", sentences.len(), self.sentence);
                 return Err(source.malformed(expected, found));
             };
             let named = self.image.iter().find_map(|name| image.take(name));

@@ -122,7 +122,8 @@ impl Reading {
             return Err(ShardError::setting("layout.placeholder", "a text such as `<image>`", "an empty one"));
         }
         let (required, optional) = self.layout.shape().fields();
-        let mut names = required.iter().flatten().chain(&optional).chain(&self.fields).chain(&self.key).chain(&self.label);
+        let mut names =
+            required.iter().flatten().chain(&optional).chain(&self.fields).chain(&self.key).chain(&self.label);
         match names.find(|name| name.trim().is_empty()) {
             Some(_) => Err(ShardError::setting("layout", "names of fields", "an empty name")),
             None => Ok(()),
@@ -186,7 +187,9 @@ impl Source<'_> {
             Value::Bytes(bytes) => {
                 let count = bytes.len();
                 let text = String::from_utf8(bytes);
-                text.map_err(|_| self.malformed(format!("a text in UTF-8 under `{name}`"), format!("{count} other bytes")))
+                text.map_err(|_| {
+                    self.malformed(format!("a text in UTF-8 under `{name}`"), format!("{count} other bytes"))
+                })
             }
             other => Err(self.malformed(format!("a text under `{name}`"), other.described())),
         }

@@ -58,7 +58,10 @@ impl Shape for ObelicsLayout {
                     place += 1;
                 }
                 (_, text) => {
-                    return Err(source.malformed("an image or a text at each place", format!("an image beside {}", text.described())));
+                    return Err(source.malformed(
+                        "an image or a text at each place",
+                        format!("an image beside {}", text.described()),
+                    ));
                 }
             }
         }
@@ -80,7 +83,9 @@ impl Source<'_> {
             (Some(image), _) => example.parts.push(Part::Image(image)),
             (None, MissingImages::LeaveOut) => example.images_left_out += 1,
             (None, MissingImages::Refuse) => {
-                return Err(self.malformed(format!("bytes of image {place}"), format!("{described}, which nothing has")));
+                return Err(
+                    self.malformed(format!("bytes of image {place}"), format!("{described}, which nothing has"))
+                );
             }
         }
         Ok(())

@@ -70,7 +70,9 @@ impl ShardList {
         }
         if found.is_empty() {
             let searched = match names.as_slice() {
-                [name] if Path::new(name).is_dir() => format!("expected files that end in {}", crate::containers::ENDINGS),
+                [name] if Path::new(name).is_dir() => {
+                    format!("expected files that end in {}", crate::containers::ENDINGS)
+                }
                 [name] => format!("looked for `{name}`"),
                 [first, .., last] => format!("looked for {} names from `{first}` to `{last}`", names.len()),
                 [] => "it names nothing".into(),
@@ -103,8 +105,10 @@ fn globbed(pattern: &str, found: &mut Vec<PathBuf>) -> Result<(), ShardError> {
     Ok(())
 }
 
-/// The shards below a folder. Hidden entries are passed over, and so are links to folders, which might lead in a circle.
+/// The shards below a folder. Hidden entries are passed over, and so are links to folders, which might lead in a circle, and
+/// the Parquet files that img2dataset writes beside its tars, which have no images.
 fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), ShardError> {
+    let mut here = vec![];
     for entry in fs::read_dir(folder).map_err(ShardError::file("read", folder))? {
         let entry = entry.map_err(ShardError::file("read", folder))?;
         let path = entry.path();
@@ -115,9 +119,14 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), ShardError> {
         if kind.is_dir() {
             below(&path, found)?;
         } else if is_shard(&path) {
-            found.push(path);
+            here.push(path);
         }
     }
+    let names: BTreeSet<PathBuf> = here.iter().cloned().collect();
+    let is_sidecar = |path: &Path| {
+        path.extension().is_some_and(|extension| extension == "parquet") && names.contains(&path.with_extension("tar"))
+    };
+    found.extend(here.into_iter().filter(|path| !is_sidecar(path)));
     Ok(())
 }
 
@@ -136,7 +145,8 @@ mod tests {
     }
 
     fn names(root: &tempfile::TempDir, patterns: &[&str]) -> Result<(Vec<String>, usize), ShardError> {
-        let patterns: Vec<String> = patterns.iter().map(|pattern| root.path().join(pattern).display().to_string()).collect();
+        let patterns: Vec<String> =
+            patterns.iter().map(|pattern| root.path().join(pattern).display().to_string()).collect();
         let list = ShardList::expand(&patterns)?;
         let name = |path: &PathBuf| path.strip_prefix(root.path()).unwrap().display().to_string();
         Ok((list.shards.iter().map(name).collect(), list.missing.len()))
@@ -144,18 +154,28 @@ mod tests {
 
     #[test]
     fn folders_globs_and_ranges_mix_in_natural_order() {
-        let root = folder(&["a/2.tar", "a/10.tar", "a/1.tar", "a/notes.md", "a/.x.tar", "b/c/part.parquet", "b/t.jsonl.gz"]);
+        let root =
+            folder(&["a/2.tar", "a/10.tar", "a/1.tar", "a/notes.md", "a/.x.tar", "b/c/part.parquet", "b/t.jsonl.gz"]);
         let (all, _) = names(&root, &["a", "b/"]).unwrap();
         assert_eq!(all, ["a/1.tar", "a/2.tar", "a/10.tar", "b/c/part.parquet", "b/t.jsonl.gz"]);
         assert_eq!(names(&root, &["a/*.tar", "a/1.tar"]).unwrap().0, ["a/1.tar", "a/2.tar", "a/10.tar"]);
         assert_eq!(names(&root, &["a/{1..3}.tar"]).unwrap(), (vec!["a/1.tar".into(), "a/2.tar".into()], 1));
-        assert_eq!(names(&root, &["{a,b}/{?,t*}{,.jsonl}.{tar,gz}"]).unwrap().0, ["a/1.tar", "a/2.tar", "b/t.jsonl.gz"]);
+        assert_eq!(
+            names(&root, &["{a,b}/{?,t*}{,.jsonl}.{tar,gz}"]).unwrap().0,
+            ["a/1.tar", "a/2.tar", "b/t.jsonl.gz"]
+        );
         assert_eq!(names(&root, &["**/*.parquet"]).unwrap().0, ["b/c/part.parquet"]);
     }
 
     #[test]
+    fn what_lies_beside_tars_is_no_shard() {
+        let root = folder(&["0.tar", "0.parquet", "0_stats.json", "1.parquet"]);
+        assert_eq!(names(&root, &["."]).unwrap().0, ["0.tar", "1.parquet"]);
+    }
+
+    #[test]
     fn what_matches_nothing_is_named() {
-        let root = folder(&["a/notes.md"]);
+        let root = folder(&["a/notes.md", "a/0_stats.json"]);
         for (pattern, part) in [
             ("b/*.tar", "b/*.tar"),
             ("b/{000..999}.tar", "1000 names"),

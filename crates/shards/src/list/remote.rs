@@ -15,9 +15,14 @@ pub(super) fn refused(pattern: &str) -> Option<ShardError> {
             format!("aws s3 cp --recursive {scheme}://{} shards/", plain_folder(folder))
         }
         "s3" => format!("aws s3 cp {pattern} shards/"),
-        "gs" => format!("gcloud storage cp --recursive '{scheme}://{}' shards/", if name.is_empty() { folder } else { rest }),
+        "gs" => format!(
+            "gcloud storage cp --recursive '{scheme}://{}' shards/",
+            if name.is_empty() { folder } else { rest }
+        ),
         "hf" => fetch_from_hub(rest),
-        "http" | "https" => format!("curl --fail --location --remote-name-all --output-dir shards --create-dirs '{}'", ranged(pattern)),
+        "http" | "https" => {
+            format!("curl --fail --location --remote-name-all --output-dir shards --create-dirs '{}'", ranged(pattern))
+        }
         "pipe" => format!("run `{}` and keep what it prints in a file", rest.trim()),
         "file" => format!("leave out `file://` and give the path `{rest}`"),
         _ => format!("copy {pattern} into a folder with the program that knows `{scheme}`"),
@@ -52,7 +57,8 @@ fn fetch_from_hub(rest: &str) -> String {
     };
     let mut parts = rest.splitn(3, '/');
     let (owner, name, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-    let (name, revision) = name.split_once('@').map_or((name, String::new()), |(name, at)| (name, format!(" --revision {at}")));
+    let (name, revision) =
+        name.split_once('@').map_or((name, String::new()), |(name, at)| (name, format!(" --revision {at}")));
     // The hub's patterns know no ranges.
     let star: String = ranged(path).split('[').enumerate().fold(String::new(), |text, (index, part)| match index {
         0 => part.to_string(),

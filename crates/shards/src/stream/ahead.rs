@@ -40,7 +40,8 @@ impl<T: Send + 'static> Ahead<T> {
         }
         // Only workers hold the jobs, so that the walk notices when there are none left.
         drop(jobs);
-        ahead.spawn("shards-read", move || walk.run(cursor, &mut |event| hand_out(event, &slot_sender, &job_sender)))?;
+        ahead
+            .spawn("shards-read", move || walk.run(cursor, &mut |event| hand_out(event, &slot_sender, &job_sender)))?;
         Ok(ahead)
     }
 

@@ -21,8 +21,8 @@ use self::ahead::{Ahead, Work};
 pub use self::cursor::{Counters, Cursor};
 pub use self::held_out::Split;
 pub use self::order::OrderConfig;
-pub use self::speed::Speed;
 use self::speed::Clock;
+pub use self::speed::Speed;
 use self::walk::{Event, Walk};
 use crate::containers::Remarks;
 use crate::error::ShardError;
@@ -129,7 +129,12 @@ impl<T: Send + 'static> ShardStream<T> {
             shards: list.shards.len(),
             ranks: place.ranks as u64,
             named: BTreeSet::new(),
-            warnings: list.missing.iter().take(MOST_NAMED).map(|path| format!("`{}` does not exist", path.display())).collect(),
+            warnings: list
+                .missing
+                .iter()
+                .take(MOST_NAMED)
+                .map(|path| format!("`{}` does not exist", path.display()))
+                .collect(),
             first_reason: None,
             failed: None,
         })
@@ -260,7 +265,9 @@ fn check_order(cursor: &mut Cursor, list: &ShardList, order: &OrderConfig, seed:
     }
     let OrderConfig { window, interleave, held_out, .. } = order;
     let count = list.shards.len();
-    let found = format!("{count} shards {names:016x}, seed {seed}, window {window}, interleave {interleave}, held out {held_out}");
+    let found = format!(
+        "{count} shards {names:016x}, seed {seed}, window {window}, interleave {interleave}, held out {held_out}"
+    );
     match cursor.order.as_str() {
         "" => cursor.order = found,
         expected if expected == found => {}

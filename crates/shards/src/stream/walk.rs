@@ -10,8 +10,8 @@ use super::order::{self, OrderConfig, WindowPlace};
 use super::{Place, Remarks};
 use crate::containers::{self, Columns, Record, Records};
 use crate::error::ShardError;
-use crate::layouts::Reading;
 use crate::example::Example;
+use crate::layouts::Reading;
 
 /// What happens on the way, in order.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ impl Walk {
 
     /// Reads what is left of a window for this rank, and tells it in order.
     fn window(&self, shards: &mut [Option<Box<dyn Records>>], cursor: &mut Cursor, tell: Tell<'_>) -> bool {
-        let place = WindowPlace { seed: self.place.seed, epoch: cursor.epoch, group: cursor.group, window: cursor.window };
+        let place =
+            WindowPlace { seed: self.place.seed, epoch: cursor.epoch, group: cursor.group, window: cursor.window };
         let rows = order::window(&cursor.rows, place, self.order.window);
         if !tell(Event::Entered(Cursor { order: String::new(), counters: Default::default(), ..cursor.clone() })) {
             return false;

@@ -1,8 +1,13 @@
 //! Shards of every layout give what `webdataset`, `pyarrow` and Python read from them; `generate.py` made them.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
-use interfuse_shards::layouts::{CaptionedLayout, ConversationLayout, EditLayout, Mmc4Layout, MissingImages, ObelicsLayout, TextLayout};
+use interfuse_shards::layouts::{
+    CaptionedLayout, ConversationLayout, EditLayout, MissingImages, Mmc4Layout, ObelicsLayout, TextLayout,
+};
 use interfuse_shards::{Example, Layout, Part, Reading, containers};
 use serde_json::{Value, json};
 
@@ -50,7 +55,10 @@ fn check_in_order(name: &str, reading: &Reading, order: impl Iterator<Item = u64
             Err(error) => {
                 assert_eq!(expected["bad"], true, "{name}, row {row}: {error}");
                 let message = error.to_string();
-                assert!(message.contains(name) && message.contains("expected") && message.contains("found"), "{message}");
+                assert!(
+                    message.contains(name) && message.contains("expected") && message.contains("found"),
+                    "{message}"
+                );
             }
         }
     }
@@ -82,7 +90,10 @@ fn tars_out_of_order_are_read_as_by_webdataset() {
         let shard = containers::open(&here().join(name), &reading.columns()).unwrap();
         let remarks = shard.remarks();
         assert_eq!((remarks.out_of_order, remarks.repeated, remarks.torn), (1, 1, false), "{remarks:?}");
-        assert!(remarks.sentences[0].contains("the key `b`") && remarks.sentences[1].contains("`d.txt`"), "{remarks:?}");
+        assert!(
+            remarks.sentences[0].contains("the key `b`") && remarks.sentences[1].contains("`d.txt`"),
+            "{remarks:?}"
+        );
     }
 }
 
@@ -132,7 +143,8 @@ fn a_column_that_is_missing_is_named_with_the_nearest() {
     let reading = of(Layout::Text(TextLayout { text: vec!["txet".into()] }));
     let error = containers::open(&here().join("struct.parquet"), &reading.columns()).err().unwrap().to_string();
     assert!(error.contains("a column `txet`") && error.contains("nearest is `text`"), "{error}");
-    let reading = of(Layout::Captioned(CaptionedLayout { captions: vec!["json.captoin".into()], ..Default::default() }));
+    let reading =
+        of(Layout::Captioned(CaptionedLayout { captions: vec!["json.captoin".into()], ..Default::default() }));
     let mut shard = containers::open(&here().join("captioned.tar"), &reading.columns()).unwrap();
     let error = reading.example(shard.read(0, &|_| true).unwrap().unwrap()).unwrap_err().to_string();
     assert!(error.contains("json.captoin") && error.contains("nearest is `caption`"), "{error}");
