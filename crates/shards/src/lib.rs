@@ -21,5 +21,5 @@ pub use error::ShardError;
 pub use example::{EncodedImage, Example, Part, Turn};
 pub use layouts::{Layout, Reading};
 pub use list::ShardList;
-pub use stream::{Counters, Cursor, Numbered, OrderConfig, Place, ShardStream, Speed, Split};
+pub use stream::{Counters, Cursor, Numbered, OrderConfig, Place, RowPlace, Rows, ShardStream, Speed, Split};
 pub use value::Value;

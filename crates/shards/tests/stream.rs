@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use interfuse_shards::layouts::{CaptionedLayout, TextLayout};
 use interfuse_shards::{
-    Counters, Cursor, Example, Layout, OrderConfig, Part, Place, Reading, ShardList, ShardStream, Split,
+    Counters, Cursor, Example, Layout, OrderConfig, Part, Place, Reading, RowPlace, Rows, ShardList, ShardStream, Split,
 };
 use proptest::prelude::*;
 
@@ -276,4 +276,44 @@ fn settings_out_of_range_are_refused_before_anything_is_read() {
     assert!(
         open(Reading { layout, ..Reading::default() }, order(1, 1), Place::alone(1)).unwrap().contains("empty name")
     );
+}
+
+#[test]
+fn a_row_is_read_again_by_its_place() {
+    let root = lines(&[3; 20]);
+    let mut stream = stream(root.path(), &order(16, 4), Place::alone(7), None);
+    let mut rows = Rows::new(&list(root.path()), texts()).unwrap();
+    for _ in 0..130 {
+        let found = stream.next_example().unwrap();
+        assert_eq!(found.epoch, found.number / 60);
+        assert_eq!(rows.read(found.row).unwrap(), found.example);
+    }
+    let message = |shard, row| {
+        Rows::new(&list(root.path()), texts()).unwrap().read(RowPlace { shard, row }).unwrap_err().to_string()
+    };
+    assert!(message(20, 0).contains("`shard`: expected below 20") && message(1, 3).contains("`row`: expected below 3"));
+}
+
+#[test]
+fn shards_that_seek_and_shards_that_do_not_mix() {
+    let root = lines(&[9, 9, 9]);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity");
+    for name in ["texts.jsonl.gz", "texts.jsonl.zst", "texts.jsonl"] {
+        std::fs::copy(here.join(name), root.path().join(name)).unwrap();
+    }
+    let config = order(50, 6);
+    let mut whole = stream(root.path(), &config, Place::alone(2), None);
+    let mut cursors = vec![];
+    for _ in 0..60 {
+        cursors.push(whole.cursor().clone());
+        whole.next_example().unwrap();
+    }
+    let expected: Vec<_> = {
+        let mut again = stream(root.path(), &config, Place::alone(2), None);
+        take(&mut again, 70)
+    };
+    for (cut, cursor) in cursors.into_iter().enumerate().step_by(7) {
+        let mut resumed = stream(root.path(), &config, Place::alone(2), Some(cursor));
+        assert_eq!(take(&mut resumed, 10), expected[cut..cut + 10]);
+    }
 }

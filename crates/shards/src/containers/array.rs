@@ -69,6 +69,10 @@ impl Records for ArrayShard {
     fn remarks(&self) -> &Remarks {
         &self.remarks
     }
+
+    fn seeks(&self) -> bool {
+        self.stream.seeks()
+    }
 }
 
 /// Where in the list the scan stands.

@@ -43,6 +43,11 @@ impl ByteStream {
         Ok(Self { path: path.to_path_buf(), reader, position: 0, length })
     }
 
+    /// Whether going back costs no more than going on.
+    pub(super) fn seeks(&self) -> bool {
+        self.length.is_some()
+    }
+
     /// Bytes before the next that is read.
     pub(super) fn position(&self) -> u64 {
         self.position

@@ -121,4 +121,8 @@ impl Records for LineShard {
     fn remarks(&self) -> &Remarks {
         &self.remarks
     }
+
+    fn seeks(&self) -> bool {
+        self.stream.seeks()
+    }
 }

@@ -56,6 +56,9 @@ pub trait Records: Send {
 
     /// What was wrong with it when it was opened.
     fn remarks(&self) -> &Remarks;
+
+    /// Whether any row is found by seeking, so that rows need not be read in their order.
+    fn seeks(&self) -> bool;
 }
 
 /// Which fields a reader asks for.

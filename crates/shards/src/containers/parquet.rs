@@ -161,6 +161,11 @@ impl Records for ParquetShard {
     fn remarks(&self) -> &Remarks {
         &self.remarks
     }
+
+    fn seeks(&self) -> bool {
+        // A row group is passed from its first row on.
+        false
+    }
 }
 
 fn structure(row: Row) -> Value {

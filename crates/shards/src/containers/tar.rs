@@ -108,6 +108,10 @@ impl Records for TarShard {
     fn remarks(&self) -> &Remarks {
         &self.remarks
     }
+
+    fn seeks(&self) -> bool {
+        self.stream.seeks()
+    }
 }
 
 type Fields = Vec<(String, Value)>;

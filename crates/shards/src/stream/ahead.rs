@@ -88,12 +88,12 @@ fn work_through<T>(jobs: &Mutex<Receiver<Job<T>>>, work: &Work<T>) {
 /// An event with what is made of its example.
 fn worked<T>(event: Event<Example>, work: &Work<T>) -> Event<T> {
     match event {
-        Event::Example { next, images, left_out, example } => {
+        Event::Example { next, facts, example } => {
             let key = example.key.clone();
             // A decoder that panics costs one example, not the run.
             let result = catch_unwind(AssertUnwindSafe(|| work(example)));
             match result.unwrap_or_else(|_| Err("the work on it has panicked".into())) {
-                Ok(example) => Event::Example { next, images, left_out, example },
+                Ok(example) => Event::Example { next, facts, example },
                 Err(reason) => Event::Bad { next, reason: format!("`{key}`: {reason}") },
             }
         }

@@ -8,6 +8,7 @@ mod ahead;
 mod cursor;
 mod held_out;
 mod order;
+mod rows;
 mod speed;
 mod walk;
 
@@ -21,6 +22,7 @@ use self::ahead::{Ahead, Work};
 pub use self::cursor::{Counters, Cursor};
 pub use self::held_out::Split;
 pub use self::order::OrderConfig;
+pub use self::rows::{RowPlace, Rows};
 use self::speed::Clock;
 pub use self::speed::Speed;
 use self::walk::{Event, Walk};
@@ -58,6 +60,10 @@ impl Place {
 pub struct Numbered<T> {
     /// Counted from 0 over all ranks and epochs; examples that are skipped have numbers as well.
     pub number: u64,
+    /// Passes over all shards before this one.
+    pub epoch: u64,
+    /// Where it lies; [`Rows`] reads it again.
+    pub row: RowPlace,
     /// The example, or what was made of it.
     pub example: T,
 }
@@ -169,13 +175,14 @@ impl<T: Send + 'static> ShardStream<T> {
     fn take(&mut self, event: Event<T>) -> Result<Option<Numbered<T>>, ShardError> {
         let counters = &mut self.cursor.counters;
         match event {
-            Event::Example { next, images, left_out, example } => {
+            Event::Example { next, facts, example } => {
                 counters.used += 1;
-                counters.images += u64::from(images);
-                counters.images_left_out += u64::from(left_out);
+                counters.images += u64::from(facts.images);
+                counters.images_left_out += u64::from(facts.left_out);
                 self.cursor.next = next;
-                self.clock.count(images);
-                return Ok(Some(Numbered { number: next - 1, example }));
+                self.clock.count(facts.images);
+                let (number, epoch) = (next - 1, self.cursor.epoch);
+                return Ok(Some(Numbered { number, epoch, row: facts.row, example }));
             }
             Event::Bad { next, reason } => {
                 counters.bad += 1;

@@ -20,7 +20,8 @@ use crate::error::ShardError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OrderConfig {
-    /// Rows that are permuted together, 1 to 1,000,000; as many examples are in memory at once, divided by the ranks.
+    /// Rows that are permuted together, 1 to 10,000,000. Of shards that cannot seek, which are Parquet and what is compressed,
+    /// so many examples are in memory at once, divided by the ranks; of others, a few.
     pub window: usize,
     /// Shards that are open at the same time and mixed, 1 to 1024.
     pub interleave: usize,
@@ -46,7 +47,7 @@ impl OrderConfig {
     /// The first key whose value is out of its range.
     pub fn validate(&self) -> Result<(), ShardError> {
         for (key, value, most) in [
-            ("window", self.window, 1_000_000),
+            ("window", self.window, 10_000_000),
             ("interleave", self.interleave, 1024),
             ("threads", self.threads, 256),
             ("ahead", self.ahead, 1_000_000),

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use super::cursor::Cursor;
 use super::order::{self, OrderConfig, WindowPlace};
+use super::rows::RowPlace;
 use super::{Place, Remarks};
 use crate::containers::{self, Columns, Record, Records};
 use crate::error::ShardError;
@@ -23,7 +24,7 @@ pub(super) enum Event<T> {
     /// A window is entered: the cursor without its counters.
     Entered(Cursor),
     /// An example, whose number precedes `next`.
-    Example { next: u64, images: u32, left_out: u32, example: T },
+    Example { next: u64, facts: Facts, example: T },
     /// An example that cannot be used.
     Bad { next: u64, reason: String },
     /// An example of the other split.
@@ -32,6 +33,14 @@ pub(super) enum Event<T> {
     EpochEnded,
     /// Nothing can come any more.
     Failed(ShardError),
+}
+
+/// What is counted of an example.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) row: RowPlace,
+    pub(super) images: u32,
+    pub(super) left_out: u32,
 }
 
 /// What the walk needs to know.
@@ -43,9 +52,22 @@ pub(super) struct Walk {
     pub(super) stop: Arc<AtomicBool>,
 }
 
+/// The shards of a group; none where one is broken.
+type Shards = Vec<Option<Box<dyn Records>>>;
 type Opened = Vec<Result<Box<dyn Records>, ShardError>>;
 /// Takes an event; false once nobody wants more.
 type Tell<'a> = &'a mut dyn FnMut(Event<Example>) -> bool;
+
+/// Rows that are read at once from shards that seek: so many wait in memory, however large the window is.
+const ROWS_AT_ONCE: usize = 64;
+
+/// A row of this rank.
+struct Own {
+    number: u64,
+    /// The shard's place in the group, and the row in it.
+    row: (usize, u64),
+    read: Option<Read>,
+}
 
 /// What was read of a row; nothing where its key is of the other split.
 type Read = Result<Option<Example>, ShardError>;
@@ -85,9 +107,13 @@ impl Walk {
         }
     }
 
+    /// The shards of a group by their places in the list.
+    fn indices(&self, epoch: u64, group: u64) -> Vec<usize> {
+        order::group(self.place.seed, epoch, self.shards.len(), self.order.interleave, group)
+    }
+
     fn paths(&self, epoch: u64, group: u64) -> Vec<PathBuf> {
-        let shards = order::group(self.place.seed, epoch, self.shards.len(), self.order.interleave, group);
-        shards.into_iter().map(|shard| self.shards[shard].clone()).collect()
+        self.indices(epoch, group).into_iter().map(|shard| self.shards[shard].clone()).collect()
     }
 
     /// Opens the next group while this one is read.
@@ -105,7 +131,7 @@ impl Walk {
             let _ = tell(Event::Failed(ShardError::Cursor { what, expected, found }));
             return false;
         }
-        let mut shards: Vec<Option<Box<dyn Records>>> = vec![];
+        let mut shards = Shards::new();
         for shard in opened {
             let event = match &shard {
                 Err(error) => Some(Event::Skipped(error.to_string())),
@@ -137,7 +163,7 @@ impl Walk {
     }
 
     /// Reads what is left of a window for this rank, and tells it in order.
-    fn window(&self, shards: &mut [Option<Box<dyn Records>>], cursor: &mut Cursor, tell: Tell<'_>) -> bool {
+    fn window(&self, shards: &mut Shards, cursor: &mut Cursor, tell: Tell<'_>) -> bool {
         let place =
             WindowPlace { seed: self.place.seed, epoch: cursor.epoch, group: cursor.group, window: cursor.window };
         let rows = order::window(&cursor.rows, place, self.order.window);
@@ -146,28 +172,44 @@ impl Walk {
         }
         let first = cursor.window_number;
         let own = |number: &u64| *number >= cursor.next && number % self.place.ranks as u64 == self.place.rank as u64;
-        let numbers: Vec<u64> = (first..first + rows.len() as u64).filter(own).collect();
-        // Files are read from front to back, whatever the order in which their rows come up.
-        let mut places: Vec<usize> = (0..numbers.len()).collect();
-        let row_of = |place: usize| rows[(numbers[place] - first) as usize];
-        places.sort_unstable_by_key(|&place| row_of(place));
-        let mut read: Vec<Option<Read>> = numbers.iter().map(|_| None).collect();
-        for place in places {
-            if self.stop.load(Ordering::Relaxed) {
+        let numbers = (first..first + rows.len() as u64).filter(own);
+        let mut own: Vec<Own> =
+            numbers.map(|number| Own { number, row: rows[(number - first) as usize], read: None }).collect();
+        // Shards that can only be passed from front to back are passed once, and what is read of them waits in memory.
+        if !self.read_sorted(shards, &mut own, |shard| !shard.seeks()) {
+            return false;
+        }
+        let group = self.indices(cursor.epoch, cursor.group);
+        for rows in own.chunks_mut(ROWS_AT_ONCE) {
+            if !self.read_sorted(shards, rows, |shard| shard.seeks()) {
                 return false;
             }
-            let (slot, row) = row_of(place);
-            read[place] = shards[slot].as_mut().map(|shard| self.read(&mut **shard, row));
-        }
-        for (number, read) in numbers.iter().zip(read) {
-            let Some(read) = read else { continue };
-            cursor.next = number + 1;
-            if !tell(event(cursor.next, read)) {
-                return false;
+            for Own { number, row: (slot, row), read } in rows {
+                let Some(read) = read.take() else { continue };
+                cursor.next = *number + 1;
+                if !tell(event(cursor.next, RowPlace { shard: group[*slot] as u32, row: *row }, read)) {
+                    return false;
+                }
             }
         }
         cursor.window_number = first + rows.len() as u64;
         cursor.next = cursor.next.max(cursor.window_number);
+        true
+    }
+
+    /// Reads rows of some shards in the order of the files, whatever the order in which they come up; false to stop.
+    fn read_sorted(&self, shards: &mut Shards, own: &mut [Own], which: impl Fn(&dyn Records) -> bool) -> bool {
+        let mut places: Vec<usize> = (0..own.len()).collect();
+        places.sort_unstable_by_key(|&place| own[place].row);
+        for place in places {
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let (slot, row) = own[place].row;
+            if let Some(shard) = shards[slot].as_mut().filter(|shard| which(&***shard)) {
+                own[place].read = Some(self.read(&mut **shard, row));
+            }
+        }
         true
     }
 
@@ -182,11 +224,11 @@ fn open(paths: &[PathBuf], columns: &Columns) -> Opened {
     paths.iter().map(|path| containers::open(path, columns)).collect()
 }
 
-fn event(next: u64, read: Read) -> Event<Example> {
+fn event(next: u64, row: RowPlace, read: Read) -> Event<Example> {
     match read {
         Ok(Some(example)) => {
-            let (images, left_out) = (example.images() as u32, example.images_left_out);
-            Event::Example { next, images, left_out, example }
+            let facts = Facts { row, images: example.images() as u32, left_out: example.images_left_out };
+            Event::Example { next, facts, example }
         }
         Ok(None) => Event::OtherSplit { next },
         Err(error) => Event::Bad { next, reason: error.to_string() },
