@@ -1,0 +1,172 @@
+//! A shard as numbered records that can be read from any row, a file for each kind.
+//!
+//! Opening a shard reads what is needed to count its rows and to find them again: the headers of a tar, the line ends of JSON
+//! lines, the footer of Parquet. That costs no memory for what the rows hold. Rows are then read in ascending order or not;
+//! what is passed over is skipped by seeking where the format allows, and by decompressing where it does not.
+
+mod array;
+mod bytes;
+mod lines;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod tar;
+
+use std::path::Path;
+
+use crate::error::ShardError;
+use crate::value::Value;
+
+/// One row of a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// A stable name, see [`crate::Example::key`].
+    pub key: String,
+    /// The file and the row, for messages.
+    pub origin: String,
+    /// A [`Value::Struct`] of its fields; of a tar, the members by their suffixes.
+    pub value: Value,
+}
+
+/// What was wrong with a shard that can be used all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Whether the file ends before its end.
+    pub torn: bool,
+    /// Rows of which the file holds a part only; they are not among [`Records::rows`].
+    pub lost: u64,
+    /// Members of a tar whose key came up before, other keys in between; they make rows of their own, as in `webdataset`.
+    pub out_of_order: u64,
+    /// Members of a tar whose name came up before in the same row; the first is kept.
+    pub repeated: u64,
+    /// What to tell a person, a sentence each.
+    pub sentences: Vec<String>,
+}
+
+/// A shard, opened.
+pub trait Records: Send {
+    /// How many rows there are.
+    fn rows(&self) -> u64;
+
+    /// The record of a row, unless `wanted` refuses its key; a tar is then not read any further.
+    ///
+    /// # Errors
+    ///
+    /// When this one record cannot be read. The others are not affected: skip it and count it.
+    fn read(&mut self, row: u64, wanted: &dyn Fn(&str) -> bool) -> Result<Option<Record>, ShardError>;
+
+    /// What was wrong with it when it was opened.
+    fn remarks(&self) -> &Remarks;
+
+    /// Whether any row is found by seeking, so that rows need not be read in their order.
+    fn seeks(&self) -> bool;
+}
+
+/// Which fields a reader asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// The field whose text or number is the key; tars have keys of their own.
+    pub key: Option<String>,
+    /// Paths of fields that a record must have, one of each group.
+    pub required: Vec<Vec<String>>,
+    /// Paths of fields that are read where they exist.
+    pub optional: Vec<String>,
+}
+
+/// Endings of what is read, for messages.
+pub(crate) const ENDINGS: &str =
+    ".tar, .tar.gz, .tgz, .tar.zst, .parquet, .jsonl, .jsonl.gz, .jsonl.zst, .json or .json.gz";
+
+/// The kinds of containers.
+enum Kind {
+    Tar,
+    Lines,
+    Array,
+    Parquet,
+}
+
+/// The kind that a file's name shows.
+fn kind(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    let name = [".gz", ".zst", ".zstd"].iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(&name);
+    let (_, ending) = name.rsplit_once('.')?;
+    match ending {
+        "tar" | "tgz" => Some(Kind::Tar),
+        "jsonl" | "ndjson" => Some(Kind::Lines),
+        "json" => Some(Kind::Array),
+        "parquet" => Some(Kind::Parquet),
+        _ => None,
+    }
+}
+
+/// Whether a file's name ends like a shard. A `.json` counts only if it is named, for folders hold many that are not.
+pub(crate) fn is_shard(path: &Path) -> bool {
+    !matches!(kind(path), None | Some(Kind::Array))
+}
+
+/// Opens a shard.
+///
+/// # Errors
+///
+/// When it cannot be read, is not of a known kind, holds nothing whole, or lacks a column that is asked for.
+pub fn open(path: &Path, columns: &Columns) -> Result<Box<dyn Records>, ShardError> {
+    Ok(match kind(path) {
+        Some(Kind::Tar) => Box::new(tar::TarShard::open(path)?),
+        Some(Kind::Lines) => Box::new(lines::LineShard::open(path, columns.key.clone())?),
+        Some(Kind::Array) => Box::new(array::ArrayShard::open(path, columns.key.clone())?),
+        #[cfg(feature = "parquet")]
+        Some(Kind::Parquet) => Box::new(parquet::ParquetShard::open(path, columns)?),
+        #[cfg(not(feature = "parquet"))]
+        Some(Kind::Parquet) => {
+            let expected = "a program that was built with the feature `parquet`, for this file";
+            return Err(ShardError::malformed(path.display().to_string(), expected, "one without it"));
+        }
+        None => {
+            let found = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(ShardError::malformed(
+                path.display().to_string(),
+                format!("a file that ends in {ENDINGS}"),
+                found,
+            ));
+        }
+    })
+}
+
+/// The largest record that is read, in bytes: 512 MiB.
+const LARGEST: u64 = 512 << 20;
+
+/// The key of a record: the text or number of its key field, or its place in the file.
+fn key_of(path: &Path, row: u64, key: Option<&str>, value: &Value) -> Result<String, ShardError> {
+    let Some(field) = key else {
+        return Ok(format!("{}#{row}", path.file_name().unwrap_or_default().to_string_lossy()));
+    };
+    match value.get(field) {
+        Some(Value::Text(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        found => {
+            let nearest = if found.is_none() { crate::error::nearest(field, value.names()) } else { String::new() };
+            let found = found.map_or("nothing".into(), Value::described);
+            Err(ShardError::malformed(
+                origin(path, row),
+                format!("a text or number under the key field `{field}`"),
+                found + &nearest,
+            ))
+        }
+    }
+}
+
+/// File and row for messages; rows are numbered from 0.
+fn origin(path: &Path, row: u64) -> String {
+    format!("{}, row {row}", path.display())
+}
+
+/// JSON's object as a record.
+fn json_record(path: &Path, row: u64, key: Option<&str>, text: &[u8]) -> Result<Record, ShardError> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let malformed = |found: String| ShardError::malformed(origin(path, row), "an object in JSON", found);
+    let json: serde_json::Value = serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
+    let value = Value::from(json);
+    if !matches!(value, Value::Struct(_)) {
+        return Err(malformed(value.described()));
+    }
+    Ok(Record { key: key_of(path, row, key, &value)?, origin: origin(path, row), value })
+}
