@@ -106,7 +106,8 @@ fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Re
         let expected = format!("codes and units within the {vocab} ids of the vocabulary");
         return Err(CheckpointError::unfit(&folder.join(CARD), expected, format!("ids up to {end}")));
     }
-    let first_beyond = card.speech.as_ref().map(|speech| speech.ids.begin as usize).or(card.codes.map(|codes| codes.first));
+    let first_beyond =
+        card.speech.as_ref().map(|speech| speech.ids.begin as usize).or(card.codes.map(|codes| codes.first));
     let words = first_beyond.unwrap_or(vocab);
     if tokenizer.special() == card.special_tokens && words >= tokenizer.vocab_size() {
         return Ok(());

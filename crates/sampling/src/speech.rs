@@ -212,7 +212,12 @@ impl Speaker {
     }
 
     /// Lets those sequences speak that have opened a stretch. The marker that ends it has not been read by the model.
-    pub(crate) fn run(&mut self, session: &mut Session<'_>, logits: Option<Tensor<2>>, speaking: &[bool]) -> Vec<Speech> {
+    pub(crate) fn run(
+        &mut self,
+        session: &mut Session<'_>,
+        logits: Option<Tensor<2>>,
+        speaking: &[bool],
+    ) -> Vec<Speech> {
         let mut said = vec![Speech::default(); speaking.len()];
         let mut active = speaking.to_vec();
         let mut logits = logits;
