@@ -135,7 +135,8 @@ fn a_model_learns_to_understand_and_to_speak() {
     // Sound of units becomes units again, of a file as of memory.
     let clip = sound(&model, &said[0].units, 0).unwrap();
     assert!(clip.seconds() > 0.1 && !clip.is_silent());
-    let recorded = read(&folder.path().join("clips/00.wav")).unwrap();
+    let first = &run.plan.data.speech().next().unwrap().1.train[0].name;
+    let recorded = read(&folder.path().join("clips").join(first)).unwrap();
     assert_eq!(units_of(&model, recorded).unwrap(), units[0], "the codec in the model is that of the data");
 }
 

@@ -1,6 +1,7 @@
 //! The tables of both configurations in their order, and the enums of words that their keys take.
 
 use interfuse_checkpoint::OtherParts;
+use interfuse_corpora::CorpusConfig;
 use interfuse_data::mixture::{ContentConfig, MixtureConfig, MixtureUnit};
 use interfuse_data::sources::emoji::EmojiHeldOut;
 use interfuse_data::{DataConfig, DocumentConfig, SourceConfig};
@@ -8,11 +9,14 @@ use interfuse_image_tower::{
     NoiseProcess, PredictionTarget, TimestepConditioning, TimestepDistribution, TimestepSampling, TimestepSpacing,
     UNetConfig,
 };
-use interfuse_mot::{BackboneConfig, BalanceScope, FeedForwardConfig, NormPlacement, PartConfig, Routing, WeightKind};
+use interfuse_mot::{
+    BackboneConfig, BalanceScope, FeedForwardConfig, NormPlacement, PartConfig, RopeScaling, Routing, WeightKind,
+};
 use interfuse_run::autoencoder::{VaeSettings, ValidationImages};
 use interfuse_run::settings::{PreviewSettings, RunSettings, Settings, StartSettings, TokenizerSettings};
 use interfuse_sampling::{SamplingConfig, Solver};
 use interfuse_sequence::{PositionScheme, RowShape};
+use interfuse_speech::clips::ClipSource;
 use interfuse_trainer::autoencoder::{ArchitectureConfig, AutoencoderLossConfig, AutoencoderTrainConfig};
 use interfuse_trainer::autoencoder::{CodebookConfig, DiscriminatorConfig, PerceptualConfig};
 use interfuse_trainer::{
@@ -131,6 +135,9 @@ pub(crate) fn choices() -> Vec<Choice> {
         Choice::of::<EmojiHeldOut>(),
         Choice::tagged::<ContentConfig>("kind"),
         Choice::of::<MixtureUnit>(),
+        Choice::tagged::<ClipSource>("kind"),
+        Choice::tagged::<CorpusConfig>("kind"),
+        Choice::tagged::<RopeScaling>("kind"),
         Choice::of::<OtherParts>(),
         Choice::tagged::<CodecConfig>("kind"),
         Choice::of::<PositionScheme>(),
