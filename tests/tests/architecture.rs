@@ -5,22 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A crate imports only crates of a lower level.
-<<<<<<< HEAD
 const LEVELS: [(&str, usize); 23] = [
-=======
-const LEVELS: [(&str, usize); 20] = [
->>>>>>> shards
     ("interfuse-kernels", 0),
     ("interfuse-parameters", 0),
     ("interfuse-sequence", 0),
     ("interfuse-scaling", 0),
     ("interfuse-plots", 0),
+    ("interfuse-corpora", 0),
     ("interfuse-shards", 0),
+    ("interfuse-serve", 0),
     ("interfuse-speech", 1),
     ("interfuse-sweep", 1),
-    ("interfuse-corpora", 0),
-    ("interfuse-serve", 1),
-    ("interfuse-shards", 1),
     ("interfuse-text-tower", 1),
     ("interfuse-image-tower", 1),
     ("interfuse-mot", 1),

@@ -31,6 +31,7 @@ fn pretrained(change: &dyn Fn(&mut interfuse_transfusion::ModelConfig)) -> Pretr
         model: model(&config, 3, &device),
         card: model_card(&config, &tokenizer, [1, 4, 6]),
         codec: CodecConfig::Pixels.open(1, &device).expect("the pixel codec"),
+        units: None,
         tokenizer,
         device,
     }

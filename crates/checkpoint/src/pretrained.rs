@@ -103,10 +103,12 @@ fn check_tokenizer(card: &ModelCard, tokenizer: &Tokenizer, folder: &Path) -> Re
     let end_of_codes = card.codes.map(|codes| codes.first.saturating_add(codes.count));
     let end_of_units = card.speech.as_ref().map(|speech| speech.ids.needed());
     if let Some(end) = end_of_codes.max(end_of_units).filter(|end| *end > vocab) {
-        let expected = format!("codes and units within the {vocab} ids of the vocabulary");
+        let what = if card.speech.is_some() { "codes and units" } else { "codes" };
+        let expected = format!("{what} within the {vocab} ids of the vocabulary");
         return Err(CheckpointError::unfit(&folder.join(CARD), expected, format!("ids up to {end}")));
     }
-    let first_beyond = card.speech.as_ref().map(|speech| speech.ids.begin as usize).or(card.codes.map(|codes| codes.first));
+    let first_beyond =
+        card.speech.as_ref().map(|speech| speech.ids.begin as usize).or(card.codes.map(|codes| codes.first));
     let words = first_beyond.unwrap_or(vocab);
     if tokenizer.special() == card.special_tokens && words >= tokenizer.vocab_size() {
         return Ok(());

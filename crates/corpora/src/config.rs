@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::corpus::Corpus;
 use crate::error::CorpusError;
 use crate::kinds::{
-    CargoRegistryConfig, DebianTextConfig, FolderConfig, MoleculesConfig, PythonStdlibConfig, RustBooksConfig,
+    CargoRegistryConfig, DebianTextConfig, MoleculesConfig, PythonStdlibConfig, RustBooksConfig, TextFolderConfig,
     cargo_registry, debian, folder, molecules, python_stdlib, rust_books,
 };
 
@@ -33,7 +33,7 @@ pub enum CorpusConfig {
     /// SMILES of the MOSES set.
     Molecules(MoleculesConfig),
     /// The user's own files.
-    Folder(FolderConfig),
+    Folder(TextFolderConfig),
 }
 
 impl CorpusConfig {

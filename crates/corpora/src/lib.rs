@@ -30,8 +30,8 @@ pub use config::CorpusConfig;
 pub use corpus::{Corpus, Item, Record, Statistics};
 pub use error::CorpusError;
 pub use kinds::{
-    CargoRegistryConfig, DebianSource, DebianTextConfig, FolderConfig, MoleculesConfig, PythonStdlibConfig,
-    RustBooksConfig, Unit,
+    CargoRegistryConfig, DebianSource, DebianTextConfig, MoleculesConfig, PythonStdlibConfig, RustBooksConfig,
+    TextFolderConfig, Unit,
 };
 pub use texts::{KnownTexts, Texts};
 pub use token_count::TokenCount;

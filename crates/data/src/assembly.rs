@@ -145,13 +145,8 @@ mod tests {
     #[test]
     fn every_kind_stands_between_its_markers() {
         let triple = vec![image(), Element::Text(vec![7, 8]), Element::Units(vec![2, 0])];
-        let expected = [
-            (2, vec![0, 2]),
-            (0, vec![11, 14]),
-            (2, vec![3, 7, 8, 10]),
-            (1, vec![18, 16]),
-            (2, vec![15, 1]),
-        ];
+        let expected =
+            [(2, vec![0, 2]), (0, vec![11, 14]), (2, vec![3, 7, 8, 10]), (1, vec![18, 16]), (2, vec![15, 1])];
         assert_eq!(shown(triple, Ending::Closed), expected);
         assert_eq!(shown(vec![Element::Text(vec![7])], Ending::Closed), [(2, vec![0, 7, 1])]);
     }

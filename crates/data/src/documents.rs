@@ -49,7 +49,14 @@ pub struct DocumentConfig {
 
 impl Default for DocumentConfig {
     fn default() -> Self {
-        Self { image_first: 0.2, caption_dropout: 0.1, captions: None, images: None, speech: None, max_caption_tokens: 256 }
+        Self {
+            image_first: 0.2,
+            caption_dropout: 0.1,
+            captions: None,
+            images: None,
+            speech: None,
+            max_caption_tokens: 256,
+        }
     }
 }
 

@@ -75,7 +75,8 @@ impl Carriers {
             Some(Coding::Codes) => {
                 refuse_denoised(model)?;
                 let fit = left(&documents.speech);
-                let what = format!("that shares the vocabulary of `{captions}` (vocabulary = ...), for the codec has codes");
+                let what =
+                    format!("that shares the vocabulary of `{captions}` (vocabulary = ...), for the codec has codes");
                 Some(pick("images", &what, &documents.images, &fit, &fit)?)
             }
         };
@@ -86,7 +87,8 @@ impl Carriers {
             }
             true => {
                 let fit = left(&images);
-                let what = format!("that shares the vocabulary of `{captions}` (vocabulary = ...), for units of speech");
+                let what =
+                    format!("that shares the vocabulary of `{captions}` (vocabulary = ...), for units of speech");
                 Some(pick("speech", &what, &documents.speech, &fit, &fit)?)
             }
         };
@@ -211,12 +213,15 @@ pub(crate) fn fill_in(
             text.vocab_size = needed;
         }
         if text.vocab_size < needed {
-            let codes = if extra.codes.is_some() { ", the codes" } else { "" };
-            let units = if extra.units.is_some() { ", speech" } else { "" };
+            let and = match (extra.codes.is_some(), extra.units.is_some()) {
+                (false, false) => "",
+                (true, false) => " and the codes",
+                (false, true) => " and the units of speech",
+                (true, true) => ", the codes and the units of speech",
+            };
             let found = text.vocab_size;
             refuse!(
-                "model.modalities.{owner}.vocab_size: expected at least {needed}, for the tokenizer's ids{codes}{units}, \
-                 found {found}"
+                "model.modalities.{owner}.vocab_size: expected at least {needed}, for the tokenizer's ids{and}, found {found}"
             );
         }
     }

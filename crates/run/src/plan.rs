@@ -77,7 +77,16 @@ impl Plan {
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let card = card(&settings, &data, &tokenizer, codec.as_ref(), image_shape)?;
-        let mut plan = Self { settings: settings.clone(), data, tokenizer, card, shape: RowShape { capacity: vec![] }, device, codec, cut_captions: (0, 0) };
+        let mut plan = Self {
+            settings: settings.clone(),
+            data,
+            tokenizer,
+            card,
+            shape: RowShape { capacity: vec![] },
+            device,
+            codec,
+            cut_captions: (0, 0),
+        };
         let training = plan.streams().training()?;
         let documents = training.rows(&plan.card.model.sequence_format());
         plan.cut_captions = training.cut();
@@ -204,7 +213,9 @@ pub(crate) fn validation_of(settings: &Settings, data: &Collections, pretrained:
 
 /// The captioned images of a run.
 pub(crate) fn images_of(data: &Collections) -> Result<&DataSet> {
-    data.images.as_ref().context("data.mixture: expected a part of kind `images`, for this needs captioned images, found none")
+    data.images
+        .as_ref()
+        .context("data.mixture: expected a part of kind `images`, for this needs captioned images, found none")
 }
 
 /// What the model is, after no step; the longest text is filled in when documents are known.
@@ -222,7 +233,13 @@ fn card(
     let carriers = Carriers::of(&settings.model, &settings.documents, Held { images, speech: alphabet.is_some() })?;
     let extra = ExtraIds::new(tokenizer, codec.codes().filter(|_| images.is_some()), alphabet);
     let least = settings.start.as_ref().map(|start| language_model::vocab_size(&start.language_model)).transpose()?;
-    let model = fill_in(settings.model.clone(), &carriers, extra.needed(tokenizer.vocab_size()).max(least.unwrap_or(0)), extra, latent_shape)?;
+    let model = fill_in(
+        settings.model.clone(),
+        &carriers,
+        extra.needed(tokenizer.vocab_size()).max(least.unwrap_or(0)),
+        extra,
+        latent_shape,
+    )?;
     let speech = carriers.speech.zip(extra.units).map(|(modality, ids)| SpeechCard {
         modality,
         ids,
@@ -290,7 +307,9 @@ fn row_shape(settings: &mut Settings, card: &ModelCard, documents: &[Vec<usize>]
         if expected != found {
             refuse!("train.row_shape.capacity: expected {expected} numbers, one for each modality, found {found}");
         }
-        if let Some((multiple, found)) = multiples.iter().zip(&shape.capacity).find(|(multiple, rows)| *rows % *multiple != 0) {
+        if let Some((multiple, found)) =
+            multiples.iter().zip(&shape.capacity).find(|(multiple, rows)| *rows % *multiple != 0)
+        {
             refuse!("train.row_shape.capacity: expected a multiple of {multiple}, an image's rows, found {found}");
         }
         let room = room_of(shape, &multiples, images, documents).clamp(1, train.batch_size);
@@ -312,7 +331,8 @@ fn room_of(shape: &RowShape, multiples: &[usize], images: Option<usize>, documen
     if let Some(lane) = images.filter(|_| documents.iter().all(|rows| images.is_some_and(|lane| rows[lane] > 0))) {
         return shape.capacity[lane] / multiples[lane].max(1);
     }
-    let mean = |lane: usize| documents.iter().map(|rows| rows[lane]).sum::<usize>() as f64 / documents.len().max(1) as f64;
+    let mean =
+        |lane: usize| documents.iter().map(|rows| rows[lane]).sum::<usize>() as f64 / documents.len().max(1) as f64;
     let rooms = shape.capacity.iter().enumerate().filter(|(lane, _)| mean(*lane) > 0.0);
     rooms.map(|(lane, &rows)| (rows as f64 / mean(lane)) as usize).min().unwrap_or(1)
 }

@@ -147,9 +147,9 @@ impl Settings {
         self.run.validate()?;
         match (&self.tokenizer.vocab_size, &self.tokenizer.path) {
             (None, None) if self.start.is_some() => {}
-            (Some(_), None) if self.start.is_some() => refuse!(
-                "tokenizer.vocab_size: expected none, for start.language_model has a tokenizer of its own"
-            ),
+            (Some(_), None) if self.start.is_some() => {
+                refuse!("tokenizer.vocab_size: expected none, for start.language_model has a tokenizer of its own")
+            }
             (None, None) => refuse!("tokenizer: expected `vocab_size` or `path`, found neither"),
             (Some(_), Some(_)) => refuse!("tokenizer: expected `vocab_size` or `path`, found both"),
             _ => {}

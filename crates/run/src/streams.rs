@@ -5,8 +5,8 @@ use std::sync::Arc;
 use interfuse_checkpoint::ModelCard;
 use interfuse_data::latents::CacheKey;
 use interfuse_data::mixture::{
-    ClipImages, Collection, Content, Mixture, MixtureUnit, SpeechConfig, SpeechDocuments, SpeechLanes, SpeechSet, TextDocuments,
-    TextSet, TextsConfig, mean_rows,
+    ClipImages, Collection, Content, Mixture, MixtureUnit, SpeechConfig, SpeechDocuments, SpeechLanes, SpeechSet,
+    TextDocuments, TextSet, TextsConfig, mean_rows,
 };
 use interfuse_data::{
     Collections, DocumentLanes, DocumentParts, DocumentStream, Documents, ImageLatents, LatentCache, Split, Tokenizer,
@@ -64,7 +64,9 @@ impl<'a> Streams<'a> {
 
     /// The documents of a collection of speech of a split.
     fn speech(&self, config: &SpeechConfig, set: &SpeechSet, split: Split) -> Result<SpeechDocuments> {
-        let Some(card) = &self.card.speech else { refuse!("documents.speech: expected a modality for units, found none") };
+        let Some(card) = &self.card.speech else {
+            refuse!("documents.speech: expected a modality for units, found none")
+        };
         let lanes =
             SpeechLanes { text: self.lane(&self.card.captions)?, units: self.lane(&card.modality)?, ids: card.ids };
         let utterances = Arc::clone(if split == Split::Train { &set.train } else { &set.held_out });
@@ -144,7 +146,8 @@ impl<'a> Streams<'a> {
                 Content::Speech(settings, set) => {
                     let documents = self.speech(settings, set, Split::HeldOut)?;
                     for speech_first in [false, true] {
-                        validation = validation.with(self.held_out_speech(&part.name, &documents, speech_first)?, model);
+                        validation =
+                            validation.with(self.held_out_speech(&part.name, &documents, speech_first)?, model);
                     }
                 }
                 Content::Texts(settings, set) => {

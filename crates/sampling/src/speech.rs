@@ -212,20 +212,31 @@ impl Speaker {
     }
 
     /// Lets those sequences speak that have opened a stretch. The marker that ends it has not been read by the model.
-    pub(crate) fn run(&mut self, session: &mut Session<'_>, logits: Option<Tensor<2>>, speaking: &[bool]) -> Vec<Speech> {
+    pub(crate) fn run(
+        &mut self,
+        session: &mut Session<'_>,
+        logits: Option<Tensor<2>>,
+        speaking: &[bool],
+    ) -> Vec<Speech> {
         let mut said = vec![Speech::default(); speaking.len()];
         let mut active = speaking.to_vec();
         let mut logits = logits;
-        for _ in 0..self.limit {
+        // Once more than there may be units, for a stretch of so many still has to end.
+        for _ in 0..=self.limit {
             let Some(of_units) = logits.take().and_then(|logits| session.of_units(logits)) else { break };
             let chosen = self.choice.choose(&of_units, &active, &mut self.generators);
             let mut next = vec![vec![]; said.len()];
-            for (index, id) in chosen.into_iter().enumerate() {
+            for (index, id) in chosen.into_iter().enumerate().filter(|(index, _)| speaking[*index]) {
+                let speech = &mut said[index];
                 match id.checked_sub(1) {
                     _ if !active[index] => {}
                     None => active[index] = false,
+                    Some(_) if speech.units.len() == self.limit => {
+                        speech.cut_at = Some(self.limit);
+                        active[index] = false;
+                    }
                     Some(unit) => {
-                        said[index].units.push(unit);
+                        speech.units.push(unit);
                         next[index].push(unit);
                     }
                 }
@@ -234,9 +245,6 @@ impl Speaker {
                 break;
             }
             logits = session.append_units(&next);
-        }
-        for (speech, _) in said.iter_mut().zip(active).filter(|(_, active)| *active) {
-            speech.cut_at = Some(self.limit);
         }
         said
     }

@@ -1,5 +1,7 @@
 //! The tables of both configurations in their order, and the enums of words that their keys take.
 
+use interfuse_checkpoint::OtherParts;
+use interfuse_data::mixture::{ContentConfig, MixtureConfig, MixtureUnit};
 use interfuse_data::sources::emoji::EmojiHeldOut;
 use interfuse_data::{DataConfig, DocumentConfig, SourceConfig};
 use interfuse_image_tower::{
@@ -8,12 +10,14 @@ use interfuse_image_tower::{
 };
 use interfuse_mot::{BackboneConfig, BalanceScope, FeedForwardConfig, NormPlacement, PartConfig, Routing, WeightKind};
 use interfuse_run::autoencoder::{VaeSettings, ValidationImages};
-use interfuse_run::settings::{PreviewSettings, RunSettings, Settings, TokenizerSettings};
+use interfuse_run::settings::{PreviewSettings, RunSettings, Settings, StartSettings, TokenizerSettings};
 use interfuse_sampling::{SamplingConfig, Solver};
 use interfuse_sequence::{PositionScheme, RowShape};
 use interfuse_trainer::autoencoder::{ArchitectureConfig, AutoencoderLossConfig, AutoencoderTrainConfig};
 use interfuse_trainer::autoencoder::{CodebookConfig, DiscriminatorConfig, PerceptualConfig};
-use interfuse_trainer::{IntervalConfig, OptimizerConfig, TrainConfig, TrainPrecision, ValidationConfig};
+use interfuse_trainer::{
+    IntervalConfig, OptimizerConfig, PartOptimizerConfig, TrainConfig, TrainPrecision, ValidationConfig,
+};
 use interfuse_transfusion::{ModalityConfig, ModelConfig, ObjectiveConfig};
 use interfuse_vae::CodecConfig;
 use interfuse_vae::loss::ReconstructionLoss;
@@ -28,7 +32,7 @@ const BACKBONE: &str = "backbone = { d_model = 8, n_layers = 1, n_heads = 1 }";
 /// The whole configuration of `interfuse train`.
 pub(crate) fn train() -> Table {
     let model = format!("model = {{ partition = [], {BACKBONE}, modalities = {{}} }}");
-    Table::of::<Settings>("interfuse train", &[RUN, "data = {}", "tokenizer = {}", &model, TRAIN])
+    Table::of::<Settings>("interfuse train", &[RUN, "data = {}", &model, TRAIN])
 }
 
 /// Its tables.
@@ -44,6 +48,7 @@ pub(crate) fn train_tables() -> Vec<Table> {
     tables.extend([
         Table::of::<ObjectiveConfig>("[objective]", &[]),
         Table::of::<OptimizerConfig>("[optimizer]", &[]),
+        Table::of::<PartOptimizerConfig>("[optimizer.parts.NAME]", &[]),
         Table::of::<TrainConfig>("[train]", &STEPS),
         Table::of::<RowShape>("[train.row_shape]", &["capacity = []"]),
         Table::of::<IntervalConfig>("[intervals]", &[]),
@@ -63,6 +68,14 @@ fn data_tables() -> Vec<Table> {
         source("fashion-mnist", "FashionMnistConfig", &[]),
         source("shapes", "ShapesConfig", &[]),
         source("noise", "NoiseConfig", &[]),
+        Table::of::<MixtureConfig>("[[data.mixture]]", &["name = \"name\"", "content = { kind = \"images\" }"]),
+        Table::kind::<ContentConfig>("[data.mixture.content]", ["kind", "speech"], "SpeechConfig", &[]),
+        Table::kind::<ContentConfig>(
+            "[data.mixture.content]",
+            ["kind", "texts"],
+            "TextsConfig",
+            &["corpus = { kind = \"rust-books\" }"],
+        ),
     ];
     tables
 }
@@ -81,6 +94,7 @@ fn model_tables() -> Vec<Table> {
             &["experts = 1"],
         ),
         Table::of::<PartConfig>("[model.backbone.parts.NAME]", &[]),
+        Table::of::<StartSettings>("[start]", &["language_model = \"folder\""]),
         modality("next_token", "TextTowerConfig", &[]),
         modality("denoise", "ImageTowerConfig", &["patch_size = 2"]),
         Table::of::<TimestepSampling>("[model.modalities.NAME.timesteps]", &[]),
@@ -115,6 +129,9 @@ pub(crate) fn choices() -> Vec<Choice> {
     vec![
         Choice::tagged::<SourceConfig>("kind"),
         Choice::of::<EmojiHeldOut>(),
+        Choice::tagged::<ContentConfig>("kind"),
+        Choice::of::<MixtureUnit>(),
+        Choice::of::<OtherParts>(),
         Choice::tagged::<CodecConfig>("kind"),
         Choice::of::<PositionScheme>(),
         Choice::of::<NormPlacement>(),

@@ -60,13 +60,13 @@ pub(super) fn read(folder: &Path) -> Result<Shape, CheckpointError> {
     if !FAMILIES.contains(&family.as_str()) {
         return Err(fail(&format!("model_type: one of {}", FAMILIES.join(", ")), family));
     }
-    let file: File = serde_json::from_value(value).map_err(|error| fail("sizes of a language model", error.to_string()))?;
+    let file: File =
+        serde_json::from_value(value).map_err(|error| fail("sizes of a language model", error.to_string()))?;
     check(&file, fail)?;
     let rope = file.rope_parameters.as_ref();
     let theta = rope.and_then(|rope| rope.get("rope_theta")).and_then(Value::as_f64).or(file.rope_theta);
-    let scaling = scaling(rope.or(file.rope_scaling.as_ref())).map_err(|found| {
-        fail("rope_scaling: of type default, linear or llama3", found)
-    })?;
+    let scaling = scaling(rope.or(file.rope_scaling.as_ref()))
+        .map_err(|found| fail("rope_scaling: of type default, linear or llama3", found))?;
     let head_dim = file.head_dim.filter(|width| width * file.num_attention_heads != file.hidden_size);
     let backbone = BackboneConfig {
         head_dim,

@@ -20,7 +20,8 @@ use crate::pretrained::Pretrained;
 /// When the layers of the text part are those of no family that transformers has, or a file cannot be written.
 pub fn export(pretrained: &Pretrained, folder: &Path) -> Result<(), CheckpointError> {
     let card = &pretrained.card;
-    let config = configuration(pretrained).map_err(|(expected, found)| CheckpointError::unfit(folder, expected, found))?;
+    let config =
+        configuration(pretrained).map_err(|(expected, found)| CheckpointError::unfit(folder, expected, found))?;
     let part = card.model.partition.iter().find(|part| part.contains(&card.captions)).map(|part| part.join("+"));
     let all = card.model.partition.iter().map(|part| part.join("+")).collect::<Vec<_>>().join("+");
     let tower = owner_of(&card.model, &card.captions);
@@ -38,7 +39,8 @@ pub fn export(pretrained: &Pretrained, folder: &Path) -> Result<(), CheckpointEr
         write_tensors(&tensors, &temporary.join("model.safetensors"))?;
         write_json(&temporary.join("config.json"), &config)?;
         write_file(&temporary.join(TOKENIZER), &tokenizer)?;
-        let generation = json!({ "bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad });
+        let generation =
+            json!({ "bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad });
         write_json(&temporary.join("generation_config.json"), &generation)
     })
 }
@@ -94,13 +96,15 @@ fn rope(backbone: &BackboneConfig) -> Value {
     match backbone.rope_scaling {
         None => json!({ "rope_type": "default", "rope_theta": theta }),
         Some(RopeScaling::Linear { factor }) => json!({ "rope_type": "linear", "factor": factor, "rope_theta": theta }),
-        Some(RopeScaling::Llama3 { factor, low_frequency_factor, high_frequency_factor, original_positions }) => json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": low_frequency_factor,
-            "high_freq_factor": high_frequency_factor,
-            "original_max_position_embeddings": original_positions,
-            "rope_theta": theta,
-        }),
+        Some(RopeScaling::Llama3 { factor, low_frequency_factor, high_frequency_factor, original_positions }) => {
+            json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_frequency_factor,
+                "high_freq_factor": high_frequency_factor,
+                "original_max_position_embeddings": original_positions,
+                "rope_theta": theta,
+            })
+        }
     }
 }

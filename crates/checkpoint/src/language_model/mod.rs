@@ -91,11 +91,18 @@ impl LanguageModel {
         same("model.backbone.feed_forward", moe.to_string(), "false".into());
         if text.is_some_and(|text| text.vocab_size < self.vocab_size) {
             let found = text.map_or(0, |text| text.vocab_size);
-            wanted.push(format!("model.modalities.{captions}.vocab_size of at least {} (found {found})", self.vocab_size));
+            wanted.push(format!(
+                "model.modalities.{captions}.vocab_size of at least {} (found {found})",
+                self.vocab_size
+            ));
         }
         match wanted.is_empty() {
             true => Ok(()),
-            false => Err(CheckpointError::unfit(&self.folder, format!("{}, which this language model has", wanted.join(", ")), "others")),
+            false => Err(CheckpointError::unfit(
+                &self.folder,
+                format!("{}, which this language model has", wanted.join(", ")),
+                "others",
+            )),
         }
     }
 
@@ -128,8 +135,9 @@ impl LanguageModel {
             };
             for target in targets {
                 if let Some(weight) = all.get_mut(&target) {
-                    place(weight, &tensor, matches!(known, names::Place::End(_)))
-                        .map_err(|found| CheckpointError::unfit(&folder, format!("{name} of shape {:?}", weight.shape), found))?;
+                    place(weight, &tensor, matches!(known, names::Place::End(_))).map_err(|found| {
+                        CheckpointError::unfit(&folder, format!("{name} of shape {:?}", weight.shape), found)
+                    })?;
                 }
             }
         }

@@ -26,8 +26,9 @@ pub(crate) use self::reproduce::{MotArgs, ReproduceCommand, ReproduceScalingArgs
 pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, ScalingCommand};
 #[cfg(feature = "serve")]
 pub(crate) use self::serve::ServeArgs;
-pub(crate) use self::speech::{SpeakArgs, TranscribeArgs, 
-    Counted, ErrorRateArgs, SpeechCommand, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs, UnitsTrainArgs,
+pub(crate) use self::speech::{
+    Counted, ErrorRateArgs, SpeakArgs, SpeechCommand, TranscribeArgs, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs,
+    UnitsTrainArgs,
 };
 pub(crate) use self::sweep::{CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};

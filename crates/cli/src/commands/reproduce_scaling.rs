@@ -45,7 +45,12 @@ fn fit(folder: &Path) -> anyhow::Result<()> {
         say!("{pair}");
         scaling::fit(&FitArgs::of_pair(table.clone(), pair, out.clone()))?;
         let page = folder.join(format!("{name}.html"));
-        scaling::plot(&PlotArgs { fit: out, table: table.clone(), out: page, png: Some(folder.join("figures").join(name)) })?;
+        scaling::plot(&PlotArgs {
+            fit: out,
+            table: table.clone(),
+            out: page,
+            png: Some(folder.join("figures").join(name)),
+        })?;
     }
     Ok(())
 }

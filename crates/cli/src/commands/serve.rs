@@ -18,9 +18,16 @@ use crate::stopping::stop_when_asked;
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = ServeConfig { host: args.host, port: args.port, key: key(args)?, names: args.names.clone(), ..ServeConfig::default() };
+    let config = ServeConfig {
+        host: args.host,
+        port: args.port,
+        key: key(args)?,
+        names: args.names.clone(),
+        ..ServeConfig::default()
+    };
     let is_run = args.model.run.join("config.toml").is_file();
-    let has_model = !is_run || args.model.run.join("checkpoints").read_dir().is_ok_and(|mut found| found.next().is_some());
+    let has_model =
+        !is_run || args.model.run.join("checkpoints").read_dir().is_ok_and(|mut found| found.next().is_some());
     let engine: Box<dyn Engine> = match has_model {
         true => Box::new(ModelEngine::new(args.model.open()?)),
         // A training that has not come to its first checkpoint can be watched all the same.

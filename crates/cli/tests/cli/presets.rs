@@ -16,6 +16,8 @@ const ON_LATENTS: &str = "_latent.toml";
 
 /// How the names of presets end that need an autoencoder with codes first.
 const ON_CODES: &str = "_chameleon.toml";
+/// What presets on units of speech end with.
+const ON_SPEECH: &str = "_speech.toml";
 
 /// What makes the tiny autoencoder one of 32 × 32 pixels and 8 × 8 codes.
 const WITH_CODES: [&str; 3] =
@@ -53,6 +55,8 @@ fn every_preset_loads_validates_and_builds() {
             sandbox.interfuse(&[&["vae", "train", "vae.toml"], &set[..]].concat()).succeeded();
             let codes = "codec.path=vae-run/vae";
             sandbox.interfuse(&["inspect", path, "--set", codes]).succeeded().said(&["parameters", "BOI"]);
+        } else if name.ends_with(ON_SPEECH) {
+            sandbox.interfuse(&["inspect", path]).refused(&["prompts.safetensors", "speech units train"]);
         } else {
             sandbox.interfuse(&["inspect", path]).succeeded().said(&["parameters", "BOI"]);
         }

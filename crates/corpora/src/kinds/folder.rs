@@ -32,7 +32,7 @@ pub enum Unit {
 /// Options of `kind = "folder"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FolderConfig {
+pub struct TextFolderConfig {
     /// The folder, or one file.
     pub path: PathBuf,
     /// Extensions of the files that are read, without the dot; of `jsonl`, every line is a document.
@@ -57,7 +57,7 @@ fn default_text_key() -> String {
     "text".into()
 }
 
-impl FolderConfig {
+impl TextFolderConfig {
     pub(crate) fn validate(&self, key: &str) -> Result<(), CorpusError> {
         check_held_out(self.held_out, key)?;
         check_extensions(&self.extensions, key)?;
@@ -68,7 +68,7 @@ impl FolderConfig {
     }
 }
 
-pub(crate) fn open(config: &FolderConfig, key: &str) -> Result<Corpus, CorpusError> {
+pub(crate) fn open(config: &TextFolderConfig, key: &str) -> Result<Corpus, CorpusError> {
     let root = &config.path;
     let mut builder = Builder::new(Splitting::ByText(config.held_out));
     builder.item("folder", "");
@@ -91,7 +91,11 @@ pub(crate) fn open(config: &FolderConfig, key: &str) -> Result<Corpus, CorpusErr
 }
 
 /// Adds the documents of a file.
-fn read_file(builder: &mut Builder, config: &FolderConfig, (path, name): (PathBuf, String)) -> Result<(), CorpusError> {
+fn read_file(
+    builder: &mut Builder,
+    config: &TextFolderConfig,
+    (path, name): (PathBuf, String),
+) -> Result<(), CorpusError> {
     let (start, text) = match read_text(&path)? {
         Ok(read) => read,
         Err(reason) => {

@@ -12,7 +12,7 @@ mod walk;
 
 pub use cargo_registry::CargoRegistryConfig;
 pub use debian::{DebianSource, DebianTextConfig};
-pub use folder::{FolderConfig, Unit};
+pub use folder::{TextFolderConfig, Unit};
 pub use molecules::MoleculesConfig;
 pub use python_stdlib::PythonStdlibConfig;
 pub use rust_books::RustBooksConfig;

@@ -74,7 +74,8 @@ impl Collections {
             let [(first, one), (second, other)] = pair else { continue };
             if (one.alphabet, hash(one)) != (other.alphabet, hash(other)) {
                 let alphabet = one.alphabet;
-                let expected = format!("the {alphabet} units of `{}` in `{}` too, made by one codec", first.name, second.name);
+                let expected =
+                    format!("the {alphabet} units of `{}` in `{}` too, made by one codec", first.name, second.name);
                 let found = format!("{}, or those of another codec", other.alphabet);
                 return Err(DataError::config("data.mixture", expected, found));
             }

@@ -210,7 +210,11 @@ pub(crate) fn validate(mixture: &[MixtureConfig]) -> Result<(), DataError> {
             return Err(DataError::config(&format!("{key}.name"), expected, format!("{:?}", part.name)));
         }
         if mixture[..place].iter().any(|other| other.name == part.name) {
-            return Err(DataError::config(&format!("{key}.name"), "a name of its own", format!("`{}` again", part.name)));
+            return Err(DataError::config(
+                &format!("{key}.name"),
+                "a name of its own",
+                format!("`{}` again", part.name),
+            ));
         }
         if !(part.weight > 0.0 && part.weight.is_finite()) {
             return Err(DataError::config(&format!("{key}.weight"), "a finite number above 0", part.weight));

@@ -8,9 +8,9 @@ mod collections;
 mod config;
 mod speech;
 mod stream;
-mod texts;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod utterances;
 
 pub use collections::{Collection, Collections, Content};

@@ -130,8 +130,7 @@ impl SpeechDocuments {
     /// The ids of a transcript, cut where it is too long; none where there is no transcript.
     fn text(&self, utterance: &Utterance) -> Result<Option<Vec<u32>>, DataError> {
         let Some(text) = &utterance.text else { return Ok(None) };
-        let mut ids =
-            self.tokenizer.encode(text).map_err(|error| DataError::caption(utterance.name.clone(), error))?;
+        let mut ids = self.tokenizer.encode(text).map_err(|error| DataError::caption(utterance.name.clone(), error))?;
         ids.truncate(self.max_text_tokens);
         Ok(Some(ids))
     }

@@ -54,10 +54,9 @@ impl DocumentStream for Mixture {
     }
 
     fn epoch(&self) -> usize {
-        let of = |(place, part): (usize, &Box<dyn DocumentStream>)| {
-            (part.epoch() as f64 / self.of_all(place).max(f64::MIN_POSITIVE)).ceil() as usize
-        };
-        self.parts.iter().enumerate().map(of).max().unwrap_or(0)
+        let of =
+            |(place, epoch): (usize, usize)| (epoch as f64 / self.of_all(place).max(f64::MIN_POSITIVE)).ceil() as usize;
+        self.parts.iter().map(|part| part.epoch()).enumerate().map(of).max().unwrap_or(0)
     }
 
     fn index_of(&mut self, number: u64) -> usize {

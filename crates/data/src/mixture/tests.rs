@@ -73,7 +73,8 @@ fn units_alone_have_no_transcripts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("train.km");
     std::fs::write(&path, "4 4 4 1\n2 2\n").unwrap();
-    let text = format!("[[mixture]]\nname = 'v'\ncontent = {{ kind = 'speech', unit_file = {path:?}, held_out = 0.0 }}");
+    let text =
+        format!("[[mixture]]\nname = 'v'\ncontent = {{ kind = 'speech', unit_file = {path:?}, held_out = 0.0 }}");
     let config: DataConfig = toml::from_str(&text).unwrap();
     config.validate().unwrap();
     let set = SpeechSet::open(config.mixture[0].speech().unwrap()).unwrap();
@@ -155,5 +156,7 @@ fn a_document_has_any_subset_of_image_text_and_speech() {
         assert_eq!(format!("{:?}", again.segments), format!("{:?}", sample.segments), "a function of its number");
     }
     // Speech alone or with text, without an image, before it and behind it; text is in the lane of markers.
-    assert!(kinds.contains(&vec![2, 1, 2]) && kinds.contains(&vec![2, 0, 2, 1, 2]) && kinds.contains(&vec![2, 1, 2, 0, 2]));
+    assert!(
+        kinds.contains(&vec![2, 1, 2]) && kinds.contains(&vec![2, 0, 2, 1, 2]) && kinds.contains(&vec![2, 1, 2, 0, 2])
+    );
 }

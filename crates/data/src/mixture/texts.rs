@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn pieces_are_the_whole_text_and_never_too_long() {
-        for text in ["", "one two three four five", "ünïcödé wörds ünd möre", "nospacesatallinthistext", "🧑🏿‍🚀🧑🏿‍🚀"] {
+        for text in ["", "one two three four five", "ünïcödé wörds ünd möre", "nospacesatallinthistext", "🧑🏿‍🚀🧑🏿‍🚀"]
+        {
             for most in 1..12 {
                 let (mut start, mut whole) = (0, String::new());
                 while start < text.len() {
@@ -221,10 +222,13 @@ mod tests {
     #[test]
     fn texts_become_documents_of_pieces() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("a.txt", "alpha beta gamma delta epsilon"), ("b.txt", "zeta eta"), ("c.txt", "iota kappa")] {
+        for (name, text) in
+            [("a.txt", "alpha beta gamma delta epsilon"), ("b.txt", "zeta eta"), ("c.txt", "iota kappa")]
+        {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let text = format!("corpus = {{ kind = 'folder', path = {:?}, held_out = 0.0 }}\ndocument_bytes = 16", folder.path());
+        let text =
+            format!("corpus = {{ kind = 'folder', path = {:?}, held_out = 0.0 }}\ndocument_bytes = 16", folder.path());
         let config: TextsConfig = toml::from_str(&text).unwrap();
         let set = TextSet::open(&config, "data.mixture[0].content").unwrap();
         assert!(set.held_out_is_train() && set.train.len() >= 4);

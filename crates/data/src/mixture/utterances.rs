@@ -48,7 +48,7 @@ impl SpeechSet {
     /// # Errors
     /// When files are missing or malformed, the codec and the units do not fit together, or nothing is left.
     pub fn open(config: &SpeechConfig) -> Result<Self, DataError> {
-        let open = |path: &PathBuf| UnitCodec::open(&codec_file(path)).map(Arc::new);
+        let open = |path: &PathBuf| open_codec(&codec_file(path)).map(Arc::new);
         let codec = config.units.as_ref().map(open).transpose()?;
         let known = codec.as_ref().map(|codec| codec.config().units);
         let (parts, alphabet, skipped) = match (&config.clips, &codec, &config.unit_file) {
@@ -78,7 +78,8 @@ impl SpeechSet {
         let (train, held_out) = parts;
         let [train, held_out] = [train, held_out].map(|all| finished(all, config, &mut cut));
         if train.is_empty() {
-            let first = skipped.first().map_or(String::new(), |reason| format!("; the first that was left out: {reason}"));
+            let first =
+                skipped.first().map_or(String::new(), |reason| format!("; the first that was left out: {reason}"));
             return Err(DataError::Empty { searched: format!("no utterance for training{first}") });
         }
         let train: Arc<[Utterance]> = train.into();
@@ -90,6 +91,15 @@ impl SpeechSet {
     pub fn held_out_is_train(&self) -> bool {
         Arc::ptr_eq(&self.train, &self.held_out)
     }
+}
+
+/// Opens a codec, or says how one is made.
+fn open_codec(path: &Path) -> Result<UnitCodec, DataError> {
+    if !path.exists() {
+        let remedy = "make it by `interfuse speech units train SOURCE --out FILE`".into();
+        return Err(DataError::Missing { path: path.to_path_buf(), remedy });
+    }
+    Ok(UnitCodec::open(path)?)
 }
 
 /// The file of a codec that is named by itself or by its folder.
@@ -104,7 +114,9 @@ fn utterance(clip: &Clip, sequence: UnitSequence) -> (Utterance, UnitSequence) {
 
 /// Clips as a codec encodes them; those that cannot be read or are too short are left out.
 fn encoded(clips: &Clips, codec: &UnitCodec, skipped: &mut Vec<String>) -> Vec<(Utterance, UnitSequence)> {
-    let encode = |clip: &Clip| Ok::<_, String>(utterance(clip, codec.encode(clip.audio().map_err(of(clip))?).map_err(of(clip))?));
+    let encode = |clip: &Clip| {
+        Ok::<_, String>(utterance(clip, codec.encode(clip.audio().map_err(of(clip))?).map_err(of(clip))?))
+    };
     let all: Vec<_> = clips.clips().par_iter().map(encode).collect();
     all.into_iter().filter_map(|each| each.map_err(|reason| skipped.push(reason)).ok()).collect()
 }
@@ -121,7 +133,8 @@ struct Brought {
 
 impl Brought {
     fn new(path: &Path, file: UnitFile, train: &Clips, held_out: &Clips) -> Result<Self, DataError> {
-        let mut names: Vec<&str> = [train, held_out].iter().flat_map(|clips| clips.clips()).map(|clip| clip.name.as_str()).collect();
+        let mut names: Vec<&str> =
+            [train, held_out].iter().flat_map(|clips| clips.clips()).map(|clip| clip.name.as_str()).collect();
         names.sort_unstable();
         let is_named = file.utterances.iter().all(|utterance| utterance.name.is_some());
         if !is_named && file.utterances.len() != names.len() {
@@ -137,7 +150,11 @@ impl Brought {
             false => {
                 let expected = format!("lines named after clips, such as {:?}", names.first().unwrap_or(&""));
                 let found = by_name.keys().min().cloned().unwrap_or_default();
-                Err(DataError::malformed(path.display().to_string(), expected, format!("{found:?} and no name of a clip")))
+                Err(DataError::malformed(
+                    path.display().to_string(),
+                    expected,
+                    format!("{found:?} and no name of a clip"),
+                ))
             }
         }
     }
@@ -168,10 +185,15 @@ type Pairs = Vec<(Utterance, UnitSequence)>;
 /// Units of which nothing else is known.
 fn without_transcripts(file: &UnitFile, fraction: f64) -> (Pairs, Pairs) {
     let name = |place: usize, name: &Option<String>| name.clone().unwrap_or_else(|| format!("line {}", place + 1));
-    let all: Pairs = file.utterances.iter().enumerate().map(|(place, utterance)| {
-        let named = Utterance { name: name(place, &utterance.name), text: None, units: vec![], image: None };
-        (named, utterance.sequence.clone())
-    }).collect();
+    let all: Pairs = file
+        .utterances
+        .iter()
+        .enumerate()
+        .map(|(place, utterance)| {
+            let named = Utterance { name: name(place, &utterance.name), text: None, units: vec![], image: None };
+            (named, utterance.sequence.clone())
+        })
+        .collect();
     let marks = held_out(all.iter().map(|(utterance, _)| utterance.name.as_str()), fraction);
     let (mut train, mut held) = (vec![], vec![]);
     for (each, mark) in all.into_iter().zip(marks) {

@@ -11,7 +11,12 @@ use crate::plan::validation_of;
 use crate::settings::Settings;
 
 /// Adds the losses to a report; nothing where nothing fits the model's rows.
-pub(super) fn measure(settings: &Settings, data: &Collections, pretrained: &Pretrained, report: &mut Report) -> Result<()> {
+pub(super) fn measure(
+    settings: &Settings,
+    data: &Collections,
+    pretrained: &Pretrained,
+    report: &mut Report,
+) -> Result<()> {
     let held_out = validation_of(settings, data, pretrained)?;
     if held_out.is_empty() {
         return Ok(());

@@ -46,7 +46,12 @@ impl UnitsPlan {
         codec.save(&self.codec)?;
         let encode = |clip: &Clip| utterance(&codec, clip).ok();
         let utterances: Vec<Utterance> = all.clips().par_iter().filter_map(encode).collect();
-        observer.note(&format!("units of {} of {} clips: {}", utterances.len(), all.clips().len(), self.file.display()));
+        observer.note(&format!(
+            "units of {} of {} clips: {}",
+            utterances.len(),
+            all.clips().len(),
+            self.file.display()
+        ));
         Ok(write_units(&self.file, Layout::Tab, &utterances)?)
     }
 }

@@ -18,7 +18,10 @@ pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
     let rows = |prompt: &str| Ok::<_, DataError>(plan.tokenizer.encode(prompt)?.len() + MARKERS);
     let mut prompts = preview.prompts.clone();
     let draws = plan.card.images.is_some();
-    require!(draws || prompts.is_empty(), "preview.prompts: expected none, for the data holds no images to learn to draw");
+    require!(
+        draws || prompts.is_empty(),
+        "preview.prompts: expected none, for the data holds no images to learn to draw"
+    );
     for prompt in &prompts {
         let found = rows(prompt)?;
         require!(found <= limit, "preview.prompts: expected at most {limit} tokens, found {found} in {prompt:?}");

@@ -156,3 +156,36 @@ fn parquet_is_refused_by_name_without_the_feature() {
     let error = containers::open(&here().join("struct.parquet"), &Reading::default().columns()).err().unwrap();
     assert!(error.to_string().contains("feature `parquet`"), "{error}");
 }
+
+#[test]
+fn images_that_are_missing_are_refused_or_left_out() {
+    let root = tempfile::tempdir().unwrap();
+    let lines = "{\"images\": [null, \"b.png\", \"nowhere.png\"], \"texts\": [\" a \", null, null]}\n\
+                 {\"images\": [\"nowhere.png\", null], \"texts\": [null, \"b\"]}\n";
+    let path = root.path().join("documents.jsonl");
+    std::fs::write(&path, lines).unwrap();
+    let read = |missing, row| {
+        let layout = Layout::Obelics(ObelicsLayout { missing, ..Default::default() });
+        let reading = Reading { layout, images: Some(here().join("images")), ..Reading::default() };
+        let mut shard = containers::open(&path, &reading.columns()).unwrap();
+        reading.example(shard.read(row, &|_| true).unwrap().unwrap()).map_err(|error| error.to_string())
+    };
+    let example = read(MissingImages::LeaveOut, 0).unwrap();
+    assert_eq!((example.parts.len(), example.images(), example.images_left_out), (2, 1, 1));
+    assert_eq!(example.parts[0], Part::Text(" a ".into()));
+    let refused = read(MissingImages::Refuse, 0).unwrap_err();
+    assert!(refused.contains("image 1") && refused.contains("nowhere.png"), "{refused}");
+    assert!(read(MissingImages::LeaveOut, 1).unwrap_err().contains("1 images left out and no other"));
+}
+
+#[test]
+fn settings_are_read_strictly() {
+    let read = |text: &str| serde_json::from_str::<Reading>(text).map_err(|error| error.to_string());
+    let reading = read(r#"{"layout": {"kind": "captioned", "captions": ["json.caption"]}, "key": "id"}"#).unwrap();
+    assert_eq!(read(&serde_json::to_string(&reading).unwrap()).unwrap(), reading);
+    assert_eq!(read("{}").unwrap(), Reading::default());
+    assert!(
+        read(r#"{"layout": {"kind": "captioned", "caption": []}}"#).unwrap_err().contains("unknown field `caption`")
+    );
+    assert!(read(r#"{"layout": {"kind": "capitoned"}}"#).unwrap_err().contains("captioned"));
+}

@@ -108,7 +108,11 @@ impl OptimizerConfig {
             let decay = part.weight_decay.unwrap_or(0.0);
             for (key, value) in [("learning_rate_factor", part.learning_rate_factor), ("weight_decay", decay)] {
                 if !(value >= 0.0 && value.is_finite()) {
-                    return Err(TrainError::setting(&format!("optimizer.parts.{name}.{key}"), "a number from 0", value));
+                    return Err(TrainError::setting(
+                        &format!("optimizer.parts.{name}.{key}"),
+                        "a number from 0",
+                        value,
+                    ));
                 }
             }
         }

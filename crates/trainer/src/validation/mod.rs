@@ -211,7 +211,10 @@ impl LaidOut {
         with_targets.map(|(lane, name)| TextLoss {
             modality: name.clone(),
             loss: mean(sums[*lane]),
-            bits_per_byte: self.texts.filter(|(texts, _)| texts == lane).map(|(_, bytes)| bits_per_byte(sums[*lane], bytes)),
+            bits_per_byte: self
+                .texts
+                .filter(|(texts, _)| texts == lane)
+                .map(|(_, bytes)| bits_per_byte(sums[*lane], bytes)),
         })
     }
 }

@@ -55,9 +55,9 @@ impl ValidationReport {
     /// The losses in a line: `text 1.204  text | image 0.321  image t=0.1: 0.0024  t=0.3: 0.0043`.
     pub fn line(&self) -> String {
         let of = |losses: &[TextLoss], given: &str| {
-            let named = losses.iter().map(|loss| {
-                format!("{}{given} {:.4}", loss.modality.replace("_given_", " | "), loss.loss)
-            });
+            let named = losses
+                .iter()
+                .map(|loss| format!("{}{given} {:.4}", loss.modality.replace("_given_", " | "), loss.loss));
             named.collect::<Vec<_>>()
         };
         let levels = self.image.iter().map(|(t, loss)| format!("t={t}: {loss:.4}")).collect::<Vec<_>>().join("  ");

@@ -114,7 +114,8 @@ pub(super) fn measure_phenomena(args: &PhenomenaArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn modalities(args: &ModalitiesArgs) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(&args.losses).with_context(|| format!("cannot read {}", args.losses.display()))?;
+    let text =
+        std::fs::read_to_string(&args.losses).with_context(|| format!("cannot read {}", args.losses.display()))?;
     let losses: CrossLosses =
         serde_json::from_str(&text).with_context(|| format!("{}: expected names and losses", args.losses.display()))?;
     let found = cross_perplexity(&losses, args.sigma)?;

@@ -131,9 +131,21 @@ impl Setting {
         if self == Self::Speech {
             // The paper's leave-one-out (section 3.4): two parts, one of them for one modality alone.
             let alone = [
-                ("image-alone", "images kept apart from the others", "model.partition=[[\"image\"], [\"text\", \"speech\"]]"),
-                ("text-alone", "text kept apart from the others", "model.partition=[[\"text\"], [\"image\", \"speech\"]]"),
-                ("speech-alone", "speech kept apart from the others", "model.partition=[[\"speech\"], [\"text\", \"image\"]]"),
+                (
+                    "image-alone",
+                    "images kept apart from the others",
+                    "model.partition=[[\"image\"], [\"text\", \"speech\"]]",
+                ),
+                (
+                    "text-alone",
+                    "text kept apart from the others",
+                    "model.partition=[[\"text\"], [\"image\", \"speech\"]]",
+                ),
+                (
+                    "speech-alone",
+                    "speech kept apart from the others",
+                    "model.partition=[[\"speech\"], [\"text\", \"image\"]]",
+                ),
             ];
             variants.extend(alone.map(|(name, what, partition)| variant(name, what, false, &[partition])));
         }

@@ -2,7 +2,7 @@
 //! long that takes.
 //!
 //! ```sh
-//! cargo run --release -p interfuse-corpora --example survey -- '{"kind": "rust-books"}'
+//! cargo run --release -p interfuse-corpora --example survey_texts -- '{"kind": "rust-books"}'
 //! ```
 //!
 //! With a number behind the settings, so many texts of either split are shown.
