@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Command::Sample(args) => commands::sample::run(&args),
         Command::Caption(args) => commands::caption::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Speak(args) => commands::speak::speak_run(&args),
         Command::Transcribe(args) => commands::speak::transcribe_run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),

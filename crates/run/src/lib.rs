@@ -62,6 +62,8 @@ pub mod ranks;
 pub mod reproduction;
 pub mod run_folder;
 pub mod sample_folder;
+#[cfg(feature = "serve")]
+pub mod serving;
 pub mod settings;
 mod streams;
 pub mod training;

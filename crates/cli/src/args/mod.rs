@@ -5,6 +5,8 @@ mod metrics;
 mod plan;
 mod reproduce;
 mod scaling;
+#[cfg(feature = "serve")]
+mod serve;
 mod speech;
 mod sweep;
 mod vae;
@@ -22,6 +24,8 @@ pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArg
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand, ReproduceScalingArgs};
 pub(crate) use self::scaling::{BarrierArgs, FitArgs, PlotArgs, PredictArgs, ScalingCommand};
+#[cfg(feature = "serve")]
+pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::speech::{
     Counted, ErrorRateArgs, SpeakArgs, SpeechCommand, TranscribeArgs, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs,
     UnitsTrainArgs,
@@ -56,6 +60,9 @@ pub(crate) enum Command {
     Caption(CaptionArgs),
     /// Write the text part as a folder that transformers opens
     Export(ExportArgs),
+    /// Serve a page to play with, and an interface in OpenAI's form
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Say words, or go on with speech
     Speak(SpeakArgs),
     /// Write what is said in clips

@@ -14,6 +14,8 @@ pub(crate) mod reproduce;
 mod reproduce_scaling;
 pub(crate) mod sample;
 pub(crate) mod scaling;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod speak;
 pub(crate) mod speech;
 pub(crate) mod train;

@@ -6,11 +6,11 @@ use interfuse_data::Image;
 use interfuse_sampling::{
     ImageRequest, SamplingConfig, SamplingError, Watcher, caption, fits, generate_watched, write,
 };
+use interfuse_sequence::Objective;
 use interfuse_serve::engine::{
     Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Engine, EngineError,
     ImageFormat, LatentKind, Observer, Piece, Raster, Results, WriteSettings, Writing,
 };
-use interfuse_sequence::Objective;
 use ndarray::Array3;
 
 use crate::loaded_run::LoadedRun;
@@ -94,12 +94,19 @@ impl Engine for ModelEngine {
         results
     }
 
-    fn caption(&mut self, images: &[Raster], settings: &CaptionSettings, observer: &mut dyn Observer) -> Results<Caption> {
+    fn caption(
+        &mut self,
+        images: &[Raster],
+        settings: &CaptionSettings,
+        observer: &mut dyn Observer,
+    ) -> Results<Caption> {
         let pretrained = &self.run.pretrained;
         let [_, height, width] = pretrained.card.image_shape;
-        let fitted = |raster: &Raster| image(raster).and_then(|image| {
-            image.fitted([height, width]).map_err(|error| EngineError::Refused(error.to_string()))
-        });
+        let fitted = |raster: &Raster| {
+            image(raster).and_then(|image| {
+                image.fitted([height, width]).map_err(|error| EngineError::Refused(error.to_string()))
+            })
+        };
         if observer.goes_on().is_break() {
             return images.iter().map(|_| Err(EngineError::Stopped)).collect();
         }
@@ -120,7 +127,12 @@ impl Engine for ModelEngine {
         images.into_iter().map(of).collect()
     }
 
-    fn write(&mut self, writings: &[Writing], settings: &WriteSettings, observer: &mut dyn Observer) -> Results<Document> {
+    fn write(
+        &mut self,
+        writings: &[Writing],
+        settings: &WriteSettings,
+        observer: &mut dyn Observer,
+    ) -> Results<Document> {
         if observer.goes_on().is_break() {
             return writings.iter().map(|_| Err(EngineError::Stopped)).collect();
         }
@@ -163,7 +175,9 @@ fn document(pieces: Vec<interfuse_sampling::Piece>) -> Result<Document, EngineEr
             interfuse_sampling::Piece::Text(text) => written.push(Piece::Text(text)),
             interfuse_sampling::Piece::Image(image) => written.push(Piece::Image(raster(&image)?)),
             // The interface has words and images.
-            interfuse_sampling::Piece::Speech(units) => written.push(Piece::Text(format!("[{} units of speech]", units.len()))),
+            interfuse_sampling::Piece::Speech(units) => {
+                written.push(Piece::Text(format!("[{} units of speech]", units.len())))
+            }
         }
     }
     Ok(Document { pieces: written, is_cut: false })

@@ -68,7 +68,9 @@ impl Training for RunTraining {
         let step = records.iter().filter_map(step_of).max().unwrap_or(0);
         let late = &paces[paces.len().saturating_sub(OF_LATE)..];
         let steps_per_second = match (late.first(), late.last()) {
-            (Some((first, began)), Some((last, ended))) if ended > began => Some((last - first) as f64 / (ended - began)),
+            (Some((first, began)), Some((last, ended))) if ended > began => {
+                Some((last - first) as f64 / (ended - began))
+            }
             _ => None,
         };
         let written = std::fs::metadata(self.folder.join("metrics.jsonl")).and_then(|file| file.modified()).ok();
@@ -100,16 +102,18 @@ impl Training for RunTraining {
             }
             let of_interest = |name: &str| name.contains("loss") || name == "gradient_norm" || name == "learning_rate";
             let numbers = fields.iter().filter(|(name, _)| of_interest(name));
-            points.extend(numbers.filter_map(|(name, value)| {
-                Some(MetricPoint { name: name.clone(), step, value: value.as_f64()? })
-            }));
+            points
+                .extend(numbers.filter_map(|(name, value)| {
+                    Some(MetricPoint { name: name.clone(), step, value: value.as_f64()? })
+                }));
         }
         Ok(points)
     }
 
     fn preview(&self) -> Result<Option<Preview>, TrainingError> {
         let Some((step, path)) = self.newest_preview() else { return Ok(None) };
-        let png = std::fs::read(&path).map_err(|error| TrainingError(format!("cannot read {}: {error}", path.display())))?;
+        let png =
+            std::fs::read(&path).map_err(|error| TrainingError(format!("cannot read {}: {error}", path.display())))?;
         Ok(Some(Preview { step, png }))
     }
 }
