@@ -14,8 +14,7 @@ use interfuse_data::{
 };
 use interfuse_kernels::WeightInit;
 use interfuse_sequence::RowShape;
-use interfuse_speech::units::CODEC_FILE;
-use interfuse_trainer::{Setup, Trainer, Validation, freeze, latent_range};
+use interfuse_trainer::{Setup, TrainConfig, Trainer, Validation, freeze, latent_range};
 use interfuse_transfusion::Transfusion;
 use interfuse_vae::{Codec, LatentRange};
 
@@ -64,7 +63,7 @@ impl Plan {
         Self::of(settings, data, tokenizer)
     }
 
-    fn of(mut settings: Settings, data: Collections, tokenizer: Tokenizer) -> Result<Self> {
+    fn of(settings: Settings, data: Collections, tokenizer: Tokenizer) -> Result<Self> {
         let [height, width] = settings.data.image_size;
         let image_shape = [settings.data.channels, height, width];
         let device = crate::device::open(&settings.run.device)?;
@@ -78,7 +77,7 @@ impl Plan {
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let card = card(&settings, &data, &tokenizer, codec.as_ref(), image_shape)?;
         let mut plan = Self {
-            settings: settings.clone(),
+            settings,
             data,
             tokenizer,
             card,
@@ -92,8 +91,7 @@ impl Plan {
         plan.cut_captions = training.cut();
         let text = plan.card.model.lane(&plan.card.captions).unwrap_or_default();
         plan.card.max_text_rows = documents.iter().map(|rows| rows[text]).max().unwrap_or_default();
-        plan.shape = row_shape(&mut settings, &plan.card, &documents)?;
-        plan.settings = settings;
+        plan.shape = row_shape(&mut plan.settings.train, &plan.card, &documents)?;
         Ok(plan)
     }
 
@@ -270,10 +268,8 @@ fn speech_settings(data: &Collections) -> impl Iterator<Item = (bool, usize, Opt
         Content::Images | Content::Texts(..) => None,
         Content::Speech(config, set) => {
             let longest = set.train.iter().map(|utterance| utterance.units.len()).max().unwrap_or(1);
-            let codec = config.units.as_ref().zip(set.codec.as_ref()).map(|(path, codec)| UnitCodecRef {
-                path: if path.is_dir() { path.join(CODEC_FILE) } else { path.clone() },
-                sha256: codec.hash().to_string(),
-            });
+            let codec = config.codec_file().zip(set.codec.as_ref());
+            let codec = codec.map(|(path, codec)| UnitCodecRef { path, sha256: codec.hash().to_string() });
             Some((config.deduplicate, longest, codec))
         }
     })
@@ -295,11 +291,10 @@ pub(crate) fn load_tokenizer(path: &Path) -> Result<Tokenizer> {
 }
 
 /// Room for the documents of a sequence, whose number is filled in, unless the settings say otherwise.
-fn row_shape(settings: &mut Settings, card: &ModelCard, documents: &[Vec<usize>]) -> Result<RowShape> {
+fn row_shape(train: &mut TrainConfig, card: &ModelCard, documents: &[Vec<usize>]) -> Result<RowShape> {
     let model = &card.model;
     let rows_per_image = model.sequence_format().rows_per_image();
     let images = card.images.as_ref().and_then(|images| model.lane(images));
-    let train = &mut settings.train;
     let multiples: Vec<usize> =
         (0..model.modalities.len()).map(|lane| if images == Some(lane) { rows_per_image } else { 1 }).collect();
     if let Some(shape) = &train.row_shape {
@@ -328,11 +323,12 @@ fn row_shape(settings: &mut Settings, card: &ModelCard, documents: &[Vec<usize>]
 
 /// How many documents a sequence has room for: as many as images, or where there are none as average documents.
 fn room_of(shape: &RowShape, multiples: &[usize], images: Option<usize>, documents: &[Vec<usize>]) -> usize {
-    if let Some(lane) = images.filter(|_| documents.iter().all(|rows| images.is_some_and(|lane| rows[lane] > 0))) {
+    if let Some(lane) = images.filter(|&lane| documents.iter().all(|rows| rows[lane] > 0)) {
         return shape.capacity[lane] / multiples[lane].max(1);
     }
-    let mean =
-        |lane: usize| documents.iter().map(|rows| rows[lane]).sum::<usize>() as f64 / documents.len().max(1) as f64;
-    let rooms = shape.capacity.iter().enumerate().filter(|(lane, _)| mean(*lane) > 0.0);
-    rooms.map(|(lane, &rows)| (rows as f64 / mean(lane)) as usize).min().unwrap_or(1)
+    let room = |(lane, &rows): (usize, &usize)| {
+        let needed: usize = documents.iter().map(|document| document[lane]).sum();
+        (needed > 0).then(|| (rows as f64 / (needed as f64 / documents.len() as f64)) as usize)
+    };
+    shape.capacity.iter().enumerate().filter_map(room).min().unwrap_or(1)
 }

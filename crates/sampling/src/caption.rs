@@ -39,10 +39,7 @@ pub fn caption(
     let mut captions = Vec::with_capacity(images.len());
     for batch in images.chunks(config.max_batch) {
         let latents = encode(pretrained, batch)?;
-        for (ids, is_cut) in caption_batch(pretrained, latents, limit)? {
-            let text = pretrained.tokenizer.decode(&ids)?.trim().to_string();
-            captions.push(Caption { text, cut_at: is_cut.then_some(limit) });
-        }
+        captions.extend(caption_batch(pretrained, latents, limit)?);
         progress(captions.len());
     }
     Ok(captions)
@@ -52,18 +49,31 @@ fn caption_batch(
     pretrained: &Pretrained,
     latents: Vec<Array3<f32>>,
     limit: usize,
-) -> Result<Vec<(Vec<u32>, bool)>, SamplingError> {
+) -> Result<Vec<Caption>, SamplingError> {
     let count = latents.len();
     let special = pretrained.card.special_tokens;
     let mut session = Session::token_by_token(pretrained, count)?;
     session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
     read_images(pretrained, &mut session, &latents);
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
-    let mut decoder = Decoder::new(&mut session, logits, limit);
-    let ends = ends_text(pretrained);
-    // A caption ends with EOS; a model that wants to draw another image, or to speak, has come to its caption's end.
-    let written = decoder.run(|logits, _| likeliest(logits), ends);
-    Ok(written.into_iter().zip(decoder.cut().to_vec()).collect())
+    likeliest_text(pretrained, &mut session, logits, limit)
+}
+
+/// What every sequence writes from `logits` on, the likeliest word each time, in at most `limit` tokens. It ends with EOS; a
+/// model that wants to draw or to speak has come to the end of its text.
+pub(crate) fn likeliest_text(
+    pretrained: &Pretrained,
+    session: &mut Session<'_>,
+    logits: Option<Tensor<2>>,
+    limit: usize,
+) -> Result<Vec<Caption>, SamplingError> {
+    let mut decoder = Decoder::new(session, logits, limit);
+    let written = decoder.run(|logits, _| likeliest(logits), ends_text(pretrained));
+    let of = |(ids, &is_cut): (Vec<u32>, &bool)| {
+        let text = pretrained.tokenizer.decode(&ids)?.trim().to_string();
+        Ok(Caption { text, cut_at: is_cut.then_some(limit) })
+    };
+    written.into_iter().zip(decoder.cut()).map(of).collect()
 }
 
 /// Whether a token ends a stretch of text.

@@ -10,12 +10,11 @@ use interfuse_speech::Audio;
 use interfuse_speech::units::UnitSequence;
 use rand_chacha::ChaCha8Rng;
 
-use crate::caption::{Caption, ends_text};
+use crate::caption::{Caption, likeliest_text};
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::session::Session;
-use crate::token::{TokenChoice, likeliest};
-use crate::write::Decoder;
+use crate::token::TokenChoice;
 
 /// The step under which units are sampled; training never gets there.
 const SPEECH_STEP: u64 = u64::MAX - 3;
@@ -97,13 +96,7 @@ pub fn transcribe(
         session.append_tokens(&vec![vec![special.bos, card.ids.begin]; batch.len()]);
         session.append_units(batch);
         let logits = session.append_tokens(&vec![vec![card.ids.end]; batch.len()]);
-        let mut decoder = Decoder::new(&mut session, logits, limit);
-        let written = decoder.run(|logits, _| likeliest(logits), ends_text(pretrained));
-        for (ids, &is_cut) in written.into_iter().zip(decoder.cut()) {
-            let words: Vec<u32> = ids.into_iter().filter(|&id| id != card.ids.begin).collect();
-            let text = pretrained.tokenizer.decode(&words)?.trim().to_string();
-            transcripts.push(Caption { text, cut_at: is_cut.then_some(limit) });
-        }
+        transcripts.extend(likeliest_text(pretrained, &mut session, logits, limit)?);
         progress(transcripts.len());
     }
     Ok(transcripts)

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 use interfuse_checkpoint::Pretrained;
-use interfuse_data::{Image, UnitIds};
+use interfuse_data::Image;
 use interfuse_image_tower::NoiseKey;
 use ndarray::Array3;
 use rand_chacha::ChaCha8Rng;
@@ -66,8 +66,7 @@ fn write_batch(
     let mut session = Session::token_by_token(pretrained, seeds.len())?;
     let mut logits = session.append_tokens(&vec![vec![special.bos]; seeds.len()]);
     let mut active = vec![true; seeds.len()];
-    let [begin, end] = [|ids: UnitIds| ids.begin, |ids: UnitIds| ids.end]
-        .map(|marker| pretrained.card.speech.as_ref().map(|speech| marker(speech.ids)));
+    let units = pretrained.card.speech.as_ref().map(|speech| speech.ids);
     for turn in 0..MOST_TURNS {
         let mut decoder = Decoder { session: &mut session, logits, active: active.clone(), left: config.max_tokens };
         let written =
@@ -77,10 +76,9 @@ fn write_batch(
             ends.map(|(ids, &active)| active && marker.is_some() && ids.last().copied() == marker).collect()
         };
         let drawing = said(pretrained.card.images.as_ref().map(|_| special.boi));
-        let speaking = said(begin);
+        let speaking = said(units.map(|ids| ids.begin));
         for (document, ids) in documents.iter_mut().zip(&written) {
-            let words: Vec<u32> = ids.iter().copied().filter(|id| Some(*id) != begin).collect();
-            let text = pretrained.tokenizer.decode(&words)?.trim().to_string();
+            let text = pretrained.tokenizer.decode(ids)?.trim().to_string();
             if !text.is_empty() {
                 document.push(Piece::Text(text));
             }
@@ -94,7 +92,7 @@ fn write_batch(
         let speech = if speaking.contains(&true) { turn.speak(&speaking)? } else { vec![] };
         let closing = active.iter().enumerate().map(|(index, _)| match (drawing[index], speaking[index]) {
             (true, _) => vec![special.eoi],
-            (_, true) => end.into_iter().collect(),
+            (_, true) => units.map(|ids| ids.end).into_iter().collect(),
             _ => vec![],
         });
         logits = session.append_tokens(&closing.collect::<Vec<_>>());

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use interfuse_corpora::CorpusConfig;
 use interfuse_speech::clips::ClipSource;
+use interfuse_speech::units::CODEC_FILE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
@@ -153,6 +154,12 @@ impl TextsConfig {
 }
 
 impl SpeechConfig {
+    /// The file of the unit codec, if one is named by itself or by its folder.
+    pub fn codec_file(&self) -> Option<PathBuf> {
+        let path = self.units.as_ref()?;
+        Some(if path.is_dir() { path.join(CODEC_FILE) } else { path.clone() })
+    }
+
     /// Checks every value; `key` is where it stands.
     fn validate(&self, key: &str) -> Result<(), DataError> {
         let key = |name: &str| format!("{key}.{name}");

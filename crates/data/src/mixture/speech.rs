@@ -117,13 +117,7 @@ impl SpeechDocuments {
     /// When its transcript cannot be encoded.
     pub fn plain_document(&self, index: usize, speech_first: bool) -> Result<Sample, DataError> {
         let utterance = &self.utterances[index];
-        let units = Element::Units(utterance.units.clone());
-        let elements = match self.text(utterance)? {
-            Some(text) if speech_first => vec![units, Element::Text(text)],
-            Some(text) => vec![Element::Text(text), units],
-            None => vec![units],
-        };
-        let ending = if elements.len() == 1 { Ending::Open } else { Ending::Closed };
+        let (elements, ending) = in_order(utterance, self.text(utterance)?, speech_first);
         Ok(Sample { id: index as u64, segments: self.assembly.segments(elements, ending) })
     }
 
@@ -143,6 +137,16 @@ impl SpeechDocuments {
     }
 }
 
+/// Speech and what is said, if that is told, in one order; and how a document of them ends.
+fn in_order(utterance: &Utterance, text: Option<Vec<u32>>, speech_first: bool) -> (Vec<Element>, Ending) {
+    let units = Element::Units(utterance.units.clone());
+    match text {
+        Some(text) if speech_first => (vec![units, Element::Text(text)], Ending::Closed),
+        Some(text) => (vec![Element::Text(text), units], Ending::Closed),
+        None => (vec![units], Ending::Open),
+    }
+}
+
 impl DocumentStream for SpeechDocuments {
     fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
@@ -152,14 +156,8 @@ impl DocumentStream for SpeechDocuments {
         let image_first = chance(0.5, &mut rng);
 
         let utterance = &self.utterances[index];
-        let units = Element::Units(utterance.units.clone());
         let text = if alone { None } else { self.text(utterance)? };
-        let mut elements = match text {
-            Some(text) if speech_first => vec![units, Element::Text(text)],
-            Some(text) => vec![Element::Text(text), units],
-            None => vec![units],
-        };
-        let ending = if elements.len() == 1 { Ending::Open } else { Ending::Closed };
+        let (mut elements, ending) = in_order(utterance, text, speech_first);
         if let Some(image) = self.image(index)? {
             let place = if image_first { 0 } else { elements.len() };
             elements.insert(place, image);

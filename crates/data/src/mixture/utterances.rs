@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use interfuse_speech::clips::{Clip, Clips};
-use interfuse_speech::units::{CODEC_FILE, UnitCodec, UnitFile, UnitSequence, read_units};
+use interfuse_speech::units::{UnitCodec, UnitFile, UnitSequence, read_units};
 use rayon::prelude::*;
 
 use super::config::SpeechConfig;
 use crate::error::DataError;
 use crate::sources::held_out::held_out;
+use crate::sources::parted;
 
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +49,7 @@ impl SpeechSet {
     /// # Errors
     /// When files are missing or malformed, the codec and the units do not fit together, or nothing is left.
     pub fn open(config: &SpeechConfig) -> Result<Self, DataError> {
-        let open = |path: &PathBuf| open_codec(&codec_file(path)).map(Arc::new);
-        let codec = config.units.as_ref().map(open).transpose()?;
+        let codec = config.codec_file().map(|path| open_codec(&path)).transpose()?.map(Arc::new);
         let known = codec.as_ref().map(|codec| codec.config().units);
         let (parts, alphabet, skipped) = match (&config.clips, &codec, &config.unit_file) {
             (Some(source), Some(codec), None) => {
@@ -100,11 +100,6 @@ fn open_codec(path: &Path) -> Result<UnitCodec, DataError> {
         return Err(DataError::Missing { path: path.to_path_buf(), remedy });
     }
     Ok(UnitCodec::open(path)?)
-}
-
-/// The file of a codec that is named by itself or by its folder.
-fn codec_file(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(CODEC_FILE) } else { path.to_path_buf() }
 }
 
 fn utterance(clip: &Clip, sequence: UnitSequence) -> (Utterance, UnitSequence) {
@@ -195,11 +190,8 @@ fn without_transcripts(file: &UnitFile, fraction: f64) -> (Pairs, Pairs) {
         })
         .collect();
     let marks = held_out(all.iter().map(|(utterance, _)| utterance.name.as_str()), fraction);
-    let (mut train, mut held) = (vec![], vec![]);
-    for (each, mark) in all.into_iter().zip(marks) {
-        if mark { held.push(each) } else { train.push(each) }
-    }
-    (train, held)
+    let (train, held) = parted(all, &marks);
+    (train, held.unwrap_or_default())
 }
 
 /// Units as a model reads them: deduplicated and cut as the settings say.

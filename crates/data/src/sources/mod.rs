@@ -243,7 +243,7 @@ impl DataSet {
 }
 
 /// Parts items by their marks, those that are held out second; all are for training where none is marked.
-fn parted<T>(items: Vec<T>, held_out: &[bool]) -> (Vec<T>, Option<Vec<T>>) {
+pub(crate) fn parted<T>(items: Vec<T>, held_out: &[bool]) -> (Vec<T>, Option<Vec<T>>) {
     let (mut train, mut held) = (vec![], vec![]);
     for (item, &is_held_out) in items.into_iter().zip(held_out) {
         if is_held_out { held.push(item) } else { train.push(item) }

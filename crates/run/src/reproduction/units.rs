@@ -1,6 +1,6 @@
 //! Units of speech that the models of a plan have in common: learned and written down once, before the first of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use interfuse_speech::SpeechError;
 use interfuse_speech::clips::{Clip, ClipSource};
@@ -26,6 +26,13 @@ pub struct UnitsPlan {
 }
 
 impl UnitsPlan {
+    /// Units of the acted speech that reproductions learn, below a folder. Its clips are sampled at 11,025 Hz, so that nothing
+    /// lies above the first 5.5 kHz, and have dozens of speakers.
+    pub(super) fn below(folder: &Path, clips: ClipSource, held_out: f64) -> Self {
+        let config = UnitConfig { sample_rate: 10_000, subtract_mean: true, ..UnitConfig::default() };
+        Self { clips, held_out, config, codec: folder.join("units.safetensors"), file: folder.join("units.txt") }
+    }
+
     /// Learns the codec and writes the units of all clips, unless both are there.
     ///
     /// # Errors

@@ -13,7 +13,6 @@
 use std::path::{Path, PathBuf};
 
 use interfuse_data::mixture::ContentConfig;
-use interfuse_speech::units::UnitConfig;
 
 use super::{Plan, PlannedRun, UnitsPlan};
 use crate::autoencoder::VaeSettings;
@@ -199,11 +198,9 @@ fn place_units(settings: &mut Settings, folder: &Path) -> Option<UnitsPlan> {
         ContentConfig::Speech(speech) => Some(speech),
         ContentConfig::Images | ContentConfig::Texts(_) => None,
     })?;
-    let (codec, file) = (folder.join("units.safetensors"), folder.join("units.txt"));
-    (speech.units, speech.unit_file) = (Some(codec.clone()), Some(file.clone()));
-    // The clips of the game are sampled at 11,025 Hz, so that nothing lies above the first 5.5 kHz.
-    let config = UnitConfig { sample_rate: 10_000, subtract_mean: true, ..UnitConfig::default() };
-    Some(UnitsPlan { clips: speech.clips.clone()?, held_out: speech.held_out, config, codec, file })
+    let units = UnitsPlan::below(folder, speech.clips.clone()?, speech.held_out);
+    (speech.units, speech.unit_file) = (Some(units.codec.clone()), Some(units.file.clone()));
+    Some(units)
 }
 
 /// The models of a plan beside the dense one, and the slopes of the paper's smallest; `None` where there is but one model.

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use interfuse_data::{Collections, DataConfig, Tokenizer};
 use interfuse_parameters::durable::{create_folder, write_file};
 use interfuse_speech::clips::{AmazonQueenConfig, ClipSource};
-use interfuse_speech::units::UnitConfig;
 use serde::Deserialize;
 
 use super::UnitsPlan;
@@ -38,7 +37,8 @@ pub const PAIRS: [&str; 2] = ["speech|text", "code|text"];
 pub fn prepare(folder: &Path, observer: &mut dyn RunObserver) -> Result<PathBuf> {
     create_folder(folder)?;
     let folder = std::path::absolute(folder).with_context(|| format!("cannot tell where {} lies", folder.display()))?;
-    units(&folder).make(observer)?;
+    let clips = ClipSource::AmazonQueen(AmazonQueenConfig::default());
+    UnitsPlan::below(&folder, clips, 0.05).make(observer)?;
     let place = folder.display().to_string().replace('\\', "/");
     for (name, text) in FILES {
         write_file(&folder.join(name), text.replace("FOLDER", &place).as_bytes())?;
@@ -50,17 +50,6 @@ pub fn prepare(folder: &Path, observer: &mut dyn RunObserver) -> Result<PathBuf>
         write_file(&tokenizer, &Tokenizer::train(data.texts(), VOCABULARY)?.to_bytes()?)?;
     }
     Ok(folder.join("sweep.toml"))
-}
-
-fn units(folder: &Path) -> UnitsPlan {
-    UnitsPlan {
-        clips: ClipSource::AmazonQueen(AmazonQueenConfig::default()),
-        held_out: 0.05,
-        // The clips are sampled at 11,025 Hz, so that nothing lies above the first 5.5 kHz.
-        config: UnitConfig { sample_rate: 10_000, subtract_mean: true, ..UnitConfig::default() },
-        codec: folder.join("units.safetensors"),
-        file: folder.join("units.txt"),
-    }
 }
 
 /// The `[data]` table of a configuration.
