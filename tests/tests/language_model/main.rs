@@ -123,6 +123,9 @@ fn what_goes_out_comes_back_in() {
         // The tensors are those of the family, by name.
         let theirs = read_tensors(&written.join("model.safetensors")).unwrap();
         assert!(theirs.contains_key("model.layers.1.mlp.gate_proj.weight"), "{:?}", theirs.keys());
+        let text = std::fs::read_to_string(written.join("tokenizer_config.json")).unwrap();
+        let markers: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((markers["bos_token"].as_str(), markers["eos_token"].as_str()), (Some("<s>"), Some("</s>")));
         assert_eq!(
             theirs.contains_key("lm_head.weight"),
             name == "llama" || name == "qwen2-shards" || name == "llama-bf16"

@@ -39,9 +39,23 @@ pub fn export(pretrained: &Pretrained, folder: &Path) -> Result<(), CheckpointEr
         write_tensors(&tensors, &temporary.join("model.safetensors"))?;
         write_json(&temporary.join("config.json"), &config)?;
         write_file(&temporary.join(TOKENIZER), &tokenizer)?;
+        write_json(&temporary.join("tokenizer_config.json"), &tokenizer_config(pretrained))?;
         let generation =
             json!({ "bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad });
         write_json(&temporary.join("generation_config.json"), &generation)
+    })
+}
+
+/// `tokenizer_config.json`. Without it transformers takes the class that it knows for the family, which has other markers and
+/// may cut words otherwise than `tokenizer.json` says.
+fn tokenizer_config(pretrained: &Pretrained) -> Value {
+    let (tokenizer, special) = (&pretrained.tokenizer, pretrained.card.special_tokens);
+    json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": tokenizer.token(special.bos),
+        "eos_token": tokenizer.token(special.eos),
+        "pad_token": tokenizer.token(special.pad),
+        "clean_up_tokenization_spaces": false,
     })
 }
 

@@ -135,6 +135,11 @@ impl Tokenizer {
         self.inner.decode(&text, true).map_err(broken("cannot decode ids"))
     }
 
+    /// What the file calls an id, such as `<boi>`.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// One more than the largest id: the rows that an embedding needs.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
