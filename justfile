@@ -31,8 +31,8 @@ bench:
     cargo bench --workspace --bench convolutions
 
 # Build and pack the CUDA program where there is neither GPU nor GitHub; needs root rights
-cuda-pack:
-    bash .ci/cuda/pack
+cuda-pack *suites:
+    bash .ci/cuda/pack {{suites}}
 
 # Build the documentation of all crates, private items too
 docs:

@@ -11,8 +11,8 @@ use interfuse_mot::CacheUse;
 use interfuse_parameters::{HostTensors, import_weights};
 use interfuse_tests::*;
 use interfuse_trainer::OptimizerConfig;
-use interfuse_trainer::optimization::adamw::{AdamW, Update};
 use interfuse_trainer::optimization::gradients::FlatGradients;
+use interfuse_trainer::optimization::optimizer::{Optimizer, Update};
 use interfuse_transfusion::{
     ModelConfig, Normalizer, ObjectiveConfig, Predictions, TrainBatch, Transfusion, hybrid_loss,
 };
@@ -114,7 +114,7 @@ fn a_few_steps_of_training_lower_the_loss_as_on_the_cpu() {
     let config = mot_config();
     let train = |device: &Device| -> Vec<f32> {
         let mut model = on(&config, shaken(&config), device);
-        let mut optimizer = AdamW::default();
+        let mut optimizer = Optimizer::default();
         let batch = batch(&config, device);
         (0..4)
             .map(|_| {

@@ -12,8 +12,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use interfuse_kernels::rope::{RopeFrequencies, RopeTable};
 use interfuse_kernels::{
     AdamWState, AdamWStep, AdamWUpdate, Precision, RowGroups, VisibleRanges, accumulate, adamw, attention,
-    cross_entropy, descending_order, grouped_product, linear, moving_averages, rms_norm, rope, squared_norms, swiglu,
-    with_precision, with_reference,
+    cross_entropy, descending_order, grouped_product, join_rows, linear, moving_averages, rms_norm, rope,
+    squared_norms, swiglu, with_precision, with_reference,
 };
 
 use interfuse_tests::gpu;
@@ -137,6 +137,71 @@ fn norms_whose_rows_come_out_shorter() {
             out.cast(DType::F32).reshape([rows * width])
         };
         assert_equal("norm", &operation, &[noise(rows * width, 3), noise(width, 4)], 2e-2);
+    }
+}
+
+/// The sum of a stream and a branch of fewer bits, and its norm; where one of the two results is used, and where both are.
+#[test]
+fn norms_of_sums() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for ([rows, width], used) in [([70, 64], [1.0, 1.0]), ([700, 130], [1.0, 0.0]), ([9, 1536], [0.0, 1.0])] {
+            let operation = |x: Vec<Tensor<1>>| {
+                let [x_rows, branch] = [0, 1].map(|index| x[index].clone().reshape([rows, width]));
+                let (sum, normed) = with_precision(precision_of(dtype), || {
+                    rms_norm::sum_norm(x_rows, as_rows(branch, dtype), x[2].clone(), 1e-5)
+                });
+                let parts = [sum, normed.cast(DType::F32)].into_iter().zip(used).filter(|(_, used)| *used > 0.0);
+                let parts: Vec<Tensor<2>> = parts.map(|(part, _)| part).collect();
+                let count = parts.len();
+                Tensor::cat(parts, 0).reshape([count * rows * width])
+            };
+            let inputs = [noise(rows * width, 3), noise(rows * width, 5), noise(width, 4)];
+            assert_equal("norm of a sum", &operation, &inputs, tolerance);
+        }
+    }
+}
+
+/// Several maps of the same rows, one of whose results nobody uses.
+#[test]
+fn maps_of_the_same_rows() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        let sizes = [[70, 32], [300, 96], [2048, 768]];
+        // The last is for NVIDIA's library; in software it takes minutes.
+        let count = if cfg!(feature = "cuda") { sizes.len() } else { sizes.len() - 1 };
+        for [rows, width] in sizes.into_iter().take(count) {
+            for unused in [None, Some(1)] {
+                let operation = |x: Vec<Tensor<1>>| {
+                    let rows_in = as_rows(x[0].clone().reshape([rows, width]), dtype);
+                    let weights = [1, 2, 3].map(|index| x[index].clone().reshape([width, width]));
+                    let products = with_precision(precision_of(dtype), || linear::products(rows_in, weights));
+                    let used = products.into_iter().enumerate().filter(|(index, _)| Some(*index) != unused);
+                    let sum = used.map(|(_, y)| y.cast(DType::F32)).reduce(|sum, y| sum + y.sin()).unwrap();
+                    sum.reshape([rows * width])
+                };
+                let weight = |seed| noise(width * width, seed).into_iter().map(|x| x * 0.1).collect();
+                let inputs = [noise(rows * width, 1), weight(2), weight(3), weight(4)];
+                assert_equal("maps of the same rows", &operation, &inputs, tolerance.max(3e-3));
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_side_by_side() {
+    for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
+        for lengths in [vec![5, 33], vec![64, 1, 7]] {
+            let (batch, heads, head_dim) = (3, 2, 18);
+            let operation = |x: Vec<Tensor<1>>| {
+                let parts = x.iter().zip(&lengths);
+                let parts = parts.map(|(x, rows)| as_rows(x.clone().reshape([batch, *rows, heads, head_dim]), dtype));
+                let joined = join_rows(parts.collect()).cast(DType::F32);
+                let count = joined.dims().iter().product::<usize>();
+                joined.reshape([count])
+            };
+            let part = |(seed, rows): (usize, &usize)| noise(batch * rows * heads * head_dim, seed as u64);
+            let inputs: Vec<Vec<f64>> = lengths.iter().enumerate().map(part).collect();
+            assert_equal("rows side by side", &operation, &inputs, tolerance);
+        }
     }
 }
 

@@ -15,9 +15,10 @@
 //! | softmax cross-entropy with z-loss | [`mod@cross_entropy`] |
 //! | convolution of images | [`mod@conv2d`] |
 //! | group norm, with SiLU behind it | [`mod@group_norm`] |
-//! | AdamW and the moving average of weights | [`optimizer`] |
+//! | AdamW, Muon and the moving average of weights | [`optimizer`] |
 //! | rows of a table by their numbers | [`embedding`] |
 //! | linear maps of groups of rows | [`grouped_linear`] |
+//! | rows of several tensors side by side | [`join`] |
 //! | the order of elements by size | [`ranking`] |
 //! | the type that matrix products are computed in | [`precision`] |
 //! | batches side by side on the cores | [`workers`] |
@@ -33,6 +34,7 @@ mod gpu;
 pub mod group_norm;
 pub mod grouped_linear;
 pub mod init;
+pub mod join;
 pub mod linear;
 pub mod optimizer;
 mod place;
@@ -49,12 +51,15 @@ pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use group_norm::{GroupNorm, GroupNormSteps, group_norm};
 pub use grouped_linear::{GroupedLinear, RowGroups, grouped_product};
 pub use init::WeightInit;
-pub use linear::Linear;
-pub use optimizer::{AdamWState, AdamWStep, AdamWUpdate, accumulate, adamw, moving_averages, squared_norms};
+pub use join::join_rows;
+pub use linear::{Linear, linear_maps};
+pub use optimizer::{
+    AdamWState, AdamWStep, AdamWUpdate, MuonStep, MuonUpdate, accumulate, adamw, moving_averages, muon, squared_norms,
+};
 pub use place::with_reference;
 pub use precision::{Precision, add_rows, with_precision};
 pub use ranking::descending_order;
-pub use rms_norm::rms_norm;
+pub use rms_norm::{rms_norm, sum_norm};
 pub use rope::{RopeTable, norm_rotate, rotate};
 pub use swiglu::swiglu;
 pub use workers::Workers;

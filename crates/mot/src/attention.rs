@@ -1,10 +1,10 @@
 //! Shared self-attention: the only place where rows see one another.
 //!
 //! The parts' keys and values are laid side by side along the sequence axis, and the queries of each part attend to all of
-//! them: one `cat` each of keys and values, with no gather and nothing to cut apart again.
+//! them: keys and values are joined once each, with no gather and nothing to cut apart again.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::ranged_attention;
+use interfuse_kernels::{join_rows, ranged_attention};
 
 use crate::cache::LayerCache;
 use crate::part::Projected;
@@ -31,14 +31,7 @@ pub(crate) fn shared_attention(
             (part.queries, &rows.visible)
         }));
     }
-    let seen = LayerCache { keys: join(keys), values: join(values) };
+    let seen = LayerCache { keys: join_rows(keys), values: join_rows(values) };
     let attend = |(queries, visible)| ranged_attention(queries, seen.keys.clone(), seen.values.clone(), visible);
     (queries.into_iter().map(|queries| queries.map(attend)).collect(), seen)
-}
-
-fn join(mut parts: Vec<Tensor<4>>) -> Tensor<4> {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => Tensor::cat(parts, 1),
-    }
 }

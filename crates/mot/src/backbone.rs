@@ -15,6 +15,7 @@ use crate::layer::{Layer, LayerOutput};
 use crate::norm::RmsNorm;
 use crate::partition::Streams;
 use crate::rows::{Rows, StreamRows};
+use crate::stream::Stream;
 use crate::weights::PartSettings;
 
 /// The backbone: rows in, rows out.
@@ -100,7 +101,8 @@ impl Backbone {
         let streams = input.geometry.into_iter().map(|geometry| geometry.map(of_stream)).collect();
         let rows = Rows { streams, conditions: input.conditions };
 
-        let (mut streams, mut routers) = (input.streams, Vec::with_capacity(self.layers.len()));
+        let streams = input.streams.into_iter().map(|rows| rows.map(Stream::new));
+        let (mut streams, mut routers) = (streams.collect(), Vec::with_capacity(self.layers.len()));
         for (index, layer) in self.layers.iter().enumerate() {
             let before = cache.visible().and_then(|cache| cache.layer(index));
             let LayerOutput { streams: next, seen, routers: of_layer } = layer.forward(streams, &rows, before);
@@ -114,7 +116,7 @@ impl Backbone {
             cache.append_order(order);
         }
         let finals = self.final_norms.iter().cycle().zip(streams);
-        let streams = finals.map(|(norm, stream)| stream.map(|stream| norm.forward(stream))).collect();
+        let streams = finals.map(|(norm, stream)| stream.map(|stream| stream.normed(norm).1)).collect();
         BackboneOutput { streams, routers }
     }
 }

@@ -1,7 +1,6 @@
 //! One layer of the backbone: every part on its own rows, attention over all.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use interfuse_kernels::WeightInit;
 use interfuse_parameters::Named;
 
@@ -10,8 +9,8 @@ use crate::cache::LayerCache;
 use crate::config::{BackboneConfig, WeightKind};
 use crate::feed_forward::router::RouterOutput;
 use crate::part::{PartDimensions, PartLayer};
-use crate::partition::Streams;
 use crate::rows::Rows;
+use crate::stream::Stream;
 use crate::weights::{PartSettings, PartWeights};
 
 /// One layer of the backbone.
@@ -26,8 +25,8 @@ pub struct Layer {
 /// What a layer gives.
 #[derive(Clone, Debug)]
 pub struct LayerOutput {
-    /// By part.
-    pub streams: Streams,
+    /// By part; `None` for a part without rows.
+    pub streams: Vec<Option<Stream>>,
     /// Keys and values of all rows seen.
     pub seen: LayerCache,
     /// By part; `None` where the feed-forward has no router.
@@ -56,7 +55,7 @@ impl Layer {
     }
 
     /// Algorithm 1 of Mixture-of-Transformers, with the norms where the configuration puts them.
-    pub fn forward(&self, streams: Streams, rows: &Rows, cache: Option<&LayerCache>) -> LayerOutput {
+    pub fn forward(&self, streams: Vec<Option<Stream>>, rows: &Rows, cache: Option<&LayerCache>) -> LayerOutput {
         let parts = self.part_layers(streams.len());
         let terms: Vec<_> = parts
             .iter()
@@ -64,12 +63,13 @@ impl Layer {
             .zip(&rows.conditions)
             .map(|((part, stream), condition)| stream.as_ref().and((*part)?.terms(condition.as_ref())))
             .collect();
-        let ready = parts.iter().zip(&streams).zip(&terms).zip(&rows.streams);
+        let ready = parts.iter().zip(streams).zip(&terms).zip(&rows.streams);
         let projected = ready.map(|(((part, stream), terms), rows)| {
-            let (stream, rows): (Tensor<3>, _) = (stream.clone()?, rows.as_ref()?);
-            Some((*part)?.project(stream, terms.as_ref().map(|terms| &terms[0]), &rows.rope))
+            let terms = terms.as_ref().map(|terms| &terms[0]);
+            Some((*part)?.project(stream?, terms, &rows.as_ref()?.rope))
         });
-        let (attended, seen) = shared_attention(projected.collect(), &rows.streams, cache);
+        let (streams, projected): (Vec<_>, Vec<_>) = projected.map(Option::unzip).unzip();
+        let (attended, seen) = shared_attention(projected, &rows.streams, cache);
         let finished = parts.iter().zip(streams).zip(attended).zip(&rows.streams).zip(&terms);
         let (streams, routers) = finished
             .map(|((((part, stream), attended), rows), terms)| match (*part, stream, attended, rows) {

@@ -15,6 +15,7 @@ pub mod norm;
 pub mod part;
 pub mod partition;
 pub mod rows;
+pub mod stream;
 pub mod weights;
 
 pub use adaptive::StreamCondition;
@@ -29,4 +30,5 @@ pub use norm::RmsNorm;
 pub use part::{PartDimensions, PartLayer};
 pub use partition::{Partition, Streams};
 pub use rows::{Rows, StreamRows};
+pub use stream::Stream;
 pub use weights::{PartSettings, PartWeights};

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use interfuse_kernels::{RopeTable, WeightInit, norm_rotate, rms_norm};
+use interfuse_kernels::{RopeTable, WeightInit, norm_rotate, rms_norm, sum_norm};
 
 /// [`rms_norm()`] with a learned weight.
 #[derive(Module, Debug)]
@@ -23,6 +23,14 @@ impl RmsNorm {
     /// - `x`: `[…, D]`; returns the same
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
         rms_norm(x, self.weight.val(), self.epsilon)
+    }
+
+    /// The sum of two tensors, and its norm.
+    ///
+    /// # Shapes
+    /// - `x`, `branch`: `[…, D]`; returns two of the same
+    pub fn of_sum<const R: usize>(&self, x: Tensor<R>, branch: Tensor<R>) -> (Tensor<R>, Tensor<R>) {
+        sum_norm(x, branch, self.weight.val(), self.epsilon)
     }
 
     /// Norms every head and turns it by its row's angles.

@@ -4,13 +4,14 @@
 //! a head.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::{Linear, RopeTable, add_rows, rotate};
+use interfuse_kernels::{Linear, RopeTable, linear_maps, rotate};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
 use crate::config::NormPlacement;
 use crate::feed_forward::router::RouterOutput;
 use crate::feed_forward::{FeedForward, FeedForwardOutput};
 use crate::norm::RmsNorm;
+use crate::stream::Stream;
 use crate::weights::PartWeights;
 
 /// One layer of one part, whoever owns its weights.
@@ -77,51 +78,51 @@ impl<'a> PartLayer<'a> {
         Some(self.modulation?.forward(condition?))
     }
 
-    /// Queries, keys and values of a stream `[B, S, D]`; queries and keys are normed, if the model does that, and rotated by
-    /// their rows' angles.
-    pub fn project(&self, x: Tensor<3>, terms: Option<&Terms>, rope: &RopeTable) -> Projected {
-        let x = self.enter(x, self.attention_norm, terms);
-        let queries = self.heads(self.query.forward(x.clone()));
-        let keys = self.heads(self.key.forward(x.clone()));
+    /// The stream, and its queries, keys and values; queries and keys are normed, if the model does that, and rotated by their
+    /// rows' angles.
+    pub fn project(&self, stream: Stream, terms: Option<&Terms>, rope: &RopeTable) -> (Stream, Projected) {
+        let (stream, x) = self.enter(stream, self.attention_norm, terms);
+        let [queries, keys, values] = linear_maps([self.query, self.key, self.value], x).map(|x| self.heads(x));
         let rotated = |norm: Option<&RmsNorm>, x: Tensor<4>| match norm {
             Some(norm) => norm.forward_rotated(x, rope),
             None => rotate(x, rope),
         };
-        Projected {
-            queries: rotated(self.query_norm, queries),
-            keys: rotated(self.key_norm, keys),
-            values: self.heads(self.value.forward(x)),
-        }
+        let (queries, keys) = (rotated(self.query_norm, queries), rotated(self.key_norm, keys));
+        (stream, Projected { queries, keys, values })
     }
 
-    /// Adds what attention gave, `[B, S, H, Dh]`, and then the feed-forward, to the stream `[B, S, D]`; `filled` is 1 for a
-    /// row and 0 for padding, `[B, S]`.
+    /// The stream with what attention gave, `[B, S, H, Dh]`, and then the feed-forward; `filled` is 1 for a row and 0 for
+    /// padding, `[B, S]`.
     pub fn finish(
         &self,
-        x: Tensor<3>,
+        stream: Stream,
         attended: Tensor<4>,
         filled: &Tensor<2>,
         terms: Option<&[Terms; 2]>,
-    ) -> (Tensor<3>, Option<RouterOutput>) {
+    ) -> (Stream, Option<RouterOutput>) {
         let [batch, rows, heads, head_dim] = attended.dims();
         let attended = self.output.forward(attended.reshape([batch, rows, heads * head_dim]));
-        let x = add_rows(x, self.leave(attended, self.attention_norm, terms.map(|terms| &terms[0])));
+        let stream = stream.add(self.leave(attended, self.attention_norm, terms.map(|terms| &terms[0])));
         let terms = terms.map(|terms| &terms[1]);
-        let hidden = self.enter(x.clone(), self.feed_forward_norm, terms);
+        let (stream, hidden) = self.enter(stream, self.feed_forward_norm, terms);
         let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden, filled);
-        (add_rows(x, self.leave(rows, self.feed_forward_norm, terms)), router)
+        (stream.add(self.leave(rows, self.feed_forward_norm, terms)), router)
     }
 
-    /// What a sub-layer reads of the stream.
-    fn enter(&self, x: Tensor<3>, norm: &RmsNorm, terms: Option<&Terms>) -> Tensor<3> {
-        let x = match self.dimensions.norm {
-            NormPlacement::Pre => norm.forward(x),
-            NormPlacement::Post => x,
+    /// The stream, and what a sub-layer reads of it, `[B, S, D]`.
+    fn enter(&self, stream: Stream, norm: &RmsNorm, terms: Option<&Terms>) -> (Stream, Tensor<3>) {
+        let (stream, x) = match self.dimensions.norm {
+            NormPlacement::Pre => stream.normed(norm),
+            NormPlacement::Post => {
+                let x = stream.joined();
+                (Stream::new(x.clone()), x)
+            }
         };
-        match terms {
+        let x = match terms {
             Some(terms) => terms.modulate(x),
             None => x,
-        }
+        };
+        (stream, x)
     }
 
     /// What a sub-layer adds to the stream.

@@ -19,8 +19,8 @@ use interfuse_transfusion::Transfusion;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::optimization::adamw::AdamW;
 use crate::optimization::ema::Ema;
+use crate::optimization::optimizer::Optimizer;
 use crate::optimization::skipped_steps::SkippedSteps;
 use crate::trainer::Trainer;
 
@@ -109,11 +109,14 @@ impl Resumed {
     /// # Errors
     /// When a file is missing, torn or of another model.
     pub fn restore(self, trainer: &mut Trainer) -> Result<(), TrainError> {
-        let device = trainer.setup.device.clone();
         trainer.model = load_weights(trainer.model.clone(), &self.folder.join(WEIGHTS))?;
         trainer.ema = self.read_ema(trainer.plain_model())?;
-        trainer.optimizer =
-            AdamW::load(&trainer.model, &self.folder.join(OPTIMIZER), &self.state.weight_steps, &device)?;
+        trainer.optimizer = Optimizer::load(
+            &trainer.model,
+            &self.folder.join(OPTIMIZER),
+            &self.state.weight_steps,
+            &trainer.setup.optimizer,
+        )?;
         trainer.step = self.state.step;
         trainer.skipped = SkippedSteps { total: self.state.skipped, in_a_row: self.state.skipped_in_a_row };
         Ok(())

@@ -66,11 +66,14 @@ pub struct ValidationConfig {
     pub images: usize,
     /// Times t of the noise levels, each in (0, 1].
     pub levels: Vec<f32>,
+    /// Whether the gradients of the modalities' losses are compared, on one batch of captioned images: the cosine of each two
+    /// over the weights that both reach. Takes a forward and backward pass for each modality.
+    pub gradient_cosines: bool,
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { images: 64, levels: vec![0.1, 0.3, 0.5, 0.7, 0.9] }
+        Self { images: 64, levels: vec![0.1, 0.3, 0.5, 0.7, 0.9], gradient_cosines: false }
     }
 }
 

@@ -5,7 +5,7 @@
 //! | a hybrid model and its data, step by step | [`trainer`] |
 //! | what a step reports | [`step_report`] |
 //! | the loop, and what is due when | [`training_loop`] |
-//! | what both share: a step, gradients, AdamW, the moving average | [`optimization`] |
+//! | what both share: a step, gradients, AdamW and Muon, the moving average | [`optimization`] |
 //! | an autoencoder instead of a hybrid model | [`autoencoder`] |
 //! | several processes that train one model | [`parallel`] |
 //! | held-out losses | [`validation`] |
@@ -27,7 +27,7 @@ pub mod validation;
 
 pub use config::{IntervalConfig, TrainConfig, TrainPrecision, ValidationConfig};
 pub use error::TrainError;
-pub use optimization::{OptimizerConfig, PartOptimizerConfig, freeze};
+pub use optimization::{MatrixOptimizer, OptimizerConfig, PartOptimizerConfig, Schedule, freeze};
 pub use parallel::{Collective, ParallelError, Ranks};
 pub use step_report::{ModalityReport, RouterReport, RoutingReport, StepReport};
 pub use trainer::{Setup, Trainer};

@@ -16,7 +16,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::optimization::learning_rate::learning_rate;
 use crate::optimization::step::{self, Stepper};
-use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps, tape};
+use crate::optimization::{Ema, FlatGradients, Optimizer, OptimizerConfig, SkippedSteps, tape};
 use crate::parallel::{self, Ranks, Weight};
 use crate::step_report::{ModalityReport, RouterReport, StepNumbers, StepReport, StepSums};
 use crate::training_loop::Learner;
@@ -46,7 +46,7 @@ pub struct Trainer {
     /// Their moving average.
     pub ema: Ema,
     /// The optimizer's memory.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// The data, and where it stands.
     pub loader: Loader,
     /// Run the micro-batches of a step.
@@ -74,7 +74,7 @@ impl Trainer {
     pub fn new(setup: Setup, model: Transfusion, loader: Loader) -> Self {
         let ema = Ema::learned(&model);
         let workers = Workers::on(&setup.device, setup.train.gradient_accumulation);
-        let optimizer = AdamW::default();
+        let optimizer = Optimizer::default();
         let (ranks, skipped) = (Ranks::alone(), SkippedSteps::default());
         Self { setup, model, ema, optimizer, loader, workers, ranks, step: 0, skipped }
     }
@@ -248,7 +248,7 @@ impl Learner for Trainer {
         Ok(self.ranks.any(asked)?)
     }
 
-    /// Takes one optimizer step: data → forward → backward → accumulate → clip → AdamW → moving average.
+    /// Takes one optimizer step: data → forward → backward → accumulate → clip → update → moving average.
     ///
     /// A loss or gradient that is not finite skips the update and is counted.
     ///
@@ -293,6 +293,8 @@ fn forward_backward(
     let model = tape::on_its_own_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let loss = hybrid_loss(&model, &predictions, batch, objective, normalizer);
+    // The tape then holds the logits alone, so that their gradient takes their place.
+    drop(predictions);
     let names = owners(&model);
     let of_part = |weight: &ParameterInfo| names.iter().position(|name| part_of(weight) == Some(name));
     let gradients = FlatGradients::of(&model, loss.total.backward(), of_part);

@@ -20,7 +20,8 @@ use interfuse_speech::clips::ClipSource;
 use interfuse_trainer::autoencoder::{ArchitectureConfig, AutoencoderLossConfig, AutoencoderTrainConfig};
 use interfuse_trainer::autoencoder::{CodebookConfig, DiscriminatorConfig, PerceptualConfig};
 use interfuse_trainer::{
-    IntervalConfig, OptimizerConfig, PartOptimizerConfig, TrainConfig, TrainPrecision, ValidationConfig,
+    IntervalConfig, MatrixOptimizer, OptimizerConfig, PartOptimizerConfig, Schedule, TrainConfig, TrainPrecision,
+    ValidationConfig,
 };
 use interfuse_transfusion::{ModalityConfig, ModelConfig, ObjectiveConfig};
 use interfuse_vae::CodecConfig;
@@ -152,6 +153,8 @@ pub(crate) fn choices() -> Vec<Choice> {
         Choice::of::<TimestepConditioning>(),
         Choice::of::<TimestepDistribution>(),
         Choice::of::<TrainPrecision>(),
+        Choice::of::<Schedule>(),
+        Choice::of::<MatrixOptimizer>(),
         Choice::of::<Solver>(),
         Choice::of::<TimestepSpacing>(),
         Choice::of::<ReconstructionLoss>(),

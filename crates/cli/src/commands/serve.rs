@@ -12,7 +12,7 @@ use interfuse_serve::{Key, ServeConfig, Served, serve, stop_switch};
 
 use crate::args::ServeArgs;
 use crate::print::say;
-use crate::stopping::stop_when_asked;
+use crate::stopping::stop_saying;
 
 /// Between looks at whether the server is to end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -31,11 +31,14 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let engine: Box<dyn Engine> = match has_model {
         true => Box::new(ModelEngine::new(args.model.open()?)),
         // A training that has not come to its first checkpoint can be watched all the same.
-        false => Box::new(Idle { id: "interfuse".into() }),
+        false => {
+            say!("no checkpoint yet, so there is training to watch and nothing to draw; start again once there is one");
+            Box::new(Idle { id: "interfuse".into() })
+        }
     };
     let training = is_run.then(|| Arc::new(RunTraining::new(args.model.run.clone())) as Arc<dyn Training>);
     let (switch, stopped) = stop_switch();
-    let stop = stop_when_asked()?;
+    let stop = stop_saying("ending when what is being answered is done; Ctrl-C again ends at once")?;
     std::thread::spawn(move || wait(&stop, || switch.stop()));
     let bound = |address| say!("http://{address}  (Ctrl-C ends the server)");
     Ok(serve(Served { engine, training }, &config, bound, stopped)?)

@@ -159,7 +159,13 @@ impl Sandbox {
     /// Starts `interfuse train tiny.toml` and does not wait.
     #[cfg(unix)]
     pub(crate) fn start_training(&self, changes: &[&str]) -> std::process::Child {
-        let mut command = self.command(env!("CARGO_BIN_EXE_interfuse"), &train_args(changes));
+        self.start(&train_args(changes))
+    }
+
+    /// Starts `interfuse` and does not wait.
+    #[cfg(unix)]
+    pub(crate) fn start(&self, args: &[&str]) -> std::process::Child {
+        let mut command = self.command(env!("CARGO_BIN_EXE_interfuse"), args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
     }
 

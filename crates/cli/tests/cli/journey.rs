@@ -299,3 +299,23 @@ fn an_evaluation_in_between_does_not_disturb_training() {
     let (loss, perplexity) = (loss.as_f64().expect("a number"), perplexity.as_f64().expect("a number"));
     assert!((loss.exp() / perplexity - 1.0).abs() < 1e-9);
 }
+
+#[test]
+fn the_gradients_of_the_modalities_are_compared_where_that_is_asked_for() {
+    let sandbox = Sandbox::new();
+    sandbox.train(&["validation.gradient_cosines=true", "model.partition=[[\"text\",\"image\"]]"]).succeeded();
+    let lines = sandbox.json_lines("run/metrics.jsonl");
+    let cosines: Vec<f64> = lines.iter().filter_map(|line| found(line, "gradient_cosine.image_text")).collect();
+    // At step 3 and at step 6.
+    assert_eq!(cosines.len(), 2, "{lines:?}");
+    assert!(cosines.iter().all(|cosine| cosine.abs() < 1.0 && *cosine != 0.0), "{cosines:?}");
+}
+
+/// A number by its name, wherever a record has it.
+fn found(record: &serde_json::Value, name: &str) -> Option<f64> {
+    let fields = record.as_object()?;
+    fields
+        .get(name)
+        .and_then(serde_json::Value::as_f64)
+        .or_else(|| fields.values().find_map(|inner| found(inner, name)))
+}

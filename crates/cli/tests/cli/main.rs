@@ -52,5 +52,8 @@ mod speech;
 /// Laws of scaling from a table to a page.
 mod scaling;
 
+/// A trained model behind the server.
+mod serve;
+
 /// Every preset in `configs/` loads, validates and builds.
 mod presets;

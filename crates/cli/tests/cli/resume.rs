@@ -78,6 +78,23 @@ fn after_a_kill_a_resume_goes_on_from_the_last_whole_checkpoint() {
     assert_same_as_uninterrupted(&sandbox);
 }
 
+/// What Muon remembers is a checkpoint's as much as AdamW's moments, and neither is taken for the other.
+#[test]
+fn a_resume_goes_on_with_the_optimizer_that_it_began_with() {
+    let sandbox = Sandbox::new();
+    let muon = ["optimizer.matrices=\"muon\"", "optimizer.schedule=\"wsd\""];
+    sandbox.train(&[&muon[..], &["run.dir=whole"]].concat()).succeeded();
+    sandbox.train(&[&muon[..], &["run.dir=cut"]].concat()).succeeded();
+    std::fs::remove_dir_all(sandbox.path("cut/checkpoints/step-000006")).expect("removed");
+    let ended = sandbox.train(&["run.dir=cut", "optimizer.schedule=\"wsd\"", "--resume"]);
+    ended.refused(&["optimizer.safetensors", "exp_avg_sq", "found none"]);
+    sandbox.train(&[&muon[..], &["run.dir=cut", "--resume"]].concat()).succeeded();
+    for file in ["model.safetensors", "training_state/optimizer.safetensors"] {
+        let of = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/{file}"));
+        assert!(of("cut") == of("whole"), "{file} differs");
+    }
+}
+
 /// Trains into `interrupted` and sends a signal once so many lines of metrics are written.
 fn interrupt(sandbox: &Sandbox, signal: &str, lines: usize) -> Child {
     let child = sandbox.start_training(&[&LONG[..], &["run.dir=interrupted"]].concat());

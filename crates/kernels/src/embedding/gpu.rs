@@ -17,7 +17,7 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::gpu::launch::{UNITS, dense, dense_ints, dims, elem, has_planes, output};
-use crate::gpu::reduce::cube_max;
+use crate::gpu::reduce::cube_sum;
 use crate::gpu::tape::register;
 
 /// The backward pass on GPUs, off the gradient tape. The forward pass is the framework's.
@@ -78,8 +78,11 @@ impl<B: EmbedKernels> Backward<B, 1> for EmbedBackward {
 /// Rows of the table that a cube owns; of each it owns a column for each unit.
 const OWNED: usize = 8;
 
+/// Tokens that each unit looks at before those of the owned rows are added.
+const SEEN: usize = 16;
+
 /// Tokens whose gradients are asked for before any is waited for.
-const AHEAD: usize = 8;
+const AHEAD: usize = 4;
 
 #[cube(launch_unchecked)]
 fn add_rows<G: Float>(
@@ -88,7 +91,6 @@ fn add_rows<G: Float>(
     d_table: &mut [f32],
     width: u32,
     #[comptime] owned: usize,
-    #[comptime] ahead: usize,
     #[comptime] units: usize,
     #[comptime] planes: bool,
     #[define(G)] _dtype: ElemType,
@@ -101,41 +103,39 @@ fn add_rows<G: Float>(
     for row in 0..owned {
         sums[row * units + unit] = 0f32;
     }
-    let mut some = Shared::<[i32]>::new_slice(units);
+    let mut counts = Shared::<[u32]>::new_slice(units);
+    let mut found = Shared::<[u32]>::new_slice(comptime!(units * SEEN));
     let mut shared = Shared::<[f32]>::new_slice(units);
-    for chunk in 0..ids.len().div_ceil(units) {
-        let start = chunk * units;
-        // Which of the owned rows each token is of; −1 for none of them.
-        let mut row = i32::new(-1);
-        if start + unit < ids.len() {
-            let place = ids[start + unit] - first as i32;
-            if place >= 0 && place < owned as i32 {
-                row = place;
+    let chunk = comptime!(units * SEEN);
+    for start in range_stepped(0usize, ids.len(), chunk) {
+        // Each unit looks at tokens that follow one another, so that all that are found stay in order.
+        let mine = start + unit * comptime!(SEEN);
+        let mut count = 0u32;
+        #[unroll]
+        for index in 0..comptime!(SEEN) {
+            if is_owned(ids, mine + index, first, owned) {
+                count += 1u32;
             }
         }
-        let any = cube_max(f32::cast_from(row), &mut shared, units, planes);
-        if any >= 0f32 {
-            some[unit] = row;
+        let total = cube_sum(f32::cast_from(count), &mut shared, units, planes);
+        if total > 0f32 {
+            counts[unit] = count;
             sync_cube();
-            for group in 0..units / ahead {
-                let mut values = Array::<f32>::new(ahead);
-                #[unroll]
-                for index in 0..ahead {
-                    let token = group * ahead + index;
-                    let mut value = 0f32;
-                    if some[token] >= 0 && column < width {
-                        value = f32::cast_from(dy[(start + token) * width + column]);
-                    }
-                    values[index] = value;
+            if count > 0u32 {
+                let mut place = 0u32;
+                for before in 0..unit {
+                    place += counts[before];
                 }
                 #[unroll]
-                for index in 0..ahead {
-                    let row = some[group * ahead + index];
-                    if row >= 0 {
-                        sums[row as usize * units + unit] += values[index];
+                for index in 0..comptime!(SEEN) {
+                    if is_owned(ids, mine + index, first, owned) {
+                        found[place as usize] = (mine + index) as u32;
+                        place += 1u32;
                     }
                 }
             }
+            sync_cube();
+            add_found(ids, dy, &found, total as usize, &mut sums, first, width, units);
         }
     }
     #[unroll]
@@ -143,6 +143,52 @@ fn add_rows<G: Float>(
         let place = (first + row) * width + column;
         if column < width && place < d_table.len() {
             d_table[place] = sums[row * units + unit];
+        }
+    }
+}
+
+/// Whether a token is of one of the owned rows.
+#[cube]
+fn is_owned(ids: &[i32], token: usize, first: usize, #[comptime] owned: usize) -> bool {
+    let mut owns = false;
+    if token < ids.len() {
+        let row = ids[token] - first as i32;
+        owns = row >= 0 && row < owned as i32;
+    }
+    owns
+}
+
+/// Adds what `total` tokens send back to the sums of their rows, one after the other.
+#[cube]
+#[allow(clippy::too_many_arguments)] // A kernel's arguments come one by one.
+fn add_found<G: Float>(
+    ids: &[i32],
+    dy: &[G],
+    found: &Shared<[u32]>,
+    total: usize,
+    sums: &mut Shared<[f32]>,
+    first: usize,
+    width: usize,
+    #[comptime] units: usize,
+) {
+    let unit = UNIT_POS as usize;
+    let column = CUBE_POS_Y as usize * units + unit;
+    for group in range_stepped(0usize, total, AHEAD) {
+        let mut values = Array::<f32>::new(AHEAD);
+        #[unroll]
+        for index in 0..comptime!(AHEAD) {
+            let mut value = 0f32;
+            if group + index < total && column < width {
+                value = f32::cast_from(dy[found[group + index] as usize * width + column]);
+            }
+            values[index] = value;
+        }
+        #[unroll]
+        for index in 0..comptime!(AHEAD) {
+            if group + index < total {
+                let row = ids[found[group + index] as usize] as usize - first;
+                sums[row * units + unit] += values[index];
+            }
         }
     }
 }
@@ -165,7 +211,6 @@ fn backward(ids: CubeTensor, dy: CubeTensor, rows: usize) -> CubeTensor {
             d_table.clone().into_buffer_arg(),
             width as u32,
             OWNED,
-            AHEAD,
             UNITS as usize,
             planes,
             elem(dy.dtype),

@@ -47,11 +47,13 @@ impl Linear {
     /// # Shapes
     /// - `x`: `[…, d_in]`; returns `[…, d_out]`
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        let mut shape = x.dims();
-        let [d_in, d_out] = self.weight.dims();
-        let rows: usize = shape[..R - 1].iter().product();
-        // One product over all rows: a batched product would read the weight once for each element of the batch.
-        let y = product(x.reshape([rows, d_in]), self.weight.val());
+        let shape = x.dims();
+        self.with_bias_as(shape, product(as_matrix(x), self.weight.val()))
+    }
+
+    /// Adds the bias to what the product gave, in the shape of the rows that went in but for the last axis.
+    fn with_bias_as<const R: usize>(&self, mut shape: [usize; R], y: Tensor<2>) -> Tensor<R> {
+        shape[R - 1] = y.dims()[1];
         let y = match &self.bias {
             Some(bias) => {
                 let bias = bias.val().unsqueeze::<2>().cast(y.dtype());
@@ -59,9 +61,40 @@ impl Linear {
             }
             None => y,
         };
-        shape[R - 1] = d_out;
         y.reshape(shape)
     }
+}
+
+/// What several maps make of the same rows.
+///
+/// # Shapes
+/// - `x`: `[…, d_in]`; returns `[…, d_out]` of each map
+pub fn linear_maps<const N: usize, const R: usize>(maps: [&Linear; N], x: Tensor<R>) -> [Tensor<R>; N] {
+    let shape = x.dims();
+    let mut products = products(as_matrix(x), maps.map(|map| map.weight.val())).into_iter();
+    maps.map(|map| match products.next() {
+        Some(y) => map.with_bias_as(shape, y),
+        None => unreachable!("a product for each map"),
+    })
+}
+
+/// One matrix of all rows: a batched product would read the weight once for each element of the batch.
+fn as_matrix<const R: usize>(x: Tensor<R>) -> Tensor<2> {
+    let shape = x.dims();
+    let rows: usize = shape[..R - 1].iter().product();
+    x.reshape([rows, shape[R - 1]])
+}
+
+/// [`product`] of the same rows with several weights. On a GPU the gradients of the rows are added up where they are made.
+///
+/// # Shapes
+/// - `x`: `[N, d_in]`, `weights`: `[d_in, d_out]` each; returns `[N, d_out]` of each
+pub fn products<const N: usize>(x: Tensor<2>, weights: [Tensor<2>; N]) -> Vec<Tensor<2>> {
+    #[cfg(feature = "gpu")]
+    if place_of(&x) == Place::Gpu {
+        return on_gpu_together(x, weights);
+    }
+    weights.into_iter().map(|weight| product(x.clone(), weight)).collect()
 }
 
 /// `x W`, the factors in the precision of the step ([`crate::with_precision`]), the result in the type of `x`.
@@ -106,4 +139,13 @@ fn on_gpu(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     let compute = crate::precision::factor_type();
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(<Dispatch as gpu::LinearGpu>::linear(x, weight, compute))
+}
+
+#[cfg(feature = "gpu")]
+fn on_gpu_together<const N: usize>(x: Tensor<2>, weights: [Tensor<2>; N]) -> Vec<Tensor<2>> {
+    use crate::gpu::list::TensorList;
+    let weights = TensorList(weights.into_iter().map(Tensor::into_dispatch).collect());
+    let compute = crate::precision::factor_type();
+    let products = <Dispatch as gpu::LinearGpu>::linear_maps(x.into_dispatch(), weights, compute);
+    products.0.into_iter().map(Tensor::from_dispatch).collect()
 }

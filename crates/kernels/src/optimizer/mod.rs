@@ -6,12 +6,14 @@
 mod cpu;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod muon;
 mod reference;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use self::cpu::OptimizerCpu;
+pub use self::muon::{MuonStep, MuonUpdate, muon};
 use self::reference::adamw_reference;
 #[cfg(feature = "gpu")]
 use crate::gpu::list::TensorList;

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 
 use self::cpu::RmsNormCpu;
 use crate::place::{Place, place_of};
-use crate::precision::row_type;
+use crate::precision::{add_rows, row_type};
 
 pub use self::reference::reference;
 
@@ -34,6 +34,27 @@ pub fn rms_norm<const R: usize>(x: Tensor<R>, weight: Tensor<1>, epsilon: f64) -
         Place::Gpu => <Dispatch as gpu::RmsNormGpu>::rms_norm(x, weight, epsilon, rows),
         _ => <Dispatch as RmsNormCpu>::rms_norm(x, weight, epsilon),
     })
+}
+
+/// `x + branch` in the type of `x`, and its [`rms_norm`]: a sub-layer's rows join the stream on the way into the next norm.
+///
+/// # Shapes
+/// - `x`, `branch`: `[…, D]`, `weight`: `[D]`; returns two of the shape of `x`
+pub fn sum_norm<const R: usize>(
+    x: Tensor<R>,
+    branch: Tensor<R>,
+    weight: Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<R>, Tensor<R>) {
+    #[cfg(feature = "gpu")]
+    if place_of(&x) == Place::Gpu {
+        let rows = row_type(&x);
+        let (x, branch, weight) = (x.into_dispatch(), branch.into_dispatch(), weight.into_dispatch());
+        let (sum, normed) = <Dispatch as gpu::RmsNormGpu>::sum_norm(x, branch, weight, epsilon, rows);
+        return (Tensor::from_dispatch(sum), Tensor::from_dispatch(normed));
+    }
+    let sum = add_rows(x, branch);
+    (sum.clone(), rms_norm(sum, weight, epsilon))
 }
 
 #[cfg(test)]

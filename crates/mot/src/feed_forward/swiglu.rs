@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use interfuse_kernels::{Linear, WeightInit, swiglu};
+use interfuse_kernels::{Linear, WeightInit, linear_maps, swiglu};
 
 use crate::config::BackboneConfig;
 
@@ -31,6 +31,7 @@ impl Swiglu {
     /// # Shapes
     /// - `x`: `[B, S, D]`; returns the same
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.down.forward(swiglu(self.gate.forward(x.clone()), self.up.forward(x)))
+        let [gate, up] = linear_maps([&self.gate, &self.up], x);
+        self.down.forward(swiglu(gate, up))
     }
 }

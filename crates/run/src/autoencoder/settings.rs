@@ -4,7 +4,7 @@ use std::path::Path;
 
 use interfuse_data::DataConfig;
 use interfuse_trainer::autoencoder::{ArchitectureConfig, AutoencoderLossConfig, AutoencoderTrainConfig};
-use interfuse_trainer::{IntervalConfig, OptimizerConfig};
+use interfuse_trainer::{IntervalConfig, MatrixOptimizer, OptimizerConfig};
 use interfuse_vae::VaeConfig;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,11 @@ impl VaeSettings {
         self.loss.validate()?;
         self.loss.check_size(self.data.image_size)?;
         self.optimizer.validate()?;
+        if self.optimizer.matrices == MatrixOptimizer::Muon {
+            refuse!(
+                "optimizer.matrices: expected \"adamw\", for an autoencoder has no matrices of a backbone, found \"muon\""
+            );
+        }
         self.train.validate()?;
         let factor = self.networks()?.network().downsampling();
         let [height, width] = self.data.image_size;

@@ -6,7 +6,6 @@ use interfuse_data::Image;
 use interfuse_sampling::{
     ImageRequest, SamplingConfig, SamplingError, Watcher, caption, fits, generate_watched, write,
 };
-use interfuse_sequence::Objective;
 use interfuse_serve::engine::{
     Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Engine, EngineError,
     ImageFormat, LatentKind, Observer, Piece, Raster, Results, WriteSettings, Writing,
@@ -42,11 +41,10 @@ impl Engine for ModelEngine {
         let card = &self.run.pretrained.card;
         let [channels, height, width] = card.image_shape.map(|size| size as u32);
         let draws = card.images.is_some();
-        let denoises = card.model.modalities.values().any(|modality| modality.objective() == Objective::Denoise);
-        let latents = match (denoises, card.codec.vae().is_some()) {
-            (false, _) if card.codes.is_some() => LatentKind::Codes,
-            (_, true) => LatentKind::Continuous,
-            _ => LatentKind::Pixels,
+        let latents = match (card.codes.is_some(), card.codec.vae().is_some()) {
+            (true, _) => LatentKind::Codes,
+            (false, true) => LatentKind::Continuous,
+            (false, false) => LatentKind::Pixels,
         };
         Description {
             id: self.id.clone(),

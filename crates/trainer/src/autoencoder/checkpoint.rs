@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use super::latent_scale;
 use super::learner::AutoencoderTrainer;
 use crate::error::TrainError;
-use crate::optimization::adamw::AdamW;
 use crate::optimization::ema::Ema;
+use crate::optimization::optimizer::Optimizer;
 use crate::optimization::skipped_steps::SkippedSteps;
 
 /// The autoencoder in a checkpoint, and in a run folder.
@@ -167,13 +167,15 @@ impl Resumed {
         trainer.vae = load_weights(trainer.vae.clone(), &at(MODEL))?;
         let average = folder::open(&at(VAE), &device)?.vae;
         trainer.ema = Ema::new(&average);
-        trainer.optimizer = AdamW::load(&trainer.vae, &at(OPTIMIZER), &state.weight_steps, &device)?;
+        trainer.optimizer =
+            Optimizer::load(&trainer.vae, &at(OPTIMIZER), &state.weight_steps, &trainer.setup.optimizer)?;
         if let Some(discriminator) = &mut trainer.discriminator
             && at(DISCRIMINATOR).is_file()
         {
             discriminator.model = load_weights(discriminator.model.clone(), &at(DISCRIMINATOR))?;
             let steps = &state.discriminator_weight_steps;
-            discriminator.optimizer = AdamW::load(&discriminator.model, &at(DISCRIMINATOR_OPTIMIZER), steps, &device)?;
+            discriminator.optimizer =
+                Optimizer::load(&discriminator.model, &at(DISCRIMINATOR_OPTIMIZER), steps, &trainer.setup.optimizer)?;
         }
         if let Some(codes) = &mut trainer.codes {
             codes.restore(state.code_counts);

@@ -17,7 +17,7 @@ use super::pass::{ImageBatch, Objective, Pass, pass};
 use crate::error::TrainError;
 use crate::optimization::learning_rate::learning_rate;
 use crate::optimization::step::{self, Stepper};
-use crate::optimization::{AdamW, Ema, FlatGradients, OptimizerConfig, SkippedSteps};
+use crate::optimization::{Ema, FlatGradients, Optimizer, OptimizerConfig, SkippedSteps};
 use crate::training_loop::Learner;
 
 /// What a run is made of.
@@ -43,7 +43,7 @@ pub struct Adversary {
     /// The weights.
     pub model: PatchDiscriminator,
     /// The optimizer's memory.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
 }
 
 /// A run in progress.
@@ -55,7 +55,7 @@ pub struct AutoencoderTrainer {
     /// Their moving average.
     pub ema: Ema,
     /// The optimizer's memory.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// The discriminator, if the settings ask for one.
     pub discriminator: Option<Adversary>,
     /// How codes are used, where there are codes.
@@ -119,7 +119,7 @@ impl AutoencoderTrainer {
         let discriminator = setup.loss.discriminator.as_ref().map(|config| {
             let channels = setup.vae.network().out_channels;
             let model = PatchDiscriminator::new(channels, config.width, config.halvings, &mut init);
-            Adversary { model, optimizer: AdamW::default() }
+            Adversary { model, optimizer: Optimizer::default() }
         });
         let lpips = match &setup.loss.perceptual {
             PerceptualConfig::Lpips { vgg, heads, .. } => Some(Lpips::load(vgg, heads, &device)?),
@@ -129,7 +129,7 @@ impl AutoencoderTrainer {
             ema: Ema::new(&vae),
             codes: setup.codebook.as_ref().map(|codebook| CodeWatch::new(codebook.codes)),
             workers: Workers::on(&setup.device, setup.train.gradient_accumulation),
-            optimizer: AdamW::default(),
+            optimizer: Optimizer::default(),
             ahead: None,
             step: 0,
             skipped: SkippedSteps::default(),

@@ -42,6 +42,11 @@ impl FlatGradients {
         self.by_name.contains_key(name)
     }
 
+    /// The gradient of a weight. `[count]`
+    pub(crate) fn get(&self, name: &str) -> Option<Tensor<1>> {
+        self.by_name.get(name).map(|gradient| gradient.values.clone())
+    }
+
     /// Puts the gradient of a weight there. `[count]`
     pub(crate) fn put(&mut self, name: String, group: Option<usize>, values: Tensor<1>) {
         self.by_name.insert(name, FlatGradient { group, values });

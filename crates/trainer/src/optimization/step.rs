@@ -1,7 +1,7 @@
 //! One optimizer step of any learner.
 //!
 //! ```text
-//! batches → forward and backward → accumulate → measure → clip → AdamW → moving average → count
+//! batches → forward and backward → accumulate → measure → clip → update → moving average → count
 //!           └ beside it: the next step's batches
 //! ```
 

@@ -3,8 +3,9 @@
 //! Captioned images are measured in both orders. With the caption first: how well are captions predicted, and how well are
 //! images denoised, given their caption? With the image first, clean: how well are captions predicted, given their image?
 //! Documents of other collections, such as speech and its transcripts, are measured by [`HeldOutDocuments`], which say what of
-//! them is a loss.
+//! them is a loss. [`cosines`] compares the gradients of the modalities.
 
+mod cosines;
 mod report;
 
 use burn::tensor::Device;
@@ -14,6 +15,7 @@ use interfuse_mot::CacheUse;
 use interfuse_sequence::{LayoutBuilder, Objective, RowShape, Sample, SequenceLayout};
 use interfuse_transfusion::{ModelConfig, Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss};
 
+use self::cosines::gradient_cosines;
 pub use self::report::{TextLoss, ValidationReport};
 use crate::config::ValidationConfig;
 use crate::error::TrainError;
@@ -139,6 +141,9 @@ impl Validation {
         let mut report = ValidationReport { step, is_train: self.is_train, ..Default::default() };
         if let Some(images) = self.images.as_ref().filter(|_| !self.config.levels.is_empty()) {
             images.measure(&pass, &self.config.levels, &mut report)?;
+            if self.config.gradient_cosines {
+                report.gradient_cosines = gradient_cosines(&pass, &images.caption_first)?;
+            }
         }
         for documents in &self.collections {
             let sums = pass.sums(&documents.layouts, 0.0)?;

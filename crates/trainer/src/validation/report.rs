@@ -15,6 +15,8 @@ pub struct ValidationReport {
     pub image: Vec<(f32, f64)>,
     /// The losses of other collections, each named after its collection, its modality and what that follows from.
     pub collections: Vec<TextLoss>,
+    /// The cosine of each two modalities' gradients over the weights that both reach, by their names: `image_text`.
+    pub gradient_cosines: Vec<(String, f64)>,
     /// Whether all of these are training documents, because nothing could be held out.
     pub is_train: bool,
 }
@@ -67,7 +69,7 @@ impl ValidationReport {
     }
 
     /// All numbers by name, for curves: `text_loss`, `text_given_image_loss`, `image_loss`, `image_loss.t=0.1`,
-    /// `voices.speech_given_text_loss`.
+    /// `voices.speech_given_text_loss`, `gradient_cosine.image_text`.
     pub fn numbers(&self) -> Vec<(String, f64)> {
         let mut numbers: Vec<(String, f64)> = self.text.iter().flat_map(|loss| loss.numbers("")).collect();
         numbers.extend(self.text_given_image.iter().flat_map(|loss| loss.numbers("_given_image")));
@@ -76,6 +78,8 @@ impl ValidationReport {
         }
         numbers.extend(self.image.iter().map(|(level, loss)| (format!("image_loss.t={level}"), *loss)));
         numbers.extend(self.collections.iter().flat_map(|loss| loss.numbers("")));
+        let cosines = self.gradient_cosines.iter();
+        numbers.extend(cosines.map(|(names, cosine)| (format!("gradient_cosine.{names}"), *cosine)));
         numbers
     }
 }

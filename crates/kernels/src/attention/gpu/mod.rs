@@ -3,28 +3,27 @@
 //! Dimensions: `B` batch, `Sq` query rows, `Sk` key rows, `H` query heads, `G` key/value heads, `Dh` width of a head, `T` rows
 //! of a tile.
 //!
-//! A cube owns the rows of one tile and streams the tiles of the other side past them. Scores pass through shared memory,
-//! where each unit masks and weighs its part of a row; fragments of the tensor cores are never taken apart, so every device
-//! with cooperative matrices serves. Such a fragment cannot be rescaled row by row, so the forward pass subtracts from the
-//! scores of a row the largest of its first tile, and takes the detour through shared memory only where a later score
-//! exceeds that by so much that its weight could overflow.
+//! A cube owns the rows of one tile and streams the tiles of the other side past them.
 //!
 //! | file | what |
 //! |---|---|
-//! | [`plan`] | tile and fragment sizes on a device |
+//! | [`plan`] | which kernels a device gets, with which tiles and fragments |
 //! | [`ranges`] | the three integers of each row, and the bounds of each tile |
-//! | [`tile`] | loading, multiplying and storing tiles |
-//! | [`weigh`] | from scores to weights |
-//! | [`mod@forward`], [`mod@backward`] | the passes |
+//! | [`rows`] | from memory into tiles |
+//! | [`passes`] | what is launched, with the formulas |
+//! | [`deltas`] | what the backward pass needs of each row |
+//! | [`registers`] | the kernels whose scores never leave the registers |
+//! | [`cooperative`] | those for tensor cores whose fragments no one may look into |
 
 #![allow(unsafe_code)] // Launches; see [`crate::gpu`].
 
-mod backward;
-mod forward;
+mod cooperative;
+mod deltas;
+mod passes;
 pub(crate) mod plan;
 mod ranges;
-mod tile;
-mod weigh;
+mod registers;
+mod rows;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -40,8 +39,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use self::backward::{Outcome, backward};
-use self::forward::{Inputs, forward};
+use self::passes::{Inputs, Outcome, backward, forward};
 use self::plan::FlashPlan;
 use crate::gpu::tape::register;
 

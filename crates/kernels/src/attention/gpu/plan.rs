@@ -1,13 +1,26 @@
 //! Tile and fragment sizes of attention on a device.
 
+use std::sync::OnceLock;
+
 use burn::tensor::Tensor;
+use cubecl::features::MmaConfig;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::gpu::cube_device;
 use crate::gpu::launch::{elem, fragment_sizes};
 
-/// Elements of a vector in shared memory.
+/// Elements of a vector in shared memory where scores lie there too.
 pub(super) const VECTOR: usize = 4;
+
+/// Where the scores of two tiles are, and so which kernels there are for them.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) enum Scores {
+    /// See [`super::cooperative`].
+    InSharedMemory,
+    /// See [`super::registers`].
+    InRegisters,
+}
 
 /// What a row of a tile is longer than its elements, so that the units of a plane meet different banks.
 const PADDING: usize = 8;
@@ -15,6 +28,9 @@ const PADDING: usize = 8;
 /// Everything that a kernel of attention is compiled for.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) struct FlashPlan {
+    pub(super) scores: Scores,
+    /// Elements of a vector of a tile of heads.
+    pub(super) vector: usize,
     /// Rows of a tile.
     pub(super) rows: usize,
     /// Width of a head.
@@ -41,32 +57,10 @@ impl FlashPlan {
         let ([_, _, heads, head_dim], [_, _, kv_heads, _]) = (q.dims(), k.dims());
         let group = heads / kv_heads.max(1);
         let client = cube_device(&q.device())?.client();
-        let properties = client.properties();
-        let element = elem(q.dtype());
-        let plane = properties.hardware.plane_size_max as usize;
-        let sizes = fragment_sizes(properties, element);
-        let plan = |rows: usize, [m, n, k]: [usize; 3]| {
-            let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
-                && [n, k].iter().all(|size| head_dim.is_multiple_of(*size))
-                && (rows * head_dim / VECTOR).is_multiple_of((rows / m.max(1)).min(4) * plane);
-            let planes = (rows / m.max(1)).min(4);
-            let plan = Self {
-                rows,
-                head_dim,
-                heads,
-                group,
-                m,
-                n,
-                k,
-                planes,
-                units: planes * plane,
-                factor_bytes: element.size(),
-            };
-            (fits && plan.shared_bytes() <= properties.hardware.max_shared_memory_size).then_some(plan)
-        };
-        // The largest tiles, and of these the fragments that every tensor core is best at.
-        let plans = [64, 32, 16].into_iter().flat_map(|rows| sizes.iter().map(move |size| (rows, *size)));
-        plans.filter_map(|(rows, size)| plan(rows, size)).max_by_key(|plan| (plan.rows, plan.m == plan.n, plan.m))
+        let device = client.properties();
+        let (element, shape) = (elem(q.dtype()), HeadShape { head_dim, heads, group });
+        let in_registers = registers_are_asked_for().then(|| shape.in_registers(device, element)).flatten();
+        in_registers.or_else(|| shape.in_shared_memory(device, element))
     }
 
     /// The most that a kernel of this plan takes: three tiles of heads, one of scores, and what belongs to its rows.
@@ -96,7 +90,7 @@ impl FlashPlan {
 
     /// Vectors of a tile of heads that each unit loads.
     pub(super) fn loads(&self) -> usize {
-        self.rows * self.head_dim / VECTOR / self.units
+        self.rows * self.head_dim / self.vector / self.units
     }
 
     /// Blocks of `m` rows of each plane.
@@ -136,5 +130,78 @@ impl FlashPlan {
 
     pub(super) fn cube_dim(&self) -> CubeDim {
         CubeDim::new_1d(self.units as u32)
+    }
+}
+
+/// Whether `INTERFUSE_ATTENTION` says `registers`. Not the default as long as those kernels have met no device: they compile
+/// for one, and that is all that is known of them.
+fn registers_are_asked_for() -> bool {
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    *ASKED.get_or_init(|| std::env::var("INTERFUSE_ATTENTION").is_ok_and(|kind| kind == "registers"))
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy)]
+struct HeadShape {
+    head_dim: usize,
+    heads: usize,
+    group: usize,
+}
+
+impl HeadShape {
+    /// Where it is known what element of a fragment each unit holds; 16 rows for each of four planes.
+    fn in_registers(self, device: &DeviceProperties, element: ElemType) -> Option<FlashPlan> {
+        let [m, n, k] = [16, 8, 16];
+        let sum = f32::elem_type_native();
+        let config = MmaConfig { a_type: element, b_type: element, cd_type: sum, m: 16, n: 8, k: 16 };
+        let matmul = &device.features.matmul;
+        let plane = device.hardware.plane_size_max as usize;
+        // Wider heads would need more registers than a unit has.
+        let fits = self.head_dim.is_multiple_of(k) && self.head_dim <= 64;
+        let plan = FlashPlan {
+            scores: Scores::InRegisters,
+            vector: 8,
+            rows: 64,
+            head_dim: self.head_dim,
+            heads: self.heads,
+            group: self.group,
+            m,
+            n,
+            k,
+            planes: 4,
+            units: 4 * plane,
+            factor_bytes: element.size(),
+        };
+        let is_known = plane == 32 && matmul.mma.contains(&config) && matmul.ldmatrix.contains(&element);
+        (fits && is_known).then_some(plan)
+    }
+
+    /// The largest tiles, and of these the fragments that every tensor core is best at.
+    fn in_shared_memory(self, device: &DeviceProperties, element: ElemType) -> Option<FlashPlan> {
+        let plane = device.hardware.plane_size_max as usize;
+        let sizes = fragment_sizes(device, element);
+        let plan = |rows: usize, [m, n, k]: [usize; 3]| {
+            let planes = (rows / m.max(1)).min(4);
+            let fits = [m, n, k].iter().all(|size| rows.is_multiple_of(*size))
+                && [n, k].iter().all(|size| self.head_dim.is_multiple_of(*size))
+                && (rows * self.head_dim / VECTOR).is_multiple_of(planes * plane);
+            let plan = FlashPlan {
+                scores: Scores::InSharedMemory,
+                vector: VECTOR,
+                rows,
+                head_dim: self.head_dim,
+                heads: self.heads,
+                group: self.group,
+                m,
+                n,
+                k,
+                planes,
+                units: planes * plane,
+                factor_bytes: element.size(),
+            };
+            (fits && plan.shared_bytes() <= device.hardware.max_shared_memory_size).then_some(plan)
+        };
+        let plans = [64, 32, 16].into_iter().flat_map(|rows| sizes.iter().map(move |size| (rows, *size)));
+        plans.filter_map(|(rows, size)| plan(rows, size)).max_by_key(|plan| (plan.rows, plan.m == plan.n, plan.m))
     }
 }

@@ -144,6 +144,25 @@ pub(super) fn packed(order: CubeTensor, from: CubeTensor, until: CubeTensor, row
     ranges
 }
 
+/// The range of reading order that a query sees.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Range {
+    from: i32,
+    until: i32,
+}
+
+#[cube]
+impl Range {
+    pub(super) fn new(from: i32, until: i32) -> Range {
+        Range { from, until }
+    }
+
+    /// Whether it holds a key of this reading order.
+    pub(super) fn sees(&self, place: i32) -> bool {
+        self.from <= place && place < self.until
+    }
+}
+
 /// How two tiles meet: nobody sees anybody, or everybody sees everybody; 1 is anything between.
 pub(super) const APART: u32 = 0;
 pub(super) const WHOLLY: u32 = 2;

@@ -14,10 +14,11 @@ use std::ffi::c_void;
 use std::sync::Mutex;
 
 use burn::tensor::DType;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::cuda::CudaRuntime;
 use cubecl::device_handle::DeviceHandle;
-use cubecl::server::{Handle, ServerStorage};
+use cubecl::server::{Handle, ServerError, ServerStorage};
 use cubecl_environment::stream::StreamId;
 use cubecl_runtime::runtime::Runtime;
 use cudarc::cublaslt::{result as lt, sys};
@@ -53,6 +54,26 @@ struct Problem {
 
 /// `a · b` as `out`, or `None` where the library cannot be had or is not worth it.
 pub(super) fn product(a: &CubeTensor, b: &CubeTensor, out: DType) -> Option<CubeTensor> {
+    let device = device_for(a, b)?;
+    let (a, b, problem) = read(a, b, out)?;
+    let y = output(&a, [problem.rows, problem.columns], out);
+    let places = Places { a: a.handle, b: b.handle, onto: None, y: y.handle.clone() };
+    device.submit(move |server| multiply(server, problem, places));
+    Some(y)
+}
+
+/// `onto + a · b`, or `onto` again where the library cannot be had or is not worth it.
+pub(super) fn product_onto(onto: CubeTensor, a: &CubeTensor, b: &CubeTensor) -> Result<CubeTensor, CubeTensor> {
+    let Some((device, (a, b, problem))) = device_for(a, b).zip(read(a, b, onto.dtype)) else { return Err(onto) };
+    let onto = into_contiguous(onto);
+    let y = if onto.can_mut() { onto.clone() } else { output(&onto, [problem.rows, problem.columns], onto.dtype) };
+    let places = Places { a: a.handle, b: b.handle, onto: Some(onto.handle), y: y.handle.clone() };
+    device.submit(move |server| multiply(server, problem, places));
+    Ok(y)
+}
+
+/// The device of both factors, if it has the library and the product is worth it.
+fn device_for(a: &CubeTensor, b: &CubeTensor) -> Option<DeviceHandle<CudaServer>> {
     let (shape, columns) = (dims(a), dims(b)[1]);
     if a.dtype != DType::F32 && shape[0] * shape[1] * columns < WORTH_IT {
         return None;
@@ -62,16 +83,24 @@ pub(super) fn product(a: &CubeTensor, b: &CubeTensor, out: DType) -> Option<Cube
         return None;
     }
     let device = DeviceHandle::<CudaServer>::new(service.device);
-    if !is_available(&device) {
-        return None;
-    }
+    is_available(&device).then_some(device)
+}
+
+/// Both factors without gaps, and what the library is asked.
+fn read(a: &CubeTensor, b: &CubeTensor, out: DType) -> Option<(CubeTensor, CubeTensor, Problem)> {
     let (a, b) = (dense(a.clone()), dense(b.clone()));
-    let problem =
-        Problem { rows: shape[0], columns, depth: shape[1], orders: [order(&a)?, order(&b)?], factors: a.dtype, out };
-    let y = output(&a, [problem.rows, problem.columns], out);
-    let handles = [a.handle, b.handle, y.handle.clone()];
-    device.submit(move |server| multiply(server, problem, handles));
-    Some(y)
+    let (shape, columns) = (dims(&a), dims(&b)[1]);
+    let orders = [order(&a)?, order(&b)?];
+    let problem = Problem { rows: shape[0], columns, depth: shape[1], orders, factors: a.dtype, out };
+    Some((a, b, problem))
+}
+
+/// Where the tensors of a product lie; `onto`, if there is one, is added to it, and may be where the result goes.
+struct Places<T> {
+    a: T,
+    b: T,
+    onto: Option<T>,
+    y: T,
 }
 
 /// Whether the library was found and knows the device; asked once for each device.
@@ -100,17 +129,20 @@ fn is_available(device: &DeviceHandle<CudaServer>) -> bool {
 }
 
 /// Runs a product on the thread of the device.
-fn multiply(server: &mut CudaServer, problem: Problem, [a, b, y]: [Handle; 3]) {
+fn multiply(server: &mut CudaServer, problem: Problem, places: Places<Handle>) {
     let stream = StreamId::current();
-    let bytes = y.size_in_used() as usize;
+    let bytes = places.y.size_in_used() as usize;
     let mut address = |handle: Handle| server.get_resource(handle.binding(), stream).map(|found| found.resource().ptr);
     // A result that could not be allocated carries its own error to whoever reads it.
-    let Ok(y) = address(y) else { return };
-    let factors = address(a).and_then(|a| Ok((a, address(b)?)));
+    let Ok(y) = address(places.y) else { return };
+    let read = || {
+        let [a, b] = [address(places.a)?, address(places.b)?];
+        Ok(Places { a, b, onto: places.onto.map(address).transpose()?, y })
+    };
     LIBRARY.with_borrow_mut(|library| {
         let Some(library) = library else { return };
-        let factors = factors.map_err(|error| format!("{error:?}"));
-        if let Err(reason) = factors.and_then(|(a, b)| library.multiply(problem, a, b, y)) {
+        let addresses = read().map_err(|error: ServerError| format!("{error:?}"));
+        if let Err(reason) = addresses.and_then(|addresses| library.multiply(problem, addresses)) {
             tracing::error!("{problem:?}: {reason}");
             library.spoil(y, bytes);
         }
@@ -205,15 +237,16 @@ impl Library {
         let _ = self.let_others_wait();
     }
 
-    /// `y = a · b`, by their addresses.
-    fn multiply(&mut self, problem: Problem, a: u64, b: u64, y: u64) -> Result<(), String> {
+    /// `y = a · b`, or `onto + a · b`, by their addresses.
+    fn multiply(&mut self, problem: Problem, places: Places<u64>) -> Result<(), String> {
+        let Places { a, b, onto, y } = places;
         if !self.plans.contains_key(&problem) {
             let plan = Plan::new(self.handle, problem).map_err(|error| error.to_string())?;
             self.plans.insert(problem, plan);
         }
         let plan = &self.plans[&problem];
         self.wait_for_others()?;
-        let (one, zero) = (1f32, 0f32);
+        let (one, kept) = (1f32, if onto.is_some() { 1f32 } else { 0f32 });
         // The library counts by columns: a row-major product `a · b` is to it `bᵀ · aᵀ`, so the factors change places.
         // SAFETY: addresses and layouts are those of tensors with the shapes of `problem`. Their memory may be given to others
         // only by this thread, and what they do with it comes after the product.
@@ -222,12 +255,12 @@ impl Library {
                 self.handle,
                 plan.product,
                 (&raw const one).cast(),
-                (&raw const zero).cast(),
+                (&raw const kept).cast(),
                 b as *const c_void,
                 plan.layouts[0],
                 a as *const c_void,
                 plan.layouts[1],
-                y as *const c_void,
+                onto.unwrap_or(y) as *const c_void,
                 plan.layouts[2],
                 y as *mut c_void,
                 plan.layouts[2],

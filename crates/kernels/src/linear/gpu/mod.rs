@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`maps`] | several maps of the same rows as one operation |
 //! | [`mod@product`] | a product of matrices, by the kernel or by the framework |
 //! | `cublas` | the same by NVIDIA's library, on CUDA |
 //! | [`plan`] | tile and fragment sizes on a device |
@@ -12,6 +13,7 @@
 #[cfg(feature = "cuda")]
 mod cublas;
 mod kernel;
+mod maps;
 mod plan;
 mod product;
 
@@ -20,13 +22,17 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+#[cfg(feature = "fusion")]
+use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Cube, backend_extension};
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::cast;
 use burn_cubecl::tensor::CubeTensor;
 
-use self::product::{product, transposed};
+use self::product::{product, product_onto, transposed};
+use crate::gpu::list::TensorList;
 
 /// The products on GPUs, off the gradient tape, the factors cast to `compute`.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
@@ -40,6 +46,23 @@ pub(crate) trait LinearKernels: Backend {
     /// `xᵀ dy`, in `f32`.
     #[fusion(dtype = DType::F32, shape = [x[1], dy[1]].into())]
     fn product_dw(x: FloatTensor<Self>, dy: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
+    /// `x W` of each weight.
+    #[fusion(meta = |x, weights, _compute| {
+        weights.iter().map(|weight| TensorSpec::new([x.shape[0], weight.shape[1]].into(), x.dtype)).collect::<Vec<_>>()
+    })]
+    fn products(x: FloatTensor<Self>, #[extension_type] weights: TensorList<Self>, compute: DType) -> TensorList<Self>;
+    /// `Σ dy Wᵀ`, of the type of the `dy`s.
+    #[fusion(meta = |dys, weights, _compute| TensorSpec::new([dys[0].shape[0], weights[0].shape[0]].into(), dys[0].dtype))]
+    fn products_dx(
+        #[extension_type] dys: TensorList<Self>,
+        #[extension_type] weights: TensorList<Self>,
+        compute: DType,
+    ) -> FloatTensor<Self>;
+    /// `xᵀ dy` of each, in `f32`.
+    #[fusion(meta = |x, dys, _compute| {
+        dys.iter().map(|dy| TensorSpec::new([x.shape[1], dy.shape[1]].into(), DType::F32)).collect::<Vec<_>>()
+    })]
+    fn products_dw(x: FloatTensor<Self>, #[extension_type] dys: TensorList<Self>, compute: DType) -> TensorList<Self>;
 }
 
 impl LinearKernels for CubeBackend {
@@ -56,6 +79,25 @@ impl LinearKernels for CubeBackend {
     fn product_dw(x: CubeTensor, dy: CubeTensor, compute: DType) -> CubeTensor {
         product(transposed(x), dy, compute, DType::F32)
     }
+
+    fn products(x: CubeTensor, weights: TensorList<Self>, compute: DType) -> TensorList<Self> {
+        let out = x.dtype;
+        let x = cast(x, compute);
+        TensorList(weights.0.into_iter().map(|weight| product(x.clone(), weight, compute, out)).collect())
+    }
+
+    fn products_dx(dys: TensorList<Self>, weights: TensorList<Self>, compute: DType) -> CubeTensor {
+        let mut pairs = dys.0.into_iter().zip(weights.0);
+        let (dy, weight) = pairs.next().expect("the gradient of at least one result");
+        let out = dy.dtype;
+        let first = product(dy, transposed(weight), compute, out);
+        pairs.fold(first, |sum, (dy, weight)| product_onto(sum, dy, transposed(weight), compute))
+    }
+
+    fn products_dw(x: CubeTensor, dys: TensorList<Self>, compute: DType) -> TensorList<Self> {
+        let x = transposed(cast(x, compute));
+        TensorList(dys.0.into_iter().map(|dy| product(x.clone(), dy, compute, DType::F32)).collect())
+    }
 }
 
 /// The operation on GPUs, on the gradient tape and off it.
@@ -63,11 +105,21 @@ impl LinearKernels for CubeBackend {
 pub(crate) trait LinearGpu: Backend {
     /// `x W`, the factors cast to `compute`; see [`crate::linear::product`].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self>;
+    /// See [`crate::linear::products`].
+    fn linear_maps(
+        x: FloatTensor<Self>,
+        #[extension_type] weights: TensorList<Self>,
+        compute: DType,
+    ) -> TensorList<Self>;
 }
 
 impl LinearGpu for Cube {
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: DType) -> FloatTensor<Self> {
         Self::product(x, weight, compute)
+    }
+
+    fn linear_maps(x: FloatTensor<Self>, weights: TensorList<Self>, compute: DType) -> TensorList<Self> {
+        Self::products(x, weights, compute)
     }
 }
 
@@ -82,6 +134,17 @@ impl<B: LinearKernels, C: CheckpointStrategy> LinearGpu for Autodiff<B, C> {
                 prep.finish((kept_x, kept_weight, compute), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::product(x.into_primitive(), weight.into_primitive(), compute)),
+        }
+    }
+
+    fn linear_maps(x: FloatTensor<Self>, weights: TensorList<Self>, compute: DType) -> TensorList<Self> {
+        match weights.0.len() {
+            2 => maps::on_tape::<B, C, 3>(x, weights.0, compute),
+            3 => maps::on_tape::<B, C, 4>(x, weights.0, compute),
+            _ => {
+                let maps = weights.0.into_iter().map(|weight| Self::linear(x.clone(), weight, compute));
+                TensorList(maps.collect())
+            }
         }
     }
 }

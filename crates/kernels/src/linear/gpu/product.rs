@@ -29,6 +29,18 @@ pub(super) fn product(a: CubeTensor, b: CubeTensor, compute: DType, out: DType) 
     matmul(a, b, None, MatmulStrategy::default(), out).expect("a product of matrices that fit")
 }
 
+/// `onto + a · b`, of the type of `onto` and in its place where nobody else holds it.
+pub(super) fn product_onto(onto: CubeTensor, a: CubeTensor, b: CubeTensor, compute: DType) -> CubeTensor {
+    let (a, b) = (cast(a, compute), cast(b, compute));
+    let out = onto.dtype;
+    #[cfg(feature = "cuda")]
+    let onto = match super::cublas::product_onto(onto, &a, &b) {
+        Ok(sum) => return sum,
+        Err(onto) => onto,
+    };
+    CubeBackend::float_add(product(a, b, compute, out), onto)
+}
+
 /// `[M, N]` as `[N, M]`, without a copy.
 pub(super) fn transposed(x: CubeTensor) -> CubeTensor {
     CubeBackend::float_swap_dims(x, 0, 1)

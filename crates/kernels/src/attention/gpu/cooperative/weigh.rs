@@ -4,23 +4,10 @@
 
 use cubecl::prelude::*;
 
-use super::plan::{FlashPlan, VECTOR};
-use super::ranges::Places;
+use super::super::plan::{FlashPlan, VECTOR};
+use super::super::ranges::{Places, Range};
+use super::super::rows::stat;
 use super::tile::{score_column, score_row};
-
-/// The range of reading order that a query sees.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct Range {
-    from: i32,
-    until: i32,
-}
-
-#[cube]
-impl Range {
-    fn sees(&self, place: i32) -> bool {
-        self.from <= place && place < self.until
-    }
-}
 
 /// The ranges of a unit's rows of scores, the rows being queries.
 #[derive(CubeType)]
@@ -50,18 +37,8 @@ impl RowRanges {
     }
 
     pub(super) fn range(&self, #[comptime] index: usize) -> Range {
-        Range { from: self.from[index], until: self.until[index] }
+        Range::new(self.from[index], self.until[index])
     }
-}
-
-/// A number of a row; 0 beyond the last row.
-#[cube]
-pub(super) fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 {
-    let mut value = 0f32;
-    if row < rows {
-        value = stats[start + row];
-    }
-    value
 }
 
 /// A vector of scores, scaled.

@@ -1,11 +1,12 @@
-//! AdamW (Loshchilov and Hutter, 1711.05101, algorithm 2), with PyTorch's conventions.
+//! AdamW (Loshchilov and Hutter, 1711.05101, algorithm 2), with PyTorch's conventions; and, for the matrices of the backbone, Muon
+//! if the configuration says so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
-use interfuse_kernels::{AdamWState, AdamWStep, AdamWUpdate, adamw};
+use burn::tensor::{Tensor, TensorData};
+use interfuse_kernels::{AdamWState, AdamWStep, AdamWUpdate, MuonStep, MuonUpdate, adamw, muon};
 use interfuse_parameters::{
     HostTensor, HostTensors, ParameterInfo, ParameterMapper, map_parameters, parameters, read_tensors, write_tensors,
 };
@@ -17,18 +18,18 @@ use crate::optimization::tape;
 
 /// What the optimizer remembers.
 #[derive(Clone, Debug, Default)]
-pub struct AdamW {
+pub struct Optimizer {
     /// By the weight's name.
     pub moments: BTreeMap<String, Moments>,
 }
 
-/// Moving averages of a weight's gradient, flattened.
+/// What is remembered of a weight's gradients, flattened.
 #[derive(Clone, Debug)]
 pub struct Moments {
-    /// Of the gradient.
+    /// AdamW's moving average of the gradient, or Muon's momentum.
     pub first: Tensor<1>,
-    /// Of its square.
-    pub second: Tensor<1>,
+    /// AdamW's moving average of its square.
+    pub second: Option<Tensor<1>>,
     /// Steps in which the weight took part.
     pub steps: u64,
 }
@@ -42,7 +43,7 @@ pub struct Update {
     pub gradient_scale: f64,
 }
 
-impl AdamW {
+impl Optimizer {
     /// Takes one step. A weight without a gradient stays as it is, and so do its moments.
     pub fn step<M: Module>(
         &mut self,
@@ -91,35 +92,38 @@ impl AdamW {
         let moments = self.moments.iter();
         let tensors: HostTensors = moments
             .flat_map(|(name, m)| {
-                [(format!("{name}.exp_avg"), host(&m.first)), (format!("{name}.exp_avg_sq"), host(&m.second))]
+                let second = m.second.iter().map(move |second| (format!("{name}.exp_avg_sq"), host(second)));
+                std::iter::once((format!("{name}.exp_avg"), host(&m.first))).chain(second)
             })
             .collect();
         Ok(write_tensors(&tensors, path)?)
     }
 
-    /// Reads the moments of the weights that took part in `steps`.
+    /// Reads what is remembered of the weights that took part in `steps`.
     ///
     /// # Errors
-    /// When the file is torn, or its moments are not exactly those of these weights.
+    /// When the file is torn, or does not have exactly what `config` has remembered of these weights.
     pub fn load(
         model: &impl Module,
         path: &Path,
         steps: &BTreeMap<String, u64>,
-        device: &Device,
+        config: &OptimizerConfig,
     ) -> Result<Self, TrainError> {
+        let device = model.devices().into_iter().next().unwrap_or_default().without_autodiff();
         let foreign =
             |expected: String, found: String| TrainError::Foreign { path: path.display().to_string(), expected, found };
-        let sizes: BTreeMap<String, usize> =
-            parameters(model).into_iter().map(|info| (info.name.clone(), info.count())).collect();
+        let known: BTreeMap<String, ParameterInfo> =
+            parameters(model).into_iter().map(|info| (info.name.clone(), info)).collect();
         let mut tensors = read_tensors(path)?;
         let mut moments = BTreeMap::new();
         for (name, &steps) in steps {
-            let size = sizes.get(name).copied().unwrap_or_default();
+            let info = known.get(name);
+            let size = info.map(ParameterInfo::count).unwrap_or_default();
             let mut take = |kind: &str| -> Result<Tensor<1>, TrainError> {
                 let name = format!("{name}.{kind}");
                 match tensors.remove(&name) {
                     Some(tensor) if tensor.shape == [size] => {
-                        Ok(Tensor::from_data(TensorData::new(tensor.values, tensor.shape), device))
+                        Ok(Tensor::from_data(TensorData::new(tensor.values, tensor.shape), &device))
                     }
                     other => {
                         let found = other.map_or("none".into(), |tensor| format!("shape {:?}", tensor.shape));
@@ -127,7 +131,9 @@ impl AdamW {
                     }
                 }
             };
-            let (first, second) = (take("exp_avg")?, take("exp_avg_sq")?);
+            let first = take("exp_avg")?;
+            let is_orthogonalized = info.is_some_and(|info| config.orthogonalizes(info));
+            let second = if is_orthogonalized { None } else { Some(take("exp_avg_sq")?) };
             moments.insert(name.clone(), Moments { first, second, steps });
         }
         match tensors.keys().next() {
@@ -149,28 +155,64 @@ struct TakeOut<'a> {
     taken: Vec<(String, bool, AdamWUpdate)>,
 }
 
+impl TakeOut<'_> {
+    /// Takes the step of a matrix at once: it has no use of others beside it.
+    fn orthogonal_step<const R: usize>(
+        &mut self,
+        info: &ParameterInfo,
+        param: Param<Tensor<R>>,
+        gradient: Tensor<1>,
+        step: MuonStep,
+    ) -> Param<Tensor<R>> {
+        let (id, tracked) = (param.id, param.is_require_grad());
+        let weight = param.into_value().inner();
+        let shape = weight.shape();
+        let matrix = [info.shape[0], info.shape[1]];
+        let (first, steps) = match self.moments.remove(&info.name) {
+            Some(Moments { first, second: None, steps }) => (first, steps),
+            _ => (gradient.zeros_like(), 0),
+        };
+        let [momentum, gradient] = [first, gradient].map(|x| x.reshape(matrix));
+        let [weight, momentum] = muon(MuonUpdate { weight: weight.reshape(matrix), momentum, gradient, step });
+        let moments = Moments { first: momentum.reshape([info.count()]), second: None, steps: steps + 1 };
+        self.moments.insert(info.name.clone(), moments);
+        let weight = Tensor::<R>::from_inner(weight.reshape(shape));
+        Param::initialized(id, weight.set_require_grad(tracked))
+    }
+}
+
 impl ParameterMapper for TakeOut<'_> {
     fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
         let Some(gradient) = self.gradients.take(&info.name) else { return param };
-        let moments = self.moments.remove(&info.name).unwrap_or_else(|| Moments {
-            first: gradient.zeros_like(),
-            second: gradient.zeros_like(),
-            steps: 0,
-        });
         let part = self.config.of_weight(info);
         let weight_decay = part.and_then(|part| part.weight_decay).unwrap_or(self.config.weight_decay);
+        let weight_decay = if info.decays() { weight_decay } else { 0.0 };
+        let learning_rate = self.update.learning_rate * part.map_or(1.0, |part| part.learning_rate_factor);
+        if self.config.orthogonalizes(info) {
+            let step = MuonStep {
+                learning_rate,
+                momentum: self.config.momentum,
+                weight_decay,
+                gradient_scale: self.update.gradient_scale,
+            };
+            return self.orthogonal_step(info, param, gradient, step);
+        }
+        let (first, second, steps) = match self.moments.remove(&info.name) {
+            Some(Moments { first, second: Some(second), steps }) => (first, second, steps),
+            _ => (gradient.zeros_like(), gradient.zeros_like(), 0),
+        };
         let step = AdamWStep {
-            learning_rate: self.update.learning_rate * part.map_or(1.0, |part| part.learning_rate_factor),
+            learning_rate,
             betas: self.config.betas,
             epsilon: self.config.epsilon,
-            weight_decay: if info.decays() { weight_decay } else { 0.0 },
+            weight_decay,
             gradient_scale: self.update.gradient_scale,
-            number: moments.steps + 1,
+            number: steps + 1,
         };
         let (id, tracked) = (param.id, param.is_require_grad());
         let weight = param.into_value().inner();
         let (shape, device) = (weight.shape(), weight.device());
-        let state = AdamWState { weight: weight.reshape([info.count()]), first: moments.first, second: moments.second };
+        let state = AdamWState { weight: weight.reshape([info.count()]), first, second };
         self.taken.push((info.name.clone(), tracked, AdamWUpdate { state, gradient, step }));
         // A place without memory, into which [`PutBack`] puts the weight after the step.
         let place = shape.clone();
@@ -196,7 +238,7 @@ impl ParameterMapper for PutBack<'_> {
     fn map<const R: usize>(&mut self, info: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
         let Some(Stepped { state, steps, tracked }) = self.stepped.remove(&info.name) else { return param };
         let AdamWState { weight, first, second } = state;
-        self.moments.insert(info.name.clone(), Moments { first, second, steps });
+        self.moments.insert(info.name.clone(), Moments { first, second: Some(second), steps });
         let weight = Tensor::<R>::from_inner(weight.reshape(param.lazy_shape()));
         Param::initialized(param.id, weight.set_require_grad(tracked))
     }

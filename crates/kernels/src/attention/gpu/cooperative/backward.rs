@@ -1,57 +1,17 @@
-//! The backward pass: gradients of the queries by cubes that own queries, those of keys and values by cubes that own keys.
-//!
-//! ```text
-//! p_ij = e^(s_ij − L_i)      δ_i = out_i · d_out_i      ds_ij = p_ij (d_out_i · v_j − δ_i) / √Dh
-//! dq_i = Σ_j ds_ij k_j       dk_j = Σ_i ds_ij q_i       dv_j = Σ_i p_ij d_out_i
-//! ```
+//! The backward pass, as [`super::super::passes`] has its formulas: gradients of the queries by cubes that own queries, those of
+//! keys and values by cubes that own keys.
 
-use burn::tensor::DType;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::forward::{Inputs, load_order};
-use super::plan::{FlashPlan, VECTOR};
-use super::ranges::{APART, Places, WHOLLY, survey_keys, survey_queries};
-use super::tile::{
-    HeadRows, accumulate, accumulators, lefts, load_both, ones, score_column, score_row, scores_of, write,
-};
-use super::weigh::{QueryColumns, RowRanges, score, stat, weights_of_query};
-use crate::gpu::launch::{dense, dims, elem, grid, output};
-
-/// `L` and `δ` of every row and head side by side, `[2, B, H, Sq]`: one buffer, because WebGPU binds eight.
-#[cube(launch_unchecked)]
-fn deltas<F: Float, N: Size>(
-    out: &[Vector<F, N>],
-    d_out: &[Vector<F, N>],
-    log_sums: &[f32],
-    stats: &mut [f32],
-    query_count: u32,
-    #[comptime] plan: FlashPlan,
-    #[define(F)] _dtype: ElemType,
-) {
-    let count = log_sums.len();
-    let at = ABSOLUTE_POS;
-    if at < count {
-        let (queries, heads) = (query_count as usize, comptime!(plan.heads));
-        // Rows in the order of `out`, so that neighbours read side by side.
-        let (head, row) = (at % heads, at / heads % queries);
-        let batch = at / heads / queries;
-        let width = comptime!(plan.head_dim / VECTOR);
-        let mut sum = 0f32;
-        for column in 0..width {
-            let a = Vector::<f32, N>::cast_from(out[at * width + column]);
-            let b = Vector::<f32, N>::cast_from(d_out[at * width + column]);
-            sum += (a * b).vector_sum();
-        }
-        let place = (batch * heads + head) * queries + row;
-        stats[place] = log_sums[place];
-        stats[count + place] = sum;
-    }
-}
+use super::super::plan::{FlashPlan, VECTOR};
+use super::super::ranges::{APART, Places, WHOLLY, survey_keys, survey_queries};
+use super::super::rows::{HeadRows, load_both, load_order, stat};
+use super::tile::{accumulate, accumulators, lefts, ones, score_column, score_row, scores_of, write};
+use super::weigh::{QueryColumns, RowRanges, score, weights_of_query};
 
 #[cube(launch_unchecked)]
-fn query_gradients<G: Float, F: Float, N: Size>(
+pub(in super::super) fn query_gradients<G: Float, F: Float, N: Size>(
     q: &[Vector<G, N>],
     k: &[Vector<G, N>],
     v: &[Vector<G, N>],
@@ -147,7 +107,7 @@ fn query_gradients<G: Float, F: Float, N: Size>(
 }
 
 #[cube(launch_unchecked)]
-fn key_gradients<G: Float, F: Float, N: Size>(
+pub(in super::super) fn key_gradients<G: Float, F: Float, N: Size>(
     q: &[Vector<G, N>],
     k: &[Vector<G, N>],
     v: &[Vector<G, N>],
@@ -244,118 +204,4 @@ fn key_gradients<G: Float, F: Float, N: Size>(
     }
     write(&mut key_gradient, &mut scores, &factors, dk, &keys, tile, plan);
     write(&mut value_gradient, &mut scores, &factors, dv, &keys, tile, plan);
-}
-
-/// What the backward pass has besides the inputs; shapes as the forward pass gives them.
-pub(super) struct Outcome {
-    pub(super) out: CubeTensor,
-    pub(super) log_sums: CubeTensor,
-    pub(super) d_out: CubeTensor,
-}
-
-impl Outcome {
-    fn dense(self) -> Self {
-        let Self { out, log_sums, d_out } = self;
-        Self { out: dense(out), log_sums: dense(log_sums), d_out: dense(d_out) }
-    }
-}
-
-/// `L` and `δ`, as the other two kernels take them.
-fn row_stats(outcome: Outcome, plan: FlashPlan) -> CubeTensor {
-    let Outcome { out, log_sums, d_out } = outcome;
-    let shape = dims(&out);
-    let (batch, queries) = (shape[0], shape[1]);
-    let stats = output(&out, [2, batch, plan.heads, queries], DType::F32);
-    let (cubes, dim) = grid(&out, batch * plan.heads * queries);
-    let dtype = elem(out.dtype);
-    // SAFETY: see [`crate::gpu`].
-    unsafe {
-        deltas::launch_unchecked(
-            &out.client.clone(),
-            cubes,
-            dim,
-            VECTOR,
-            out.into_buffer_arg(),
-            d_out.into_buffer_arg(),
-            log_sums.into_buffer_arg(),
-            stats.clone().into_buffer_arg(),
-            queries as u32,
-            plan,
-            dtype,
-        )
-    }
-    stats
-}
-
-/// The gradient of the queries.
-fn of_queries(inputs: Inputs, d_out: CubeTensor, stats: CubeTensor, plan: FlashPlan) -> CubeTensor {
-    let Inputs { q, k, v, ranges } = inputs;
-    let (shape, keys) = (dims(&q), dims(&k)[1]);
-    let (batch, queries) = (shape[0], shape[1]);
-    let dq = output(&q, shape, q.dtype);
-    let dtypes = [elem(q.dtype); 2];
-    // SAFETY: see [`crate::gpu`].
-    unsafe {
-        query_gradients::launch_unchecked(
-            &q.client.clone(),
-            CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
-            plan.cube_dim(),
-            VECTOR,
-            q.into_buffer_arg(),
-            k.into_buffer_arg(),
-            v.into_buffer_arg(),
-            d_out.into_buffer_arg(),
-            ranges.into_buffer_arg(),
-            stats.into_buffer_arg(),
-            dq.clone().into_buffer_arg(),
-            queries as u32,
-            keys as u32,
-            plan.scale(),
-            plan,
-            dtypes,
-        )
-    }
-    dq
-}
-
-/// Gradients of keys and values.
-fn of_keys(inputs: Inputs, d_out: CubeTensor, stats: CubeTensor, plan: FlashPlan) -> [CubeTensor; 2] {
-    let Inputs { q, k, v, ranges } = inputs;
-    let (shape, queries) = (dims(&k), dims(&q)[1]);
-    let (batch, keys) = (shape[0], shape[1]);
-    let [dk, dv] = [(); 2].map(|()| output(&k, shape.clone(), k.dtype));
-    let dtypes = [elem(q.dtype); 2];
-    // SAFETY: see [`crate::gpu`].
-    unsafe {
-        key_gradients::launch_unchecked(
-            &q.client.clone(),
-            CubeCount::Static(plan.tiles(keys) as u32, (plan.heads / plan.group) as u32, batch as u32),
-            plan.cube_dim(),
-            VECTOR,
-            q.into_buffer_arg(),
-            k.into_buffer_arg(),
-            v.into_buffer_arg(),
-            d_out.into_buffer_arg(),
-            ranges.into_buffer_arg(),
-            stats.into_buffer_arg(),
-            dk.clone().into_buffer_arg(),
-            dv.clone().into_buffer_arg(),
-            queries as u32,
-            keys as u32,
-            plan.scale(),
-            plan,
-            dtypes,
-        )
-    }
-    [dk, dv]
-}
-
-/// Gradients of queries, keys and values.
-pub(super) fn backward(inputs: Inputs, outcome: Outcome, plan: FlashPlan) -> [CubeTensor; 3] {
-    let (inputs, outcome) = (inputs.dense(), outcome.dense());
-    let d_out = outcome.d_out.clone();
-    let stats = row_stats(outcome, plan);
-    let dq = of_queries(inputs.clone(), d_out.clone(), stats.clone(), plan);
-    let [dk, dv] = of_keys(inputs, d_out, stats, plan);
-    [dq, dk, dv]
 }

@@ -1,50 +1,21 @@
-//! The forward pass: what every query gathers, and the logarithm of its sum of weights.
-//!
-//! ```text
-//! s_ij = q_i · k_j / √Dh        L_i = log Σ_j e^s_ij        out_i = Σ_j e^(s_ij − L_i) v_j        over the visible j
-//! ```
+//! The forward pass, as [`super::super::passes`] has its formulas.
 
-use burn::tensor::DType;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::plan::{FlashPlan, VECTOR};
-use super::ranges::{APART, Places, WHOLLY, survey_keys};
-use super::tile::{
-    HeadRows, accumulate, accumulators, lefts, load_both, rescale, score_column, score_row, scores_of, write,
-};
+use super::super::passes::{BLIND, UNSET};
+use super::super::plan::{FlashPlan, VECTOR};
+use super::super::ranges::{APART, Places, WHOLLY, survey_keys};
+use super::super::rows::{HeadRows, load_both, load_order};
+use super::tile::{accumulate, accumulators, lefts, rescale, score_column, score_row, scores_of, write};
 use super::weigh::{RowRanges, peak, score, shared_sum, weights_of_query};
-use crate::gpu::launch::{dense, dims, elem, output};
 
 /// How far above a row's reference a score may lie, in nats, before the reference is raised and what was gathered is scaled
 /// down: a weight of e^8 is far from the largest number of `f16`.
 const HEADROOM: f32 = 8.0;
 
-/// The logarithm of the sum of weights of a row that sees nothing: its weights are all zero.
-const BLIND: f32 = 1e30;
-
-/// The reference of a row before its first score: far below any.
-const UNSET: f32 = -1e30;
-
-/// Queries `[B, Sq, H, Dh]`, keys and values `[B, Sk, G, Dh]`, and [`super::ranges::packed`].
-#[derive(Clone)]
-pub(super) struct Inputs {
-    pub(super) q: CubeTensor,
-    pub(super) k: CubeTensor,
-    pub(super) v: CubeTensor,
-    pub(super) ranges: CubeTensor,
-}
-
-impl Inputs {
-    pub(super) fn dense(self) -> Self {
-        let Self { q, k, v, ranges } = self;
-        Self { q: dense(q), k: dense(k), v: dense(v), ranges: dense(ranges) }
-    }
-}
-
 #[cube(launch_unchecked)]
-fn attend<G: Float, F: Float, N: Size>(
+pub(in super::super) fn attend<G: Float, F: Float, N: Size>(
     q: &[Vector<G, N>],
     k: &[Vector<G, N>],
     v: &[Vector<G, N>],
@@ -166,51 +137,4 @@ fn attend<G: Float, F: Float, N: Size>(
         }
     }
     write(&mut gathered, &mut scores, &factors, out, &queries, tile, plan);
-}
-
-/// Loads the reading order of a tile of keys.
-#[cube]
-pub(super) fn load_order(
-    ranges: &[i32],
-    places: &Places,
-    batch: usize,
-    tile: usize,
-    order: &mut Shared<[i32]>,
-    #[comptime] plan: FlashPlan,
-) {
-    let mut at = UNIT_POS as usize;
-    while at < comptime!(plan.rows) {
-        order[at] = places.order(ranges, batch, tile * comptime!(plan.rows) + at);
-        at += comptime!(plan.units);
-    }
-}
-
-/// What every query gathers, `[B, Sq, H, Dh]`, and the logarithm of its sum of weights, `[B, H, Sq]`.
-pub(super) fn forward(inputs: Inputs, plan: FlashPlan) -> (CubeTensor, CubeTensor) {
-    let Inputs { q, k, v, ranges } = inputs.dense();
-    let shape = dims(&q);
-    let (batch, queries, keys) = (shape[0], shape[1], dims(&k)[1]);
-    let out = output(&q, shape, q.dtype);
-    let log_sums = output(&q, [batch, plan.heads, queries], DType::F32);
-    // SAFETY: see [`crate::gpu`].
-    unsafe {
-        attend::launch_unchecked(
-            &q.client.clone(),
-            CubeCount::Static(plan.tiles(queries) as u32, plan.heads as u32, batch as u32),
-            plan.cube_dim(),
-            VECTOR,
-            q.clone().into_buffer_arg(),
-            k.into_buffer_arg(),
-            v.into_buffer_arg(),
-            ranges.into_buffer_arg(),
-            out.clone().into_buffer_arg(),
-            log_sums.clone().into_buffer_arg(),
-            queries as u32,
-            keys as u32,
-            plan.scale(),
-            plan,
-            [elem(q.dtype), elem(q.dtype)],
-        )
-    }
-    (out, log_sums)
 }

@@ -6,102 +6,11 @@
 use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
 use cubecl::prelude::*;
 
-use super::plan::{FlashPlan, VECTOR};
-use super::ranges::Places;
+use super::super::plan::{FlashPlan, VECTOR};
+use super::super::rows::{HeadRows, fetch, put_rows};
 
 /// Fragments of a plane's blocks of rows.
 pub(super) type Fragments<E> = Sequence<Matrix<E>>;
-
-/// The rows of one head in `[B, S, heads, Dh]`.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct HeadRows {
-    /// The first row of the batch's element.
-    pub(super) start: usize,
-    /// Rows of the batch's element.
-    pub(super) rows: usize,
-    pub(super) heads: usize,
-    pub(super) head: usize,
-}
-
-#[cube]
-impl HeadRows {
-    /// The queries of a head.
-    pub(super) fn of_queries(places: &Places, batch: usize, head: usize, #[comptime] plan: FlashPlan) -> HeadRows {
-        HeadRows { start: batch * places.queries, rows: places.queries, heads: comptime!(plan.heads).runtime(), head }
-    }
-
-    /// The keys of a key head, or its values.
-    pub(super) fn of_keys(places: &Places, batch: usize, head: usize, #[comptime] plan: FlashPlan) -> HeadRows {
-        HeadRows {
-            start: batch * places.keys,
-            rows: places.keys,
-            heads: comptime!(plan.heads / plan.group).runtime(),
-            head,
-        }
-    }
-
-    /// The first vector of a row.
-    fn place(&self, row: usize, #[comptime] plan: FlashPlan) -> usize {
-        ((self.start + row) * self.heads + self.head) * comptime!(plan.head_dim / VECTOR)
-    }
-}
-
-/// A unit's part of a tile of heads, on its way from memory: all of it is asked for before any of it is waited for.
-#[cube]
-fn fetch<G: Float, F: Float, N: Size>(
-    source: &[Vector<G, N>],
-    rows: &HeadRows,
-    tile: usize,
-    #[comptime] plan: FlashPlan,
-) -> Array<Vector<F, N>> {
-    let width = comptime!(plan.head_dim / VECTOR);
-    let mut values = Array::<Vector<F, N>>::new(comptime!(plan.loads()));
-    #[unroll]
-    for index in 0..comptime!(plan.loads()) {
-        let at = UNIT_POS as usize + comptime!(index * plan.units);
-        let (row, column) = (at / width, at % width);
-        let mut value = Vector::<F, N>::new(F::new(0.0));
-        let global = tile * comptime!(plan.rows) + row;
-        // Rows beyond the last are zero.
-        if global < rows.rows {
-            value = Vector::cast_from(source[rows.place(global, plan) + column]);
-        }
-        values[index] = value;
-    }
-    values
-}
-
-/// Puts what was fetched into shared memory, row by row.
-#[cube]
-fn put_rows<F: Float, N: Size>(
-    values: &Array<Vector<F, N>>,
-    target: &mut Shared<[Vector<F, N>]>,
-    #[comptime] plan: FlashPlan,
-) {
-    let width = comptime!(plan.head_dim / VECTOR);
-    #[unroll]
-    for index in 0..comptime!(plan.loads()) {
-        let at = UNIT_POS as usize + comptime!(index * plan.units);
-        target[at / width * comptime!(plan.head_stride() / VECTOR) + at % width] = values[index];
-    }
-}
-
-/// Loads the same rows of two sources: those of both are asked for before either are waited for.
-#[cube]
-pub(super) fn load_both<G: Float, F: Float, N: Size>(
-    first: &[Vector<G, N>],
-    second: &[Vector<G, N>],
-    rows: &HeadRows,
-    tile: usize,
-    first_target: &mut Shared<[Vector<F, N>]>,
-    second_target: &mut Shared<[Vector<F, N>]>,
-    #[comptime] plan: FlashPlan,
-) {
-    let first_values = fetch::<G, F, N>(first, rows, tile, plan);
-    let second_values = fetch::<G, F, N>(second, rows, tile, plan);
-    put_rows(&first_values, first_target, plan);
-    put_rows(&second_values, second_target, plan);
-}
 
 /// A plane's rows of a tile of heads as left operands, by way of `target`, which nobody reads any more.
 #[cube]
@@ -318,7 +227,7 @@ pub(super) fn write<G: Float, N: Size>(
         let global = tile * comptime!(plan.rows) + row;
         if global < rows.rows {
             let value = scores[row * comptime!(plan.wide_stride() / VECTOR) + column];
-            target[rows.place(global, plan) + column] = Vector::cast_from(value * Vector::new(factors[row]));
+            target[rows.place(global, width) + column] = Vector::cast_from(value * Vector::new(factors[row]));
         }
         at += comptime!(plan.units);
     }
