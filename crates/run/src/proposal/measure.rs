@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
 use interfuse_data::LoaderCursor;
 use interfuse_kernels::Precision;
 use interfuse_trainer::Learner as _;
@@ -30,10 +31,6 @@ pub struct Measured {
     pub steps: usize,
     /// Weights of the model.
     pub weights: usize,
-    /// Ids of the tokenizer, which are fewer than asked for where there are few captions.
-    pub ids: usize,
-    /// Documents of a sequence.
-    pub documents_per_sequence: usize,
     /// Bytes that a step takes by the shapes of the plan.
     pub memory: usize,
     /// What its products are computed in.
@@ -70,11 +67,9 @@ pub fn measure(proposal: &Proposal, for_about: Duration) -> Result<Measured> {
         timing: Timing { flops, seconds: seconds[seconds.len() / 2] },
         steps: seconds.len(),
         weights,
-        ids: plan.tokenizer.vocab_size(),
-        documents_per_sequence: plan.settings.train.documents_per_sequence.unwrap_or(1),
         memory: MemoryEstimate::of(&plan, weights).total(),
         precision: plan.settings.train.precision.on(&plan.device),
-        device: format!("{:?}", plan.device),
+        device: if plan.device == Device::flex() { "the CPU".into() } else { format!("{:?}", plan.device) },
     })
 }
 

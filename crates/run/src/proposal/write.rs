@@ -169,11 +169,10 @@ impl Proposal {
         let all = self.steps as f64 * self.documents as f64;
         page.reason(&match all < wanted {
             true => format!(
-                "A small model: {:.0} documents would be enough to spend minutes on a larger one, and there is time for {all:.0} \
-                 at {:.1} ms a step of {}.",
-                wanted,
-                1e3 * self.seconds_per_step,
-                self.documents
+                "The smallest model: a larger one is worth its time from {wanted:.0} documents on, and in the minutes there are \
+                 {all:.0}, {} in {:.1} ms.",
+                self.documents,
+                1e3 * self.seconds_per_step
             ),
             false => format!(
                 "The largest model that still sees {wanted:.0} documents in the time, which is {:.0} a second as measured; {}.",
@@ -285,10 +284,13 @@ impl Proposal {
     fn write_rest(&self, page: &mut Page) {
         let interval = self.interval();
         page.table("intervals");
-        page.reason(&format!(
-            "About every {:.1} minutes, so that looking at the model costs a tenth of the time at most.",
-            interval as f64 * self.seconds_per_step / 60.0
-        ));
+        page.reason(&match interval < self.steps {
+            true => format!(
+                "About every {:.1} minutes, so that looking at the model costs a tenth of the time at most.",
+                interval as f64 * self.seconds_per_step / 60.0
+            ),
+            false => "At the end alone: looking at the model in between would cost too much of the time.".to_string(),
+        });
         for key in ["validation", "preview", "checkpoint"] {
             page.key(key, interval);
         }
