@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use interfuse_data::survey::{Sides, Survey, survey};
 use interfuse_parameters::durable::{check_writable, write_file};
-use interfuse_run::proposal::{Facts, Proposal, Size, Wishes, default_size, measure, measure_speed, propose};
+use interfuse_run::proposal::{Facts, Size, Wishes, default_size, fit};
 use interfuse_run::sentence;
 
 use crate::args::InitArgs;
@@ -17,14 +17,15 @@ use crate::print::{say, say_error};
 const MINUTES: f64 = 10.0;
 /// Seconds that measuring takes, at least and at most; in between a twentieth of the training.
 const MEASURING: (f64, f64) = (1.5, 12.0);
-/// What is measured one after the other: two candidates, and what is proposed.
-const MEASUREMENTS: f64 = 3.0;
 
 pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
     let (wishes, survey, out) = ask(args)?;
     let facts = Facts::of(wishes, survey, args.memory)?;
-    let (proposal, text) = fit(&facts)?;
-    write_file(&out, text.as_bytes())?;
+    let (least, most) = MEASURING;
+    let seconds = (60.0 * facts.wishes.minutes / 20.0).clamp(least, most);
+    say_error!("measuring this machine for about {seconds:.0} seconds, and as long as steps take beyond");
+    let (proposal, measured) = fit(&facts, Duration::from_secs_f64(seconds))?;
+    write_file(&out, proposal.toml(Some(&measured))?.as_bytes())?;
 
     let candidate = &proposal.candidate;
     say!(
@@ -65,19 +66,6 @@ fn ask(args: &InitArgs) -> anyhow::Result<(Wishes, Survey, PathBuf)> {
     let out = terminal.answer(question, given.as_deref(), &usual, |text| place(text, args.force))?;
     let dir = run_folder(&out);
     Ok((Wishes { images, size, minutes, dir, device: args.device.clone() }, survey, out))
-}
-
-/// Measures this machine, chooses, and measures what was chosen.
-fn fit(facts: &Facts) -> anyhow::Result<(Proposal, String)> {
-    let (least, most) = MEASURING;
-    let seconds = (60.0 * facts.wishes.minutes / 20.0).clamp(least, most);
-    say_error!("measuring this machine for about {seconds:.0} seconds, and as long as steps take beyond");
-    let each = Duration::from_secs_f64(seconds / MEASUREMENTS);
-    let proposal = propose(facts, measure_speed(facts, each)?)?;
-    let measured = measure(&proposal, each)?;
-    let proposal = proposal.timed(measured.timing);
-    let text = proposal.toml(Some(&measured))?;
-    Ok((proposal, text))
 }
 
 /// Somebody at a terminal, or nobody.

@@ -9,7 +9,7 @@ use interfuse_kernels::Precision;
 use interfuse_trainer::Learner as _;
 use interfuse_transfusion::ParameterCounts;
 
-use super::choose::Proposal;
+use super::choose::{Proposal, propose};
 use super::facts::Facts;
 use super::speed::{Speed, Timing};
 use crate::error::Result;
@@ -21,6 +21,8 @@ use crate::settings::Settings;
 const ROUND: usize = 2;
 /// The most steps that are timed.
 const MOST_STEPS: usize = 40;
+/// What is usually measured one after the other: two candidates, and what is proposed.
+const MEASUREMENTS: u32 = 3;
 
 /// What some steps of a proposal showed.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,13 +41,31 @@ pub struct Measured {
     pub device: String,
 }
 
+/// Measures this machine for about so long, chooses, and measures what was chosen; once more where that shows that another
+/// candidate fits better.
+///
+/// # Errors
+/// When a wish is out of its range, not even the smallest model fits into memory, the data cannot be opened, or a step fails.
+pub fn fit(facts: &Facts, for_about: Duration) -> Result<(Proposal, Measured)> {
+    let each = for_about / MEASUREMENTS;
+    let speed = measure_speed(facts, each)?;
+    let mut proposal = propose(facts, speed)?;
+    let mut measured = measure(&proposal, each)?;
+    let better = propose(facts, speed.corrected(proposal.seconds_per_step, measured.timing.seconds))?;
+    if (better.candidate, better.documents) != (proposal.candidate, proposal.documents) {
+        proposal = better;
+        measured = measure(&proposal, each)?;
+    }
+    Ok((proposal.timed(measured.timing), measured))
+}
+
 /// Takes steps of a proposal for about so long, at least two. Nothing is written.
 ///
 /// Images are read before what is timed, for training keeps them once they are read.
 ///
 /// # Errors
 /// When the configuration does not fit together, the data cannot be opened, or a step fails.
-pub fn measure(proposal: &Proposal, for_about: Duration) -> Result<Measured> {
+fn measure(proposal: &Proposal, for_about: Duration) -> Result<Measured> {
     let plan = Plan::new(Settings::parse(&proposal.toml(None)?, Path::new("the proposed configuration"), &[])?)?;
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     let weights = ParameterCounts::of(&trainer.model, &plan.card.model).stored;
@@ -77,7 +97,7 @@ pub fn measure(proposal: &Proposal, for_about: Duration) -> Result<Measured> {
 ///
 /// # Errors
 /// As [`measure`], and when not even the smallest candidate fits into memory.
-pub fn measure_speed(facts: &Facts, for_about: Duration) -> Result<Speed> {
+fn measure_speed(facts: &Facts, for_about: Duration) -> Result<Speed> {
     let [small, large] = Proposal::to_measure(facts)?;
     // The rules reckon with documents as they are, so what padding costs belongs to the seconds.
     let timing = |proposal: &Proposal| {

@@ -12,7 +12,7 @@
 //! | patch and model sizes in the order of what they cost | `candidate` |
 //! | seconds of a step that was not measured | `speed` |
 //! | the rules | `choose` |
-//! | steps taken on this machine | [`measure`] |
+//! | steps taken on this machine | [`fit`] |
 //! | the file with its comments | `write` |
 //!
 //! The rules are pure functions of facts and speed. Their numbers are those of the presets in `configs/` and of what LOG.md
@@ -32,6 +32,6 @@ mod tests;
 pub use candidate::Candidate;
 pub use choose::{Proposal, propose};
 pub use facts::{Facts, Size, Wishes, default_size};
-pub use measure::{Measured, measure, measure_speed};
+pub use measure::{Measured, fit};
 pub use recipe::Recipe;
 pub use speed::{Speed, Timing};

@@ -32,6 +32,13 @@ impl Speed {
         Self { fixed: 0.0, flops_per_second: rate(small).min(rate(large)).max(1.0) }
     }
 
+    /// The same speed, if a step took other seconds than were predicted.
+    #[must_use]
+    pub fn corrected(self, predicted: f64, found: f64) -> Self {
+        let factor = (found / predicted).clamp(0.1, 10.0);
+        Self { fixed: self.fixed * factor, flops_per_second: self.flops_per_second / factor }
+    }
+
     /// Seconds of a step of so many operations.
     pub fn seconds(&self, flops: f64) -> f64 {
         self.fixed + flops / self.flops_per_second
@@ -51,6 +58,8 @@ mod tests {
         let speed = Speed::through(timing(1e9, 0.03), timing(3e9, 0.05));
         assert!((speed.seconds(1e9) - 0.03).abs() < 1e-12 && (speed.seconds(5e9) - 0.07).abs() < 1e-12);
         assert!((speed.fixed - 0.02).abs() < 1e-12);
+        let slower = speed.corrected(0.05, 0.1);
+        assert!((slower.seconds(3e9) - 0.1).abs() < 1e-12);
     }
 
     #[test]
