@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let is_training =
         matches!(args.command, Command::Train(_) | Command::Vae(VaeCommand::Train(_)) | Command::Reproduce(_));
     let outcome = match args.command {
+        Command::Init(args) => commands::init::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
         Command::Caption(args) => commands::caption::run(&args),

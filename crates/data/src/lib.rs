@@ -8,7 +8,7 @@
 //! - [`documents`], [`packing`], [`loader`]: from a captioned image to a sequence, reproducibly and resumably;
 //!   [`mixture`] does so for speech, and for several collections at once; [`image_stream`] is the same for images without
 //!   captions.
-//! - [`inspect`], [`export`]: a look at a data set, and a data set written out.
+//! - [`survey`], [`inspect`], [`export`]: a quick look at a folder, a long one at a data set, and a data set written out.
 //!
 //! What a user feeds in cannot panic: a data set that cannot be opened is a [`DataError`], and one bad image among many
 //! fails alone.
@@ -28,6 +28,7 @@ pub mod mixture;
 mod order;
 pub mod packing;
 pub mod sources;
+pub mod survey;
 mod text;
 
 pub use assembly::UnitIds;

@@ -24,6 +24,7 @@
 //! | what | where |
 //! |---|---|
 //! | the configuration, and what is wrong with it | [`settings`], [`configuration`] |
+//! | a configuration that fits data, time and memory | [`proposal`] |
 //! | every size that follows from another | [`plan`] |
 //! | a hybrid model's run | [`training`] |
 //! | an autoencoder's run | [`autoencoder`] |
@@ -58,6 +59,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observer;
 pub mod plan;
+pub mod proposal;
 pub mod ranks;
 pub mod reproduction;
 pub mod run_folder;

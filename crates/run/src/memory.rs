@@ -1,4 +1,4 @@
-//! How much memory a training step takes, estimated from shapes.
+//! How much memory a training step takes, estimated from shapes, and how much is free.
 
 use interfuse_kernels::Workers;
 use interfuse_mot::MoeConfig;
@@ -46,6 +46,14 @@ impl MemoryEstimate {
         // The parameters count the gradients once; every further micro-batch at the same time has its own.
         self.parameters + self.parameters / 5 * (self.at_once - 1) + (self.activations + self.logits) * self.at_once
     }
+}
+
+/// Bytes of memory that programs may still take without swapping; unknown where the system does not say it in
+/// `/proc/meminfo`.
+pub fn free() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix("kB")?;
+    Some(1024 * kibibytes.trim().parse::<usize>().ok()?)
 }
 
 const FLOAT: usize = size_of::<f32>();

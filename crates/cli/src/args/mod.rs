@@ -1,6 +1,7 @@
 //! What the user types.
 
 mod compare;
+mod init;
 mod metrics;
 mod plan;
 mod reproduce;
@@ -20,6 +21,7 @@ use interfuse_run::LoadedRun;
 use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
 pub(crate) use self::compare::CompareArgs;
+pub(crate) use self::init::InitArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
 pub(crate) use self::reproduce::{MotArgs, ReproduceCommand, ReproduceScalingArgs};
@@ -52,6 +54,8 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a configuration that fits images, minutes and this machine
+    Init(InitArgs),
     /// Train a model as a configuration says
     Train(TrainArgs),
     /// Draw images of prompts; without a prompt the model writes and draws by itself

@@ -7,6 +7,9 @@ mod fixture;
 /// From a folder of images to a model, images, captions and numbers.
 mod journey;
 
+/// A configuration that fits images, minutes and this machine.
+mod init;
+
 /// An interrupted run ends with the same bytes as one that was left alone.
 mod resume;
 

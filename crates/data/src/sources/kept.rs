@@ -1,7 +1,7 @@
 //! Keeps the images of a small source once they are decoded.
 //!
 //! Decoding and resizing cost more than a small model's whole step, and a small source is visited
-//! hundreds of times. A source that would take more than [`BUDGET`] bytes is passed through
+//! hundreds of times. A source that would take more than [`KEPT_BYTES`] bytes is passed through
 //! untouched.
 
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use crate::error::DataError;
 use crate::images::{Image, ImageShape};
 
 /// The most bytes of decoded images that are kept: 256 MiB, some 87,000 RGB images of 32 × 32.
-const BUDGET: usize = 256 << 20;
+pub const KEPT_BYTES: usize = 256 << 20;
 
 /// A source that decodes each image at most once, as long as all fit into memory.
 pub(super) struct Kept<S> {
@@ -22,7 +22,7 @@ pub(super) struct Kept<S> {
 
 impl<S: Source> Kept<S> {
     pub(super) fn new(source: S) -> Self {
-        Self::within(source, BUDGET)
+        Self::within(source, KEPT_BYTES)
     }
 
     fn within(source: S, budget: usize) -> Self {

@@ -28,6 +28,7 @@ use self::compositions::CompositionsConfig;
 use self::emoji::EmojiConfig;
 use self::fashion_mnist::FashionMnistConfig;
 use self::folder::FolderConfig;
+pub use self::kept::KEPT_BYTES;
 use self::kept::Kept;
 use self::noise::NoiseConfig;
 use self::shapes::ShapesConfig;
