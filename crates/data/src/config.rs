@@ -9,6 +9,7 @@
 //! source = { kind = "emoji", groups = ["food-and-drink"], skin_tones = false, held_out = 0.1 }
 //! # source = { kind = "fashion-mnist", folder = "/usr/share/datasets/fashion-mnist" }
 //! # source = { kind = "folder", path = "my-images", held_out = 0.05 }
+//! # source = { kind = "shards", shards = ["cc12m/{00000..01242}.tar"], held_out = 0.001 }
 //! # source = { kind = "shapes", images = 8192 }
 //! # source = { kind = "compositions", images = 100000, groups = 3 }
 //! # source = { kind = "noise", images = 256, caption_length = 16 }
@@ -130,6 +131,7 @@ mod tests {
             "source = { kind = 'emoji', groups = ['all'], skin_tones = true, held_out = 0.2 }",
             "source = { kind = 'fashion-mnist' }",
             "source = { kind = 'folder', path = 'images' }",
+            "source = { kind = 'shards', shards = ['a/{0..9}.tar'], captions = ['json.caption'], held_out = 0.01 }",
         ] {
             let config = parse(&format!("image_size = [28, 20]\nchannels = 1\n{source}")).unwrap();
             config.validate().unwrap();
@@ -144,6 +146,7 @@ mod tests {
             ("source = { kind = 'emoji', group = ['all'] }", "group"),
             ("source = { kind = 'fashion-mnist', path = 'x' }", "path"),
             ("source = { kind = 'folder', path = 'x', hold_out = 0.1 }", "hold_out"),
+            ("source = { kind = 'shards', shards = ['a'], caption = ['txt'] }", "caption"),
             ("source = { kind = 'webdataset' }", "webdataset"),
             ("source = { kind = 'folder' }", "path"),
         ] {
@@ -164,6 +167,9 @@ mod tests {
             ("source = { kind = 'emoji', groups = ['food'] }", "data.source.groups"),
             ("source = { kind = 'emoji', held_out = 1.0 }", "data.source.held_out"),
             ("source = { kind = 'folder', path = 'x', held_out = -0.1 }", "data.source.held_out"),
+            ("source = { kind = 'shards', shards = [] }", "data.source.shards"),
+            ("source = { kind = 'shards', shards = ['a'], image = [''] }", "data.source.image"),
+            ("source = { kind = 'shards', shards = ['a'], held_out = 2.0 }", "data.source.held_out"),
             ("source = { kind = 'shapes', images = 0 }", "data.source.images"),
             ("channels = 1\nsource = { kind = 'shapes' }", "data.channels"),
             ("source = { kind = 'noise', caption_length = 0 }", "data.source.caption_length"),

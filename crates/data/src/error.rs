@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use interfuse_corpora::CorpusError;
 use interfuse_parameters::FileError;
+use interfuse_shards::ShardError;
 use interfuse_speech::SpeechError;
 
 /// Any failure of this crate.
@@ -86,6 +87,10 @@ pub enum DataError {
     /// Clips, units or a unit codec could not be used.
     #[error(transparent)]
     Speech(#[from] SpeechError),
+
+    /// Shards could not be opened or read.
+    #[error(transparent)]
+    Shards(#[from] ShardError),
 
     /// Texts could not be opened or read.
     #[error(transparent)]

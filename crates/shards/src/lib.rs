@@ -1,7 +1,8 @@
 //! Raw examples from shards, in an order that ranks share and a cursor resumes.
 //!
 //! - [`list`]: which files a pattern means.
-//! - [`containers`]: a shard as numbered records, opened at any row: tar, Parquet, JSON lines, a JSON array.
+//! - [`containers`]: a shard as numbered records, opened at any row: tar, Parquet, JSON lines, a JSON array; and
+//!   [`TarRows`](containers::TarRows), of which any row is read by itself.
 //! - [`layouts`]: from a record to an [`Example`]: captioned images, texts, interleaved documents, edits, conversations.
 //! - [`stream`]: the endless order over all shards, ranks, the held-out split, the cursor, and reading ahead.
 //!

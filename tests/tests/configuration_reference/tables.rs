@@ -69,6 +69,7 @@ fn data_tables() -> Vec<Table> {
     let tables = vec![
         Table::of::<DataConfig>("[data]", &[]),
         source("folder", "FolderConfig", &["path = \"images\""]),
+        source("shards", "ShardsConfig", &["shards = []"]),
         source("emoji", "EmojiConfig", &[]),
         source("fashion-mnist", "FashionMnistConfig", &[]),
         source("shapes", "ShapesConfig", &[]),

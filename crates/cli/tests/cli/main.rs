@@ -52,6 +52,9 @@ mod chameleon;
 /// Clips to units and back.
 mod speech;
 
+/// Images in tars.
+mod shards;
+
 /// Laws of scaling from a table to a page.
 mod scaling;
 

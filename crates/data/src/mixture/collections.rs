@@ -38,6 +38,8 @@ pub enum Content {
     Texts(TextsConfig, TextSet),
 }
 
+/// Images whose captions a tokenizer is made of at most.
+const IMAGES_FOR_THE_TOKENIZER: usize = 1_000_000;
 /// Pieces of texts that a tokenizer is made of at most, of each collection.
 const FOR_THE_TOKENIZER: usize = 10_000;
 
@@ -104,7 +106,7 @@ impl Collections {
     pub fn texts(&self) -> impl Iterator<Item = String> {
         let captions = self.images.iter().flat_map(|images| {
             let source = &images.train;
-            (0..source.len()).flat_map(|index| source.captions(index).unwrap_or_default())
+            evenly(IMAGES_FOR_THE_TOKENIZER, source.len()).flat_map(|index| source.captions(index).unwrap_or_default())
         });
         let transcripts = self.speech().flat_map(|(_, set)| set.train.iter().filter_map(|each| each.text.clone()));
         let pieces = self.text_sets().flat_map(|(_, set)| {

@@ -4,6 +4,8 @@
 //! reordered or opened on another machine, and a resumed run never trains on what an earlier one
 //! measured itself by.
 
+pub(super) use interfuse_shards::stream::held_out::place;
+
 /// Marks the items that are held out: those whose name falls into `fraction`, a number from 0 to below
 /// 1.
 ///
@@ -11,27 +13,17 @@
 /// above 0 holds out at least one name and leaves at least one for training. A single name is never
 /// held out.
 pub(crate) fn held_out<'a>(names: impl Iterator<Item = &'a str>, fraction: f64) -> Vec<bool> {
-    let places: Vec<f64> = names.map(place).collect();
+    marked(&names.map(place).collect::<Vec<_>>(), fraction)
+}
+
+/// The same, of the places of names.
+pub(super) fn marked(places: &[f64], fraction: f64) -> Vec<bool> {
     let smallest = places.iter().copied().fold(f64::INFINITY, f64::min);
     let largest = places.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if fraction <= 0.0 || smallest >= largest {
         return vec![false; places.len()];
     }
     places.iter().map(|&place| place == smallest || (place < fraction && place < largest)).collect()
-}
-
-/// The place of a name in [0, 1): uniform over names and fixed for each.
-pub(super) fn place(name: &str) -> f64 {
-    // FNV-1a alone leaves short names close together; the finaliser of SplitMix64 spreads them.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in name.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^= hash >> 31;
-    // The upper 53 bits are what an f64 holds exactly.
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
@@ -53,12 +45,7 @@ mod tests {
         let count = full.iter().filter(|&&held| held).count();
         assert!((340..=460).contains(&count), "{count} of 4000");
         assert_eq!(marks(&all[..1000], 0.1), full[..1000]);
-        // The very values are part of the promise: a change would leak held-out images into
-        // resumed runs.
-        assert_eq!((place("000000.png") * 1e6) as u64, PLACE_OF_FIRST);
     }
-
-    const PLACE_OF_FIRST: u64 = 637_484;
 
     #[test]
     fn both_sides_are_filled_where_they_can_be() {

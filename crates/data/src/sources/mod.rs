@@ -4,11 +4,12 @@
 //! how it is opened (`SourceSettings`); and one line in the list of kinds below. `docs/contributing/add-source.md` walks
 //! through one.
 //!
-//! **Collections too large for random access.** Everything later in the chain asks for an image by its number, and a run's
-//! cursor ([`crate::LoaderCursor`]) is a number as well: the order of an epoch is a function of (seed, epoch), so where a
-//! run stands needs no state of the source. Shards that can only be read from front to back (tars, parquet) would come in
-//! as a second trait beside this one, "open shard s at row r", and the cursor would gain the place (shard, row) of each
-//! open shard; captions are handed out as owned values already, so that neither kind need keep them in memory.
+//! **Collections too large for memory.** Everything later in the chain asks for an image by its number, and a run's cursor
+//! ([`crate::LoaderCursor`]) is a number as well: the order of an epoch is a function of (seed, epoch), so where a run stands
+//! needs no state of the source. Shards ([`shards`]) are opened once for an index of where each image lies, and read at their
+//! places. Those that can only be read from front to back (compressed tars, Parquet) would come in as a second trait beside this
+//! one, and the cursor would gain that of their stream; captions are handed out as owned values already, so that neither kind
+//! need keep them in memory.
 
 pub mod compositions;
 pub mod emoji;
@@ -19,6 +20,7 @@ mod idx;
 mod kept;
 pub mod noise;
 pub mod shapes;
+pub mod shards;
 
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ pub use self::kept::KEPT_BYTES;
 use self::kept::Kept;
 use self::noise::NoiseConfig;
 use self::shapes::ShapesConfig;
+use self::shards::ShardsConfig;
 use crate::config::DataConfig;
 use crate::error::DataError;
 use crate::images::{Image, ImageShape};
@@ -62,6 +65,8 @@ kinds! {
     FashionMnist(FashionMnistConfig),
     /// The user's own images and captions.
     Folder(FolderConfig),
+    /// The user's own images and captions in tars.
+    Shards(ShardsConfig),
     /// Coloured shapes made by the program, whose drawings and captions are scored exactly.
     Shapes(ShapesConfig),
     /// Several groups of such shapes on an image, with longer captions, of which no run sees all.

@@ -13,6 +13,8 @@ use crate::error::ShardError;
 
 /// Bytes read at a time: enough that neighbouring headers of small members come with one call of the system.
 const BUFFER: usize = 64 << 10;
+/// The same where one row is read by itself: what lies behind it would be read in vain.
+const BUFFER_OF_A_ROW: usize = 8 << 10;
 
 /// An open file, decompressed where its name says that it is compressed.
 pub(super) struct ByteStream {
@@ -31,8 +33,17 @@ enum Reader {
 impl ByteStream {
     /// Opens a file.
     pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
+        Self::buffered(path, BUFFER)
+    }
+
+    /// Opens a file of which little is read.
+    pub(super) fn open_for_a_row(path: &Path) -> Result<Self, ShardError> {
+        Self::buffered(path, BUFFER_OF_A_ROW)
+    }
+
+    fn buffered(path: &Path, buffer: usize) -> Result<Self, ShardError> {
         let file = |path: &Path| -> io::Result<(Reader, Option<u64>)> {
-            let reader = reader(path)?;
+            let reader = reader(path, buffer)?;
             let length = match &reader {
                 Reader::Plain(file) => Some(file.get_ref().metadata()?.len()),
                 Reader::Packed(_) => None,
@@ -67,7 +78,7 @@ impl ByteStream {
             return if reached == position { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) };
         }
         if position < self.position {
-            self.reader = reader(&self.path)?;
+            self.reader = reader(&self.path, BUFFER)?;
             self.position = 0;
         }
         while self.position < position {
@@ -81,11 +92,11 @@ impl ByteStream {
     }
 }
 
-fn reader(path: &Path) -> io::Result<Reader> {
+fn reader(path: &Path, buffer: usize) -> io::Result<Reader> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let file = File::open(path)?;
     let packed = |packed: Box<dyn Read + Send>| Reader::Packed(BufReader::with_capacity(BUFFER, packed));
-    let file = BufReader::with_capacity(BUFFER, file);
+    let file = BufReader::with_capacity(buffer, file);
     Ok(if name.ends_with(".gz") || name.ends_with(".tgz") {
         packed(Box::new(MultiGzDecoder::new(file)))
     } else if name.ends_with(".zst") || name.ends_with(".zstd") {

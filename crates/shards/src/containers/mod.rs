@@ -13,6 +13,7 @@ mod tar;
 
 use std::path::Path;
 
+pub use self::tar::{Members, TarRows};
 use crate::error::ShardError;
 use crate::value::Value;
 

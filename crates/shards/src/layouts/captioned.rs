@@ -39,12 +39,7 @@ impl Shape for CaptionedLayout {
     }
 
     fn fill(&self, source: &mut Source<'_>, example: &mut Example) -> Result<(), ShardError> {
-        example.captions = self.captions(source)?;
-        let named = self.image.iter().find_map(|name| source.record.value.take(name));
-        let value = match named.or_else(|| source.first_image()) {
-            Some(value) => value,
-            None => source.required(&self.image)?,
-        };
+        let value = self.describe(source, example)?;
         match source.image(value, 0)? {
             Some(image) => example.parts.push(Part::Image(image)),
             None => return Err(source.malformed("an image with bytes", "none")),
@@ -54,6 +49,16 @@ impl Shape for CaptionedLayout {
 }
 
 impl CaptionedLayout {
+    /// Fills in the captions; hands back the field with the image, whose bytes need not have been read.
+    pub(super) fn describe(&self, source: &mut Source<'_>, example: &mut Example) -> Result<Value, ShardError> {
+        example.captions = self.captions(source)?;
+        let named = self.image.iter().find_map(|name| source.record.value.take(name));
+        match named.or_else(|| source.first_image()) {
+            Some(value) => Ok(value),
+            None => source.required(&self.image),
+        }
+    }
+
     fn captions(&self, source: &mut Source<'_>) -> Result<Vec<String>, ShardError> {
         let mut captions: Vec<String> = vec![];
         let names = if self.captions.is_empty() { owned(CAPTIONS) } else { self.captions.clone() };

@@ -158,6 +158,23 @@ impl Reading {
         example.key = source.record.key;
         Ok(example)
     }
+
+    /// Key, captions and class of a captioned image, of a record of which images need not have been read: an example without
+    /// parts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reading::example`], as far as it can be seen without the image; and in another layout than that of captioned images.
+    pub fn description(&self, record: Record) -> Result<Example, ShardError> {
+        let Layout::Captioned(layout) = &self.layout else {
+            return Err(ShardError::setting("layout.kind", "captioned", "another"));
+        };
+        let mut source = Source { record, reading: self };
+        let mut example = Example { label: source.label()?, ..Example::default() };
+        layout.describe(&mut source, &mut example)?;
+        example.key = source.record.key;
+        Ok(example)
+    }
 }
 
 impl Source<'_> {

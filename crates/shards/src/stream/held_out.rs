@@ -20,8 +20,8 @@ impl Split {
     }
 }
 
-/// The place of a key in [0, 1): uniform over keys and fixed for each.
-fn place(key: &str) -> f64 {
+/// The place of a key in [0, 1): uniform over keys and fixed for each. Keys whose place is below a fraction are held out.
+pub fn place(key: &str) -> f64 {
     // FNV-1a alone leaves short keys close together; the last steps of SplitMix64 spread them.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in key.bytes() {

@@ -6,7 +6,7 @@
 
 mod ahead;
 mod cursor;
-mod held_out;
+pub mod held_out;
 mod order;
 mod rows;
 mod speed;
