@@ -12,7 +12,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
-use interfuse_mot::{BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, StreamRows};
+use interfuse_mot::{BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, Stream, StreamRows};
 use interfuse_tests::values;
 
 const D: usize = 4;
@@ -70,7 +70,7 @@ fn run(until: [i32; 5]) -> Vec<[f32; D]> {
     let x = |row: usize| (0..D).map(move |j| (0.5 * row as f64 + 0.8 * j as f64).cos() as f32);
     let stream = |rows: &[usize]| {
         let values: Vec<f32> = rows.iter().flat_map(|&row| x(row)).collect();
-        Some(Tensor::<3>::from_data(TensorData::new(values, [1, rows.len(), D]), &device))
+        Some(Stream::new(Tensor::from_data(TensorData::new(values, [1, rows.len(), D]), &device)))
     };
     let of_stream = |rows: &[usize]| {
         // At position zero a rotation leaves everything as it is.
@@ -86,7 +86,7 @@ fn run(until: [i32; 5]) -> Vec<[f32; D]> {
     let LayerOutput { streams, .. } = layer(&device).forward(ROWS.map(stream).to_vec(), &rows, None);
 
     let mut out = vec![[0.0; D]; 5];
-    let flat = streams.into_iter().flatten().flat_map(values).collect::<Vec<f32>>();
+    let flat = streams.into_iter().flatten().map(Stream::joined).flat_map(values).collect::<Vec<f32>>();
     for (&row, values) in reading.iter().zip(flat.chunks(D)) {
         out[row].copy_from_slice(values);
     }
