@@ -70,8 +70,8 @@ impl Proposal {
     fn write_head(&self, page: &mut Page, measured: &Measured) {
         let (survey, wishes) = (&self.facts.survey, &self.facts.wishes);
         page.reason(&format!(
-            "Made by `interfuse init` for the images in {:?}: {} of them, {} minutes, images of {}.",
-            wishes.images, survey.images, wishes.minutes, wishes.size
+            "Made by `interfuse init` for the images in {:?}: {} of them, brought to {}, in {} min.",
+            wishes.images, survey.images, wishes.size, wishes.minutes
         ));
         let bad = match survey.bad {
             0 => "all of which can be read".to_string(),
