@@ -12,7 +12,9 @@ use burn::module::Param;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
-use interfuse_mot::{BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, Stream, StreamRows};
+use interfuse_mot::{
+    BackboneConfig, FeedForward, Layer, LayerOutput, NormPlacement, PartSettings, Rows, Stream, StreamRows,
+};
 use interfuse_tests::values;
 
 const D: usize = 4;
