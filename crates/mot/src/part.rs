@@ -102,11 +102,11 @@ impl<'a> PartLayer<'a> {
     ) -> (Stream, Option<RouterOutput>) {
         let [batch, rows, heads, head_dim] = attended.dims();
         let attended = self.output.forward(attended.reshape([batch, rows, heads * head_dim]));
-        let stream = stream.add(self.leave(attended, self.attention_norm, terms.map(|terms| &terms[0])));
+        let stream = stream.with_branch(self.leave(attended, self.attention_norm, terms.map(|terms| &terms[0])));
         let terms = terms.map(|terms| &terms[1]);
         let (stream, hidden) = self.enter(stream, self.feed_forward_norm, terms);
         let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden, filled);
-        (stream.add(self.leave(rows, self.feed_forward_norm, terms)), router)
+        (stream.with_branch(self.leave(rows, self.feed_forward_norm, terms)), router)
     }
 
     /// The stream, and what a sub-layer reads of it, `[B, S, D]`.

@@ -22,7 +22,7 @@ impl Stream {
     }
 
     /// With what a sub-layer adds, `[B, S, D]`.
-    pub fn add(self, branch: Tensor<3>) -> Self {
+    pub fn with_branch(self, branch: Tensor<3>) -> Self {
         Self { rows: self.joined(), branch: Some(branch) }
     }
 

@@ -85,7 +85,10 @@ impl Questions {
         if let Some(text) = given {
             return read(text);
         }
-        while self.asks {
+        if !self.asks {
+            return read(usual);
+        }
+        loop {
             say_error!("{question} [{usual}]");
             let mut line = String::new();
             let ended = std::io::stdin().lock().read_line(&mut line).context("cannot read the answer")? == 0;
@@ -96,7 +99,6 @@ impl Questions {
                 Err(error) => say_error!("{}", sentence(error.as_ref())),
             }
         }
-        read(usual)
     }
 }
 
