@@ -3,7 +3,7 @@
 //! Captioned images are measured in both orders. With the caption first: how well are captions predicted, and how well are
 //! images denoised, given their caption? With the image first, clean: how well are captions predicted, given their image?
 //! Documents of other collections, such as speech and its transcripts, are measured by [`HeldOutDocuments`], which say what of
-//! them is a loss. [`cosines`] compares the gradients of the modalities.
+//! them is a loss. `cosines.rs` compares the gradients of the modalities.
 
 mod cosines;
 mod report;
