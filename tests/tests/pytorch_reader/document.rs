@@ -47,7 +47,7 @@ impl Piece {
 }
 
 /// What the model makes of the segments of a document, which lies in a batch with padding behind it.
-pub(crate) fn outputs(model: &Transfusion, config: &ModelConfig, document: &Document) -> Vec<Vec<f32>> {
+pub(crate) fn outputs(model: &Transfusion, config: &ModelConfig, document: &[Piece]) -> Vec<Vec<f32>> {
     let segments: Vec<Segment> = document.iter().map(|piece| piece.segment(config)).collect();
     let sample = Sample { id: 0, segments };
     let format = config.sequence_format();
@@ -87,7 +87,7 @@ fn flat(prediction: Option<LanePrediction>) -> std::vec::IntoIter<f32> {
 }
 
 /// The ids of the batch, or the noisy images of the document with an empty slot behind them.
-fn lane_input(batch: &Batch, lane: usize, config: &ModelConfig, document: &Document) -> Option<LaneInput> {
+fn lane_input(batch: &Batch, lane: usize, config: &ModelConfig, document: &[Piece]) -> Option<LaneInput> {
     match &batch.lanes[lane].as_ref()?.content {
         LaneRows::NextToken(rows) => Some(LaneInput::NextToken(rows.ids.clone())),
         LaneRows::Denoise(rows) => {

@@ -36,12 +36,12 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 }
 
 /// The largest difference; all lengths must be the same.
-fn largest_gap(found: &Outputs, expected: &Outputs) -> f32 {
-    let lengths = |outputs: &Outputs| -> Vec<Vec<usize>> {
+fn largest_gap(found: &[Vec<Vec<f32>>], expected: &[Vec<Vec<f32>>]) -> f32 {
+    let lengths = |outputs: &[Vec<Vec<f32>>]| -> Vec<Vec<usize>> {
         outputs.iter().map(|document| document.iter().map(Vec::len).collect()).collect()
     };
     assert_eq!(lengths(found), lengths(expected));
-    let numbers = |outputs: &Outputs| outputs.concat().concat();
+    let numbers = |outputs: &[Vec<Vec<f32>>]| outputs.concat().concat();
     numbers(found).into_iter().zip(numbers(expected)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
@@ -76,7 +76,7 @@ fn the_reader_computes_what_the_model_computes() {
         let folder = folder(case.name);
         let found = computed(&folder);
         for other in ["interfuse.json", "reader.json"] {
-            let gap = largest_gap(&found, &read(&folder.join(other)));
+            let gap = largest_gap(&found, &read::<Outputs>(&folder.join(other)));
             assert!(gap < 1e-4, "{}/{other}: {gap}", case.name);
         }
         // Numbers that hardly differ from one another would tell nothing apart.
