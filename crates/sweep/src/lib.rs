@@ -31,6 +31,6 @@ pub use calibration::Calibration;
 pub use dial::{Shape, dial};
 pub use error::SweepError;
 pub use plan::{Plan, PlannedRun};
-pub use running::{Job, Program, Report, SweepOptions, sweep};
+pub use running::{Job, Program, Report, SweepOptions, shell_word, sweep};
 pub use runs::{RunResult, read_run};
 pub use settings::Sweep;

@@ -9,6 +9,7 @@ use interfuse_data::survey::{Sides, Survey, survey};
 use interfuse_parameters::durable::{check_writable, write_file};
 use interfuse_run::proposal::{Facts, Size, Wishes, default_size, fit};
 use interfuse_run::sentence;
+use interfuse_sweep::shell_word;
 
 use crate::args::InitArgs;
 use crate::print::{say, say_error};
@@ -38,9 +39,9 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
         candidate.n_layers,
         candidate.d_model
     );
-    say!("interfuse train {}", for_shell(&out.display().to_string()));
+    say!("interfuse train {}", shell_word(&out.display().to_string()));
     let dir = facts.wishes.dir.display().to_string();
-    say!("interfuse sample {} {}", for_shell(&dir), for_shell(&facts.survey.example));
+    say!("interfuse sample {} {}", shell_word(&dir), shell_word(&facts.survey.example));
     Ok(())
 }
 
@@ -148,26 +149,9 @@ fn print_survey(survey: &Survey) {
     );
 }
 
-/// A word of a shell's command line.
-fn for_shell(text: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:,+".contains(letter);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_string(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell_where_they_must_be() {
-        assert_eq!(for_shell("runs/mine-2"), "runs/mine-2");
-        assert_eq!(for_shell("a red apple"), "'a red apple'");
-        assert_eq!(for_shell("it's $5"), r"'it'\''s $5'");
-        assert_eq!(for_shell(""), "''");
-    }
 
     #[test]
     fn nobody_is_asked_for_what_was_given_or_without_a_terminal() {

@@ -14,6 +14,7 @@ mod save;
 pub use changes::changes;
 pub(crate) use changes::differences;
 pub use load::{load, parse};
+pub(crate) use overrides::quoted;
 pub(crate) use renamed::listed;
 pub use renamed::renamed_keys;
 pub use save::save;

@@ -4,6 +4,11 @@ use toml::{Table, Value};
 
 use crate::error::{Context as _, Result, refuse, require};
 
+/// A text, such as a path, as TOML writes it.
+pub(crate) fn quoted(text: impl std::fmt::Display) -> String {
+    Value::String(text.to_string()).to_string()
+}
+
 /// One parsed `--set`.
 pub(super) struct Override {
     /// As it was typed, for messages.

@@ -6,6 +6,7 @@ use super::candidate::ROPE_THETA;
 use super::choose::{Proposal, RESERVED};
 use super::measure::Measured;
 use super::recipe::Recipe;
+use crate::configuration::quoted;
 use crate::error::{Context as _, Result};
 
 /// Columns of a comment.
@@ -311,11 +312,6 @@ impl Proposal {
 fn sides(sides: Sides) -> String {
     let Sides { min, median, max } = sides;
     if min == max { format!("{min} pixels") } else { format!("{min} to {max} pixels (median {median})") }
-}
-
-/// A string of TOML.
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.into()).to_string()
 }
 
 /// A number of TOML that has a point.

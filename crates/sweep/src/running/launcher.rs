@@ -145,11 +145,12 @@ fn ask_to_end(child: &mut Child) {
 
 /// A command as a line of shell, with its threads before it.
 pub fn shell_line(command: &[OsString], threads: usize) -> String {
-    let words = command.iter().map(|word| quoted(&word.to_string_lossy()));
+    let words = command.iter().map(|word| shell_word(&word.to_string_lossy()));
     std::iter::once(format!("{THREADS}={threads}")).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// A word of a shell's command line, quoted where it must be.
+pub fn shell_word(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+%@".contains(letter);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),
@@ -160,6 +161,14 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        assert_eq!(shell_word("runs/mine-2"), "runs/mine-2");
+        assert_eq!(shell_word("a red apple"), "'a red apple'");
+        assert_eq!(shell_word("it's $5"), r"'it'\''s $5'");
+        assert_eq!(shell_word(""), "''");
+    }
 
     #[test]
     fn a_command_is_what_a_person_would_type() {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use job::Job;
-pub use launcher::{Ended, Launcher, Program, Running, THREADS, Work, shell_line};
+pub use launcher::{Ended, Launcher, Program, Running, THREADS, Work, shell_line, shell_word};
 pub use restart::{DIVERGED_ABOVE, RATE_FACTOR, WINDOW_FRACTION, WINDOW_TOKENS, divergence};
 pub use state::{Finished, RunPlace, State};
 

@@ -15,6 +15,17 @@ pub(crate) fn on_its_own_tape<M: Module>(model: &M) -> M {
     map_parameters(model.clone(), &mut Fresh)
 }
 
+/// The weights of a model that is off the tape as leaves of one, each of which is asked for its gradient.
+pub(crate) fn on_a_tape<M: Module>(model: &M) -> M {
+    struct Leaves;
+    impl ParameterMapper for Leaves {
+        fn map<const R: usize>(&mut self, _: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
+            Param::initialized(param.id, Tensor::from_inner(param.into_value()).require_grad())
+        }
+    }
+    map_parameters(model.clone(), &mut Leaves)
+}
+
 /// Takes a model out of its place, in which an empty one of the same shape is left, so that nobody else holds the weights and
 /// they can be changed in place.
 pub(crate) fn take<M: Module>(model: &mut M) -> M {

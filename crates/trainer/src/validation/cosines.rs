@@ -2,18 +2,15 @@
 //! phenomenon of mixed-modal training (Aghajanyan et al., 2301.03728, section 6). 1 is the same way, −1 is one at the expense of
 //! the other.
 
-use burn::module::Param;
-use burn::tensor::Tensor;
 use interfuse_image_tower::TimestepChoice;
 use interfuse_mot::CacheUse;
-use interfuse_parameters::{ParameterInfo, ParameterMapper, map_parameters};
 use interfuse_sequence::SequenceLayout;
 use interfuse_transfusion::{Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss};
 
 use super::Pass;
 use crate::error::TrainError;
-use crate::optimization::FlatGradients;
 use crate::optimization::gradients::read_numbers;
+use crate::optimization::{FlatGradients, tape};
 
 /// The cosine of each two modalities that have a loss in the first batch of the documents, by their names: `image_text`.
 pub(super) fn gradient_cosines(pass: &Pass<'_>, layouts: &[SequenceLayout]) -> Result<Vec<(String, f64)>, TrainError> {
@@ -36,13 +33,7 @@ pub(super) fn gradient_cosines(pass: &Pass<'_>, layouts: &[SequenceLayout]) -> R
 
 /// The gradient of one lane's loss; `None` where it has no target.
 fn gradient_of(model: &Transfusion, batch: &TrainBatch, lane: usize) -> Option<FlatGradients> {
-    struct OnTape;
-    impl ParameterMapper for OnTape {
-        fn map<const R: usize>(&mut self, _: &ParameterInfo, param: Param<Tensor<R>>) -> Param<Tensor<R>> {
-            Param::initialized(param.id, Tensor::from_inner(param.into_value()).require_grad())
-        }
-    }
-    let model = map_parameters(model.clone(), &mut OnTape);
+    let model = tape::on_a_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let mut loss = hybrid_loss(&model, &predictions, batch, &ObjectiveConfig::default(), &Normalizer::of(batch));
     let sum = loss.modalities.get_mut(lane)?.take().filter(|loss| loss.count > 0)?.sum;
@@ -51,10 +42,9 @@ fn gradient_of(model: &Transfusion, batch: &TrainBatch, lane: usize) -> Option<F
 
 /// The cosine over the weights that both reach; `None` if there are none, or one of the gradients is zero there.
 fn cosine(one: &FlatGradients, other: &FlatGradients) -> Result<Option<f64>, TrainError> {
-    let shared: Vec<String> = one.names().filter(|name| other.contains(name)).map(str::to_string).collect();
     let mut products = vec![];
-    for name in shared {
-        let (Some(a), Some(b)) = (one.get(&name), other.get(&name)) else { continue };
+    for name in one.names() {
+        let (Some(a), Some(b)) = (one.get(name), other.get(name)) else { continue };
         products.extend([(a.clone() * b.clone()).sum(), a.square().sum(), b.square().sum()]);
     }
     if products.is_empty() {
@@ -70,7 +60,7 @@ fn cosine(one: &FlatGradients, other: &FlatGradients) -> Result<Option<f64>, Tra
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, Tensor};
 
     use super::*;
 

@@ -122,3 +122,48 @@ pub(super) fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 
     }
     value
 }
+
+/// What a tile of queries is for a cube that owns keys: range, `L` and `δ` of each.
+#[derive(CubeType)]
+pub(super) struct QueryColumns {
+    pub(super) from: Shared<[i32]>,
+    pub(super) until: Shared<[i32]>,
+    pub(super) log_sums: Shared<[f32]>,
+    pub(super) deltas: Shared<[f32]>,
+}
+
+#[cube]
+impl QueryColumns {
+    pub(super) fn new(#[comptime] plan: FlashPlan) -> QueryColumns {
+        QueryColumns {
+            from: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
+            until: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
+            log_sums: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
+            deltas: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
+        }
+    }
+
+    /// Loads those of a head's tile of queries; `stats` has `L` and `δ` of all rows.
+    #[allow(clippy::too_many_arguments)] // A kernel's arguments come one by one.
+    pub(super) fn load(
+        &mut self,
+        ranges: &[i32],
+        stats: &[f32],
+        places: &Places,
+        batch: usize,
+        head: usize,
+        tile: usize,
+        #[comptime] plan: FlashPlan,
+    ) {
+        let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
+        let mut at = UNIT_POS as usize;
+        while at < comptime!(plan.rows) {
+            let row = tile * comptime!(plan.rows) + at;
+            self.from[at] = places.from(ranges, batch, row);
+            self.until[at] = places.until(ranges, batch, row);
+            self.log_sums[at] = stat(stats, heads_before, row, places.queries);
+            self.deltas[at] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
+            at += comptime!(plan.units);
+        }
+    }
+}

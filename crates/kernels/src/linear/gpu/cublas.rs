@@ -14,7 +14,6 @@ use std::ffi::c_void;
 use std::sync::Mutex;
 
 use burn::tensor::DType;
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::cuda::CudaRuntime;
 use cubecl::device_handle::DeviceHandle;
@@ -25,7 +24,7 @@ use cudarc::cublaslt::{result as lt, sys};
 use cudarc::driver::{result as driver, sys as cu};
 
 use super::plan::{Order, dense, order};
-use crate::gpu::launch::{dims, output};
+use crate::gpu::launch::{dense as in_rows, dims, output};
 
 type CudaServer = <CudaRuntime as Runtime>::Server;
 
@@ -64,8 +63,9 @@ pub(super) fn product(a: &CubeTensor, b: &CubeTensor, out: DType) -> Option<Cube
 
 /// `onto + a · b`, or `onto` again where the library cannot be had or is not worth it.
 pub(super) fn product_onto(onto: CubeTensor, a: &CubeTensor, b: &CubeTensor) -> Result<CubeTensor, CubeTensor> {
-    let Some((device, (a, b, problem))) = device_for(a, b).zip(read(a, b, onto.dtype)) else { return Err(onto) };
-    let onto = into_contiguous(onto);
+    let Some(device) = device_for(a, b) else { return Err(onto) };
+    let Some((a, b, problem)) = read(a, b, onto.dtype) else { return Err(onto) };
+    let onto = in_rows(onto);
     let y = if onto.can_mut() { onto.clone() } else { output(&onto, [problem.rows, problem.columns], onto.dtype) };
     let places = Places { a: a.handle, b: b.handle, onto: Some(onto.handle), y: y.handle.clone() };
     device.submit(move |server| multiply(server, problem, places));

@@ -17,6 +17,7 @@ use interfuse_data::mixture::ContentConfig;
 use super::{Plan, PlannedRun, UnitsPlan};
 use crate::autoencoder::VaeSettings;
 use crate::comparison::{Comparison, ComparisonSettings, Paper, compare};
+use crate::configuration::quoted;
 use crate::error::Result;
 use crate::settings::Settings;
 
@@ -175,10 +176,10 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
         for seed in 0..if variant.every_seed { *seeds } else { 1 } {
             let dir = folder.join(format!("{}-seed{seed}", variant.name));
             let mut changes = variant.overrides.clone();
-            changes.push(format!("run.dir={}", quoted(&dir)));
+            changes.push(format!("run.dir={}", quoted(dir.display())));
             changes.push(format!("run.seed={seed}"));
             if let Some(autoencoder) = &autoencoder {
-                changes.push(format!("codec.path={}", quoted(&autoencoder.run.dir.join("vae"))));
+                changes.push(format!("codec.path={}", quoted(autoencoder.run.dir.join("vae").display())));
             }
             changes.extend(overrides.iter().cloned());
             let origin = format!("the {} setting's configuration", setting.name());
@@ -224,13 +225,8 @@ pub fn compared(options: &MotOptions, plan: &Plan) -> Result<Option<Comparison>>
 }
 
 fn autoencoder(folder: &Path) -> Result<VaeSettings> {
-    let changes = [format!("run.dir={}", quoted(folder))];
+    let changes = [format!("run.dir={}", quoted(folder.display()))];
     VaeSettings::parse(include_str!("codes.toml"), Path::new("the autoencoder's configuration"), &changes)
-}
-
-/// A path as TOML writes text.
-fn quoted(path: &Path) -> String {
-    toml::Value::String(path.display().to_string()).to_string()
 }
 
 #[cfg(test)]

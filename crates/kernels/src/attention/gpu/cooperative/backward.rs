@@ -6,9 +6,9 @@ use cubecl::prelude::*;
 
 use super::super::plan::{FlashPlan, VECTOR};
 use super::super::ranges::{APART, Places, WHOLLY, survey_keys, survey_queries};
-use super::super::rows::{HeadRows, load_both, load_order, stat};
+use super::super::rows::{HeadRows, QueryColumns, load_both, load_order, stat};
 use super::tile::{accumulate, accumulators, lefts, ones, score_column, score_row, scores_of, write};
-use super::weigh::{QueryColumns, RowRanges, score, weights_of_query};
+use super::weigh::{RowRanges, score, weights_of_query};
 
 #[cube(launch_unchecked)]
 pub(in super::super) fn query_gradients<G: Float, F: Float, N: Size>(
@@ -191,7 +191,7 @@ pub(in super::super) fn key_gradients<G: Float, F: Float, N: Size>(
                         for part in 0..comptime!(plan.vectors_per_unit()) {
                             let value = score(&scores, 1f32, index, part, plan);
                             let weight = weights[comptime!(index * plan.vectors_per_unit() + part)];
-                            let push = weight * (value - columns.deltas(part, plan)) * Vector::new(scale);
+                            let push = weight * (value - columns.deltas_of(part, plan)) * Vector::new(scale);
                             let column = score_column(part, plan);
                             bounce[row * comptime!(plan.weight_stride() / VECTOR) + column] = Vector::cast_from(push);
                         }

@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 
 use super::super::plan::{FlashPlan, VECTOR};
 use super::super::ranges::{Places, Range};
-use super::super::rows::stat;
+use super::super::rows::{QueryColumns, QueryColumnsExpand};
 use super::tile::{score_column, score_row};
 
 /// The ranges of a unit's rows of scores, the rows being queries.
@@ -128,50 +128,8 @@ pub(super) fn weights_of_query<N: Size>(
     weight
 }
 
-/// What a tile of queries is for a cube that owns keys: range, `L` and `δ` of each.
-#[derive(CubeType)]
-pub(super) struct QueryColumns {
-    from: Shared<[i32]>,
-    until: Shared<[i32]>,
-    log_sums: Shared<[f32]>,
-    delta: Shared<[f32]>,
-}
-
 #[cube]
 impl QueryColumns {
-    pub(super) fn new(#[comptime] plan: FlashPlan) -> QueryColumns {
-        QueryColumns {
-            from: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
-            until: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
-            log_sums: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
-            delta: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
-        }
-    }
-
-    /// Loads those of a head's tile of queries; `stats` has `L` and `δ` of all rows.
-    #[allow(clippy::too_many_arguments)] // A kernel's arguments come one by one.
-    pub(super) fn load(
-        &mut self,
-        ranges: &[i32],
-        stats: &[f32],
-        places: &Places,
-        batch: usize,
-        head: usize,
-        tile: usize,
-        #[comptime] plan: FlashPlan,
-    ) {
-        let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
-        let mut at = UNIT_POS as usize;
-        while at < comptime!(plan.rows) {
-            let row = tile * comptime!(plan.rows) + at;
-            self.from[at] = places.from(ranges, batch, row);
-            self.until[at] = places.until(ranges, batch, row);
-            self.log_sums[at] = stat(stats, heads_before, row, places.queries);
-            self.delta[at] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
-            at += comptime!(plan.units);
-        }
-    }
-
     /// `e^(s − L)` of a vector of a key's row, 0 where the query does not see the key, whose reading order is `place`.
     pub(super) fn weights<N: Size>(
         &self,
@@ -200,12 +158,12 @@ impl QueryColumns {
     }
 
     /// `δ` of a vector's queries.
-    pub(super) fn deltas<N: Size>(&self, #[comptime] part: usize, #[comptime] plan: FlashPlan) -> Vector<f32, N> {
+    pub(super) fn deltas_of<N: Size>(&self, #[comptime] part: usize, #[comptime] plan: FlashPlan) -> Vector<f32, N> {
         let first = score_column(part, plan) * comptime!(VECTOR);
         let mut deltas = Vector::<f32, N>::new(0f32);
         #[unroll]
         for lane in 0..comptime!(VECTOR) {
-            deltas.insert(lane, self.delta[first + lane]);
+            deltas.insert(lane, self.deltas[first + lane]);
         }
         deltas
     }

@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 
 use super::super::plan::FlashPlan;
 use super::super::ranges::{APART, Places, Range, WHOLLY, survey_keys, survey_queries};
-use super::super::rows::{HeadRows, load_both, load_order, stat};
+use super::super::rows::{HeadRows, QueryColumns, QueryColumnsExpand, load_both, load_order, stat};
 use super::fragments::{BLOCK, Sums, accumulate, accumulators, as_left, column_of, lefts, push_scores, row_of, write};
 
 /// What a unit knows of the two queries whose rows it holds parts of.
@@ -145,50 +145,8 @@ fn ones() -> Array<f32> {
     factors
 }
 
-/// What a tile of queries is for a cube that owns keys: range, `L` and `δ` of each.
-#[derive(CubeType)]
-struct QueryColumns {
-    from: Shared<[i32]>,
-    until: Shared<[i32]>,
-    log_sums: Shared<[f32]>,
-    deltas: Shared<[f32]>,
-}
-
 #[cube]
 impl QueryColumns {
-    fn new(#[comptime] plan: FlashPlan) -> QueryColumns {
-        QueryColumns {
-            from: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
-            until: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
-            log_sums: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
-            deltas: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
-        }
-    }
-
-    /// Loads those of a head's tile of queries; `stats` has `L` and `δ` of all rows.
-    #[allow(clippy::too_many_arguments)] // A kernel's arguments come one by one.
-    fn load(
-        &mut self,
-        ranges: &[i32],
-        stats: &[f32],
-        places: &Places,
-        batch: usize,
-        head: usize,
-        tile: usize,
-        #[comptime] plan: FlashPlan,
-    ) {
-        let heads_before = (batch * comptime!(plan.heads) + head) * places.queries;
-        let mut at = UNIT_POS as usize;
-        while at < comptime!(plan.rows) {
-            let row = tile * comptime!(plan.rows) + at;
-            self.from[at] = places.from(ranges, batch, row);
-            self.until[at] = places.until(ranges, batch, row);
-            self.log_sums[at] = stat(stats, heads_before, row, places.queries);
-            self.deltas[at] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
-            at += comptime!(plan.units);
-        }
-    }
-
     /// Turns scores into weights; `order` has the reading order of the unit's two keys.
     fn weigh<P: Size>(
         &self,
