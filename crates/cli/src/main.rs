@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
         Command::Caption(args) => commands::caption::run(&args),
+        Command::Edit(args) => commands::conversation::edit(&args),
+        Command::Ask(args) => commands::conversation::ask(&args),
         Command::Export(args) => commands::export::run(&args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => commands::serve::run(&args),

@@ -50,6 +50,19 @@ pub(crate) enum Element {
     Units(Vec<u32>),
 }
 
+/// An element of a document, and whether it is given or learned.
+pub(crate) struct Piece {
+    pub(crate) element: Element,
+    /// See [`Segment::given`]; the markers around an element are as it is.
+    pub(crate) given: bool,
+}
+
+impl From<Element> for Piece {
+    fn from(element: Element) -> Self {
+        Self { element, given: false }
+    }
+}
+
 /// What decides the segments of a document beside what it holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Assembly {
@@ -73,22 +86,28 @@ pub(crate) enum Ending {
 }
 
 impl Assembly {
-    /// The segments of what a document holds, in reading order.
+    /// The segments of what a document holds, in reading order, all of it learned.
     pub(crate) fn segments(&self, elements: Vec<Element>, ending: Ending) -> Vec<Segment> {
-        let mut segments = vec![];
-        let mut run = vec![self.special.bos];
-        let count = elements.len();
-        for (place, element) in elements.into_iter().enumerate() {
-            let is_last = place + 1 == count;
+        self.segments_of(elements.into_iter().map(Piece::from).collect(), ending)
+    }
+
+    /// The segments of what a document holds, in reading order.
+    pub(crate) fn segments_of(&self, pieces: Vec<Piece>, ending: Ending) -> Vec<Segment> {
+        let first = pieces.first().is_some_and(|piece| piece.given);
+        let mut run = Run { lane: self.text, given: first, ids: vec![self.special.bos], segments: vec![] };
+        let count = pieces.len();
+        for (place, Piece { element, given }) in pieces.into_iter().enumerate() {
+            // An image that stands behind something is generated after it, whatever follows.
+            let precedes_caption = place == 0 && count > 1;
             // What there is no lane for is made by nobody.
             let between = match element {
                 Element::Text(ids) => {
-                    run.extend(ids);
+                    run.extend(ids, given);
                     None
                 }
                 Element::Image(latents) => self.images.map(|(lane, first_code)| {
                     let SpecialTokens { boi, eoi, .. } = self.special;
-                    ([boi, eoi], image(lane, first_code, latents, !is_last))
+                    ([boi, eoi], image(lane, first_code, latents, precedes_caption))
                 }),
                 Element::Units(units) => self.speech.map(|(lane, ids)| {
                     let units = units.into_iter().map(|unit| ids.id(unit)).collect();
@@ -96,19 +115,44 @@ impl Assembly {
                 }),
             };
             if let Some(([begin, end], segment)) = between {
-                run.push(begin);
-                segments.push(Segment::tokens(self.text, std::mem::replace(&mut run, vec![end])));
-                segments.push(segment);
+                run.extend([begin], given);
+                run.close();
+                run.segments.push(segment.with_given(given));
+                run.extend([end], given);
             }
         }
         match ending {
-            Ending::Closed => run.push(self.special.eos),
+            Ending::Closed => run.ids.push(self.special.eos),
             // EOI is read and never said, so behind an image it would be a row for nothing; END tells that speech is over.
-            Ending::Open if run == [self.special.eoi] => return segments,
+            Ending::Open if run.ids == [self.special.eoi] => return run.segments,
             Ending::Open => {}
         }
-        segments.push(Segment::tokens(self.text, run));
-        segments
+        run.close();
+        run.segments
+    }
+}
+
+/// Ids of text, of which a segment is made where something else follows or what is given meets what is learned.
+struct Run {
+    lane: usize,
+    given: bool,
+    ids: Vec<u32>,
+    segments: Vec<Segment>,
+}
+
+impl Run {
+    fn extend(&mut self, ids: impl IntoIterator<Item = u32>, given: bool) {
+        if given != self.given {
+            self.close();
+            self.given = given;
+        }
+        self.ids.extend(ids);
+    }
+
+    fn close(&mut self) {
+        if !self.ids.is_empty() {
+            self.segments.push(Segment::tokens(self.lane, std::mem::take(&mut self.ids)).with_given(self.given));
+        }
     }
 }
 
@@ -149,6 +193,29 @@ mod tests {
             [(2, vec![0, 2]), (0, vec![11, 14]), (2, vec![3, 7, 8, 10]), (1, vec![18, 16]), (2, vec![15, 1])];
         assert_eq!(shown(triple, Ending::Closed), expected);
         assert_eq!(shown(vec![Element::Text(vec![7])], Ending::Closed), [(2, vec![0, 7, 1])]);
+    }
+
+    #[test]
+    fn what_is_given_is_parted_from_what_is_learned() {
+        let piece = |element, given| Piece { element, given };
+        let edit = vec![
+            piece(image(), true),
+            piece(Element::Text(vec![7, 8, 1]), true),
+            piece(image(), false),
+            piece(Element::Text(vec![9]), false),
+        ];
+        let segments = ASSEMBLY.segments_of(edit, Ending::Closed);
+        let shown: Vec<_> =
+            segments.iter().map(|segment| (segment.given, segment.ids().unwrap_or_default().to_vec())).collect();
+        let expected = [
+            (true, vec![0, 2]),
+            (true, vec![11, 14]),
+            (true, vec![3, 7, 8, 1]),
+            (false, vec![2]),
+            (false, vec![11, 14]),
+            (false, vec![3, 9, 1]),
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

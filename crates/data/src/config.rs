@@ -102,7 +102,7 @@ impl DataConfig {
             let expected = "a probability from 0 to 1";
             return Err(DataError::config("data.horizontal_flip", expected, self.horizontal_flip));
         }
-        mixture::validate(&self.mixture)?;
+        mixture::validate(&self.mixture, self.image_shape())?;
         match self.has_images() {
             true => self.source.validate(self.image_shape()),
             false => Ok(()),

@@ -6,7 +6,7 @@
 //! - `images`: an [`Image`] on the host. `text`: the [`Tokenizer`] turns captions into ids. [`latents`]: what the codec
 //!   makes of images, also made before training.
 //! - [`documents`], [`packing`], [`loader`]: from a captioned image to a sequence, reproducibly and resumably;
-//!   [`mixture`] does so for speech, and for several collections at once; [`image_stream`] is the same for images without
+//!   [`mixture`] does so for speech, and for several collections at once, [`conversations`] for questions and edits; [`image_stream`] is the same for images without
 //!   captions.
 //! - [`survey`], [`inspect`], [`export`]: a quick look at a folder, a long one at a data set, and a data set written out.
 //!
@@ -15,6 +15,7 @@
 
 mod assembly;
 pub mod config;
+pub mod conversations;
 pub mod documents;
 mod error;
 pub mod export;

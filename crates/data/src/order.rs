@@ -66,5 +66,10 @@ pub(crate) fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
 
 /// True with a probability.
 pub(crate) fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
-    ((rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64) < probability
+    uniform(rng) < probability
+}
+
+/// A number in [0, 1) with 53 random bits.
+pub(crate) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -122,7 +122,8 @@ impl HostImages {
     }
 }
 
-/// Writes the noisy image and its target; returns its time and the weight of its error.
+/// Writes the noisy image and its target; returns its time and the weight of its error. An image that is given is clean,
+/// whatever time was chosen.
 fn noise_image(
     x_t: &mut [f32],
     target: &mut [f32],
@@ -133,6 +134,7 @@ fn noise_image(
 ) -> (f32, f32) {
     let mut rng = key.generator(span.sample, span.image_index as u64);
     let t = match choice {
+        _ if span.given => 0.0,
         TimestepChoice::Sampled => config.timesteps.draw(config.process, span.precedes_caption, &mut rng),
         TimestepChoice::At(t) => config.process.nearest_time(t),
     };
@@ -175,7 +177,7 @@ mod tests {
 
     fn span(sample: u64) -> Option<Span> {
         let x_0 = Arc::new(Array3::from_shape_fn((1, 4, 4), |(_, y, x)| (y * 4 + x) as f32 / 16.0));
-        Some(Span { sample, image_index: 0, precedes_caption: false, x_0 })
+        Some(Span { sample, image_index: 0, precedes_caption: false, given: false, x_0 })
     }
 
     fn rows(spans: Vec<Vec<Option<Span>>>) -> LatentRows {
@@ -238,6 +240,22 @@ mod tests {
             assert_eq!(values(&noised.x_t)[..16], x_0);
             assert_eq!((values(&noised.t)[0], values(&noised.weight)[0], noised.images), (0.0, 0.0, 1));
             assert!(values(&noised.t)[1] > 0.0 && values(&noised.weight)[1] > 0.0);
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_given_is_clean_at_every_level() {
+        let config = config(NoiseProcess::RectifiedFlow, PredictionTarget::Velocity);
+        let given = span(5).map(|span| Span { given: true, ..span });
+        let rows = rows(vec![vec![given, span(6)]]);
+        let key = NoiseKey { seed: 1, step: 0 };
+        for choice in [TimestepChoice::Sampled, TimestepChoice::At(0.7)] {
+            let noised = noise_batch(&rows, &config, SHAPE, key, choice, &Device::flex());
+            let x_0: Vec<f32> = span(5).unwrap().x_0.iter().copied().collect();
+            assert_eq!(values(&noised.x_t)[..16], x_0);
+            let (t, weight) = (values(&noised.t), values(&noised.weight));
+            assert_eq!((t[0], weight[0], noised.images), (0.0, 0.0, 1));
+            assert!(t[1] > 0.0 && weight[1] > 0.0);
         }
     }
 

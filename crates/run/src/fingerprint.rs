@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use interfuse_data::conversations::Turn;
 use interfuse_data::{Collections, Image, Source, evenly};
 use interfuse_parameters::durable::write_file;
 use interfuse_parameters::sha256::hexadecimal;
@@ -12,6 +13,8 @@ use crate::error::{Context as _, Result};
 
 /// Images whose pixels are looked at, spread evenly: reading all would take as long as training does.
 const LOOKED_AT: usize = 32;
+/// Conversations of each collection that are looked at, spread evenly.
+const CONVERSATIONS_LOOKED_AT: usize = 2000;
 
 /// What two data sets are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct DataFingerprint {
     /// SHA-256 of each collection of texts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<String>,
+    /// How many conversations, and SHA-256 of what is said in them; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversations: Option<(usize, String)>,
 }
 
 impl DataFingerprint {
@@ -35,13 +41,18 @@ impl DataFingerprint {
     pub fn of(data: &Collections) -> Self {
         let speech = data.speech().next().is_some().then(|| of_speech(data));
         let texts = data.text_sets().map(|(_, set)| set.sha256.clone()).collect();
-        match &data.images {
-            Some(images) => Self { speech, texts, ..Self::of_images(images.train.as_ref()) },
-            None => {
-                let none = || hexadecimal(Sha256::new());
-                Self { images: 0, captions_sha256: none(), pixels_sha256: none(), speech, texts }
-            }
-        }
+        let conversations = data.conversations().next().is_some().then(|| of_conversations(data));
+        let images = match &data.images {
+            Some(images) => Self::of_images(images.train.as_ref()),
+            None => Self::of_nothing(),
+        };
+        Self { speech, texts, conversations, ..images }
+    }
+
+    fn of_nothing() -> Self {
+        let none = || hexadecimal(Sha256::new());
+        let (captions_sha256, pixels_sha256) = (none(), none());
+        Self { images: 0, captions_sha256, pixels_sha256, speech: None, texts: vec![], conversations: None }
     }
 
     /// Of images alone.
@@ -62,7 +73,7 @@ impl DataFingerprint {
             }
         }
         let (captions_sha256, pixels_sha256) = (hexadecimal(captions), hexadecimal(pixels));
-        Self { images: source.len(), captions_sha256, pixels_sha256, speech: None, texts: vec![] }
+        Self { images: source.len(), captions_sha256, pixels_sha256, ..Self::of_nothing() }
     }
 
     /// Reads what [`Self::save`] wrote; none where there is nothing that can be read.
@@ -94,6 +105,9 @@ impl DataFingerprint {
         if self.texts != before.texts {
             changes.push("the training texts are others".to_owned());
         }
+        if self.conversations != before.conversations {
+            changes.push("the training conversations are others".to_owned());
+        }
         if self.speech != before.speech {
             changes.push("the training speech is another: clips, transcripts or units".to_owned());
         }
@@ -111,6 +125,23 @@ fn of_speech(data: &Collections) -> (usize, String) {
         hash.update(utterance.text.as_deref().unwrap_or_default());
         hash.update([1]);
         utterance.units.iter().for_each(|unit| hash.update(unit.to_le_bytes()));
+    }
+    (count, hexadecimal(hash))
+}
+
+/// How many conversations, and a hash of what is said in some of each collection.
+fn of_conversations(data: &Collections) -> (usize, String) {
+    let (mut count, mut hash) = (0, Sha256::new());
+    for (_, set) in data.conversations() {
+        count += set.train.len();
+        for index in evenly(CONVERSATIONS_LOOKED_AT, set.train.len()) {
+            hash.update(set.train.name(index));
+            let Ok(turns) = set.train.outline(index) else { continue };
+            for text in turns.iter().flat_map(Turn::texts) {
+                hash.update([0]);
+                hash.update(text);
+            }
+        }
     }
     (count, hexadecimal(hash))
 }

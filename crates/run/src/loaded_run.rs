@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use interfuse_checkpoint::{Pretrained, weights_file};
+use interfuse_data::conversations::ConversationsConfig;
+use interfuse_data::mixture::MixtureConfig;
 use interfuse_sampling::SamplingConfig;
 
 use crate::configuration;
@@ -55,6 +57,41 @@ impl LoadedRun {
     /// A warning where images are to be generated with guidance that the model was not trained for.
     pub fn guidance_warning(&self, sampling: &SamplingConfig) -> Option<String> {
         self.settings.as_ref()?.untrained_guidance(sampling.guidance)
+    }
+
+    /// A warning where images are to be edited and the run has not learned to, or not without what guidance leaves out.
+    pub fn edit_warning(&self, sampling: &SamplingConfig) -> Option<String> {
+        let settings = self.settings.as_ref()?;
+        let learned: Vec<_> = settings.data.mixture.iter().filter_map(MixtureConfig::conversations).collect();
+        if learned.is_empty() {
+            return Some(self.never_asked());
+        }
+        let never = |dropout: fn(&ConversationsConfig) -> f64| learned.iter().all(|config| dropout(config) == 0.0);
+        let untrained = |key: &str, scale: f64, dropout: &str| {
+            format!(
+                "{key} {scale}: with {dropout} = 0 in all collections of conversations the model never learned what guidance \
+                 is to lead away from; {key} 1 uses it as it is"
+            )
+        };
+        let (words, images) = (sampling.guidance, sampling.image_guidance);
+        if words != 1.0 && never(|config| config.instruction_dropout) {
+            return Some(untrained("guidance", words, "instruction_dropout"));
+        }
+        (images != 1.0 && never(|config| config.context_dropout))
+            .then(|| untrained("image_guidance", images, "context_dropout"))
+    }
+
+    /// A warning where questions are to be answered and the run has learned from no conversations.
+    pub fn question_warning(&self) -> Option<String> {
+        let mut mixture = self.settings.as_ref()?.data.mixture.iter();
+        mixture.all(|part| part.conversations().is_none()).then(|| self.never_asked())
+    }
+
+    fn never_asked(&self) -> String {
+        let run = self.folder().display();
+        format!(
+            "{run} was trained without conversations (data.mixture of kind `conversations`), so it was never asked anything"
+        )
     }
 
     /// Where files about this model go.

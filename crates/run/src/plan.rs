@@ -226,7 +226,7 @@ fn card(
 ) -> Result<ModelCard> {
     let latent_shape = codec.latent_shape(image_shape)?;
     let coding = if codec.codes().is_some() { Coding::Codes } else { Coding::Continuous };
-    let images = data.images.as_ref().map(|_| coding);
+    let images = data.have_images().then_some(coding);
     let alphabet = data.speech().map(|(_, set)| set.alphabet).next();
     let carriers = Carriers::of(&settings.model, &settings.documents, Held { images, speech: alphabet.is_some() })?;
     let extra = ExtraIds::new(tokenizer, codec.codes().filter(|_| images.is_some()), alphabet);
@@ -265,7 +265,7 @@ fn card(
 /// Of each collection of speech: whether it is deduplicated, its longest utterance, and its codec.
 fn speech_settings(data: &Collections) -> impl Iterator<Item = (bool, usize, Option<UnitCodecRef>)> {
     data.parts.iter().filter_map(|part| match &part.content {
-        Content::Images | Content::Texts(..) => None,
+        Content::Images | Content::Texts(..) | Content::Conversations(..) => None,
         Content::Speech(config, set) => {
             let longest = set.train.iter().map(|utterance| utterance.units.len()).max().unwrap_or(1);
             let codec = config.codec_file().zip(set.codec.as_ref());

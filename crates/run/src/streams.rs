@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use interfuse_checkpoint::ModelCard;
+use interfuse_data::conversations::{
+    ConversationDocuments, ConversationParts, ConversationSet, ConversationsConfig, Speaker, Turn,
+};
 use interfuse_data::latents::CacheKey;
 use interfuse_data::mixture::{
     ClipImages, Collection, Content, Mixture, MixtureUnit, SpeechConfig, SpeechDocuments, SpeechLanes, SpeechSet,
@@ -95,6 +98,27 @@ impl<'a> Streams<'a> {
         Ok(TextDocuments::new(pieces, self.tokenizer.clone(), lane, config, self.settings.run.seed))
     }
 
+    /// The documents of a collection of conversations of a split.
+    fn conversations(
+        &self,
+        config: &ConversationsConfig,
+        set: &ConversationSet,
+        split: Split,
+    ) -> Result<ConversationDocuments> {
+        let Some(images) = &self.card.images else {
+            refuse!("documents.images: expected a modality for the images of conversations, found none")
+        };
+        let parts = ConversationParts {
+            conversations: Arc::clone(if split == Split::Train { &set.train } else { &set.held_out }),
+            tokenizer: self.tokenizer.clone(),
+            codec: Arc::clone(self.codec),
+            first_code: self.card.codes.map(|codes| codes.first as u32),
+            max_text_tokens: self.settings.documents.max_caption_tokens,
+        };
+        let lanes = DocumentLanes { captions: self.lane(&self.card.captions)?, images: self.lane(images)? };
+        Ok(ConversationDocuments::new(parts, lanes, config.clone(), self.settings.run.seed))
+    }
+
     /// What is trained on.
     ///
     /// # Errors
@@ -124,6 +148,7 @@ impl<'a> Streams<'a> {
             },
             Content::Speech(config, set) => Ok(Box::new(self.speech(config, set, Split::Train)?)),
             Content::Texts(config, set) => Ok(Box::new(self.texts(config, set, Split::Train)?)),
+            Content::Conversations(config, set) => Ok(Box::new(self.conversations(config, set, Split::Train)?)),
         }
     }
 
@@ -136,7 +161,9 @@ impl<'a> Streams<'a> {
         let images_are_train = self.data.images.as_ref().is_none_or(|images| images.held_out.held_out_is_train());
         let speech_is_train = self.data.speech().all(|(_, set)| set.held_out_is_train());
         let texts_are_train = self.data.text_sets().all(|(_, set)| set.held_out_is_train());
-        let mut validation = Validation::new(config, images_are_train && speech_is_train && texts_are_train);
+        let conversations_are_train = self.data.conversations().all(|(_, set)| set.held_out_is_train());
+        let all_are_train = images_are_train && speech_is_train && texts_are_train && conversations_are_train;
+        let mut validation = Validation::new(config, all_are_train);
         if let Some(documents) = self.images(Split::HeldOut)? {
             validation = validation.with_images(&documents, model, &self.one_image(documents.lanes()));
         }
@@ -153,6 +180,10 @@ impl<'a> Streams<'a> {
                 Content::Texts(settings, set) => {
                     let documents = self.texts(settings, set, Split::HeldOut)?;
                     validation = validation.with(self.held_out_texts(&part.name, &documents)?, model);
+                }
+                Content::Conversations(settings, set) => {
+                    let documents = self.conversations(settings, set, Split::HeldOut)?;
+                    validation = validation.with(self.held_out_conversations(&part.name, &documents)?, model);
                 }
             }
         }
@@ -181,6 +212,24 @@ impl<'a> Streams<'a> {
         }
         let lane = self.lane(text)?;
         Ok(HeldOutDocuments { samples, losses: vec![(lane, format!("{name}.{text}"))], texts: Some((lane, bytes)) })
+    }
+
+    /// Held-out conversations, and the losses of what the model says and draws in them.
+    fn held_out_conversations(&self, name: &str, documents: &ConversationDocuments) -> Result<HeldOutDocuments> {
+        let conversations = documents.conversations();
+        let chosen: Vec<usize> = evenly(self.settings.validation.images, conversations.len()).collect();
+        let outlines = chosen.iter().filter_map(|&index| conversations.outline(index).ok());
+        let of_model: Vec<Turn<()>> = outlines.flatten().filter(|turn| turn.speaker == Speaker::Model).collect();
+        let says = of_model.iter().any(|turn| turn.texts().next().is_some());
+        let draws = of_model.iter().any(|turn| turn.images().next().is_some());
+        let samples = chosen.iter().filter_map(|&index| documents.plain_document(index).ok()).collect();
+        let mut losses = vec![];
+        for (modality, is_there) in [(Some(&self.card.captions), says), (self.card.images.as_ref(), draws)] {
+            if let Some(modality) = modality.filter(|_| is_there) {
+                losses.push((self.lane(modality)?, format!("{name}.{modality}")));
+            }
+        }
+        Ok(HeldOutDocuments { samples, losses, texts: None })
     }
 
     /// Held-out speech in one order, and its losses: of text, then of speech given it; or the other way round.

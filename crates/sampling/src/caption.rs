@@ -54,7 +54,7 @@ fn caption_batch(
     let special = pretrained.card.special_tokens;
     let mut session = Session::token_by_token(pretrained, count)?;
     session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
-    read_images(pretrained, &mut session, &latents);
+    read_images(pretrained, &mut session, &latents.iter().map(Some).collect::<Vec<_>>());
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
     likeliest_text(pretrained, &mut session, logits, limit)
 }
@@ -83,22 +83,26 @@ pub(crate) fn ends_text(pretrained: &Pretrained) -> impl Fn(u32) -> bool + use<>
     move |token| token == special.eos || token == special.boi || Some(token) == begin
 }
 
-/// Reads an image into every sequence, clean.
-fn read_images(pretrained: &Pretrained, session: &mut Session<'_>, latents: &[Array3<f32>]) {
-    let all = vec![true; latents.len()];
+/// Reads an image into every sequence that has one, clean.
+pub(crate) fn read_images(pretrained: &Pretrained, session: &mut Session<'_>, latents: &[Option<&Array3<f32>>]) {
+    let reading: Vec<bool> = latents.iter().map(Option::is_some).collect();
     let [channels, height, width] = pretrained.card.model.latent_shape;
     if let Some(codes) = pretrained.card.codes {
-        session.open_grid(&all, [height, width]);
-        session.append_codes(&latents.iter().map(|latents| ids_of(latents, codes)).collect::<Vec<_>>());
+        session.open_grid(&reading, [height, width]);
+        let ids = latents.iter().map(|latents| latents.map_or(vec![], |latents| ids_of(latents, codes)));
+        session.append_codes(&ids.collect::<Vec<_>>());
         return;
     }
-    let values: Vec<f32> = latents.iter().flatten().copied().collect();
+    // A sequence without an image has no rows for it, so what stands here for it is read by nobody.
+    let none = Array3::zeros((channels, height, width));
+    let values: Vec<f32> = latents.iter().flat_map(|latents| latents.unwrap_or(&none)).copied().collect();
     let data = TensorData::new(values, [latents.len(), channels, height, width]);
-    let span = session.open_span(&all);
+    let span = session.open_span(&reading);
     session.commit(&span, Tensor::from_data(data, &pretrained.device));
 }
 
-fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Vec<Array3<f32>>, SamplingError> {
+/// The latents of images, which are of the model's size.
+pub(crate) fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Vec<Array3<f32>>, SamplingError> {
     let expected = pretrained.card.image_shape;
     let mut latents = Vec::with_capacity(images.len());
     for (index, image) in images.iter().enumerate() {

@@ -13,7 +13,8 @@ use ndarray::{Array2, Array3, Axis};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::SamplingConfig;
-use crate::denoise::{SAMPLING_STEP, guided};
+use crate::denoise::SAMPLING_STEP;
+use crate::guidance::guided;
 use crate::session::Session;
 use crate::token::TokenChoice;
 

@@ -13,6 +13,14 @@ pub struct SamplingConfig {
     pub steps: usize,
     /// Scale of classifier-free guidance (2207.12598), from 0: 1 is the model as it is, more follows the prompt more closely.
     pub guidance: f64,
+    /// Scale of the guidance by the user's images when one of them is edited, from 0: 1 is the model as it is, more keeps closer
+    /// to them (2211.09800). Only for images that are denoised, as are the two keys that follow.
+    pub image_guidance: f64,
+    /// The times, from 0 (clean) to 1 (noise), between which there is guidance (2404.07724).
+    pub guidance_interval: [f64; 2],
+    /// How far the deviation of a guided prediction is brought back to that of the unguided one, from 0 to 1: against colours
+    /// that a strong guidance overdoes (2305.08891).
+    pub guidance_rescale: f64,
     /// How a step is taken; Euler for rectified flow and DDIM for DDPM if absent.
     pub solver: Option<Solver>,
     /// The times at which the network is asked. Rectified flow has `trailing` alone; for DDPM it is `leading` if absent where
@@ -47,6 +55,9 @@ impl Default for SamplingConfig {
         Self {
             steps: 40,
             guidance: 2.0,
+            image_guidance: 1.0,
+            guidance_interval: [0.0, 1.0],
+            guidance_rescale: 0.0,
             solver: None,
             spacing: None,
             shift: 1.0,
@@ -152,6 +163,7 @@ impl SamplingConfig {
         }
         let from_zero = [
             ("guidance", self.guidance),
+            ("image_guidance", self.image_guidance),
             ("temperature", self.temperature),
             ("code_temperature", self.code_temperature),
             ("unit_temperature", self.unit_temperature),
@@ -160,6 +172,14 @@ impl SamplingConfig {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(SamplingError::setting(key, "a number from 0", value));
             }
+        }
+        let [from, until] = self.guidance_interval;
+        if !(0.0 <= from && from <= until && until <= 1.0) {
+            let expected = "two times from 0 to 1, the smaller one first";
+            return Err(SamplingError::setting("guidance_interval", expected, format!("{:?}", self.guidance_interval)));
+        }
+        if !(0.0..=1.0).contains(&self.guidance_rescale) {
+            return Err(SamplingError::setting("guidance_rescale", "a number from 0 to 1", self.guidance_rescale));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(SamplingError::setting("top_p", "a probability above 0, to 1", self.top_p));

@@ -1,12 +1,7 @@
-//! The denoise loop of a span, with classifier-free guidance.
+//! The denoise loop of a span.
 //!
-//! A guided image is predicted twice in every step: after its prompt and after none. Both times it is the same noisy image, and
-//!
-//! ```text
-//! prediction = unconditional + guidance · (conditional − unconditional)       (2207.12598, equation 6)
-//! ```
-//!
-//! Every conversion between predictions is linear, so guiding the prediction guides the velocity and the noise alike.
+//! A guided image is predicted several times in every step, each time as the same noisy image: after all that it follows and
+//! after less of it ([`crate::guidance`]).
 
 use burn::tensor::{Tensor, TensorData};
 use interfuse_checkpoint::Pretrained;
@@ -14,6 +9,7 @@ use interfuse_image_tower::{NoiseKey, standard_normal};
 
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
+use crate::guidance::Guidance;
 use crate::session::{OpenSpan, Session};
 use crate::solver::{Bounds, Integration, integrate, times};
 
@@ -42,19 +38,23 @@ impl Denoiser for Plain<'_, '_> {
     }
 }
 
-/// Guidance within one session of `2n` sequences: `0..n` conditional, `n..2n` unconditional.
-pub struct Paired<'s, 'm> {
+/// Guidance within one session: `0..n` sequences with all that an image follows, the next `n` with less of it, and so on.
+pub struct Branches<'s, 'm> {
     /// All sequences and their images.
-    pub both: Plain<'s, 'm>,
-    /// Scale of the guidance.
-    pub guidance: f64,
+    pub all: Plain<'s, 'm>,
+    /// How many branches there are, from 1 to 3.
+    pub count: usize,
+    /// How they are weighed.
+    pub guidance: Guidance,
 }
 
-impl Denoiser for Paired<'_, '_> {
+impl Denoiser for Branches<'_, '_> {
     fn predict(&self, x_t: Tensor<4>, t: f32) -> Tensor<4> {
         let [images, _, _, _] = x_t.dims();
-        let both = self.both.predict(Tensor::cat(vec![x_t.clone(), x_t], 0), t);
-        guided(both.clone().narrow(0, 0, images), both.narrow(0, images, images), self.guidance)
+        let all = self.all.predict(Tensor::cat(vec![x_t.clone(); self.count], 0), t);
+        let predictions: Vec<_> =
+            (0..self.count).map(|branch| all.clone().narrow(0, branch * images, images)).collect();
+        self.guidance.combine(&predictions, t).unwrap_or(x_t)
     }
 }
 
@@ -64,20 +64,16 @@ pub struct Beside<'s, 'm> {
     pub conditional: Plain<'s, 'm>,
     /// As many that hold nothing before the image.
     pub unconditional: Plain<'s, 'm>,
-    /// Scale of the guidance.
-    pub guidance: f64,
+    /// How the two are weighed.
+    pub guidance: Guidance,
 }
 
 impl Denoiser for Beside<'_, '_> {
     fn predict(&self, x_t: Tensor<4>, t: f32) -> Tensor<4> {
         let conditional = self.conditional.predict(x_t.clone(), t);
-        guided(conditional, self.unconditional.predict(x_t, t), self.guidance)
+        let both = [conditional, self.unconditional.predict(x_t.clone(), t)];
+        self.guidance.combine(&both, t).unwrap_or(x_t)
     }
-}
-
-/// The same line for predictions of images and for logits.
-pub(crate) fn guided<const R: usize>(conditional: Tensor<R>, unconditional: Tensor<R>, guidance: f64) -> Tensor<R> {
-    unconditional.clone() + (conditional - unconditional).mul_scalar(guidance)
 }
 
 /// Denoises one image for each of `seeds`. Image `i` depends on `seeds[i]` alone and on nothing else of the batch. Returns

@@ -9,8 +9,9 @@ use ndarray::{Array3, Array4};
 
 use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
-use crate::denoise::{Denoiser, Paired, Plain, denoise};
+use crate::denoise::{Branches, Plain, denoise};
 use crate::error::SamplingError;
+use crate::guidance::Guidance;
 use crate::session::Session;
 use crate::watching::{Watched, Watcher, Watching};
 use interfuse_checkpoint::Pretrained;
@@ -42,18 +43,42 @@ pub fn generate(
     if pretrained.card.images.is_none() {
         return Err(SamplingError::CannotDo { missing: "images", task: "draw" });
     }
-    let at_once = if config.is_guided() { config.max_batch / 2 } else { config.max_batch };
-    let mut images = Vec::with_capacity(requests.len());
-    let workers = Workers::on(&pretrained.device, requests.len());
-    let batches: Vec<&[ImageRequest]> =
-        requests.chunks(at_once.min(requests.len().div_ceil(workers.count()).max(1))).collect();
-    for group in batches.chunks(workers.count()) {
-        for generated in workers.map(group, |batch| generate_batch(pretrained, batch, config, None)) {
-            images.extend(generated?.unwrap_or_default());
+    let branches = if config.is_guided() { 2 } else { 1 };
+    let batches = Batches { pretrained, at_once: config.max_batch / branches };
+    batches.run(
+        requests,
+        &|batch| generate_batch(pretrained, batch, config, None).map(Option::unwrap_or_default),
+        progress,
+    )
+}
+
+/// How requests are cut into batches: of at most so many, on a CPU one for each core.
+pub(crate) struct Batches<'a> {
+    pub(crate) pretrained: &'a Pretrained,
+    /// Requests of a batch at most.
+    pub(crate) at_once: usize,
+}
+
+impl Batches<'_> {
+    /// What `of_batch` makes of all requests, in their order; `progress` hears how many are done.
+    pub(crate) fn run<R: Sync, T: Send>(
+        &self,
+        requests: &[R],
+        of_batch: &(dyn Fn(&[R]) -> Result<Vec<T>, SamplingError> + Sync),
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<T>, SamplingError> {
+        let mut made = Vec::with_capacity(requests.len());
+        let workers = Workers::on(&self.pretrained.device, requests.len());
+        let size = self.at_once.min(requests.len().div_ceil(workers.count())).max(1);
+        let batches: Vec<&[R]> = requests.chunks(size).collect();
+        for group in batches.chunks(workers.count()) {
+            for of_one in workers.map(group, |batch| of_batch(batch)) {
+                made.extend(of_one?);
+            }
+            progress(made.len());
         }
-        progress(images.len());
+        Ok(made)
     }
-    Ok(images)
 }
 
 /// As [`generate`], of one batch that is watched; `None` where it was given up. Images of codes have no steps to watch.
@@ -123,17 +148,27 @@ fn denoise_latents(
 ) -> Result<Option<Tensor<4>>, SamplingError> {
     let mut session = Session::new(pretrained, prompts.len())?;
     session.append_tokens(&prompts);
-    let span = session.open_span(&vec![true; prompts.len()]);
-    let plain = Plain { session: &session, span: &span };
-    let denoiser: Box<dyn Denoiser + '_> = match config.is_guided() {
-        true => Box::new(Paired { both: plain, guidance: config.guidance }),
-        false => Box::new(plain),
-    };
+    denoise_span(pretrained, &mut session, (seeds, config), watcher)
+}
+
+/// Denoises an image behind all that the sequences of a session hold: one for each seed, whose branches are `n` sequences each.
+/// Nothing where whoever watches gave it up.
+pub(crate) fn denoise_span(
+    pretrained: &Pretrained,
+    session: &mut Session<'_>,
+    (seeds, config): (&[u64], &SamplingConfig),
+    watcher: Option<&mut dyn Watcher>,
+) -> Result<Option<Tensor<4>>, SamplingError> {
+    let sequences = session.len();
+    let span = session.open_span(&vec![true; sequences]);
+    let all = Plain { session, span: &span };
+    let count = sequences / seeds.len().max(1);
+    let denoiser = Branches { all, count, guidance: Guidance::of(config) };
     let (Some(watcher), Some(tower)) = (watcher, pretrained.card.model.image_tower()) else {
-        return denoise(pretrained, denoiser.as_ref(), seeds, 0, config).map(Some);
+        return denoise(pretrained, &denoiser, seeds, 0, config).map(Some);
     };
     let watching = Watching::new(watcher, config.steps, config.solver_for(tower.process)?);
-    let watched = Watched { inner: denoiser.as_ref(), pretrained, state: RefCell::new(watching) };
+    let watched = Watched { inner: &denoiser, pretrained, state: RefCell::new(watching) };
     let latents = denoise(pretrained, &watched, seeds, 0, config)?;
     let stopped = watched.state.borrow().is_stopped();
     Ok((!stopped).then_some(latents))

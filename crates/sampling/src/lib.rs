@@ -3,22 +3,26 @@
 //! | what | where |
 //! |---|---|
 //! | sequences that grow against a cache | [`session`] |
-//! | the denoise loop and guidance | [`denoise`] |
+//! | the denoise loop | [`denoise`] |
+//! | guidance | [`guidance`] |
 //! | the next id out of logits | [`token`] |
 //! | images of codes, one code after the other | `codes` |
 //! | one step of each solver | [`solver`] |
 //! | images of prompts | [`mod@generate`] |
 //! | who watches while they are denoised | [`watching`] |
 //! | captions of images | [`mod@caption`] |
+//! | answers to questions about images, and images that are edited | [`conversation`] |
 //! | speech of text, text of speech, and speech that goes on | [`speech`] |
 //! | text, images and speech in turn, without a prompt | [`mod@write`] |
 
 pub mod caption;
 mod codes;
 pub mod config;
+pub mod conversation;
 pub mod denoise;
 pub mod error;
 pub mod generate;
+pub mod guidance;
 pub mod session;
 pub mod solver;
 pub mod speech;
@@ -28,8 +32,10 @@ pub mod write;
 
 pub use caption::{Caption, caption};
 pub use config::{SamplingConfig, Solver};
+pub use conversation::{EditRequest, Question, answer, edit, edit_watched};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, generate_watched, prompt_ids};
+pub use guidance::Guidance;
 pub use session::Session;
 pub use speech::{Speech, SpeechPrompt, SpeechRequest, sound, speak, transcribe, units_of};
 pub use token::TokenChoice;

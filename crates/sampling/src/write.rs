@@ -14,6 +14,7 @@ use crate::config::SamplingConfig;
 use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
 use crate::generate::{decode, host_images};
+use crate::guidance::Guidance;
 use crate::session::Session;
 use crate::speech::{Speaker, Speech, speech_card};
 use crate::token::TokenChoice;
@@ -161,7 +162,7 @@ fn draw(
     session.append_tokens(&without_past(pretrained, drawing));
     let span = session.open_span(drawing);
     let unconditional = Plain { session: &session, span: &span };
-    let guided = Beside { conditional, unconditional, guidance: config.guidance };
+    let guided = Beside { conditional, unconditional, guidance: Guidance::of(config) };
     denoise(pretrained, &guided, seeds, image_index, config)
 }
 

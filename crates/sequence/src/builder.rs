@@ -98,12 +98,15 @@ impl LayoutBuilder {
                     }
                     let next = format.target_across(segment, sample.segments.get(index + 1));
                     match segment.attention {
+                        Attention::Causal if segment.given => self.push_given_tokens(segment.modality, ids, next),
                         Attention::Causal => self.push_tokens(segment.modality, ids, next),
                         Attention::Bidirectional => self.push_seen_tokens(segment.modality, ids),
                     }
                 }
-                Content::Denoise(image) => {
-                    self.push_image(segment.modality, sample.id, image_index, image);
+                Content::Denoise(LatentImage { x_0, precedes_caption }) => {
+                    let (precedes_caption, given, x_0) = (*precedes_caption, segment.given, Arc::clone(x_0));
+                    let span = Span { sample: sample.id, image_index, precedes_caption, given, x_0 };
+                    self.push_span(segment.modality, span);
                     image_index += 1;
                 }
             }
@@ -125,6 +128,14 @@ impl LayoutBuilder {
         }
     }
 
+    /// Appends ids that are given: the last one predicts `next`, the others nothing.
+    fn push_given_tokens(&mut self, modality: usize, ids: &[u32], next: Option<u32>) {
+        for (index, &id) in ids.iter().enumerate() {
+            self.push_row(modality, Visibility::causal(self.order, self.document_start));
+            self.push_id(modality, id, next.filter(|_| index + 1 == ids.len()));
+        }
+    }
+
     /// Appends ids that all see one another, and so predict nothing.
     fn push_seen_tokens(&mut self, modality: usize, ids: &[u32]) {
         let end = self.order + ids.len() as i32;
@@ -134,19 +145,14 @@ impl LayoutBuilder {
         }
     }
 
-    /// Appends the patches of an image, left to right and top to bottom.
-    pub fn push_image(&mut self, modality: usize, sample: u64, image_index: usize, image: &LatentImage) {
-        let span = Span { sample, image_index, precedes_caption: image.precedes_caption, x_0: Arc::clone(&image.x_0) };
-        self.push_span(modality, span);
-    }
-
     /// Appends an image whose latents are yet to be made; its rows hold zeros.
     pub fn push_blank_image(&mut self, modality: usize, sample: u64, image_index: usize) {
         let [channels, height, width] = self.format.latent_shape;
         let x_0 = Arc::new(Array3::zeros((channels, height, width)));
-        self.push_span(modality, Span { sample, image_index, precedes_caption: false, x_0 });
+        self.push_span(modality, Span { sample, image_index, precedes_caption: false, given: false, x_0 });
     }
 
+    /// The patches of an image, left to right and top to bottom.
     fn push_span(&mut self, modality: usize, span: Span) {
         let rows = self.format.rows_per_image();
         let end = self.order + rows as i32;

@@ -71,6 +71,8 @@ pub struct Span {
     pub image_index: usize,
     /// See [`crate::LatentImage::precedes_caption`].
     pub precedes_caption: bool,
+    /// See [`crate::Segment::given`].
+    pub given: bool,
     /// `[latent_channels, height, width]`
     pub x_0: Arc<Array3<f32>>,
 }

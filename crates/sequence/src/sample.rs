@@ -20,6 +20,9 @@ pub struct Segment {
     pub modality: usize,
     /// How its rows see one another.
     pub attention: Attention,
+    /// Whether it is given and not learned, such as a question or an image to be edited: none of its ids is a target, and an
+    /// image is clean and has no loss. What follows sees it as anything else.
+    pub given: bool,
     /// What its rows hold.
     pub content: Content,
 }
@@ -60,17 +63,27 @@ pub struct LatentImage {
 impl Segment {
     /// Ids that follow one another: text, code, speech units.
     pub fn tokens(modality: usize, ids: Vec<u32>) -> Self {
-        Self { modality, attention: Attention::Causal, content: Content::NextToken { ids, grid: None } }
+        Self::new(modality, Attention::Causal, Content::NextToken { ids, grid: None })
     }
 
     /// Ids on a grid, learned one by one from left to right and top to bottom: the codes of an image.
     pub fn codes(modality: usize, ids: Vec<u32>, grid: [usize; 2]) -> Self {
-        Self { modality, attention: Attention::Causal, content: Content::NextToken { ids, grid: Some(grid) } }
+        Self::new(modality, Attention::Causal, Content::NextToken { ids, grid: Some(grid) })
     }
 
     /// An image to be denoised, whose patches all see one another.
     pub fn image(modality: usize, image: LatentImage) -> Self {
-        Self { modality, attention: Attention::Bidirectional, content: Content::Denoise(image) }
+        Self::new(modality, Attention::Bidirectional, Content::Denoise(image))
+    }
+
+    fn new(modality: usize, attention: Attention, content: Content) -> Self {
+        Self { modality, attention, given: false, content }
+    }
+
+    /// The same, given or learned.
+    #[must_use]
+    pub fn with_given(self, given: bool) -> Self {
+        Self { given, ..self }
     }
 
     /// The ids of a next-token segment.

@@ -1,6 +1,7 @@
 //! What the user types.
 
 mod compare;
+mod conversation;
 mod init;
 mod metrics;
 mod plan;
@@ -21,6 +22,7 @@ use interfuse_run::LoadedRun;
 use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
 pub(crate) use self::compare::CompareArgs;
+pub(crate) use self::conversation::{AskArgs, EditArgs};
 pub(crate) use self::init::InitArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
@@ -62,6 +64,10 @@ pub(crate) enum Command {
     Sample(SampleArgs),
     /// Say what is on images
     Caption(CaptionArgs),
+    /// Make of an image what words ask for
+    Edit(EditArgs),
+    /// Answer a question about an image
+    Ask(AskArgs),
     /// Write the text part as a folder that transformers opens
     Export(ExportArgs),
     /// Serve a page to play with, and an interface in OpenAI's form

@@ -103,7 +103,9 @@ fn holdings(data: &Collections) -> String {
     let speech = (utterances > 0).then(|| format!("{utterances} utterances"));
     let pieces: usize = data.text_sets().map(|(_, set)| set.train.len()).sum();
     let texts = (pieces > 0).then(|| format!("{pieces} pieces of text"));
-    images.chain(speech).chain(texts).collect::<Vec<_>>().join(", ")
+    let count: usize = data.conversations().map(|(_, set)| set.train.len()).sum();
+    let conversations = (count > 0).then(|| format!("{count} conversations"));
+    images.chain(speech).chain(texts).chain(conversations).collect::<Vec<_>>().join(", ")
 }
 
 /// Says where training goes on, and what has changed.

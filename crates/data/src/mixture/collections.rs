@@ -4,6 +4,7 @@ use super::config::{ContentConfig, SpeechConfig, TextsConfig};
 use super::texts::TextSet;
 use super::utterances::SpeechSet;
 use crate::config::DataConfig;
+use crate::conversations::{ConversationSet, ConversationsConfig};
 use crate::error::DataError;
 use crate::sources::{DataSet, evenly};
 
@@ -36,11 +37,13 @@ pub enum Content {
     Speech(SpeechConfig, SpeechSet),
     /// Texts alone, and how they are cut.
     Texts(TextsConfig, TextSet),
+    /// Conversations, and what their documents lose for guidance.
+    Conversations(ConversationsConfig, ConversationSet),
 }
 
 /// Images whose captions a tokenizer is made of at most.
 const IMAGES_FOR_THE_TOKENIZER: usize = 1_000_000;
-/// Pieces of texts that a tokenizer is made of at most, of each collection.
+/// Pieces of texts or conversations that a tokenizer is made of at most, of each collection.
 const FOR_THE_TOKENIZER: usize = 10_000;
 
 impl Collections {
@@ -53,11 +56,14 @@ impl Collections {
         let images = config.has_images().then(|| crate::sources::open(config)).transpose()?;
         let mut parts = vec![];
         for (place, part) in config.mixture.iter().enumerate() {
+            let key = format!("data.mixture[{place}].content");
             let content = match &part.content {
                 ContentConfig::Images => Content::Images,
                 ContentConfig::Speech(config) => Content::Speech(config.clone(), SpeechSet::open(config)?),
-                ContentConfig::Texts(config) => {
-                    Content::Texts(config.clone(), TextSet::open(config, &format!("data.mixture[{place}].content"))?)
+                ContentConfig::Texts(config) => Content::Texts(config.clone(), TextSet::open(config, &key)?),
+                ContentConfig::Conversations(settings) => {
+                    let set = ConversationSet::open(settings, config.image_shape(), &key)?;
+                    Content::Conversations(settings.clone(), set)
                 }
             };
             parts.push(Collection { name: part.name.clone(), weight: part.weight, content });
@@ -90,7 +96,7 @@ impl Collections {
     pub fn speech(&self) -> impl Iterator<Item = (&Collection, &SpeechSet)> {
         self.parts.iter().filter_map(|part| match &part.content {
             Content::Speech(_, set) => Some((part, set)),
-            Content::Images | Content::Texts(..) => None,
+            Content::Images | Content::Texts(..) | Content::Conversations(..) => None,
         })
     }
 
@@ -98,11 +104,25 @@ impl Collections {
     pub fn text_sets(&self) -> impl Iterator<Item = (&Collection, &TextSet)> {
         self.parts.iter().filter_map(|part| match &part.content {
             Content::Texts(_, set) => Some((part, set)),
-            Content::Images | Content::Speech(..) => None,
+            Content::Images | Content::Speech(..) | Content::Conversations(..) => None,
         })
     }
 
-    /// Training texts of which a tokenizer is made: all captions and transcripts, and pieces of other texts, spread evenly.
+    /// The collections of conversations.
+    pub fn conversations(&self) -> impl Iterator<Item = (&Collection, &ConversationSet)> {
+        self.parts.iter().filter_map(|part| match &part.content {
+            Content::Conversations(_, set) => Some((part, set)),
+            Content::Images | Content::Speech(..) | Content::Texts(..) => None,
+        })
+    }
+
+    /// Whether documents have images.
+    pub fn have_images(&self) -> bool {
+        self.images.is_some() || self.conversations().next().is_some()
+    }
+
+    /// Training texts of which a tokenizer is made: all captions and transcripts, and what is said in conversations and
+    /// pieces of other texts, spread evenly.
     pub fn texts(&self) -> impl Iterator<Item = String> {
         let captions = self.images.iter().flat_map(|images| {
             let source = &images.train;
@@ -113,7 +133,8 @@ impl Collections {
             let chosen = evenly(FOR_THE_TOKENIZER, set.train.len());
             chosen.filter_map(|index| Some(set.train.piece(index).ok()?.0))
         });
-        captions.chain(transcripts).chain(pieces)
+        let said = self.conversations().flat_map(|(_, set)| set.texts(FOR_THE_TOKENIZER));
+        captions.chain(transcripts).chain(pieces).chain(said)
     }
 
     /// What was left out when they were opened, and what will be cut, a line each: the first few, and how many more.
@@ -127,6 +148,9 @@ impl Collections {
         let texts = self.text_sets().flat_map(|(part, set)| {
             crate::sources::named(&set.skipped).into_iter().map(|line| format!("{}: {line}", part.name))
         });
-        images.chain(speech).chain(texts).collect()
+        let conversations = self.conversations().flat_map(|(part, set)| {
+            crate::sources::named(&set.skipped).into_iter().map(|line| format!("{}: {line}", part.name))
+        });
+        images.chain(speech).chain(texts).chain(conversations).collect()
     }
 }

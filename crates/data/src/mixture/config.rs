@@ -15,6 +15,11 @@
 //! name = "books"
 //! weight = 1.0
 //! content = { kind = "texts", corpus = { kind = "rust-books" } }
+//!
+//! [[data.mixture]]
+//! name = "edits"
+//! weight = 1.0
+//! content = { kind = "conversations", source = { kind = "shape-edits" } }
 //! ```
 
 use std::path::PathBuf;
@@ -24,7 +29,9 @@ use interfuse_speech::clips::ClipSource;
 use interfuse_speech::units::CODEC_FILE;
 use serde::{Deserialize, Serialize};
 
+use crate::conversations::ConversationsConfig;
 use crate::error::DataError;
+use crate::images::ImageShape;
 
 /// What the weights of a mixture are fractions of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +67,8 @@ pub enum ContentConfig {
     Speech(SpeechConfig),
     /// Texts alone: prose, source code, molecules, or one's own files.
     Texts(TextsConfig),
+    /// Edits of images, questions about them, conversations, and documents of several images.
+    Conversations(ConversationsConfig),
 }
 
 /// Options of `kind = "texts"`.
@@ -199,16 +208,24 @@ impl MixtureConfig {
     pub fn speech(&self) -> Option<&SpeechConfig> {
         match &self.content {
             ContentConfig::Speech(config) => Some(config),
-            ContentConfig::Images | ContentConfig::Texts(_) => None,
+            ContentConfig::Images | ContentConfig::Texts(_) | ContentConfig::Conversations(_) => None,
+        }
+    }
+
+    /// Its conversations, if it holds any.
+    pub fn conversations(&self) -> Option<&ConversationsConfig> {
+        match &self.content {
+            ContentConfig::Conversations(config) => Some(config),
+            ContentConfig::Images | ContentConfig::Speech(_) | ContentConfig::Texts(_) => None,
         }
     }
 }
 
-/// Checks a mixture before anything is opened.
+/// Checks a mixture for images of a shape, before anything is opened.
 ///
 /// # Errors
 /// Names the key, what was expected and what was found.
-pub(crate) fn validate(mixture: &[MixtureConfig]) -> Result<(), DataError> {
+pub(crate) fn validate(mixture: &[MixtureConfig], shape: ImageShape) -> Result<(), DataError> {
     for (place, part) in mixture.iter().enumerate() {
         let key = format!("data.mixture[{place}]");
         let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -231,6 +248,7 @@ pub(crate) fn validate(mixture: &[MixtureConfig]) -> Result<(), DataError> {
             ContentConfig::Images => {}
             ContentConfig::Speech(speech) => speech.validate(&key)?,
             ContentConfig::Texts(texts) => texts.validate(&key)?,
+            ContentConfig::Conversations(conversations) => conversations.validate(&key, shape)?,
         }
     }
     if mixture.iter().filter(|part| part.is_images()).count() > 1 {

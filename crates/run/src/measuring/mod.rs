@@ -2,9 +2,11 @@
 //!
 //! How it is measured follows from what the data offers, not from where it comes from: captions that name scenes are
 //! measured exactly, `scenes`; classes by a classifier, `classes`; captions alone as memory, `memory`. Where the
-//! user has the weights of published networks, those say more: `published`. Speech is measured by what is understood, `speech`.
+//! user has the weights of published networks, those say more: `published`. Speech is measured by what is understood, `speech`,
+//! conversations by what is answered, `conversations`.
 
 mod classes;
+mod conversations;
 mod generated;
 mod losses;
 mod memory;
@@ -166,6 +168,7 @@ impl Subject<'_> {
             memorisation(&neighbours, held_out, &mut report)?;
         }
         self.measure_speech(&mut report, observer)?;
+        self.measure_conversations(places, &mut report, observer)?;
         losses::measure(self.settings, self.data, self.pretrained, &mut report)?;
         published.measure(&mut generated, (train, held_out), self.seed, (&mut report, observer))?;
         if let Some(scores) = &generated.scores {
@@ -178,12 +181,13 @@ impl Subject<'_> {
         Ok(report)
     }
 
-    /// Data without images has losses, and what is understood of speech.
+    /// Data without captioned images has losses, and what is understood of speech and answered in conversations.
     fn measure_without_images(&self, places: &Places, observer: &mut dyn RunObserver) -> Result<Report> {
         let mut report = Report::default();
         report.heading(self.pretrained.card.step);
         report.value = json!({ "step": self.pretrained.card.step, "version": env!("CARGO_PKG_VERSION") });
         self.measure_speech(&mut report, observer)?;
+        self.measure_conversations(places, &mut report, observer)?;
         losses::measure(self.settings, self.data, self.pretrained, &mut report)?;
         self.write_report(&mut report, places)?;
         Ok(report)
@@ -192,6 +196,17 @@ impl Subject<'_> {
     fn measure_speech(&self, report: &mut Report, observer: &mut dyn RunObserver) -> Result<()> {
         let model = (self.pretrained, self.sampling);
         speech::measure(model, self.data, (self.count, self.seed), report, observer)
+    }
+
+    fn measure_conversations(
+        &self,
+        places: &Places,
+        report: &mut Report,
+        observer: &mut dyn RunObserver,
+    ) -> Result<()> {
+        let Self { pretrained, sampling, count, seed, .. } = *self;
+        let asking = conversations::Asking { pretrained, sampling, count, seed, folder: &places.folder };
+        asking.measure(self.data, report, observer)
     }
 
     /// Leaves `evaluation.json`, which names the weights that were measured.

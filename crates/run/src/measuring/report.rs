@@ -59,7 +59,20 @@ impl Report {
         ];
         let found = paths.into_iter().filter_map(|(name, path)| Some((name, self.value.pointer(path)?.as_f64()?)));
         let found = found.map(|(name, value)| (name.to_string(), value));
-        found.chain(self.error_rates()).collect()
+        found.chain(self.error_rates()).chain(self.of_conversations()).collect()
+    }
+
+    /// Of conversations, named by collection and split: `edits.held_out.right`.
+    fn of_conversations(&self) -> Vec<(String, f64)> {
+        let paths = [("exact", "/answers/exact/fraction"), ("right", "/edits/scenes/all/fraction")];
+        let mut numbers = vec![];
+        for (part, splits) in self.value["conversations"].as_object().into_iter().flatten() {
+            for (split, found) in splits.as_object().into_iter().flatten() {
+                let named = paths.iter().filter_map(|(name, path)| Some((name, found.pointer(path)?.as_f64()?)));
+                numbers.extend(named.map(|(name, number)| (format!("{part}.{split}.{name}"), number)));
+            }
+        }
+        numbers
     }
 
     /// Of speech, named by collection and split: `voices.held_out.word_error_rate`.

@@ -46,7 +46,8 @@ struct CaptionedImages {
     images: usize,
 }
 
-/// Documents without images to be denoised, and what of them is a loss.
+/// Documents of another collection than the captioned images, and what of them is a loss. Images to be denoised are measured
+/// at every level, and their loss is the mean of the levels.
 #[derive(Clone, Debug)]
 pub struct HeldOutDocuments {
     /// The documents.
@@ -146,7 +147,7 @@ impl Validation {
             }
         }
         for documents in &self.collections {
-            let sums = pass.sums(&documents.layouts, 0.0)?;
+            let sums = documents.sums(&pass, &self.config.levels)?;
             report.collections.extend(documents.losses(&sums));
         }
         Ok(report)
@@ -211,6 +212,23 @@ impl CaptionedImages {
 }
 
 impl LaidOut {
+    /// The sums of tokens, where images are clean, and of images, over all levels.
+    fn sums(&self, pass: &Pass<'_>, levels: &[f32]) -> Result<Sums, TrainError> {
+        let modalities = pass.config.modalities();
+        let denoised = |lane: usize| modalities[lane].objective == Objective::Denoise;
+        let mut sums = pass.sums(&self.layouts, 0.0)?;
+        if !self.losses.iter().any(|(lane, _)| denoised(*lane)) {
+            return Ok(sums);
+        }
+        for &level in levels {
+            let at_level = pass.sums(&self.layouts, level)?;
+            for (lane, (sum, count)) in at_level.into_iter().enumerate().filter(|(lane, _)| denoised(*lane)) {
+                sums[lane] = (sums[lane].0 + sum, sums[lane].1 + count);
+            }
+        }
+        Ok(sums)
+    }
+
     fn losses(&self, sums: &Sums) -> impl Iterator<Item = TextLoss> {
         let with_targets = self.losses.iter().filter(|(lane, _)| sums[*lane].1 > 0);
         with_targets.map(|(lane, name)| TextLoss {

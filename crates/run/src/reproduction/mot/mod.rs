@@ -197,7 +197,7 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
 fn place_units(settings: &mut Settings, folder: &Path) -> Option<UnitsPlan> {
     let speech = settings.data.mixture.iter_mut().find_map(|part| match &mut part.content {
         ContentConfig::Speech(speech) => Some(speech),
-        ContentConfig::Images | ContentConfig::Texts(_) => None,
+        ContentConfig::Images | ContentConfig::Texts(_) | ContentConfig::Conversations(_) => None,
     })?;
     let units = UnitsPlan::below(folder, speech.clips.clone()?, speech.held_out);
     (speech.units, speech.unit_file) = (Some(units.codec.clone()), Some(units.file.clone()));

@@ -1,0 +1,67 @@
+//! `interfuse edit` and `interfuse ask`: what a model makes of an image and words.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use interfuse_data::Image;
+use interfuse_run::sample_folder::{self, Origin};
+use interfuse_run::{LoadedRun, RunObserver as _};
+use interfuse_sampling::{Caption, EditRequest, ImageRequest, Question};
+
+use crate::args::{AskArgs, EditArgs};
+use crate::print::{say, say_error};
+use crate::terminal::Terminal;
+
+pub(crate) fn edit(args: &EditArgs) -> anyhow::Result<()> {
+    ensure!(args.count > 0, "--count: expected at least 1, found 0");
+    let loaded = args.model.open()?;
+    let mut sampling = args.sampling.over(&loaded.sampling())?;
+    sampling.image_guidance = args.image_guidance.unwrap_or(sampling.image_guidance);
+    let images = open_images(&loaded, &args.image, &args.more_images)?;
+    if let Some(warning) = loaded.edit_warning(&sampling) {
+        say_error!("warning: {warning}");
+    }
+    let folder = args.out.clone().unwrap_or_else(|| loaded.folder().join("samples"));
+    if args.out.is_some() {
+        sample_folder::check(&folder)?;
+    }
+    let seeds = (0..args.count as u64).map(|number| args.seed.wrapping_add(number));
+    let requests: Vec<EditRequest> =
+        seeds.map(|seed| EditRequest { images: images.clone(), instruction: args.instruction.clone(), seed }).collect();
+    let mut terminal = Terminal::default();
+    let mut progress = |done| terminal.progress("images", done, requests.len());
+    let edited = interfuse_sampling::edit(&loaded.pretrained, &requests, &sampling, &mut progress)?;
+    let written: Vec<ImageRequest> = requests
+        .iter()
+        .map(|request| ImageRequest { prompt: request.instruction.clone(), seed: request.seed })
+        .collect();
+    let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns: 8.min(args.count) };
+    let grid = sample_folder::write(&folder, &written, &edited, &origin)?;
+    say!("{} images in {}, all of them in {}", edited.len(), folder.display(), grid.display());
+    Ok(())
+}
+
+pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
+    let loaded = args.model.open()?;
+    let images = open_images(&loaded, &args.image, &args.more_images)?;
+    if let Some(warning) = loaded.question_warning() {
+        say_error!("warning: {warning}");
+    }
+    let question = Question { images, text: args.question.clone() };
+    let sampling = loaded.sampling();
+    let answers = interfuse_sampling::answer(&loaded.pretrained, &[question], &sampling, &mut |_| {})?;
+    for Caption { text, cut_at } in answers {
+        say!("{text}");
+        if let Some(limit) = cut_at {
+            say_error!("warning: the answer was cut at sampling.max_caption_tokens = {limit}");
+        }
+    }
+    Ok(())
+}
+
+/// The images that are given, brought to the model's size.
+fn open_images(loaded: &LoadedRun, first: &PathBuf, more: &[PathBuf]) -> anyhow::Result<Vec<Image>> {
+    let [channels, height, width] = loaded.pretrained.card.image_shape;
+    let open = |path: &PathBuf| Ok(Image::open(path, channels)?.fitted([height, width])?);
+    std::iter::once(first).chain(more).map(open).collect()
+}

@@ -1,0 +1,329 @@
+//! From a conversation to a document.
+
+use std::sync::{Arc, OnceLock};
+
+use interfuse_sequence::{Sample, SequenceFormat};
+use interfuse_vae::Codec;
+use ndarray::Array3;
+
+use super::config::ConversationsConfig;
+use super::{Conversations, Speaker, Turn, TurnPart};
+use crate::assembly::{Assembly, Element, Ending, Piece};
+use crate::documents::{DocumentLanes, DocumentStream};
+use crate::error::DataError;
+use crate::images::Image;
+use crate::order::{EpochOrder, Stream, generator, uniform};
+use crate::sources::evenly;
+use crate::text::Tokenizer;
+
+/// Conversations whose rows are counted to know how long documents are.
+const COUNTED: usize = 4000;
+/// The most bytes of latents that are kept in memory: 256 MiB.
+const BUDGET: usize = 256 << 20;
+
+/// What makes documents of conversations.
+#[derive(Clone)]
+pub struct ConversationParts {
+    /// The conversations.
+    pub conversations: Arc<dyn Conversations>,
+    /// Words to ids.
+    pub tokenizer: Tokenizer,
+    /// Images to latents.
+    pub codec: Arc<dyn Codec>,
+    /// Where latents are ids of codes, the id that code 0 has in the vocabulary.
+    pub first_code: Option<u32>,
+    /// Texts are cut after so many tokens.
+    pub max_text_tokens: usize,
+}
+
+/// An endless, reproducible stream of documents of conversations.
+pub struct ConversationDocuments {
+    parts: ConversationParts,
+    assembly: Assembly,
+    config: ConversationsConfig,
+    seed: u64,
+    order: EpochOrder,
+    /// The latents of a conversation's images, in their order.
+    kept: Vec<OnceLock<Vec<Array3<f32>>>>,
+    /// Whether a text is cut, and the rows of text and images, of some conversations; once someone has asked.
+    measured: OnceLock<Vec<Measured>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    is_cut: bool,
+    text: usize,
+    images: usize,
+}
+
+/// What a document loses, for guidance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dropped {
+    Nothing,
+    /// All words of the user's.
+    Instructions,
+    /// Everything before the model's last turn.
+    Context,
+}
+
+impl ConversationDocuments {
+    /// A stream over conversations.
+    pub fn new(parts: ConversationParts, lanes: DocumentLanes, config: ConversationsConfig, seed: u64) -> Self {
+        let assembly = Assembly {
+            special: parts.tokenizer.special(),
+            text: lanes.captions,
+            images: Some((lanes.images, parts.first_code)),
+            speech: None,
+        };
+        let count = parts.conversations.len();
+        let kept = std::iter::repeat_with(OnceLock::new).take(count).collect();
+        let order = EpochOrder::new(count, seed);
+        Self { parts, assembly, config, seed, order, kept, measured: OnceLock::new() }
+    }
+
+    /// The conversations.
+    pub fn conversations(&self) -> &dyn Conversations {
+        self.parts.conversations.as_ref()
+    }
+
+    /// The document of a conversation with all that it holds and without any random choice: what held-out losses are measured
+    /// on.
+    ///
+    /// # Errors
+    /// When it cannot be read, encoded or decoded.
+    pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
+        self.made(index as u64, index, Dropped::Nothing)
+    }
+
+    fn made(&self, id: u64, index: usize, dropped: Dropped) -> Result<Sample, DataError> {
+        let mut pieces = vec![];
+        let turns = self.encoded(index)?;
+        let last = turns.len() - 1;
+        for (place, turn) in turns.into_iter().enumerate() {
+            if dropped == Dropped::Context && place < last {
+                continue;
+            }
+            let given = turn.speaker == Speaker::User;
+            for part in turn.parts {
+                let element = match part {
+                    TurnPart::Text(_) if given && dropped == Dropped::Instructions => continue,
+                    TurnPart::Text(text) => Element::Text(self.ids(index, &text)?),
+                    TurnPart::Image(latents) => Element::Image(latents),
+                };
+                pieces.push(Piece { element, given });
+            }
+            if place < last {
+                pieces.push(Piece { element: Element::Text(vec![self.assembly.special.eos]), given });
+            }
+        }
+        // Without what was asked, nothing is said of how it ends, as of an image without its caption.
+        let ending = if dropped == Dropped::Context { Ending::Open } else { Ending::Closed };
+        Ok(Sample { id, segments: self.assembly.segments_of(pieces, ending) })
+    }
+
+    /// The turns with latents in place of images.
+    fn encoded(&self, index: usize) -> Result<Vec<Turn<Array3<f32>>>, DataError> {
+        let conversations = &self.parts.conversations;
+        if let Some(latents) = self.kept[index].get() {
+            let mut latents = latents.iter().cloned();
+            return with_images(conversations.outline(index)?, |()| {
+                latents.next().ok_or_else(|| DataError::malformed(conversations.name(index), "as many images", "fewer"))
+            });
+        }
+        let turns = with_images(conversations.turns(index)?, |image| self.latents(index, &image))?;
+        let latents: Vec<Array3<f32>> = turns.iter().flat_map(Turn::images).cloned().collect();
+        let bytes = latents.iter().map(|latents| 4 * latents.len()).sum::<usize>();
+        if bytes.saturating_mul(self.kept.len()) <= BUDGET {
+            // Two threads may encode the same images at once; the results are equal, so either may stay.
+            let _ = self.kept[index].set(latents);
+        }
+        Ok(turns)
+    }
+
+    fn latents(&self, index: usize, image: &Image) -> Result<Array3<f32>, DataError> {
+        let encoded = self.parts.codec.encode(image.to_unit_range());
+        encoded.map(|latents| latents.mean).map_err(|error| {
+            let name = self.parts.conversations.name(index);
+            DataError::malformed(name, "an image that the codec takes", error.to_string())
+        })
+    }
+
+    fn ids(&self, index: usize, text: &str) -> Result<Vec<u32>, DataError> {
+        let ids = self.parts.tokenizer.encode(text);
+        let mut ids = ids.map_err(|error| DataError::caption(self.parts.conversations.name(index), error))?;
+        ids.truncate(self.parts.max_text_tokens);
+        Ok(ids)
+    }
+
+    /// What a document loses: only one that ends with an image of the model's can be guided.
+    fn dropped(&self, index: usize, number: u64) -> Result<Dropped, DataError> {
+        let turns = self.parts.conversations.outline(index)?;
+        if turns.len() < 2 || turns.last().is_none_or(|turn| turn.images().next().is_none()) {
+            return Ok(Dropped::Nothing);
+        }
+        let ConversationsConfig { instruction_dropout, context_dropout, .. } = self.config;
+        let drawn = uniform(&mut generator(self.seed, number, Stream::Document));
+        Ok(match drawn {
+            drawn if drawn < context_dropout => Dropped::Context,
+            drawn if drawn < context_dropout + instruction_dropout => Dropped::Instructions,
+            _ => Dropped::Nothing,
+        })
+    }
+
+    fn measured(&self) -> &[Measured] {
+        self.measured.get_or_init(|| {
+            let chosen = evenly(COUNTED, self.parts.conversations.len());
+            chosen.filter_map(|index| self.measure(index)).collect()
+        })
+    }
+
+    fn measure(&self, index: usize) -> Option<Measured> {
+        let turns = self.parts.conversations.outline(index).ok()?;
+        let images = turns.iter().flat_map(Turn::images).count();
+        // BOS, an EOS for each turn, and BOI and EOI for each image.
+        let mut measured = Measured { is_cut: false, text: 1 + turns.len() + 2 * images, images };
+        for text in turns.iter().flat_map(Turn::texts) {
+            let length = self.parts.tokenizer.encode(text).ok()?.len();
+            measured.is_cut |= length > self.parts.max_text_tokens;
+            measured.text += length.min(self.parts.max_text_tokens);
+        }
+        Some(measured)
+    }
+}
+
+/// The same turns with other images.
+fn with_images<I, O>(
+    turns: Vec<Turn<I>>,
+    mut image: impl FnMut(I) -> Result<O, DataError>,
+) -> Result<Vec<Turn<O>>, DataError> {
+    let mut of_part = |part| {
+        Ok(match part {
+            TurnPart::Text(text) => TurnPart::Text(text),
+            TurnPart::Image(found) => TurnPart::Image(image(found)?),
+        })
+    };
+    let of_turn = |Turn { speaker, parts }: Turn<I>| {
+        Ok(Turn { speaker, parts: parts.into_iter().map(&mut of_part).collect::<Result<_, DataError>>()? })
+    };
+    turns.into_iter().map(of_turn).collect()
+}
+
+impl DocumentStream for ConversationDocuments {
+    fn document(&mut self, number: u64) -> Result<Sample, DataError> {
+        let index = self.index_of(number);
+        self.made(number, index, self.dropped(index, number)?)
+    }
+
+    fn epoch(&self) -> usize {
+        self.parts.conversations.len()
+    }
+
+    fn index_of(&mut self, number: u64) -> usize {
+        self.order.index_of(number)
+    }
+
+    fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>> {
+        let of = |measured: &Measured| {
+            let mut rows = vec![0; format.modalities.len()];
+            rows[self.assembly.text] = measured.text;
+            if let Some((lane, _)) = self.assembly.images {
+                rows[lane] += measured.images * format.rows_per_image();
+            }
+            rows
+        };
+        self.measured().iter().map(of).collect()
+    }
+
+    fn cut(&self) -> (usize, usize) {
+        let measured = self.measured();
+        (measured.iter().filter(|measured| measured.is_cut).count(), measured.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use interfuse_sequence::{Content, Modality, Objective, PositionScheme};
+    use interfuse_vae::PixelCodec;
+
+    use super::super::ConversationSet;
+    use super::*;
+    use crate::images::ImageShape;
+
+    const SHAPE: ImageShape = ImageShape { channels: 3, height: 16, width: 16 };
+
+    fn documents(source: &str, dropout: [f64; 2]) -> (ConversationDocuments, SequenceFormat) {
+        let [instruction, context] = dropout;
+        let toml = format!("instruction_dropout = {instruction:?}\ncontext_dropout = {context:?}\nsource = {source}");
+        let config: ConversationsConfig = toml::from_str(&toml).unwrap();
+        config.validate("key", SHAPE).unwrap();
+        let set = ConversationSet::open(&config, SHAPE, "key").unwrap();
+        let tokenizer = Tokenizer::train(set.texts(500), 300).unwrap();
+        let codec = Arc::new(PixelCodec::new(3).unwrap());
+        let conversations = set.train;
+        let parts = ConversationParts { conversations, tokenizer, codec, first_code: None, max_text_tokens: 64 };
+        let of = |name: &str, objective, tower| Modality { name: name.into(), objective, tower };
+        let format = SequenceFormat {
+            modalities: vec![of("image", Objective::Denoise, 0), of("text", Objective::NextToken, 1)],
+            latent_shape: [3, 16, 16],
+            patch_size: 4,
+            positions: PositionScheme::Axial,
+        };
+        (ConversationDocuments::new(parts, DocumentLanes { captions: 1, images: 0 }, config, 5), format)
+    }
+
+    fn given_images(sample: &Sample) -> Vec<bool> {
+        let images = sample.segments.iter().filter(|segment| matches!(segment.content, Content::Denoise(_)));
+        images.map(|segment| segment.given).collect()
+    }
+
+    #[test]
+    fn a_document_has_the_rows_that_were_reckoned_with() {
+        for source in ["{ kind = 'shape-edits', examples = 40 }", "{ kind = 'shape-questions', examples = 40 }"] {
+            let (documents, format) = documents(source, [0.0, 0.0]);
+            let reckoned = documents.rows(&format);
+            for (index, rows) in reckoned.iter().enumerate() {
+                assert_eq!(&format.rows_of(&documents.plain_document(index).unwrap()), rows, "{source}, {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_loses_its_words_or_all_that_was_given() {
+        let source = "{ kind = 'shape-edits', examples = 40 }";
+        let length = |dropout| {
+            let (mut documents, _) = documents(source, dropout);
+            let sample = documents.document(3).unwrap();
+            let ids: usize = sample.segments.iter().filter_map(|segment| segment.ids()).map(<[u32]>::len).sum();
+            (given_images(&sample), ids)
+        };
+        let (whole, words) = length([0.0, 0.0]);
+        assert_eq!(whole, [true, false]);
+        let (wordless, markers) = length([1.0, 0.0]);
+        assert_eq!(wordless, [true, false]);
+        // BOS BOI, EOI EOS, BOI, EOI EOS.
+        assert!(markers == 7 && words > markers, "{markers} of {words}");
+        assert_eq!(length([0.0, 1.0]), (vec![false], 2), "BOS BOI [image]");
+    }
+
+    #[test]
+    fn a_question_loses_nothing_and_only_its_answer_is_learned() {
+        let source = "{ kind = 'shape-questions', examples = 40 }";
+        let (mut documents, _) = documents(source, [0.5, 0.5]);
+        for number in 0..20 {
+            let sample = documents.document(number).unwrap();
+            assert_eq!(given_images(&sample), [true]);
+            let last = sample.segments.last().unwrap();
+            assert!(!last.given && sample.segments[..3].iter().all(|segment| segment.given));
+        }
+    }
+
+    #[test]
+    fn the_same_number_is_the_same_document_whether_latents_were_kept_or_not() {
+        let source = "{ kind = 'shape-edits', examples = 40 }";
+        let (mut documents, _) = documents(source, [0.2, 0.2]);
+        let of = |sample: &Sample| format!("{:?}", sample.segments);
+        let first: Vec<String> = (0..6).map(|number| of(&documents.document(number).unwrap())).collect();
+        let again: Vec<String> = (0..6).map(|number| of(&documents.document(number).unwrap())).collect();
+        assert_eq!(first, again);
+    }
+}

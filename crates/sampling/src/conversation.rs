@@ -1,0 +1,238 @@
+//! Answers to questions about images, and images that are edited: what the user brings is read as it is in training
+//! (`interfuse_data::conversations`), and the model's turn begins behind its EOS.
+//!
+//! ```text
+//! BOS BOI [image] EOI which colour is it? EOS   …
+//! BOS BOI [image] EOI make it red EOS BOI       …
+//! ```
+//!
+//! An edit is guided by its words against the same images without words, and where `image_guidance` is not 1 by its images
+//! against nothing at all ([`crate::guidance`]).
+
+use interfuse_checkpoint::Pretrained;
+use interfuse_data::Image;
+use ndarray::Array3;
+
+use crate::caption::{Caption, encode, likeliest_text, read_images};
+use crate::codes::{CodeSampler, Opened};
+use crate::config::SamplingConfig;
+use crate::error::SamplingError;
+use crate::generate::{Batches, decode, denoise_span, host_images};
+use crate::session::Session;
+use crate::watching::Watcher;
+
+/// A question about images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Of the model's size; they stand before the words.
+    pub images: Vec<Image>,
+    /// The words.
+    pub text: String,
+}
+
+/// An image that is to be made of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditRequest {
+    /// What is to be edited, of the model's size; several where the model learned from several.
+    pub images: Vec<Image>,
+    /// What is to be done.
+    pub instruction: String,
+    /// Decides the noise.
+    pub seed: u64,
+}
+
+/// Answers questions, the likeliest word each time; `progress` hears how many are done.
+///
+/// # Errors
+/// When a setting, an image or a question does not fit the model.
+pub fn answer(
+    pretrained: &Pretrained,
+    questions: &[Question],
+    config: &SamplingConfig,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Caption>, SamplingError> {
+    config.validate()?;
+    if pretrained.card.images.is_none() && questions.iter().any(|question| !question.images.is_empty()) {
+        return Err(SamplingError::CannotDo { missing: "images", task: "look at one" });
+    }
+    let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
+    let of_batch = |batch: &[Question]| {
+        let asked = batch.iter().map(|question| Asked::new(pretrained, &question.images, &question.text));
+        let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
+        let mut session = Session::token_by_token(pretrained, batch.len())?;
+        let last = read(pretrained, &mut session, &asked.iter().map(Asked::whole).collect::<Vec<_>>());
+        let logits = session.append_tokens(&last);
+        likeliest_text(pretrained, &mut session, logits, limit)
+    };
+    Batches { pretrained, at_once: config.max_batch }.run(questions, &of_batch, progress)
+}
+
+/// Edits images; `progress` hears how many are done. An image depends on its own request, never on the rest of the batch.
+///
+/// # Errors
+/// When a setting, an image or an instruction does not fit the model.
+pub fn edit(
+    pretrained: &Pretrained,
+    requests: &[EditRequest],
+    config: &SamplingConfig,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Image>, SamplingError> {
+    let branches = branches(pretrained, config)?;
+    let of_batch = |batch: &[EditRequest]| edit_batch(pretrained, batch, config, None).map(Option::unwrap_or_default);
+    Batches { pretrained, at_once: config.max_batch / branches }.run(requests, &of_batch, progress)
+}
+
+/// As [`edit`], of one batch that is watched; `None` where it was given up. Images of codes have no steps to watch.
+///
+/// # Errors
+/// As [`edit`].
+pub fn edit_watched(
+    pretrained: &Pretrained,
+    requests: &[EditRequest],
+    config: &SamplingConfig,
+    watcher: &mut dyn Watcher,
+) -> Result<Option<Vec<Image>>, SamplingError> {
+    branches(pretrained, config)?;
+    edit_batch(pretrained, requests, config, Some(watcher))
+}
+
+/// How many sequences an edited image takes.
+fn branches(pretrained: &Pretrained, config: &SamplingConfig) -> Result<usize, SamplingError> {
+    config.validate()?;
+    let card = &pretrained.card;
+    if card.images.is_none() {
+        return Err(SamplingError::CannotDo { missing: "images", task: "edit" });
+    }
+    let by_image = config.image_guidance != 1.0;
+    if by_image && card.codes.is_some() {
+        let expected = "1, for the images of this model are codes, which are guided by words alone";
+        return Err(SamplingError::setting("image_guidance", expected, config.image_guidance));
+    }
+    Ok(match (by_image, config.is_guided()) {
+        (true, _) => 3,
+        (false, true) => 2,
+        (false, false) => 1,
+    })
+}
+
+fn edit_batch(
+    pretrained: &Pretrained,
+    requests: &[EditRequest],
+    config: &SamplingConfig,
+    watcher: Option<&mut dyn Watcher>,
+) -> Result<Option<Vec<Image>>, SamplingError> {
+    let asked = requests.iter().map(|request| Asked::new(pretrained, &request.images, &request.instruction));
+    let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
+    let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
+    let [whole, wordless] = [Asked::whole, Asked::wordless].map(|of| asked.iter().map(of).collect::<Vec<_>>());
+    let latents = match CodeSampler::new(pretrained, &seeds, 0, config) {
+        Some(codes) => {
+            let wordless = if config.is_guided() { wordless } else { vec![] };
+            draw_codes(pretrained, codes, &whole, &wordless)?
+        }
+        None => {
+            let nothing = vec![Read::NOTHING; requests.len()];
+            let all = [whole, wordless, nothing].into_iter().take(branches(pretrained, config)?).collect::<Vec<_>>();
+            let mut session = Session::new(pretrained, all.len() * requests.len())?;
+            open_image(pretrained, &mut session, &all.concat());
+            match denoise_span(pretrained, &mut session, (&seeds, config), watcher)? {
+                Some(latents) => host_images(latents),
+                None => return Ok(None),
+            }
+        }
+    };
+    latents.into_iter().map(|latents| decode(pretrained, latents)).collect::<Result<_, _>>().map(Some)
+}
+
+/// An image of codes behind all that was asked, guided against the same without words.
+fn draw_codes(
+    pretrained: &Pretrained,
+    mut codes: CodeSampler,
+    whole: &[Read<'_>],
+    wordless: &[Read<'_>],
+) -> Result<Vec<Array3<f32>>, SamplingError> {
+    let mut sessions = [Session::new(pretrained, whole.len())?, Session::new(pretrained, wordless.len())?];
+    let [conditional, unconditional] = {
+        let [one, other] = &mut sessions;
+        [(one, whole), (other, wordless)].map(|(session, reads)| {
+            let logits = open_image(pretrained, session, reads)?;
+            Some(Opened { session, logits })
+        })
+    };
+    Ok(conditional.map_or(vec![], |opened| codes.draw(opened, unconditional, &vec![true; whole.len()])))
+}
+
+/// What a user asks, encoded.
+struct Asked {
+    latents: Vec<Array3<f32>>,
+    words: Vec<u32>,
+}
+
+/// What a sequence reads of it.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    latents: &'a [Array3<f32>],
+    words: &'a [u32],
+    /// Whether there is a user's turn at all.
+    is_turn: bool,
+}
+
+impl Read<'_> {
+    const NOTHING: Self = Self { latents: &[], words: &[], is_turn: false };
+}
+
+impl Asked {
+    fn new(pretrained: &Pretrained, images: &[Image], text: &str) -> Result<Self, SamplingError> {
+        let words = pretrained.tokenizer.encode(text)?;
+        // BOS and EOS, BOI and EOI of each image, and what the model says at the least.
+        let (found, limit) = (words.len() + 2 * images.len() + 3, pretrained.card.max_text_rows);
+        if found > limit {
+            return Err(SamplingError::PromptTooLong { prompt: text.into(), found, limit });
+        }
+        Ok(Self { latents: encode(pretrained, images)?, words })
+    }
+
+    fn whole(&self) -> Read<'_> {
+        Read { latents: &self.latents, words: &self.words, is_turn: true }
+    }
+
+    fn wordless(&self) -> Read<'_> {
+        Read { words: &[], ..self.whole() }
+    }
+}
+
+/// Reads what sequences were asked up to its last image; returns the tokens that are still to be read, EOS included.
+fn read(pretrained: &Pretrained, session: &mut Session<'_>, asked: &[Read<'_>]) -> Vec<Vec<u32>> {
+    let special = pretrained.card.special_tokens;
+    let mut pending = vec![vec![special.bos]; asked.len()];
+    let most = asked.iter().map(|asked| asked.latents.len()).max().unwrap_or(0);
+    for place in 0..most {
+        let images: Vec<_> = asked.iter().map(|asked| asked.latents.get(place)).collect();
+        let next = pending.iter_mut().zip(&images).map(|(pending, image)| match image {
+            Some(_) => {
+                pending.push(special.boi);
+                std::mem::replace(pending, vec![special.eoi])
+            }
+            None => vec![],
+        });
+        let next: Vec<Vec<u32>> = next.collect();
+        session.append_tokens(&next);
+        read_images(pretrained, session, &images);
+    }
+    for (pending, asked) in pending.iter_mut().zip(asked) {
+        pending.extend(asked.words);
+        pending.extend(asked.is_turn.then_some(special.eos));
+    }
+    pending
+}
+
+/// Reads all that sequences were asked, and BOI.
+fn open_image(
+    pretrained: &Pretrained,
+    session: &mut Session<'_>,
+    asked: &[Read<'_>],
+) -> Option<burn::tensor::Tensor<2>> {
+    let mut last = read(pretrained, session, asked);
+    last.iter_mut().for_each(|ids| ids.push(pretrained.card.special_tokens.boi));
+    session.append_tokens(&last)
+}
