@@ -96,6 +96,18 @@ pub fn edit_watched(
     edit_batch(pretrained, requests, config, Some(watcher))
 }
 
+/// Whether words are short enough beside one image for the rows that the model was trained on.
+pub fn fits_beside_an_image(pretrained: &Pretrained, words: &str) -> bool {
+    let encoded = pretrained.tokenizer.encode(words);
+    encoded.is_ok_and(|words| rows(words.len(), 1) <= pretrained.card.max_text_rows)
+}
+
+/// Rows of text of a document that asks with so many words and images: BOS and EOS, BOI and EOI of each image, and what the
+/// model says at the least.
+fn rows(words: usize, images: usize) -> usize {
+    words + 2 * images + 3
+}
+
 /// How many sequences an edited image takes.
 fn branches(pretrained: &Pretrained, config: &SamplingConfig) -> Result<usize, SamplingError> {
     config.validate()?;
@@ -184,8 +196,7 @@ impl Read<'_> {
 impl Asked {
     fn new(pretrained: &Pretrained, images: &[Image], text: &str) -> Result<Self, SamplingError> {
         let words = pretrained.tokenizer.encode(text)?;
-        // BOS and EOS, BOI and EOI of each image, and what the model says at the least.
-        let (found, limit) = (words.len() + 2 * images.len() + 3, pretrained.card.max_text_rows);
+        let (found, limit) = (rows(words.len(), images.len()), pretrained.card.max_text_rows);
         if found > limit {
             return Err(SamplingError::PromptTooLong { prompt: text.into(), found, limit });
         }

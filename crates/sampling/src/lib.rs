@@ -32,7 +32,7 @@ pub mod write;
 
 pub use caption::{Caption, caption};
 pub use config::{SamplingConfig, Solver};
-pub use conversation::{EditRequest, Question, answer, edit, edit_watched};
+pub use conversation::{EditRequest, Question, answer, edit, edit_watched, fits_beside_an_image};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, generate_watched, prompt_ids};
 pub use guidance::Guidance;

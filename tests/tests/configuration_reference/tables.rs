@@ -2,6 +2,7 @@
 
 use interfuse_checkpoint::OtherParts;
 use interfuse_corpora::CorpusConfig;
+use interfuse_data::conversations::{ConversationSource, SceneAttribute};
 use interfuse_data::mixture::{ContentConfig, MixtureConfig, MixtureUnit};
 use interfuse_data::sources::emoji::EmojiHeldOut;
 use interfuse_data::{DataConfig, DocumentConfig, SourceConfig};
@@ -16,6 +17,8 @@ use interfuse_run::autoencoder::{VaeSettings, ValidationImages};
 use interfuse_run::settings::{PreviewSettings, RunSettings, Settings, StartSettings, TokenizerSettings};
 use interfuse_sampling::{SamplingConfig, Solver};
 use interfuse_sequence::{PositionScheme, RowShape};
+use interfuse_shards::Layout;
+use interfuse_shards::layouts::MissingImages;
 use interfuse_speech::clips::ClipSource;
 use interfuse_trainer::autoencoder::{ArchitectureConfig, AutoencoderLossConfig, AutoencoderTrainConfig};
 use interfuse_trainer::autoencoder::{CodebookConfig, DiscriminatorConfig, PerceptualConfig};
@@ -66,6 +69,11 @@ pub(crate) fn train_tables() -> Vec<Table> {
 
 fn data_tables() -> Vec<Table> {
     let source = |kind, docs, needed| Table::kind::<SourceConfig>("[data.source]", ["kind", kind], docs, needed);
+    let conversations = |kind, docs, needed| {
+        Table::kind::<ConversationSource>("[data.mixture.content.source]", ["kind", kind], docs, needed)
+    };
+    let layout =
+        |kind, docs| Table::kind::<Layout>("[data.mixture.content.source.layout]", ["kind", kind], docs, &[]);
     let tables = vec![
         Table::of::<DataConfig>("[data]", &[]),
         source("folder", "FolderConfig", &["path = \"images\""]),
@@ -82,6 +90,19 @@ fn data_tables() -> Vec<Table> {
             "TextsConfig",
             &["corpus = { kind = \"rust-books\" }"],
         ),
+        Table::kind::<ContentConfig>(
+            "[data.mixture.content]",
+            ["kind", "conversations"],
+            "ConversationsConfig",
+            &["source = { kind = \"shape-edits\" }"],
+        ),
+        conversations("files", "ConversationFilesConfig", &["files = []", "layout = { kind = \"edit\" }"]),
+        layout("edit", "EditLayout"),
+        layout("conversation", "ConversationLayout"),
+        layout("obelics", "ObelicsLayout"),
+        layout("mmc4", "Mmc4Layout"),
+        conversations("shape-edits", "ShapeEditsConfig", &[]),
+        conversations("shape-questions", "ShapeQuestionsConfig", &[]),
     ];
     tables
 }
@@ -137,6 +158,10 @@ pub(crate) fn choices() -> Vec<Choice> {
         Choice::of::<EmojiHeldOut>(),
         Choice::tagged::<ContentConfig>("kind"),
         Choice::of::<MixtureUnit>(),
+        Choice::tagged::<ConversationSource>("kind"),
+        Choice::of::<SceneAttribute>(),
+        Choice::tagged::<Layout>("kind"),
+        Choice::of::<MissingImages>(),
         Choice::tagged::<ClipSource>("kind"),
         Choice::tagged::<CorpusConfig>("kind"),
         Choice::tagged::<RopeScaling>("kind"),

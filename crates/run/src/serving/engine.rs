@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use interfuse_data::Image;
 use interfuse_sampling::{
-    ImageRequest, SamplingConfig, SamplingError, Watcher, caption, fits, generate_watched, write,
+    EditRequest, ImageRequest, SamplingConfig, SamplingError, Watcher, answer, caption, edit_watched, fits,
+    fits_beside_an_image, generate_watched, write,
 };
 use interfuse_serve::engine::{
-    Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Engine, EngineError,
-    ImageFormat, LatentKind, Observer, Piece, Raster, Results, WriteSettings, Writing,
+    Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Edit, Engine,
+    EngineError, ImageFormat, LatentKind, Observer, Piece, Question, Raster, Results, WriteSettings, Writing,
 };
 use ndarray::Array3;
 
@@ -34,6 +35,89 @@ impl ModelEngine {
     fn with(&self, settings: &DrawSettings) -> SamplingConfig {
         SamplingConfig { steps: settings.steps, guidance: settings.guidance, ..self.sampling.clone() }
     }
+
+    fn writing(&self, settings: &CaptionSettings) -> SamplingConfig {
+        let max_caption_tokens = settings.max_tokens.or(self.sampling.max_caption_tokens);
+        SamplingConfig { max_caption_tokens, ..self.sampling.clone() }
+    }
+
+    /// A client's image in the model's size.
+    fn fitted(&self, raster: &Raster) -> Result<Image, EngineError> {
+        let [_, height, width] = self.run.pretrained.card.image_shape;
+        image(raster)?.fitted([height, width]).map_err(|error| EngineError::Refused(error.to_string()))
+    }
+
+    /// The edited image where a mask is white, the image before where it is black, and between them in between.
+    fn masked(&self, before: &Image, edited: &Raster, mask: &Raster) -> Result<Raster, EngineError> {
+        let (edited, mask) = (image(edited)?, self.fitted(mask)?);
+        let mut pixels = before.pixels().to_owned();
+        for ((channel, y, x), level) in pixels.indexed_iter_mut() {
+            let share = f32::from(mask.pixels()[[0, y, x]]) / 255.0;
+            let mixed = f32::from(edited.pixels()[[channel, y, x]]) * share + f32::from(*level) * (1.0 - share);
+            *level = mixed.round() as u8;
+        }
+        Image::new(pixels).map_err(|error| EngineError::Failed(error.to_string())).and_then(|image| raster(&image))
+    }
+
+    fn too_long(&self) -> EngineError {
+        EngineError::Refused(format!(
+            "the prompt is too long: this model was trained on texts of at most {} tokens, markers included",
+            self.run.pretrained.card.max_text_rows
+        ))
+    }
+
+    /// Whether the run learned from conversations; a checkpoint without its run may have.
+    fn converses(&self) -> bool {
+        self.run.settings.is_none() || self.run.question_warning().is_none()
+    }
+}
+
+/// Images of those requests that fit and that somebody waits for, made by `make` as one batch.
+fn watched<R>(
+    requests: Vec<Result<R, EngineError>>,
+    observer: &mut dyn Observer,
+    make: impl FnOnce(&[R], &mut dyn Watcher) -> Result<Option<Vec<Image>>, SamplingError>,
+) -> Results<Raster> {
+    let (mut items, mut wanted, mut results) = (vec![], vec![], vec![]);
+    for (item, request) in requests.into_iter().enumerate() {
+        match request {
+            Ok(request) if observer.is_wanted(item) => {
+                items.push(item);
+                wanted.push(request);
+                results.push(Err(EngineError::Stopped));
+            }
+            Ok(_) => results.push(Err(EngineError::Stopped)),
+            Err(error) => results.push(Err(error)),
+        }
+    }
+    if wanted.is_empty() {
+        return results;
+    }
+    match make(&wanted, &mut Watching { observer, items: &items }) {
+        Ok(Some(images)) => items.iter().zip(images).for_each(|(&item, image)| results[item] = raster(&image)),
+        Ok(None) => {}
+        Err(error) => items.iter().for_each(|&item| results[item] = Err(refused(&error))),
+    }
+    results
+}
+
+/// What `write` says to those requests that fit.
+fn written<R: Clone>(
+    requests: Vec<Result<R, EngineError>>,
+    write: impl FnOnce(&[R]) -> Result<Vec<interfuse_sampling::Caption>, SamplingError>,
+) -> Results<Caption> {
+    let good: Vec<R> = requests.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
+    let mut written = match write(&good) {
+        Ok(captions) => captions.into_iter().map(Ok).collect::<Vec<_>>(),
+        Err(error) => good.iter().map(|_| Err(refused(&error))).collect(),
+    }
+    .into_iter();
+    let mut next = || written.next().unwrap_or(Err(EngineError::Stopped));
+    let of = |request: Result<R, EngineError>| {
+        request?;
+        next().map(|caption| Caption { text: caption.text, is_cut: caption.cut_at.is_some() })
+    };
+    requests.into_iter().map(of).collect()
 }
 
 impl Engine for ModelEngine {
@@ -41,6 +125,7 @@ impl Engine for ModelEngine {
         let card = &self.run.pretrained.card;
         let [channels, height, width] = card.image_shape.map(|size| size as u32);
         let draws = card.images.is_some();
+        let answers = draws && self.converses();
         let latents = match (card.codes.is_some(), card.codec.vae().is_some()) {
             (true, _) => LatentKind::Codes,
             (false, true) => LatentKind::Continuous,
@@ -51,45 +136,47 @@ impl Engine for ModelEngine {
             image: ImageFormat { width, height, channels: if channels == 1 { 1 } else { 3 } },
             latents,
             defaults: Defaults { steps: self.sampling.steps, guidance: self.sampling.guidance },
-            abilities: Abilities { draws, captions: draws, writes: true, continues: false, edits: false },
+            abilities: Abilities { draws, captions: draws, answers, writes: true, continues: false, edits: answers },
         }
     }
 
     fn draw(&mut self, drawings: &[Drawing], settings: &DrawSettings, observer: &mut dyn Observer) -> Results<Raster> {
         let pretrained = &self.run.pretrained;
-        let too_long = |drawing: &Drawing| !fits(pretrained, &drawing.prompt);
         // One prompt that does not fit must not fail the others.
-        let items: Vec<usize> =
-            (0..drawings.len()).filter(|&item| !too_long(&drawings[item]) && observer.is_wanted(item)).collect();
-        let of = |item: &usize| ImageRequest { prompt: drawings[*item].prompt.clone(), seed: drawings[*item].seed };
-        let requests: Vec<ImageRequest> = items.iter().map(of).collect();
-        let generated = match requests.is_empty() {
-            true => Ok(Some(vec![])),
-            false => {
-                let mut watching = Watching { observer, items: &items };
-                generate_watched(pretrained, &requests, &self.with(settings), &mut watching)
-            }
+        let request = |drawing: &Drawing| match fits(pretrained, &drawing.prompt) {
+            true => Ok(ImageRequest { prompt: drawing.prompt.clone(), seed: drawing.seed }),
+            false => Err(self.too_long()),
         };
-        let mut results: Results<Raster> = drawings
-            .iter()
-            .map(|drawing| match too_long(drawing) {
-                true => Err(EngineError::Refused(format!(
-                    "the prompt is too long: this model was trained on texts of at most {} tokens, markers included",
-                    pretrained.card.max_text_rows
-                ))),
-                false => Err(EngineError::Stopped),
-            })
-            .collect();
-        match generated {
-            Ok(Some(images)) => {
-                for (item, image) in items.into_iter().zip(images) {
-                    results[item] = raster(&image);
-                }
+        let config = self.with(settings);
+        watched(drawings.iter().map(request).collect(), observer, |requests, watcher| {
+            generate_watched(pretrained, requests, &config, watcher)
+        })
+    }
+
+    fn edit(&mut self, edits: &[Edit], settings: &DrawSettings, observer: &mut dyn Observer) -> Results<Raster> {
+        let pretrained = &self.run.pretrained;
+        let request = |edit: &Edit| match fits_beside_an_image(pretrained, &edit.prompt) {
+            true => {
+                let images = vec![self.fitted(&edit.image)?];
+                Ok(EditRequest { images, instruction: edit.prompt.clone(), seed: edit.seed })
             }
-            Ok(None) => {}
-            Err(error) => items.into_iter().for_each(|item| results[item] = Err(refused(&error))),
-        }
-        results
+            false => Err(self.too_long()),
+        };
+        let config = self.with(settings);
+        let requests: Vec<_> = edits.iter().map(request).collect();
+        let before: Vec<Option<Image>> = requests
+            .iter()
+            .map(|request| request.as_ref().ok().and_then(|request| request.images.first().cloned()))
+            .collect();
+        let edited =
+            watched(requests, observer, |requests, watcher| edit_watched(pretrained, requests, &config, watcher));
+        let masked = |((edited, edit), before): ((Result<Raster, EngineError>, &Edit), Option<Image>)| match (
+            &edit.mask, before,
+        ) {
+            (Some(mask), Some(before)) => self.masked(&before, &edited?, mask),
+            _ => edited,
+        };
+        edited.into_iter().zip(edits).zip(before).map(masked).collect()
     }
 
     fn caption(
@@ -98,31 +185,34 @@ impl Engine for ModelEngine {
         settings: &CaptionSettings,
         observer: &mut dyn Observer,
     ) -> Results<Caption> {
-        let pretrained = &self.run.pretrained;
-        let [_, height, width] = pretrained.card.image_shape;
-        let fitted = |raster: &Raster| {
-            image(raster).and_then(|image| {
-                image.fitted([height, width]).map_err(|error| EngineError::Refused(error.to_string()))
-            })
-        };
         if observer.goes_on().is_break() {
             return images.iter().map(|_| Err(EngineError::Stopped)).collect();
         }
-        let images: Vec<Result<Image, EngineError>> = images.iter().map(fitted).collect();
-        let good: Vec<Image> = images.iter().filter_map(|image| image.as_ref().ok().cloned()).collect();
-        let max_caption_tokens = settings.max_tokens.or(self.sampling.max_caption_tokens);
-        let config = SamplingConfig { max_caption_tokens, ..self.sampling.clone() };
-        let mut written = match caption(pretrained, &good, &config, &mut |_| {}) {
-            Ok(captions) => captions.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => good.iter().map(|_| Err(refused(&error))).collect(),
+        let config = self.writing(settings);
+        let images = images.iter().map(|image| self.fitted(image)).collect();
+        written(images, |images| caption(&self.run.pretrained, images, &config, &mut |_| {}))
+    }
+
+    fn answer(
+        &mut self,
+        questions: &[Question],
+        settings: &CaptionSettings,
+        observer: &mut dyn Observer,
+    ) -> Results<Caption> {
+        if observer.goes_on().is_break() {
+            return questions.iter().map(|_| Err(EngineError::Stopped)).collect();
         }
-        .into_iter();
-        let mut next = || written.next().unwrap_or(Err(EngineError::Stopped));
-        let of = |image: Result<Image, EngineError>| {
-            image?;
-            next().map(|caption| Caption { text: caption.text, is_cut: caption.cut_at.is_some() })
+        let pretrained = &self.run.pretrained;
+        let config = self.writing(settings);
+        let of = |question: &Question| match fits_beside_an_image(pretrained, &question.words) {
+            true => Ok(interfuse_sampling::Question {
+                images: vec![self.fitted(&question.image)?],
+                text: question.words.clone(),
+            }),
+            false => Err(self.too_long()),
         };
-        images.into_iter().map(of).collect()
+        let questions = questions.iter().map(of).collect();
+        written(questions, |questions| answer(pretrained, questions, &config, &mut |_| {}))
     }
 
     fn write(

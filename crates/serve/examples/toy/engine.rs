@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use interfuse_serve::engine::{
     Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Edit, Engine,
-    EngineError, ImageFormat, LatentKind, Observer, Piece, Raster, Results, WriteSettings, Writing,
+    EngineError, ImageFormat, LatentKind, Observer, Piece, Question, Raster, Results, WriteSettings, Writing,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +29,8 @@ pub(crate) struct Toy {
 impl Toy {
     /// Can do everything, at once.
     pub(crate) fn quick(size: u32) -> Self {
-        let abilities = Abilities { draws: true, captions: true, writes: true, continues: true, edits: true };
+        let abilities =
+            Abilities { draws: true, captions: true, answers: true, writes: true, continues: true, edits: true };
         Self { size, step: Duration::ZERO, word: Duration::ZERO, abilities }
     }
 
@@ -164,6 +165,13 @@ impl Engine for Toy {
             }
         }
         captions.into_iter().map(|(text, is_cut)| Ok(Caption { text, is_cut })).collect()
+    }
+
+    fn answer(&mut self, questions: &[Question], _: &CaptionSettings, _: &mut dyn Observer) -> Results<Caption> {
+        let of = |Question { image, words }: &Question| {
+            Ok(Caption { text: format!("{words} {}", colour_of(image)), is_cut: false })
+        };
+        questions.iter().map(of).collect()
     }
 
     fn write(

@@ -58,6 +58,8 @@ pub struct Abilities {
     pub draws: bool,
     /// Captions of images.
     pub captions: bool,
+    /// Answers to questions about an image.
+    pub answers: bool,
     /// Documents of words and images, from nothing.
     pub writes: bool,
     /// The same after a given beginning; means little without `writes`.

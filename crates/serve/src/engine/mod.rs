@@ -10,7 +10,9 @@ mod request;
 
 pub use description::{Abilities, Defaults, Description, ImageFormat, LatentKind};
 pub use raster::{Raster, RasterError};
-pub use request::{Caption, CaptionSettings, Document, DrawSettings, Drawing, Edit, Piece, WriteSettings, Writing};
+pub use request::{
+    Caption, CaptionSettings, Document, DrawSettings, Drawing, Edit, Piece, Question, WriteSettings, Writing,
+};
 
 use std::ops::ControlFlow;
 
@@ -77,6 +79,17 @@ pub trait Engine: Send + 'static {
     ) -> Results<Caption> {
         let _ = (settings, observer);
         cannot(images.len(), "caption")
+    }
+
+    /// Answers questions about images of any size; they have the channels of [`ImageFormat`].
+    fn answer(
+        &mut self,
+        questions: &[Question],
+        settings: &CaptionSettings,
+        observer: &mut dyn Observer,
+    ) -> Results<Caption> {
+        let _ = (settings, observer);
+        cannot(questions.len(), "answer questions")
     }
 
     /// Writes on where documents end, in words and images.

@@ -33,11 +33,20 @@ pub struct Edit {
     pub seed: u64,
 }
 
-/// How captions are written; the same for a whole batch.
+/// How captions and answers are written; the same for a whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CaptionSettings {
     /// The most tokens, at least 1; as many as the model has by itself if absent.
     pub max_tokens: Option<usize>,
+}
+
+/// A question about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The image.
+    pub image: Raster,
+    /// What is asked; never blank.
+    pub words: String,
 }
 
 /// What the model wrote of an image.

@@ -1,4 +1,4 @@
-// What begins with an image of one's own: its caption, and its edits.
+// What begins with an image of one's own: its caption, answers about it, and its edits.
 
 import { dataUrl, stream } from "./client.js";
 import { announce, byId, fileField, form, seed, slider, whole } from "./controls.js";
@@ -18,6 +18,8 @@ function shown(id, file) {
 
 export function beginCaption({ model }) {
   const words = byId("caption-words");
+  const question = byId("caption-question");
+  byId("caption-question-field").hidden = !model.abilities.answers;
   const file = fileField("caption", (found) => {
     shown("caption", found);
     byId("caption-name").textContent = found.name;
@@ -33,13 +35,15 @@ export function beginCaption({ model }) {
     const url = await dataUrl(file());
     words.textContent = "";
     byId("caption-draw").hidden = true;
+    const asked = question.value.trim();
     const content = [{ type: "image_url", image_url: { url } }];
+    if (asked) content.push({ type: "text", text: asked });
     const ask = { messages: [{ role: "user", content }], modalities: ["text"], stream: true };
     for await (const { choices: [{ delta, finish_reason: finish }] } of stream("/v1/chat/completions", ask, signal)) {
       words.append(delta.content ?? "");
       if (finish === "length") words.append(" …");
     }
-    byId("caption-draw").hidden = !model.abilities.draws;
+    byId("caption-draw").hidden = !model.abilities.draws || asked !== "";
   });
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::engine::{
-    CaptionSettings, Document, DrawSettings, Drawing, Edit, EngineError, Raster, WriteSettings, Writing,
+    CaptionSettings, Document, DrawSettings, Drawing, Edit, EngineError, Question, Raster, WriteSettings, Writing,
 };
 
 /// What is asked of the engine.
@@ -16,6 +16,7 @@ pub(crate) enum Task {
     Draw(DrawSettings, Drawing),
     Edit(DrawSettings, Edit),
     Caption(CaptionSettings, Raster),
+    Answer(CaptionSettings, Question),
     Write(WriteSettings, Writing),
 }
 
@@ -24,7 +25,9 @@ impl Task {
     pub(crate) fn goes_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Draw(one, _), Self::Draw(other, _)) | (Self::Edit(one, _), Self::Edit(other, _)) => one == other,
-            (Self::Caption(one, _), Self::Caption(other, _)) => one == other,
+            (Self::Caption(one, _), Self::Caption(other, _)) | (Self::Answer(one, _), Self::Answer(other, _)) => {
+                one == other
+            }
             (Self::Write(one, _), Self::Write(other, _)) => one == other,
             _ => false,
         }

@@ -52,9 +52,14 @@ fn compute(engine: &mut dyn Engine, watch: &mut Watch<'_>) -> Results<Outcome> {
                 Task::Caption(_, image) => Some(image.clone()),
                 _ => None,
             });
-            let captions = engine.caption(&images, settings, watch);
-            let document = |Caption { text, is_cut }| Document { pieces: vec![Piece::Text(text)], is_cut };
-            captions.into_iter().map(|caption| caption.map(document).map(Outcome::Document)).collect()
+            words(engine.caption(&images, settings, watch))
+        }
+        Task::Answer(settings, _) => {
+            let questions = collect(jobs, |task| match task {
+                Task::Answer(_, question) => Some(question.clone()),
+                _ => None,
+            });
+            words(engine.answer(&questions, settings, watch))
         }
         Task::Write(settings, _) => {
             let writings = collect(jobs, |task| match task {
@@ -69,6 +74,11 @@ fn compute(engine: &mut dyn Engine, watch: &mut Watch<'_>) -> Results<Outcome> {
 /// What the jobs of a batch, all of one kind, ask for.
 fn collect<T>(jobs: &[Job], of: impl Fn(&Task) -> Option<T>) -> Vec<T> {
     jobs.iter().filter_map(|job| of(&job.task)).collect()
+}
+
+fn words(results: Results<Caption>) -> Results<Outcome> {
+    let document = |Caption { text, is_cut }| Document { pieces: vec![Piece::Text(text)], is_cut };
+    results.into_iter().map(|caption| caption.map(document).map(Outcome::Document)).collect()
 }
 
 fn images(results: Results<Raster>) -> Results<Outcome> {

@@ -23,7 +23,9 @@ fn user(content: Value) -> Value {
 #[test]
 fn an_image_is_captioned() {
     let content = json!([{ "type": "text", "text": "What is this?" }, image_part(250)]);
-    let answer = Server::toy().post(CHAT, &json!({ "model": "toy-hills", "messages": user(content) }));
+    let abilities = Abilities { answers: false, ..Toy::quick(8).abilities };
+    let server = Server::start(Toy { abilities, ..Toy::quick(8) }, |_| {});
+    let answer = server.post(CHAT, &json!({ "model": "toy-hills", "messages": user(content) }));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
     let keys: Vec<&String> = body.as_object().unwrap().keys().collect();
@@ -71,6 +73,18 @@ fn an_image_with_words_is_edited_where_an_image_is_wanted() {
     let message = Server::toy().post(CHAT, &ask).json()["choices"][0]["message"].clone();
     let url = message["images"][0]["image_url"]["url"].as_str().unwrap();
     assert_eq!(raster(&json!(url.strip_prefix("data:image/png;base64,").unwrap())).width(), 8);
+}
+
+#[test]
+fn an_image_with_words_is_a_question_where_the_model_answers_any() {
+    let content = json!([{ "type": "text", "text": "which colour?" }, image_part(9)]);
+    let ask = json!({ "messages": user(content) });
+    let said = |server: &Server| server.post(CHAT, &ask).json()["choices"][0]["message"]["content"].clone();
+    let answer = said(&Server::toy());
+    assert!(answer.as_str().unwrap().starts_with("which colour? "), "{answer}");
+    let abilities = Abilities { captions: true, ..Abilities::default() };
+    let caption = said(&Server::start(Toy { abilities, ..Toy::quick(8) }, |_| {}));
+    assert!(caption.as_str().unwrap().contains("4 by 4 pixels"), "{caption}");
 }
 
 /// The answer that a stream adds up to: words and images of each choice, and how it ended.

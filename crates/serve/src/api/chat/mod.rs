@@ -6,6 +6,7 @@
 //! | the message | `modalities` | answer |
 //! |---|---|---|
 //! | an image | absent or `["text"]` | its caption |
+//! | an image and words | absent or `["text"]` | an answer to them, or where the model answers none the caption |
 //! | words | absent or `["image"]` | their image |
 //! | words and an image | `["image"]` | the image, edited |
 //! | anything | `["text", "image"]` | a document of words and images, which begins with the message |
@@ -27,7 +28,7 @@ use super::error::ApiError;
 use super::fields::{Fields, expected};
 use super::{body, images, model};
 use crate::app::App;
-use crate::engine::{CaptionSettings, DrawSettings, Drawing, Edit, Piece, WriteSettings, Writing};
+use crate::engine::{CaptionSettings, DrawSettings, Drawing, Edit, Piece, Question, WriteSettings, Writing};
 use crate::queue::{Previews, Task};
 use message::Message;
 
@@ -144,6 +145,9 @@ fn tasks(app: &App, ask: &Ask, message: Message) -> Result<Vec<Task>, ApiError> 
     let wants = |text, image| ask.modalities == Some(Modalities { text, image });
     let by_itself = ask.modalities.is_none();
     if has_image && (by_itself || wants(true, false)) {
+        if abilities.answers && !words.trim().is_empty() {
+            return answer(ask, words, message);
+        }
         return if abilities.captions { caption(ask, message) } else { cannot("caption images") };
     }
     if has_image && wants(false, true) {
@@ -167,6 +171,13 @@ fn caption(ask: &Ask, message: Message) -> Result<Vec<Task>, ApiError> {
     let image = message.only_image()?;
     let settings = CaptionSettings { max_tokens: ask.max_tokens };
     Ok(ask.seeds().map(|_| Task::Caption(settings, image.clone())).collect())
+}
+
+fn answer(ask: &Ask, words: String, message: Message) -> Result<Vec<Task>, ApiError> {
+    let image = message.only_image()?;
+    let settings = CaptionSettings { max_tokens: ask.max_tokens };
+    let question = Question { image, words };
+    Ok(ask.seeds().map(|_| Task::Answer(settings, question.clone())).collect())
 }
 
 fn edit(ask: &Ask, prompt: String, message: Message) -> Result<Vec<Task>, ApiError> {
