@@ -123,7 +123,11 @@ fn what_is_given_is_predicted_by_nobody_and_seen_by_all_that_follows() {
     let LaneContent::NextToken { targets, .. } = &layout.lanes[0].content else { panic!("text") };
     let LaneContent::Denoise { spans, .. } = &layout.lanes[1].content else { panic!("images") };
     let learned: Vec<bool> = targets.iter().map(Option::is_some).collect();
-    assert_eq!(learned[..5], [false, false, true, true, false], "the last row of the question says how the answer begins");
+    assert_eq!(
+        learned[..5],
+        [false, false, true, true, false],
+        "the last row of the question says how the answer begins"
+    );
     assert!(spans.iter().flatten().all(|span| span.given));
     let free = lay_out(&format, vec![blank(4), tokens(3), tokens(2)]);
     assert_eq!(mask(&layout), mask(&free));

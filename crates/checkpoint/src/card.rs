@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use interfuse_data::{SpecialTokens, UnitIds};
+use interfuse_data::{Fit, Framing, ImageShape, SpecialTokens, UnitIds};
 use interfuse_transfusion::ModelConfig;
 use interfuse_vae::{CodecConfig, LatentRange};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct ModelCard {
     pub codec: CodecConfig,
     /// `[channels, height, width]` of an image, in pixels.
     pub image_shape: [usize; 3],
+    /// How images of other proportions were brought to it.
+    #[serde(default, skip_serializing_if = "is_crop")]
+    pub image_fit: Fit,
     /// The most text rows of a training document; longer prompts are refused.
     pub max_text_rows: usize,
     /// The modality that carries captions and prompts.
@@ -50,6 +53,11 @@ pub struct ModelCard {
     pub latent_range: Option<LatentRange>,
     /// Ids of the markers.
     pub special_tokens: SpecialTokens,
+}
+
+/// Checkpoints that are older than the choice have cropped images.
+fn is_crop(fit: &Fit) -> bool {
+    *fit == Fit::Crop
 }
 
 /// Which ids of a vocabulary are codes of images; those below them are the tokenizer's.
@@ -101,6 +109,12 @@ pub struct Difference {
 }
 
 impl ModelCard {
+    /// What an image is brought to before the model sees it.
+    pub fn framing(&self) -> Framing {
+        let [channels, height, width] = self.image_shape;
+        Framing { shape: ImageShape { channels, height, width }, fit: self.image_fit }
+    }
+
     /// In what another model differs, so that its weights would not fit or would mean something else. Empty for the same
     /// model, after however many steps.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {

@@ -18,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::images::ImageShape;
+use crate::images::{Fit, Framing, ImageShape};
 use crate::mixture::{self, MixtureConfig, MixtureUnit};
 use crate::sources::SourceConfig;
 
@@ -32,6 +32,9 @@ pub struct DataConfig {
     /// Height and width in pixels that every image is brought to, each from 1 to 4096.
     #[serde(default = "default_image_size")]
     pub image_size: [usize; 2],
+    /// What becomes of images of other proportions: `crop`, `pad` or `stretch`.
+    #[serde(default)]
+    pub fit: Fit,
     /// Channels of every image: 1 (luma) or 3 (RGB).
     #[serde(default = "default_channels")]
     pub channels: usize,
@@ -50,6 +53,10 @@ pub struct DataConfig {
     /// What the weights of the mixture are fractions of: `documents` or `tokens`.
     #[serde(default)]
     pub mixture_by: MixtureUnit,
+    /// Fraction, from 0 to 1, of the run's documents, at its end, in which the parts of the mixture have their `late_weight`.
+    /// It follows `train.steps`: a resume with more steps begins them later.
+    #[serde(default)]
+    pub late_fraction: f64,
 }
 
 fn default_image_size() -> [usize; 2] {
@@ -64,11 +71,13 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             image_size: default_image_size(),
+            fit: Fit::default(),
             channels: default_channels(),
             horizontal_flip: 0.0,
             source: SourceConfig::default(),
             mixture: vec![],
             mixture_by: MixtureUnit::default(),
+            late_fraction: 0.0,
         }
     }
 }
@@ -78,6 +87,11 @@ impl DataConfig {
     pub fn image_shape(&self) -> ImageShape {
         let [height, width] = self.image_size;
         ImageShape { channels: self.channels, height, width }
+    }
+
+    /// The same, and how images are brought to it.
+    pub fn framing(&self) -> Framing {
+        Framing { shape: self.image_shape(), fit: self.fit }
     }
 
     /// Whether documents have images of `source`.
@@ -101,6 +115,14 @@ impl DataConfig {
         if !(0.0..=1.0).contains(&self.horizontal_flip) {
             let expected = "a probability from 0 to 1";
             return Err(DataError::config("data.horizontal_flip", expected, self.horizontal_flip));
+        }
+        if !(0.0..=1.0).contains(&self.late_fraction) {
+            return Err(DataError::config("data.late_fraction", "a fraction from 0 to 1", self.late_fraction));
+        }
+        let has_late = self.mixture.iter().any(|part| part.late_weight.is_some());
+        if has_late != (self.late_fraction > 0.0) {
+            let expected = "above 0 where a part of the mixture has a late_weight, and only there";
+            return Err(DataError::config("data.late_fraction", expected, self.late_fraction));
         }
         mixture::validate(&self.mixture, self.image_shape())?;
         match self.has_images() {
@@ -173,6 +195,16 @@ mod tests {
             ("source = { kind = 'shapes', images = 0 }", "data.source.images"),
             ("channels = 1\nsource = { kind = 'shapes' }", "data.channels"),
             ("source = { kind = 'noise', caption_length = 0 }", "data.source.caption_length"),
+            ("late_fraction = 0.1", "data.late_fraction"),
+            ("mixture = [{ name = 'a', late_weight = 2.0, content = { kind = 'images' } }]", "data.late_fraction"),
+            (
+                "late_fraction = 0.1\nmixture = [{ name = 'a', late_weight = -1.0, content = { kind = 'images' } }]",
+                "data.mixture[0].late_weight",
+            ),
+            (
+                "late_fraction = 0.1\nmixture = [{ name = 'a', late_weight = 0.0, content = { kind = 'images' } }]",
+                "data.mixture",
+            ),
         ] {
             let message = parse(toml).unwrap().validate().unwrap_err().to_string();
             assert!(message.contains(key), "{toml}: {message}");

@@ -253,6 +253,7 @@ fn card(
         model,
         codec: settings.codec.pinned(codec),
         image_shape,
+        image_fit: settings.data.fit,
         captions: carriers.captions,
         images: carriers.images,
         codes: extra.codes,

@@ -79,8 +79,8 @@ impl<'a> Streams<'a> {
         match &self.card.images {
             Some(images) if with_images => {
                 let first_code = self.card.codes.map(|codes| codes.first as u32);
-                let shape = self.settings.data.image_shape();
-                let images = ClipImages::new(Arc::clone(self.codec), shape, self.lane(images)?, first_code);
+                let framing = self.settings.data.framing();
+                let images = ClipImages::new(Arc::clone(self.codec), framing, self.lane(images)?, first_code);
                 Ok(documents.with_images(images))
             }
             None if with_images => refuse!(
@@ -124,20 +124,32 @@ impl<'a> Streams<'a> {
     /// # Errors
     /// When a latent cache is of other images, or a collection has no modality.
     pub(crate) fn training(&self) -> Result<Box<dyn DocumentStream>> {
-        let mut streams = vec![];
+        let format = self.card.model.sequence_format();
+        let (mut streams, mut late_weights) = (vec![], vec![]);
         for part in &self.data.parts {
-            streams.push((self.of_part(part)?, part.weight));
+            let stream = self.of_part(part)?;
+            let unit = match self.settings.data.mixture_by {
+                MixtureUnit::Documents => 1.0,
+                MixtureUnit::Tokens => mean_rows(&stream.rows(&format)).max(1.0),
+            };
+            streams.push((stream, part.weight / unit));
+            late_weights.push(part.late_weight / unit);
         }
         if streams.len() == 1 {
             return Ok(streams.remove(0).0);
         }
-        if self.settings.data.mixture_by == MixtureUnit::Tokens {
-            let format = self.card.model.sequence_format();
-            for (stream, weight) in &mut streams {
-                *weight /= mean_rows(&stream.rows(&format)).max(1.0);
-            }
-        }
-        Ok(Box::new(Mixture::new(streams)))
+        let mixture = Mixture::new(streams);
+        Ok(Box::new(match self.late_from() {
+            Some(from) => mixture.with_later(from, &late_weights),
+            None => mixture,
+        }))
+    }
+
+    /// The first document of those at the end of the run that have other weights.
+    fn late_from(&self) -> Option<u64> {
+        let (train, fraction) = (&self.settings.train, self.settings.data.late_fraction);
+        let documents = train.steps * (train.batch_size * train.gradient_accumulation) as u64;
+        (fraction > 0.0).then(|| ((1.0 - fraction) * documents as f64).round() as u64)
     }
 
     fn of_part(&self, part: &Collection) -> Result<Box<dyn DocumentStream>> {

@@ -5,7 +5,7 @@ use interfuse_corpora::CorpusConfig;
 use interfuse_data::conversations::{ConversationSource, SceneAttribute};
 use interfuse_data::mixture::{ContentConfig, MixtureConfig, MixtureUnit};
 use interfuse_data::sources::emoji::EmojiHeldOut;
-use interfuse_data::{DataConfig, DocumentConfig, SourceConfig};
+use interfuse_data::{DataConfig, DocumentConfig, Fit, SourceConfig};
 use interfuse_image_tower::{
     NoiseProcess, PredictionTarget, TimestepConditioning, TimestepDistribution, TimestepSampling, TimestepSpacing,
     UNetConfig,
@@ -72,8 +72,7 @@ fn data_tables() -> Vec<Table> {
     let conversations = |kind, docs, needed| {
         Table::kind::<ConversationSource>("[data.mixture.content.source]", ["kind", kind], docs, needed)
     };
-    let layout =
-        |kind, docs| Table::kind::<Layout>("[data.mixture.content.source.layout]", ["kind", kind], docs, &[]);
+    let layout = |kind, docs| Table::kind::<Layout>("[data.mixture.content.source.layout]", ["kind", kind], docs, &[]);
     let tables = vec![
         Table::of::<DataConfig>("[data]", &[]),
         source("folder", "FolderConfig", &["path = \"images\""]),
@@ -155,6 +154,7 @@ pub(crate) fn vae_tables() -> Vec<Table> {
 pub(crate) fn choices() -> Vec<Choice> {
     vec![
         Choice::tagged::<SourceConfig>("kind"),
+        Choice::of::<Fit>(),
         Choice::of::<EmojiHeldOut>(),
         Choice::tagged::<ContentConfig>("kind"),
         Choice::of::<MixtureUnit>(),

@@ -9,10 +9,10 @@ use crate::print::{say, say_error};
 
 pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
     let loaded = args.model.open()?;
-    let [channels, height, width] = loaded.pretrained.card.image_shape;
+    let framing = loaded.pretrained.card.framing();
     let (mut names, mut images) = (vec![], vec![]);
     for path in &args.images {
-        match Image::open(path, channels).and_then(|image| image.fitted([height, width])) {
+        match Image::open(path, framing.shape.channels).and_then(|image| image.framed(framing)) {
             Ok(image) => {
                 names.push(path.display().to_string());
                 images.push(image);

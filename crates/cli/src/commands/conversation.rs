@@ -61,7 +61,7 @@ pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
 
 /// The images that are given, brought to the model's size.
 fn open_images(loaded: &LoadedRun, first: &PathBuf, more: &[PathBuf]) -> anyhow::Result<Vec<Image>> {
-    let [channels, height, width] = loaded.pretrained.card.image_shape;
-    let open = |path: &PathBuf| Ok(Image::open(path, channels)?.fitted([height, width])?);
+    let framing = loaded.pretrained.card.framing();
+    let open = |path: &PathBuf| Ok(Image::open(path, framing.shape.channels)?.framed(framing)?);
     std::iter::once(first).chain(more).map(open).collect()
 }

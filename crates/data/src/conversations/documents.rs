@@ -256,7 +256,7 @@ mod tests {
         let toml = format!("instruction_dropout = {instruction:?}\ncontext_dropout = {context:?}\nsource = {source}");
         let config: ConversationsConfig = toml::from_str(&toml).unwrap();
         config.validate("key", SHAPE).unwrap();
-        let set = ConversationSet::open(&config, SHAPE, "key").unwrap();
+        let set = ConversationSet::open(&config, SHAPE.into(), "key").unwrap();
         let tokenizer = Tokenizer::train(set.texts(500), 300).unwrap();
         let codec = Arc::new(PixelCodec::new(3).unwrap());
         let conversations = set.train;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConversationSet, Conversations, Speaker, Turn, TurnPart};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Framing, Image};
 use crate::sources::held_out::held_out;
 use crate::sources::parted;
 
@@ -53,7 +53,7 @@ impl ConversationFilesConfig {
         Ok(self.reading().validate()?)
     }
 
-    pub(super) fn open(&self, shape: ImageShape, key: &str) -> Result<ConversationSet, DataError> {
+    pub(super) fn open(&self, framing: Framing, key: &str) -> Result<ConversationSet, DataError> {
         let list = ShardList::expand(&self.files)?;
         let missing = list.missing.iter().map(|path| format!("`{}` does not exist", path.display()));
         let mut skipped: Vec<String> = missing.collect();
@@ -84,7 +84,7 @@ impl ConversationFilesConfig {
         let marks = held_out(rows.iter().map(|row| row.name.as_str()), self.held_out);
         let (train, held_out) = parted(rows, &marks);
         let files = Arc::new(Files { records: files, reading });
-        let of = |rows| Arc::new(FileConversations { files: Arc::clone(&files), rows, shape });
+        let of = |rows| Arc::new(FileConversations { files: Arc::clone(&files), rows, framing });
         let train: Arc<dyn Conversations> = of(train);
         let held_out = held_out.map_or_else(|| Arc::clone(&train), |rows| of(rows));
         Ok(ConversationSet { train, held_out, skipped })
@@ -106,7 +106,7 @@ struct Row {
 struct FileConversations {
     files: Arc<Files>,
     rows: Vec<Row>,
-    shape: ImageShape,
+    framing: Framing,
 }
 
 impl FileConversations {
@@ -189,8 +189,8 @@ impl Conversations for FileConversations {
     }
 
     fn turns(&self, index: usize) -> Result<Vec<Turn>, DataError> {
-        let ImageShape { channels, height, width } = self.shape;
-        self.read(index, |bytes, name| Image::decode(bytes, name, channels)?.fitted([height, width]))
+        let framing = self.framing;
+        self.read(index, |bytes, name| Image::decode(bytes, name, framing.shape.channels)?.framed(framing))
     }
 }
 
@@ -200,6 +200,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::images::ImageShape;
 
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 4, width: 4 };
 
@@ -227,7 +228,7 @@ mod tests {
     fn an_edit_is_asked_for_by_the_user_and_drawn_by_the_model() {
         let rows = r#"{"original_image": "a.png", "edit_prompt": "brighter", "edited_image": "b.png"}"#;
         let folder = folder("edits.jsonl", rows);
-        let set = config(folder.path(), "edits.jsonl", "{ kind = 'edit' }").open(SHAPE, "key").unwrap();
+        let set = config(folder.path(), "edits.jsonl", "{ kind = 'edit' }").open(SHAPE.into(), "key").unwrap();
         assert!(set.held_out_is_train());
         let turns = set.train.turns(0).unwrap();
         assert_eq!((turns[0].speaker, turns[1].speaker), (Speaker::User, Speaker::Model));
@@ -242,7 +243,7 @@ mod tests {
             {"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "Grey."},
             {"from": "human", "value": "Why?"}]}]"#;
         let folder = folder("llava.json", rows);
-        let set = config(folder.path(), "llava.json", "{ kind = 'conversation' }").open(SHAPE, "key").unwrap();
+        let set = config(folder.path(), "llava.json", "{ kind = 'conversation' }").open(SHAPE.into(), "key").unwrap();
         let turns = set.train.turns(0).unwrap();
         let texts: Vec<_> = turns.iter().flat_map(Turn::texts).collect();
         assert_eq!((turns.len(), texts), (2, vec!["What is it?", "Grey."]));
@@ -256,13 +257,13 @@ mod tests {
             r#"{"original_image": "a.png", "edit_prompt": 3, "edited_image": "b.png"}"#,
         ];
         let folder = folder("edits.jsonl", &rows.join("\n"));
-        let set = config(folder.path(), "edits.jsonl", "{ kind = 'edit' }").open(SHAPE, "key").unwrap();
+        let set = config(folder.path(), "edits.jsonl", "{ kind = 'edit' }").open(SHAPE.into(), "key").unwrap();
         let message = |index| set.train.turns(index).unwrap_err().to_string();
         assert!(message(0).contains("none.png") || message(0).contains("original"), "{}", message(0));
         assert!(set.train.turns(1).is_ok());
         assert!(message(2).contains("a text under"), "{}", message(2));
 
-        let none = config(folder.path(), "other*.jsonl", "{ kind = 'edit' }").open(SHAPE, "key").err().unwrap();
+        let none = config(folder.path(), "other*.jsonl", "{ kind = 'edit' }").open(SHAPE.into(), "key").err().unwrap();
         assert!(none.to_string().contains("other"), "{none}");
         let captioned = config(folder.path(), "edits.jsonl", "{ kind = 'captioned' }");
         let refused = captioned.validate("data.mixture[0].content.source").unwrap_err().to_string();
@@ -273,7 +274,7 @@ mod tests {
     fn a_speaker_whom_nobody_knows_is_named() {
         let rows = r#"{"conversations": [{"from": "narrator", "value": "Once."}]}"#;
         let folder = folder("talk.jsonl", rows);
-        let set = config(folder.path(), "talk.jsonl", "{ kind = 'conversation' }").open(SHAPE, "key").unwrap();
+        let set = config(folder.path(), "talk.jsonl", "{ kind = 'conversation' }").open(SHAPE.into(), "key").unwrap();
         let message = set.train.outline(0).unwrap_err().to_string();
         assert!(message.contains("`narrator`") && message.contains("talk.jsonl#0"), "{message}");
     }

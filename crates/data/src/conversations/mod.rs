@@ -23,7 +23,7 @@ pub use self::documents::{ConversationDocuments, ConversationParts};
 pub use self::files::ConversationFilesConfig;
 pub use self::shapes::{SceneAttribute, ShapeEditsConfig, ShapeQuestionsConfig};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Framing, Image};
 use crate::sources::evenly;
 
 /// Who says or shows something.
@@ -115,15 +115,15 @@ pub struct ConversationSet {
 }
 
 impl ConversationSet {
-    /// Opens the conversations of a configuration, whose images are brought to `shape`.
+    /// Opens the conversations of a configuration, whose images are framed alike.
     ///
     /// # Errors
     /// When files are missing or malformed, or nothing is left.
-    pub fn open(config: &ConversationsConfig, shape: ImageShape, key: &str) -> Result<Self, DataError> {
+    pub fn open(config: &ConversationsConfig, framing: Framing, key: &str) -> Result<Self, DataError> {
         match &config.source {
-            ConversationSource::ShapeEdits(edits) => Ok(edits.open(shape)),
-            ConversationSource::ShapeQuestions(questions) => Ok(questions.open(shape)),
-            ConversationSource::Files(files) => files.open(shape, key),
+            ConversationSource::ShapeEdits(edits) => Ok(edits.open(framing.shape)),
+            ConversationSource::ShapeQuestions(questions) => Ok(questions.open(framing.shape)),
+            ConversationSource::Files(files) => files.open(framing, key),
         }
     }
 

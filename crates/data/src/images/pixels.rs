@@ -9,6 +9,7 @@ use image::{DynamicImage, ExtendedColorType, ImageEncoder};
 use ndarray::{Array3, ArrayView3, Axis, s};
 use serde::Serialize;
 
+use super::framing::{Fit, Framing};
 use super::resize::resize;
 use crate::error::DataError;
 use crate::files::decode::decode_upright;
@@ -125,8 +126,25 @@ impl Image {
         ImageShape { channels, height, width }
     }
 
-    /// The image at another size in pixels: the short side is resized to fit and the long side
-    /// cropped at its centre.
+    /// The image at another size in pixels, the long side cropped at its centre ([`Fit::Crop`]).
+    ///
+    /// # Errors
+    ///
+    /// When height or width is 0.
+    pub fn fitted(&self, size: [usize; 2]) -> Result<Self, DataError> {
+        self.resized(size, Fit::Crop)
+    }
+
+    /// The image in the shape of a framing.
+    ///
+    /// # Errors
+    ///
+    /// When height or width is 0, or there are not 1 or 3 channels.
+    pub fn framed(&self, Framing { shape, fit }: Framing) -> Result<Self, DataError> {
+        self.resized([shape.height, shape.width], fit)?.with_channels(shape.channels)
+    }
+
+    /// The image at another size in pixels.
     ///
     /// Antialiased Catmull-Rom, like Pillow's `BICUBIC`. Alpha is long gone at this point:
     /// compositing on white and resizing premultiplied colours are both linear, so their order does
@@ -135,12 +153,12 @@ impl Image {
     /// # Errors
     ///
     /// When height or width is 0.
-    pub fn fitted(&self, [height, width]: [usize; 2]) -> Result<Self, DataError> {
+    pub fn resized(&self, [height, width]: [usize; 2], fit: Fit) -> Result<Self, DataError> {
         let old = self.shape();
         if [height, width] == [old.height, old.width] {
             return Ok(self.clone());
         }
-        Self::new(resize(self.0.view(), [height, width])?)
+        Self::new(resize(self.0.view(), [height, width], fit)?)
     }
 
     /// The image in 1 or 3 channels: luma is repeated, RGB becomes luma (Rec. 709 weights).

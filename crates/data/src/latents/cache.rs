@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::images::Fit;
 use crate::sources::{Source, Stamp};
 
 /// Images of a shard.
@@ -79,6 +80,10 @@ impl CacheKey {
             codec.hash().ok_or_else(|| refuse("a codec that leaves pixels as they are".into()))?.to_string();
         let mut hasher = Sha256::new();
         hasher.update(format!("{shape:?}"));
+        // A cache of cropped images is older than the choice.
+        if source.fit() != Fit::Crop {
+            hasher.update(format!("{:?}", source.fit()));
+        }
         for index in 0..source.len() {
             hasher.update(source.name(index));
             hasher.update([0]);

@@ -24,6 +24,8 @@ pub struct Collection {
     pub name: String,
     /// Beside those of the others.
     pub weight: f64,
+    /// The same at the end of the run.
+    pub late_weight: f64,
     /// What it holds.
     pub content: Content,
 }
@@ -62,14 +64,16 @@ impl Collections {
                 ContentConfig::Speech(config) => Content::Speech(config.clone(), SpeechSet::open(config)?),
                 ContentConfig::Texts(config) => Content::Texts(config.clone(), TextSet::open(config, &key)?),
                 ContentConfig::Conversations(settings) => {
-                    let set = ConversationSet::open(settings, config.image_shape(), &key)?;
+                    let set = ConversationSet::open(settings, config.framing(), &key)?;
                     Content::Conversations(settings.clone(), set)
                 }
             };
-            parts.push(Collection { name: part.name.clone(), weight: part.weight, content });
+            let late_weight = part.late_weight.unwrap_or(part.weight);
+            parts.push(Collection { name: part.name.clone(), weight: part.weight, late_weight, content });
         }
         if parts.is_empty() {
-            parts.push(Collection { name: "images".into(), weight: 1.0, content: Content::Images });
+            let (name, content) = ("images".into(), Content::Images);
+            parts.push(Collection { name, weight: 1.0, late_weight: 1.0, content });
         }
         Self { images, parts }.checked()
     }

@@ -53,6 +53,10 @@ pub struct MixtureConfig {
     /// How much of it is learned, above 0, beside the weights of the others; only their ratios matter.
     #[serde(default = "one")]
     pub weight: f64,
+    /// The weight in its place at the end of the run, from 0, beside `data.late_fraction`; the same if absent. Transfusion ends
+    /// with more of its best images (2408.11039).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_weight: Option<f64>,
     /// What it holds.
     pub content: ContentConfig,
 }
@@ -243,6 +247,9 @@ pub(crate) fn validate(mixture: &[MixtureConfig], shape: ImageShape) -> Result<(
         if !(part.weight > 0.0 && part.weight.is_finite()) {
             return Err(DataError::config(&format!("{key}.weight"), "a finite number above 0", part.weight));
         }
+        if let Some(weight) = part.late_weight.filter(|weight| !(*weight >= 0.0 && weight.is_finite())) {
+            return Err(DataError::config(&format!("{key}.late_weight"), "a finite number from 0", weight));
+        }
         let key = format!("{key}.content");
         match &part.content {
             ContentConfig::Images => {}
@@ -250,6 +257,9 @@ pub(crate) fn validate(mixture: &[MixtureConfig], shape: ImageShape) -> Result<(
             ContentConfig::Texts(texts) => texts.validate(&key)?,
             ContentConfig::Conversations(conversations) => conversations.validate(&key, shape)?,
         }
+    }
+    if !mixture.is_empty() && mixture.iter().all(|part| part.late_weight == Some(0.0)) {
+        return Err(DataError::config("data.mixture", "a late_weight above 0 of at least one part", "none"));
     }
     if mixture.iter().filter(|part| part.is_images()).count() > 1 {
         let expected = "at most one part of kind `images`, for there is one [data.source]";

@@ -21,7 +21,7 @@ use super::utterances::Utterance;
 use crate::assembly::{Assembly, Element, Ending, UnitIds};
 use crate::documents::DocumentStream;
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Framing, Image};
 use crate::order::{EpochOrder, Stream, chance, generator};
 use crate::text::Tokenizer;
 
@@ -42,21 +42,21 @@ pub struct ClipImages {
     lane: usize,
     first_code: Option<u32>,
     codec: Arc<dyn Codec>,
-    shape: ImageShape,
+    framing: Framing,
     kept: Vec<OnceLock<Array3<f32>>>,
 }
 
 impl ClipImages {
-    /// Of images that are brought to a shape, for a lane; `first_code` is the id of code 0 where the codec has codes.
-    pub fn new(codec: Arc<dyn Codec>, shape: ImageShape, lane: usize, first_code: Option<u32>) -> Self {
-        Self { lane, first_code, codec, shape, kept: vec![] }
+    /// Of images that are framed alike, for a lane; `first_code` is the id of code 0 where the codec has codes.
+    pub fn new(codec: Arc<dyn Codec>, framing: Framing, lane: usize, first_code: Option<u32>) -> Self {
+        Self { lane, first_code, codec, framing, kept: vec![] }
     }
 
     fn of(&self, index: usize, path: &Path) -> Result<Array3<f32>, DataError> {
         if let Some(latents) = self.kept.get(index).and_then(OnceLock::get) {
             return Ok(latents.clone());
         }
-        let image = Image::open(path, self.shape.channels)?.fitted([self.shape.height, self.shape.width])?;
+        let image = Image::open(path, self.framing.shape.channels)?.framed(self.framing)?;
         let latents = self.codec.encode(image.to_unit_range()).map_err(|error| {
             DataError::malformed(path.display().to_string(), "an image that the codec takes", error.to_string())
         })?;

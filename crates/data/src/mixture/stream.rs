@@ -12,38 +12,87 @@ const RECKONED: usize = 20_000;
 /// within a few documents of its fraction after any number of them; so each has its epochs whatever the others do.
 pub struct Mixture {
     parts: Vec<Box<dyn DocumentStream>>,
+    /// At least one, of which the first begins with document 0.
+    phases: Vec<Phase>,
+}
+
+/// Documents in a row that are mixed in the same proportions.
+struct Phase {
+    /// Its first document.
+    from: u64,
     /// Of each part, its fraction of the documents that are of it or of a later one.
     fractions: Vec<f64>,
+    /// How many documents of each part come before.
+    before: Vec<u64>,
+}
+
+impl Phase {
+    fn new(from: u64, weights: &[f64], before: Vec<u64>) -> Self {
+        let fraction = |place: usize| match weights[place..].iter().sum::<f64>() {
+            0.0 => 0.0,
+            sum => weights[place] / sum,
+        };
+        Self { from, fractions: (0..weights.len()).map(fraction).collect(), before }
+    }
+
+    /// The part that a document of the phase is of, and its number there.
+    fn place_of(&self, number: u64) -> (usize, u64) {
+        let mut number = number - self.from;
+        let last = self.fractions.len().saturating_sub(1);
+        for (part, fraction) in self.fractions.iter().take(last).enumerate() {
+            let earlier = of_first(number, *fraction);
+            if of_first(number + 1, *fraction) > earlier {
+                return (part, self.before[part] + earlier);
+            }
+            number -= earlier;
+        }
+        (last, self.before[last] + number)
+    }
+
+    /// How many documents of each part come before a document of the phase or the one behind it.
+    fn counts(&self, number: u64) -> Vec<u64> {
+        let mut left = number - self.from;
+        let last = self.fractions.len().saturating_sub(1);
+        let count = |(part, fraction): (usize, &f64)| {
+            let count = if part == last { left } else { of_first(left, *fraction) };
+            left -= count;
+            self.before[part] + count
+        };
+        self.fractions.iter().enumerate().map(count).collect()
+    }
+}
+
+/// Of the first `count` documents of a part and the later ones, so many are of the part.
+fn of_first(count: u64, fraction: f64) -> u64 {
+    (count as f64 * fraction).floor() as u64
 }
 
 impl Mixture {
-    /// Streams with their weights, which are above 0; at least one.
+    /// Streams with their weights, which are from 0 and one of them above; at least one stream.
     pub fn new(parts: Vec<(Box<dyn DocumentStream>, f64)>) -> Self {
         let weights: Vec<f64> = parts.iter().map(|(_, weight)| *weight).collect();
-        let fraction = |place: usize| weights[place] / weights[place..].iter().sum::<f64>();
-        let fractions = (0..weights.len()).map(fraction).collect();
-        Self { parts: parts.into_iter().map(|(part, _)| part).collect(), fractions }
+        let phases = vec![Phase::new(0, &weights, vec![0; weights.len()])];
+        Self { parts: parts.into_iter().map(|(part, _)| part).collect(), phases }
+    }
+
+    /// The same with other weights from a document on.
+    #[must_use]
+    pub fn with_later(mut self, from: u64, weights: &[f64]) -> Self {
+        let before = self.phases.last().map(|phase| phase.counts(from)).unwrap_or_default();
+        self.phases.push(Phase::new(from, weights, before));
+        self
     }
 
     /// The part that the document of a number is of, and its number there.
     fn place_of(&self, number: u64) -> (usize, u64) {
-        let mut number = number;
-        let last = self.fractions.len().saturating_sub(1);
-        for (part, fraction) in self.fractions.iter().take(last).enumerate() {
-            // Of the first `n` documents of this part and the later ones, so many are of this one.
-            let before = |n: u64| (n as f64 * fraction).floor() as u64;
-            let (earlier, after) = (before(number), before(number + 1));
-            if after > earlier {
-                return (part, earlier);
-            }
-            number -= earlier;
-        }
-        (last, number)
+        let phase = self.phases.iter().rev().find(|phase| phase.from <= number);
+        phase.map_or((0, number), |phase| phase.place_of(number))
     }
 
-    /// The fraction of all documents that are of a part.
+    /// The fraction of all documents that are of a part, as long as the first weights hold.
     fn of_all(&self, part: usize) -> f64 {
-        self.fractions[..part].iter().map(|fraction| 1.0 - fraction).product::<f64>() * self.fractions[part]
+        let fractions = &self.phases[0].fractions;
+        fractions[..part].iter().map(|fraction| 1.0 - fraction).product::<f64>() * fractions[part]
     }
 }
 
@@ -141,6 +190,25 @@ mod tests {
                     let expected = (number + 1) as f64 * weight / total;
                     assert!((f64::from(*count) - expected).abs() < weights.len() as f64, "{counts:?} at {number}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn later_weights_go_on_where_each_part_stood() {
+        for (weights, later) in [([1.0, 1.0, 2.0], [0.0, 3.0, 1.0]), ([3.0, 1.0, 1.0], [1.0, 0.0, 0.0])] {
+            let mut mixture = mixture(&weights).with_later(1000, &later);
+            let mut counts = [0u32; 3];
+            for number in 0..3000u64 {
+                let sample = mixture.document(number).unwrap();
+                let [part, place] = sample.segments[0].ids().unwrap() else { panic!("two ids") };
+                assert_eq!(*place, counts[*part as usize], "document {number}");
+                counts[*part as usize] += 1;
+            }
+            for (part, count) in counts.into_iter().enumerate() {
+                let of = |weights: [f64; 3]| weights[part] / weights.iter().sum::<f64>();
+                let expected = 1000.0 * of(weights) + 2000.0 * of(later);
+                assert!((f64::from(count) - expected).abs() < 6.0, "{counts:?}");
             }
         }
     }

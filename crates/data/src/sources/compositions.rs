@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::shapes::{Attribute, BACKGROUND, Count, Jitter, Place, Scene, coverage};
 use super::{DataSet, Source, SourceSettings, Split, validate_images};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Framing, Image, ImageShape};
 use crate::order::below;
 
 /// One composition of so many is held out.
@@ -61,7 +61,7 @@ impl SourceSettings for CompositionsConfig {
         validate_images(self.images)
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
+    fn open(&self, Framing { shape, .. }: Framing) -> Result<DataSet, DataError> {
         let [train, held_out] = [Split::Train, Split::HeldOut].map(|split| Compositions::new(self, shape, split));
         Ok(DataSet::kept(train, Some(held_out)))
     }

@@ -16,7 +16,7 @@ use super::held_out::{held_out, place};
 use super::{DataSet, Source, SourceSettings, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
-use crate::images::{Image, ImageShape};
+use crate::images::{Fit, Framing, Image, ImageShape};
 
 /// The nine groups of Unicode by the names that a configuration uses.
 const GROUPS: [(&str, Group); 9] = [
@@ -80,8 +80,8 @@ impl SourceSettings for EmojiConfig {
         parse_groups(&self.groups).map(|_| ())
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
-        let (train, held_out) = EmojiSource::open(self, shape)?;
+    fn open(&self, framing: Framing) -> Result<DataSet, DataError> {
+        let (train, held_out) = EmojiSource::open(self, framing)?;
         Ok(DataSet::kept(train, held_out))
     }
 }
@@ -89,7 +89,7 @@ impl SourceSettings for EmojiConfig {
 /// Emoji of the chosen groups.
 struct EmojiSource {
     items: Vec<Item>,
-    shape: ImageShape,
+    framing: Framing,
     held_out_is_train: bool,
 }
 
@@ -105,7 +105,7 @@ impl EmojiSource {
     /// # Errors
     ///
     /// When a group is unknown, or no emoji is left.
-    fn open(config: &EmojiConfig, shape: ImageShape) -> Result<(Self, Option<Self>), DataError> {
+    fn open(config: &EmojiConfig, framing: Framing) -> Result<(Self, Option<Self>), DataError> {
         let groups = parse_groups(&config.groups)?;
         let all: Vec<Item> = emojis::iter()
             .filter(|emoji| groups.contains(&emoji.group()))
@@ -122,7 +122,7 @@ impl EmojiSource {
             return Err(DataError::Empty { searched: format!("emoji of the groups {:?}", config.groups) });
         }
         let held_out_is_train = held_out.is_none();
-        let of = |items| Self { items, shape, held_out_is_train };
+        let of = |items| Self { items, framing, held_out_is_train };
         Ok((of(train), held_out.map(of)))
     }
 }
@@ -142,11 +142,15 @@ impl Source for EmojiSource {
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
         let item = &self.items[index];
-        Image::decode(item.png, item.emoji.as_str(), self.shape.channels)?.fitted([self.shape.height, self.shape.width])
+        Image::decode(item.png, item.emoji.as_str(), self.framing.shape.channels)?.framed(self.framing)
     }
 
     fn shape(&self) -> ImageShape {
-        self.shape
+        self.framing.shape
+    }
+
+    fn fit(&self) -> Fit {
+        self.framing.fit
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
@@ -254,7 +258,7 @@ mod tests {
     fn both(groups: &[&str], skin_tones: bool, held_out: f64) -> (EmojiSource, Option<EmojiSource>) {
         let groups = groups.iter().map(|&name| name.into()).collect();
         let held_out_by = EmojiHeldOut::Tone;
-        EmojiSource::open(&EmojiConfig { groups, skin_tones, held_out, held_out_by }, SHAPE).unwrap()
+        EmojiSource::open(&EmojiConfig { groups, skin_tones, held_out, held_out_by }, SHAPE.into()).unwrap()
     }
 
     fn train(groups: &[&str], skin_tones: bool, held_out: f64) -> EmojiSource {
@@ -285,7 +289,7 @@ mod tests {
         }
         let apple = (0..source.len()).find(|&index| source.caption(index).unwrap() == "red apple").unwrap();
         let image = source.image(apple).unwrap();
-        assert_eq!(image.shape(), SHAPE);
+        assert_eq!(image.shape(), SHAPE.into());
         let corner = image.pixels().slice(ndarray::s![.., 0, 0]).to_vec();
         assert_eq!(corner, [255; 3], "a transparent corner is white");
         let middle = image.pixels().slice(ndarray::s![.., 20, 16]).to_vec();
@@ -294,7 +298,7 @@ mod tests {
 
     #[test]
     fn without_skin_tones_the_held_out_split_is_the_training_set() {
-        let data = EmojiConfig::default().open(SHAPE).unwrap();
+        let data = EmojiConfig::default().open(SHAPE.into()).unwrap();
         assert!(data.train.held_out_is_train() && std::sync::Arc::ptr_eq(&data.train, &data.held_out));
     }
 
@@ -320,7 +324,7 @@ mod tests {
     fn emoji_that_are_held_out_are_held_out_in_every_tone() {
         let (groups, held_out_by) = (vec!["people-and-body".into()], EmojiHeldOut::Emoji);
         let config = EmojiConfig { groups, skin_tones: true, held_out: 0.2, held_out_by };
-        let (train, held_out) = EmojiSource::open(&config, SHAPE).unwrap();
+        let (train, held_out) = EmojiSource::open(&config, SHAPE.into()).unwrap();
         let held_out = held_out.unwrap();
         assert!(!held_out.held_out_is_train() && train.len() > 2 * held_out.len());
         let seen: HashSet<_> = train.items.iter().map(Item::plain).collect();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataSet, Source, SourceSettings, Split, idx};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Fit, Framing, Image, ImageShape};
 
 /// The ten classes in the order of their labels.
 pub const CLASS_NAMES: [&str; 10] =
@@ -38,10 +38,10 @@ impl SourceSettings for FashionMnistConfig {
         Ok(())
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
+    fn open(&self, framing: Framing) -> Result<DataSet, DataError> {
         // The pixels lie in memory decoded: there is nothing to keep.
-        let train = Arc::new(FashionMnistSource::open(self, shape, Split::Train)?);
-        Ok(DataSet { train, held_out: Arc::new(FashionMnistSource::open(self, shape, Split::HeldOut)?) })
+        let train = Arc::new(FashionMnistSource::open(self, framing, Split::Train)?);
+        Ok(DataSet { train, held_out: Arc::new(FashionMnistSource::open(self, framing, Split::HeldOut)?) })
     }
 }
 
@@ -50,7 +50,7 @@ struct FashionMnistSource {
     /// `[count, height, width]`
     pixels: Array3<u8>,
     labels: Vec<u8>,
-    shape: ImageShape,
+    framing: Framing,
     split: Split,
 }
 
@@ -60,7 +60,7 @@ impl FashionMnistSource {
     /// # Errors
     ///
     /// When a file is missing, truncated, of another format, or at odds with its companion.
-    fn open(config: &FashionMnistConfig, shape: ImageShape, split: Split) -> Result<Self, DataError> {
+    fn open(config: &FashionMnistConfig, framing: Framing, split: Split) -> Result<Self, DataError> {
         let prefix = match split {
             Split::Train => "train",
             Split::HeldOut => "t10k",
@@ -84,7 +84,7 @@ impl FashionMnistSource {
         }
         let pixels = Array3::from_shape_vec((count, height, width), bytes)
             .map_err(|error| malformed(&images_path, "as many bytes as its header says", error.to_string()))?;
-        Ok(Self { pixels, labels, shape, split })
+        Ok(Self { pixels, labels, framing, split })
     }
 }
 
@@ -107,11 +107,15 @@ impl Source for FashionMnistSource {
     fn image(&self, index: usize) -> Result<Image, DataError> {
         let plane = self.pixels.slice(ndarray::s![index..=index, .., ..]).to_owned();
         // Grey is resized before it is repeated: a third of the work for the same pixels.
-        Image::new(plane)?.fitted([self.shape.height, self.shape.width])?.with_channels(self.shape.channels)
+        Image::new(plane)?.framed(self.framing)
     }
 
     fn shape(&self) -> ImageShape {
-        self.shape
+        self.framing.shape
+    }
+
+    fn fit(&self) -> Fit {
+        self.framing.fit
     }
 
     fn native_size(&self, _index: usize) -> Result<[usize; 2], DataError> {
@@ -166,7 +170,7 @@ mod tests {
     }
 
     fn open(folder: &Path, shape: ImageShape, split: Split) -> Result<FashionMnistSource, DataError> {
-        FashionMnistSource::open(&FashionMnistConfig { folder: folder.into() }, shape, split)
+        FashionMnistSource::open(&FashionMnistConfig { folder: folder.into() }, shape.into(), split)
     }
 
     #[test]

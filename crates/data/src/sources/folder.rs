@@ -17,7 +17,7 @@ use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
 use crate::files::{CaptionedImage, CaptionedImages, IMAGES, captioned_images};
-use crate::images::{Image, ImageShape};
+use crate::images::{Fit, Framing, Image, ImageShape};
 
 /// Options of `kind = "folder"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,8 +41,8 @@ impl SourceSettings for FolderConfig {
         validate_held_out(self.held_out)
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
-        let (train, held_out) = FolderSource::open(self, shape)?;
+    fn open(&self, framing: Framing) -> Result<DataSet, DataError> {
+        let (train, held_out) = FolderSource::open(self, framing)?;
         Ok(DataSet::kept(train, held_out))
     }
 }
@@ -53,7 +53,7 @@ struct FolderSource {
     items: Vec<CaptionedImage>,
     /// Of the whole folder, for both splits.
     skipped: Arc<[String]>,
-    shape: ImageShape,
+    framing: Framing,
     held_out_is_train: bool,
 }
 
@@ -63,7 +63,7 @@ impl FolderSource {
     /// # Errors
     ///
     /// When the folder cannot be read, or holds no captioned image.
-    fn open(config: &FolderConfig, shape: ImageShape) -> Result<(Self, Option<Self>), DataError> {
+    fn open(config: &FolderConfig, framing: Framing) -> Result<(Self, Option<Self>), DataError> {
         let root = config.path.clone();
         if !root.is_dir() {
             let remedy = "`data.source.path` must name a folder of captioned images".into();
@@ -77,7 +77,7 @@ impl FolderSource {
         let marks = held_out(all.iter().map(|item| item.name.as_str()), config.held_out);
         let (train, held_out) = parted(all, &marks);
         let (held_out_is_train, skipped) = (held_out.is_none(), Arc::from(skipped));
-        let of = |items| Self { root: root.clone(), items, skipped: Arc::clone(&skipped), shape, held_out_is_train };
+        let of = |items| Self { root: root.clone(), items, skipped: Arc::clone(&skipped), framing, held_out_is_train };
         Ok((of(train), held_out.map(of)))
     }
 
@@ -105,12 +105,16 @@ impl Source for FolderSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        let image = Image::decode(&self.bytes(index)?, &self.items[index].name, self.shape.channels)?;
-        image.fitted([self.shape.height, self.shape.width])
+        let image = Image::decode(&self.bytes(index)?, &self.items[index].name, self.framing.shape.channels)?;
+        image.framed(self.framing)
     }
 
     fn shape(&self) -> ImageShape {
-        self.shape
+        self.framing.shape
+    }
+
+    fn fit(&self) -> Fit {
+        self.framing.fit
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
@@ -192,7 +196,7 @@ mod tests {
     }
 
     fn both(folder: &tempfile::TempDir, held_out: f64) -> Result<(FolderSource, Option<FolderSource>), DataError> {
-        FolderSource::open(&FolderConfig { path: folder.path().into(), held_out }, SHAPE)
+        FolderSource::open(&FolderConfig { path: folder.path().into(), held_out }, SHAPE.into())
     }
 
     fn open(folder: &tempfile::TempDir) -> Result<FolderSource, DataError> {
@@ -201,6 +205,20 @@ mod tests {
 
     fn names(source: &FolderSource) -> Vec<String> {
         (0..source.len()).map(|index| source.name(index)).collect()
+    }
+
+    #[test]
+    fn an_image_is_framed_as_the_configuration_says_through_the_whole_chain() {
+        let folder = folder(&["a.png"], &[("a.txt", "one")]);
+        let open = |fit: &str| {
+            let path = folder.path().display();
+            let toml = format!("image_size = [6, 6]\nfit = '{fit}'\nsource = {{ kind = 'folder', path = '{path}' }}");
+            crate::sources::open(&toml::from_str(&toml).unwrap()).unwrap().train
+        };
+        let white = |fit: &str| open(fit).image(0).unwrap().pixels().iter().filter(|&&level| level == 255).count();
+        // Six by eight pixels become five by six.
+        assert_eq!((white("crop"), white("pad"), white("stretch")), (0, 18, 0));
+        assert_eq!(open("pad").fit(), Fit::Pad, "kept images know it too");
     }
 
     #[test]
@@ -221,7 +239,7 @@ mod tests {
         assert_eq!(source.captions(1).unwrap(), ["three"]);
         assert_eq!(source.native_size(1).unwrap(), [6, 8]);
         // The file's bytes are a PNG whatever its name says.
-        assert_eq!(source.image(0).unwrap().shape(), SHAPE);
+        assert_eq!(source.image(0).unwrap().shape(), SHAPE.into());
         assert_eq!(source.skipped().len(), 2, "{:?}", source.skipped());
         assert!(source.held_out_is_train());
     }
@@ -284,7 +302,7 @@ mod tests {
         let message = open(&folder(&["a.png"], &[])).err().unwrap().to_string();
         assert!(message.contains("metadata.jsonl") && message.contains("a.png"), "{message}");
         let config = FolderConfig { path: "/nowhere/at/all".into(), held_out: 0.0 };
-        let message = FolderSource::open(&config, SHAPE).err().unwrap().to_string();
+        let message = FolderSource::open(&config, SHAPE.into()).err().unwrap().to_string();
         assert!(message.contains("/nowhere/at/all") && message.contains("data.source.path"), "{message}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use super::{Source, Stamp};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Fit, Image, ImageShape};
 
 /// The most bytes of decoded images that are kept: 256 MiB, some 87,000 RGB images of 32 × 32.
 pub const KEPT_BYTES: usize = 256 << 20;
@@ -61,6 +61,10 @@ impl<S: Source> Source for Kept<S> {
 
     fn shape(&self) -> ImageShape {
         self.source.shape()
+    }
+
+    fn fit(&self) -> Fit {
+        self.source.fit()
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {

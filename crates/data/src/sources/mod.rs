@@ -37,7 +37,7 @@ use self::shapes::ShapesConfig;
 use self::shards::ShardsConfig;
 use crate::config::DataConfig;
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Fit, Framing, Image, ImageShape};
 
 /// The kinds of sources: an enum of their settings, told apart by the key `kind`.
 macro_rules! kinds {
@@ -101,12 +101,12 @@ pub(crate) trait SourceSettings {
     /// The first key whose value is outside its range. Whether files exist is not asked here.
     fn validate(&self, shape: ImageShape) -> Result<(), DataError>;
 
-    /// Opens both splits; every image is brought to `shape`.
+    /// Opens both splits; every image is brought to the shape of `framing`.
     ///
     /// # Errors
     ///
     /// When files are missing or malformed, or no captioned image is found.
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError>;
+    fn open(&self, framing: Framing) -> Result<DataSet, DataError>;
 }
 
 /// Which part of a data set.
@@ -161,6 +161,11 @@ pub trait Source: Send + Sync {
 
     /// The shape of every image.
     fn shape(&self) -> ImageShape;
+
+    /// How images of other proportions were brought to it.
+    fn fit(&self) -> Fit {
+        Fit::default()
+    }
 
     /// Height and width in pixels before the image was resized.
     ///
@@ -307,5 +312,5 @@ pub(crate) fn named(skipped: &[String]) -> Vec<String> {
 /// captioned image is found.
 pub fn open(config: &DataConfig) -> Result<DataSet, DataError> {
     config.validate()?;
-    config.source.settings().open(config.image_shape())
+    config.source.settings().open(config.framing())
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataSet, Source, SourceSettings, validate_images};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Framing, Image, ImageShape};
 
 /// The most letters of a caption.
 const MOST_LETTERS: usize = 100_000;
@@ -41,7 +41,7 @@ impl SourceSettings for NoiseConfig {
         }
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
+    fn open(&self, Framing { shape, .. }: Framing) -> Result<DataSet, DataError> {
         Ok(DataSet::kept(NoiseSource::new(self, shape), None::<NoiseSource>))
     }
 }

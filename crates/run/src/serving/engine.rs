@@ -43,8 +43,9 @@ impl ModelEngine {
 
     /// A client's image in the model's size.
     fn fitted(&self, raster: &Raster) -> Result<Image, EngineError> {
-        let [_, height, width] = self.run.pretrained.card.image_shape;
-        image(raster)?.fitted([height, width]).map_err(|error| EngineError::Refused(error.to_string()))
+        image(raster)?
+            .framed(self.run.pretrained.card.framing())
+            .map_err(|error| EngineError::Refused(error.to_string()))
     }
 
     /// The edited image where a mask is white, the image before where it is black, and between them in between.

@@ -25,7 +25,7 @@ pub use scene::{Attribute, Colour, Count, Place, Scene, Shape, Size};
 
 use super::{DataSet, Source, SourceSettings, Split, validate_images};
 use crate::error::DataError;
-use crate::images::{Image, ImageShape};
+use crate::images::{Framing, Image, ImageShape};
 
 /// One held-out image for so many training images.
 const HELD_OUT: usize = 8;
@@ -52,7 +52,7 @@ impl SourceSettings for ShapesConfig {
         validate_images(self.images)
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
+    fn open(&self, Framing { shape, .. }: Framing) -> Result<DataSet, DataError> {
         let [train, held_out] = [Split::Train, Split::HeldOut].map(|split| ShapesSource::new(self, shape, split));
         Ok(DataSet::kept(train, Some(held_out)))
     }

@@ -22,7 +22,7 @@ use super::held_out::marked;
 use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
-use crate::images::{Image, ImageShape};
+use crate::images::{Fit, Framing, Image, ImageShape};
 
 /// Options of `kind = "shards"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,11 +75,11 @@ impl SourceSettings for ShardsConfig {
         validate_held_out(self.held_out)
     }
 
-    fn open(&self, shape: ImageShape) -> Result<DataSet, DataError> {
+    fn open(&self, framing: Framing) -> Result<DataSet, DataError> {
         let (set, rows, places) = ShardSet::open(&self.shards, self.reading())?;
         let (train, held_out) = parted(rows, &marked(&places, self.held_out));
         let (set, held_out_is_train) = (Arc::new(set), held_out.is_none());
-        let of = |rows| ShardSource { set: Arc::clone(&set), rows, shape, held_out_is_train };
+        let of = |rows| ShardSource { set: Arc::clone(&set), rows, framing, held_out_is_train };
         Ok(DataSet::kept(of(train), held_out.map(of)))
     }
 }
@@ -88,7 +88,7 @@ impl SourceSettings for ShardsConfig {
 struct ShardSource {
     set: Arc<ShardSet>,
     rows: Vec<RowIndex>,
-    shape: ImageShape,
+    framing: Framing,
     held_out_is_train: bool,
 }
 
@@ -134,11 +134,15 @@ impl Source for ShardSource {
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
         let (file, name) = self.file(index)?;
-        Image::decode(&file.bytes, &name, self.shape.channels)?.fitted([self.shape.height, self.shape.width])
+        Image::decode(&file.bytes, &name, self.framing.shape.channels)?.framed(self.framing)
     }
 
     fn shape(&self) -> ImageShape {
-        self.shape
+        self.framing.shape
+    }
+
+    fn fit(&self) -> Fit {
+        self.framing.fit
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
