@@ -183,7 +183,7 @@ mod tests {
             line,
             "RAYON_NUM_THREADS=2 interfuse train 'text config.toml' --set 'run.dir=\"a/b\"' --set train.steps=3 --resume"
         );
-        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
     }
 
     #[test]
