@@ -40,8 +40,8 @@ pub struct PhenomenaSettings {
 impl Default for PhenomenaSettings {
     fn default() -> Self {
         Self {
-            ascent: AscentSettings { decay: 0.9, window: 20, flat: 0.001, falling: 0.005 },
-            spikes: SpikeSettings { factor: 3.0, window: 20 },
+            ascent: AscentSettings::default(),
+            spikes: SpikeSettings::default(),
             exponents: BTreeMap::new(),
             best_batches: vec![],
             bootstrap: BootstrapSettings::default(),

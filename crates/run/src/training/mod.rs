@@ -1,6 +1,7 @@
 //! A hybrid model's run: begun or gone on with, trained, and measured.
 
 mod follower;
+mod phenomena;
 mod previews;
 mod recorder;
 

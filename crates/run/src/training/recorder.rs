@@ -6,6 +6,7 @@ use interfuse_checkpoint::ModelCard;
 use interfuse_sampling::{ImageRequest, generate};
 use interfuse_trainer::{Due, Observer, StepReport, TrainError, Trainer, Validation, ValidationReport, checkpoint};
 
+use super::phenomena::PhenomenaWatch;
 use super::previews::preview_prompts;
 use super::{observer_error, pretrained};
 use crate::error::Result;
@@ -21,6 +22,7 @@ pub(super) struct Recorder<'a> {
     plan: &'a Plan,
     folder: &'a RunFolder,
     curves: Curves,
+    phenomena: PhenomenaWatch,
     observer: &'a mut dyn RunObserver,
     validation: Validation,
     prompts: Vec<ImageRequest>,
@@ -36,8 +38,11 @@ impl<'a> Recorder<'a> {
         step: u64,
         observer: &'a mut dyn RunObserver,
     ) -> Result<Self> {
+        // Cuts what will come again off the metrics, before they are counted.
+        let curves = Curves::new(folder, step, &plan.settings)?;
         Ok(Self {
-            curves: Curves::new(folder, step, &plan.settings)?,
+            curves,
+            phenomena: PhenomenaWatch::of_run(plan, &folder.metrics())?,
             observer,
             validation: plan.validation()?,
             prompts: preview_prompts(plan)?,
@@ -76,6 +81,7 @@ impl<'a> Recorder<'a> {
         put("flops", report.flops);
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
+        numbers.extend(self.phenomena.step(report));
         let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
         self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
     }
