@@ -139,7 +139,8 @@ fn assert_same_as_uninterrupted(sandbox: &Sandbox) {
 /// What the metrics of each step count over the run so far; at the end there is all of it.
 fn counts_of(lines: &[serde_json::Value]) -> Vec<serde_json::Map<String, serde_json::Value>> {
     let is_count = |key: &str| {
-        ["coordinate_ascent", "gradient_spikes"].iter().any(|start| key.starts_with(start))
+        ["coordinate_ascent", "gradient_spikes", "epochs."].iter().any(|start| key.starts_with(start))
+            || ["_seen_tokens", "_unique_tokens", "_seen_images", "_unique_images"].iter().any(|end| key.ends_with(end))
     };
     let of = |line: &serde_json::Value| -> Option<serde_json::Map<String, serde_json::Value>> {
         let record = line.as_object().filter(|record| record.contains_key("loss"))?;
@@ -154,6 +155,11 @@ fn counts_of(lines: &[serde_json::Value]) -> Vec<serde_json::Map<String, serde_j
         "coordinate_ascent.recent.text",
         "coordinate_ascent.turns",
         "gradient_spikes",
+        "epochs.images",
+        "text_seen_tokens",
+        "text_unique_tokens",
+        "image_seen_images",
+        "image_unique_images",
     ] {
         assert!(last.contains(&key), "{key} is missing: {last:?}");
     }

@@ -4,6 +4,7 @@ mod follower;
 mod phenomena;
 mod previews;
 mod recorder;
+mod unique;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

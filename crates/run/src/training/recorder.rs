@@ -8,7 +8,7 @@ use interfuse_trainer::{Due, Observer, StepReport, TrainError, Trainer, Validati
 
 use super::phenomena::PhenomenaWatch;
 use super::previews::preview_prompts;
-use super::{observer_error, pretrained};
+use super::{observer_error, pretrained, unique};
 use crate::error::Result;
 use crate::measuring::measure_in_training;
 use crate::metrics::Curves;
@@ -53,7 +53,7 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    fn record_step(&mut self, report: &StepReport) -> Result<()> {
+    fn record_step(&mut self, trainer: &Trainer, report: &StepReport) -> Result<()> {
         let mut numbers = Vec::new();
         let mut put = |name: &str, value: f64| numbers.push((name.to_string(), value));
         put("loss", report.total);
@@ -81,6 +81,7 @@ impl<'a> Recorder<'a> {
         put("flops", report.flops);
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
+        numbers.extend(unique::numbers(self.plan, &trainer.loader));
         numbers.extend(self.phenomena.step(report));
         let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
         self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
@@ -142,7 +143,7 @@ impl Observer<Trainer> for Recorder<'_> {
             fill: report.fill(),
             seconds: report.seconds,
         });
-        self.record_step(report).map_err(observer_error)
+        self.record_step(trainer, report).map_err(observer_error)
     }
 
     fn due(&mut self, trainer: &Trainer, what: Due) -> Result<(), TrainError> {

@@ -54,7 +54,9 @@ fn a_sweep_makes_a_table_and_is_done_once() {
         assert!((row.params - planned.params).abs() < 0.5 && (row.tokens - planned.tokens).abs() < 0.5);
         assert_eq!(row.seed, Some(0.0));
         assert!((row.loss - program::loss(planned.params, planned.tokens)).abs() < 1e-9);
-        assert_eq!(row.unique_tokens, (row.modality == "text").then_some(1e4));
+        // Ten thousand of text, as the sweep says; of speech what the run says, half of what it saw.
+        let speech = if row.modality == "text" { 0.0 } else { row.tokens / 4.0 };
+        assert!((row.unique_tokens.unwrap() - 1e4 - speech).abs() < 0.5, "{row:?}");
         assert_eq!(row.first_share, (row.modality == "speech|text").then_some(0.5));
         assert!(row.tokenizer.as_ref().is_some_and(|hash| hash.len() == 12));
     }

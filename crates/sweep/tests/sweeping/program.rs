@@ -92,7 +92,9 @@ impl Program {
         let mut record = serde_json::json!({"step": step, "loss": loss, "gradient_norm": 1.0, "learning_rate": rate});
         for lane in &lanes {
             record[format!("{lane}_loss")] = loss.into();
-            record[format!("{lane}_count")] = (self.batch / lanes.len() as f64).into();
+            let tokens = self.batch / lanes.len() as f64;
+            record[format!("{lane}_count")] = tokens.into();
+            record[format!("{lane}_unique_tokens")] = (step as f64 * tokens / 2.0).into();
         }
         write_line(metrics, &record);
     }
