@@ -185,13 +185,7 @@ impl Phenomena {
             });
         }
         for statement in &self.associations {
-            let paper =
-                ["falls", "no correlation", "rises"].get((statement.paper + 1) as usize).copied().unwrap_or("?");
-            let found = statement.correlation.map_or_else(
-                || "too few runs".to_owned(),
-                |found| format!("{:.2} (p {:.3}, {} runs)", found.value, found.p_value, found.count),
-            );
-            let _ = writeln!(text, "{} against {}: {found}; the paper: {paper}", statement.measured, statement.against);
+            let _ = writeln!(text, "{}", statement.to_line());
         }
         text
     }
