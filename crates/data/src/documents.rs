@@ -110,6 +110,17 @@ pub trait DocumentStream: Send {
     fn cut(&self) -> (usize, usize) {
         (0, 0)
     }
+
+    /// How often all of each collection has come up before the document of a number, in the order of the collections; 1.25 is
+    /// once, and a quarter of it again.
+    fn epochs(&self, next: u64) -> Vec<f64> {
+        vec![next as f64 / self.epoch().max(1) as f64]
+    }
+
+    /// Whether what the document of a number is made of came up before, in an earlier epoch of its collection.
+    fn is_repeated(&self, number: u64) -> bool {
+        number >= self.epoch() as u64
+    }
 }
 
 /// An endless, reproducible stream of documents.

@@ -31,6 +31,7 @@ pub mod packing;
 pub mod sources;
 pub mod survey;
 mod text;
+mod unique;
 
 pub use assembly::UnitIds;
 pub use config::DataConfig;

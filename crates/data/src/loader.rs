@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::documents::DocumentStream;
 use crate::error::DataError;
 use crate::packing::Room;
+use crate::unique::NewRows;
 
 /// Where a loader stands: all that it needs to go on after a resume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,32 @@ pub struct LoaderCursor {
     pub bad: u64,
     /// Documents left out because they do not fit into an empty sequence.
     pub too_long: u64,
+    /// Tokens with a target, or images, that were handed out, by lane; empty where earlier steps did not count them.
+    #[serde(default)]
+    pub seen: Vec<u64>,
+    /// Those of them that came up for the first time, by lane; empty as `seen` is.
+    #[serde(default)]
+    pub unique: Vec<u64>,
+}
+
+impl LoaderCursor {
+    /// Begins to count where nothing was handed out yet; a checkpoint of an earlier version does not know its counts, and half
+    /// of a count would be a wrong one.
+    fn counting(mut self, lanes: usize) -> Self {
+        if self.next == 0 {
+            (self.seen, self.unique) = (vec![0; lanes], vec![0; lanes]);
+        }
+        if (self.seen.len(), self.unique.len()) != (lanes, lanes) {
+            (self.seen, self.unique) = (vec![], vec![]);
+        }
+        self
+    }
+
+    fn count(&mut self, sequence: &SequenceLayout, new: &NewRows) {
+        let seen = (0..sequence.lanes.len()).map(|lane| (sequence.targets(lane) + sequence.images(lane)) as u64);
+        self.seen.iter_mut().zip(seen).for_each(|(count, more)| *count += more);
+        self.unique.iter_mut().zip(new.learned(sequence)).for_each(|(count, more)| *count += more);
+    }
 }
 
 /// Batches made ahead of time.
@@ -74,7 +101,7 @@ impl Loader {
         cursor: LoaderCursor,
     ) -> Self {
         let (first_bad, named) = (None, BTreeSet::new());
-        let waiting = vec![];
+        let (waiting, cursor) = (vec![], cursor.counting(format.modalities.len()));
         let room = Room { capacity: shape.capacity.clone(), documents: documents_per_sequence };
         Self { documents, format, shape, room, cursor, waiting, ahead: None, first_bad, named }
     }
@@ -82,6 +109,11 @@ impl Loader {
     /// Where the loader stands: after the batches that were handed out, whatever was made ahead.
     pub fn cursor(&self) -> &LoaderCursor {
         self.ahead.as_ref().map_or(&self.cursor, |ahead| &ahead.before)
+    }
+
+    /// How often all of each collection has come up, in the order of the collections, with what waits for a sequence.
+    pub fn epochs(&self) -> Vec<f64> {
+        self.documents.epochs(self.cursor().next)
     }
 
     /// The row shape of every batch.
@@ -136,6 +168,7 @@ impl Loader {
     fn next_sequence(&mut self) -> Result<SequenceLayout, DataError> {
         self.recall()?;
         let mut builder = LayoutBuilder::new(Arc::clone(&self.format));
+        let mut new = NewRows::default();
         for placed in 0..self.room.documents {
             self.fill_window()?;
             let filled: Vec<usize> = (0..self.room.capacity.len()).map(|lane| builder.filled(lane)).collect();
@@ -146,8 +179,13 @@ impl Loader {
             builder
                 .push_sample(&document.sample, &self.shape)
                 .map_err(|error| DataError::malformed("document", "what fits the row shape", error.to_string()))?;
+            if !self.documents.is_repeated(document.sample.id) {
+                new.push(&filled, (0..filled.len()).map(|lane| builder.filled(lane)));
+            }
         }
-        Ok(builder.finish(&self.shape))
+        let sequence = builder.finish(&self.shape);
+        self.cursor.count(&sequence, &new);
+        Ok(sequence)
     }
 
     /// Makes the documents that wait, after a resume or when what was made ahead is not what is asked for.
@@ -312,6 +350,40 @@ mod tests {
         let expected = whole.next_batch(5).unwrap();
         let resumed = loader(&lengths, packing(&lengths), cursor).next_batch(5).unwrap();
         assert_eq!(text(&resumed), text(&expected));
+    }
+
+    #[test]
+    fn what_is_seen_again_is_not_unique() {
+        let lengths = stamps();
+        let total: u64 = lengths.iter().map(|tokens| (tokens + MARKERS - 1) as u64).sum();
+        let mut loader = loader(&lengths, packing(&lengths), LoaderCursor::default());
+        let mut seen = [0u64; 2];
+        let mut hand_out = |loader: &mut Loader, sequences: usize| {
+            for sequence in loader.next_batch(sequences).unwrap() {
+                seen[0] += sequence.images(0) as u64;
+                seen[1] += sequence.targets(1) as u64;
+            }
+            assert_eq!(loader.cursor().seen, seen);
+        };
+        hand_out(&mut loader, 10);
+        assert_eq!(loader.cursor().unique, loader.cursor().seen, "an epoch has nothing twice");
+        loader.prepare(10, 1);
+        let before = loader.cursor().clone();
+        assert_eq!(before.seen, loader.cursor().seen, "what is made ahead is not yet handed out");
+        while loader.epochs()[0] < 2.5 {
+            hand_out(&mut loader, 10);
+        }
+        // Lane 0 has images, lane 1 their captions: every one of the first epoch, once.
+        assert_eq!(loader.cursor().unique, [737, total]);
+        assert!(loader.cursor().seen[1] > 2 * total);
+        // A resume counts on; a checkpoint that did not count leaves it.
+        let mut resumed = self::loader(&lengths, packing(&lengths), before.clone());
+        resumed.next_batch(10).unwrap();
+        assert!(resumed.cursor().seen[0] > before.seen[0] && resumed.cursor().unique[1] > before.unique[1]);
+        let earlier = LoaderCursor { seen: vec![], unique: vec![], ..before };
+        let mut earlier = self::loader(&lengths, packing(&lengths), earlier);
+        earlier.next_batch(1).unwrap();
+        assert!(earlier.cursor().seen.is_empty() && earlier.cursor().unique.is_empty());
     }
 
     #[test]

@@ -7,11 +7,13 @@
 //! - [`runs`]: what a run folder says, and the table that `interfuse scaling fit` reads.
 //! - [`results`]: the files of a sweep.
 //! - [`phenomena`]: the four phenomena of 2301.03728 on run folders.
+//! - [`batches`]: the best batch size of every cell, and whether it goes with the law.
 //! - [`modalities`]: that paper's test of what counts as a modality.
 //! - [`on_paper`]: what a run costs that is too large to be tried.
 //!
 //! Nothing here prints, knows a model or trains: a run is a child process, started through [`running::Launcher`].
 
+pub mod batches;
 pub mod calibration;
 pub mod counts;
 pub mod dial;

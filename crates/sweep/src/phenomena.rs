@@ -40,8 +40,8 @@ pub struct PhenomenaSettings {
 impl Default for PhenomenaSettings {
     fn default() -> Self {
         Self {
-            ascent: AscentSettings { decay: 0.9, window: 20, flat: 0.001, falling: 0.005 },
-            spikes: SpikeSettings { factor: 3.0, window: 20 },
+            ascent: AscentSettings::default(),
+            spikes: SpikeSettings::default(),
             exponents: BTreeMap::new(),
             best_batches: vec![],
             bootstrap: BootstrapSettings::default(),
@@ -185,13 +185,7 @@ impl Phenomena {
             });
         }
         for statement in &self.associations {
-            let paper =
-                ["falls", "no correlation", "rises"].get((statement.paper + 1) as usize).copied().unwrap_or("?");
-            let found = statement.correlation.map_or_else(
-                || "too few runs".to_owned(),
-                |found| format!("{:.2} (p {:.3}, {} runs)", found.value, found.p_value, found.count),
-            );
-            let _ = writeln!(text, "{} against {}: {found}; the paper: {paper}", statement.measured, statement.against);
+            let _ = writeln!(text, "{}", statement.to_line());
         }
         text
     }

@@ -32,7 +32,7 @@ pub struct Collected {
     pub notes: Vec<String>,
 }
 
-const HEAD: [&str; 22] = [
+const HEAD: [&str; 23] = [
     "run",
     "state",
     "modality",
@@ -40,6 +40,7 @@ const HEAD: [&str; 22] = [
     "params",
     "budget",
     "tokens",
+    "unique_tokens",
     "seed",
     "steps",
     "batch_tokens",
@@ -151,6 +152,7 @@ fn cells(run: &PlannedRun, state: &State) -> [String; HEAD.len()] {
         run.params.to_string(),
         run.budget.to_string(),
         of(|finished| Some(finished.row.tokens)),
+        of(|finished| finished.row.unique_tokens),
         run.seed.to_string(),
         of(|finished| finished.row.steps),
         of(|finished| finished.row.batch_tokens),

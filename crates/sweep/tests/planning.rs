@@ -172,6 +172,30 @@ fn a_configuration_without_what_is_needed_is_named() {
 }
 
 #[test]
+fn batches_are_planned_as_they_were_asked_for_or_refused() {
+    let planned = |top: &str| {
+        let folder = files(&sweep(top, ""), MODEL);
+        Plan::of_batches(&Sweep::load(&folder.path().join("sweep.toml"))?, None)
+    };
+    let plan = planned("batches = [400, 800, 1_600, 5_000]\nseeds = [0, 1]").unwrap();
+    assert_eq!(plan.runs.len(), 2 * 2 * 4 * 2);
+    let run = plan.runs.iter().find(|run| run.name == "text-N8K-D1M-B5K-s1").unwrap();
+    assert_eq!((run.batch_tokens, run.steps, run.seed), (4800.0, 208, 1), "15 documents of 20 tokens, 16 times");
+    for (top, parts) in [
+        ("", vec!["sweep.toml: batches: expected at least three", "found none"]),
+        ("batches = [400, 800]", vec!["batches", "at least three", "found 2"]),
+        ("batches = [400, 800, 800]", vec!["batches", "800 twice"]),
+        ("batches = [400, 800, 6_000]", vec!["batches", "least_steps = 200", "text-N8K-D1M-B6K-s0"]),
+        ("batches = [400, 405, 800]", vec!["whole documents", "text-N8K-D1M-B400-s0", "text-N8K-D1M-B405-s0"]),
+    ] {
+        let message = planned(top).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| message.contains(part)), "{top}: {message}");
+    }
+    // Other commands do not look at them.
+    assert_eq!(plan_of(&sweep("batches = [400, 800, 1_600]", ""), MODEL, None).unwrap().runs.len(), 4);
+}
+
+#[test]
 fn presets_can_be_swept() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     for name in ["quickstart.toml", "shapes.toml", "yardstick.toml"] {

@@ -34,7 +34,7 @@ pub(crate) use self::speech::{
     Counted, ErrorRateArgs, SpeakArgs, SpeechCommand, TranscribeArgs, UnitsCommand, UnitsDecodeArgs, UnitsEncodeArgs,
     UnitsTrainArgs,
 };
-pub(crate) use self::sweep::{CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
+pub(crate) use self::sweep::{BatchArgs, CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
 pub(crate) use self::vae::{VaeArgs, VaeCommand, VaeFilesArgs, VaeImportArgs, VaeReconstructArgs};
 
 /// Trains one model that writes and draws.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::sweep::{CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
+use super::sweep::{BatchArgs, CalibrateArgs, ModalitiesArgs, PhenomenaArgs, SweepArgs, SweepPlanArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScalingCommand {
@@ -22,6 +22,8 @@ pub(crate) enum ScalingCommand {
     Plan(SweepPlanArgs),
     /// Train what is left of a sweep, and write one table of all runs
     Sweep(SweepArgs),
+    /// Train what is left of a sweep over batch sizes, and say which batch is best for every size and budget
+    Batch(BatchArgs),
     /// What modalities do to each other in runs: who waits for whom, spikes of the gradient
     Phenomena(PhenomenaArgs),
     /// Which data sets are modalities of their own, by the losses of models on each other's data

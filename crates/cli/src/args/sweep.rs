@@ -24,6 +24,9 @@ pub(crate) struct SweepPlanArgs {
     /// What `scaling calibrate` measured, by which hours are predicted
     #[arg(long)]
     pub(crate) calibration: Option<PathBuf>,
+    /// List the runs of `scaling batch`
+    #[arg(long)]
+    pub(crate) batches: bool,
     /// Runs at once, for the hours of all
     #[arg(long, default_value_t = 1)]
     pub(crate) at_once: usize,
@@ -60,6 +63,15 @@ pub(crate) struct SweepArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    #[command(flatten)]
+    pub(crate) sweep: SweepArgs,
+    /// Fits of pairs, against whose exponents the best batches are held; may be repeated
+    #[arg(long = "fit", value_name = "FIT.json")]
+    pub(crate) fits: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PhenomenaArgs {
     /// Run folders
     #[arg(required = true)]
@@ -67,6 +79,9 @@ pub(crate) struct PhenomenaArgs {
     /// Fits of pairs, whose exponents the statements are about; may be repeated
     #[arg(long = "fit", value_name = "FIT.json")]
     pub(crate) fits: Vec<PathBuf>,
+    /// What `scaling batch` found, for the statements about best batches; may be repeated
+    #[arg(long = "batches", value_name = "BATCHES.json")]
+    pub(crate) batches: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

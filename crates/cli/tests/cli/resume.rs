@@ -130,6 +130,38 @@ fn assert_same_as_uninterrupted(sandbox: &Sandbox) {
     }
     let steps = sandbox.json_lines("interrupted/metrics.jsonl").into_iter().filter(|line| line.get("loss").is_some());
     assert!(steps.map(|line| line["step"].as_u64()).eq((1..=150).map(Some)), "each step exactly once");
+    let counted = |run: &str| counts_of(&sandbox.json_lines(&format!("{run}/metrics.jsonl")));
+    assert_eq!(counted("interrupted"), counted("whole"), "what is counted over a run");
     let left = sandbox.names("interrupted/checkpoints");
     assert_eq!(left, ["step-000140", "step-000150"], "an unfinished save was left behind");
+}
+
+/// What the metrics of each step count over the run so far; at the end there is all of it.
+fn counts_of(lines: &[serde_json::Value]) -> Vec<serde_json::Map<String, serde_json::Value>> {
+    let is_count = |key: &str| {
+        ["coordinate_ascent", "gradient_spikes", "epochs."].iter().any(|start| key.starts_with(start))
+            || ["_seen_tokens", "_unique_tokens", "_seen_images", "_unique_images"].iter().any(|end| key.ends_with(end))
+    };
+    let of = |line: &serde_json::Value| -> Option<serde_json::Map<String, serde_json::Value>> {
+        let record = line.as_object().filter(|record| record.contains_key("loss"))?;
+        Some(record.iter().filter(|(key, _)| is_count(key)).map(|(key, value)| (key.clone(), value.clone())).collect())
+    };
+    let counts: Vec<_> = lines.iter().filter_map(of).collect();
+    let last: Vec<&str> = counts.last().into_iter().flat_map(|record| record.keys()).map(String::as_str).collect();
+    for key in [
+        "coordinate_ascent",
+        "coordinate_ascent.recent",
+        "coordinate_ascent.recent.image",
+        "coordinate_ascent.recent.text",
+        "coordinate_ascent.turns",
+        "gradient_spikes",
+        "epochs.images",
+        "text_seen_tokens",
+        "text_unique_tokens",
+        "image_seen_images",
+        "image_unique_images",
+    ] {
+        assert!(last.contains(&key), "{key} is missing: {last:?}");
+    }
+    counts
 }

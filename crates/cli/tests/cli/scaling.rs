@@ -180,3 +180,22 @@ fn what_does_not_fit_the_table_or_the_file_is_named() {
     sandbox.write("more.csv", format!("{}text,2e9,5e10,2.1\n", table(0.2)));
     scaling(&sandbox, &["plot", "fit.json", "more.csv"]).succeeded().said(&["warning: this is another table"]);
 }
+
+#[test]
+fn a_sweep_over_batches_is_listed_and_needs_batches() {
+    let sandbox = Sandbox::new();
+    let sweep = |batches: &str| {
+        format!(
+            "sizes = [\"8K\"]\ntokens = [\"20K\"]\nleast_steps = 10\n{batches}\n[[groups]]\nmodalities = [\"text\"]\n\
+             config = \"tiny.toml\"\ntokens_per_document = 10.0\n"
+        )
+    };
+    sandbox.write("sweep.toml", sweep("batches = [100, 200, \"1K\"]"));
+    let ended = scaling(&sandbox, &["plan", "sweep.toml", "--batches"]).succeeded();
+    ended.said(&["text-N8K-D20K-B100-s0", "text-N8K-D20K-B1K-s0", "3 runs"]);
+    let list = scaling(&sandbox, &["batch", "sweep.toml", "--out", "batches", "--list"]).succeeded();
+    list.said(&["train.steps=200", "batches/runs/text-N8K-D20K-B100-s0/attempt-1"]);
+    sandbox.write("sweep.toml", sweep(""));
+    scaling(&sandbox, &["batch", "sweep.toml", "--out", "batches"]).refused(&["sweep.toml: batches", "at least three"]);
+    scaling(&sandbox, &["phenomena", "run", "--batches", "none.json"]).refused(&["none.json"]);
+}

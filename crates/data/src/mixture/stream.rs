@@ -127,6 +127,23 @@ impl DocumentStream for Mixture {
         mixed.chain(longest).collect()
     }
 
+    fn epochs(&self, next: u64) -> Vec<f64> {
+        let mut left = next;
+        let last = self.parts.len().saturating_sub(1);
+        let of = |(place, part): (usize, &Box<dyn DocumentStream>)| {
+            // As many as `place_of` gives each part of the documents before.
+            let own = if place == last { left } else { (left as f64 * self.fractions[place]).floor() as u64 };
+            left -= own;
+            part.epochs(own)
+        };
+        self.parts.iter().enumerate().flat_map(of).collect()
+    }
+
+    fn is_repeated(&self, number: u64) -> bool {
+        let (part, place) = self.place_of(number);
+        self.parts[part].is_repeated(place)
+    }
+
     fn cut(&self) -> (usize, usize) {
         self.parts.iter().map(|part| part.cut()).fold((0, 0), |all, part| (all.0 + part.0, all.1 + part.1))
     }
@@ -221,6 +238,21 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen, (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_part_has_epochs_of_its_own() {
+        let mut mixture = mixture(&[3.0, 1.0]);
+        assert_eq!(mixture.epochs(0), [0.0, 0.0]);
+        assert_eq!(mixture.epochs(40), [3.0, 1.0]);
+        let mut counts = [0u32; 2];
+        for number in 0..60u64 {
+            assert_eq!(mixture.epochs(number), counts.map(|count| f64::from(count) / 10.0), "before document {number}");
+            let sample = mixture.document(number).unwrap();
+            let [part, place] = sample.segments[0].ids().unwrap() else { panic!("two ids") };
+            assert_eq!(mixture.is_repeated(number), *place >= 10, "document {number}");
+            counts[*part as usize] += 1;
+        }
     }
 
     #[test]

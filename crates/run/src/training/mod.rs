@@ -1,8 +1,10 @@
 //! A hybrid model's run: begun or gone on with, trained, and measured.
 
 mod follower;
+mod phenomena;
 mod previews;
 mod recorder;
+mod unique;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

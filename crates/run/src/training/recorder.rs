@@ -6,8 +6,9 @@ use interfuse_checkpoint::ModelCard;
 use interfuse_sampling::{ImageRequest, generate};
 use interfuse_trainer::{Due, Observer, StepReport, TrainError, Trainer, Validation, ValidationReport, checkpoint};
 
+use super::phenomena::PhenomenaWatch;
 use super::previews::preview_prompts;
-use super::{observer_error, pretrained};
+use super::{observer_error, pretrained, unique};
 use crate::error::Result;
 use crate::measuring::measure_in_training;
 use crate::metrics::Curves;
@@ -21,6 +22,7 @@ pub(super) struct Recorder<'a> {
     plan: &'a Plan,
     folder: &'a RunFolder,
     curves: Curves,
+    phenomena: PhenomenaWatch,
     observer: &'a mut dyn RunObserver,
     validation: Validation,
     prompts: Vec<ImageRequest>,
@@ -36,8 +38,11 @@ impl<'a> Recorder<'a> {
         step: u64,
         observer: &'a mut dyn RunObserver,
     ) -> Result<Self> {
+        // Cuts what will come again off the metrics, before they are counted.
+        let curves = Curves::new(folder, step, &plan.settings)?;
         Ok(Self {
-            curves: Curves::new(folder, step, &plan.settings)?,
+            curves,
+            phenomena: PhenomenaWatch::of_run(plan, &folder.metrics())?,
             observer,
             validation: plan.validation()?,
             prompts: preview_prompts(plan)?,
@@ -48,7 +53,7 @@ impl<'a> Recorder<'a> {
         })
     }
 
-    fn record_step(&mut self, report: &StepReport) -> Result<()> {
+    fn record_step(&mut self, trainer: &Trainer, report: &StepReport) -> Result<()> {
         let mut numbers = Vec::new();
         let mut put = |name: &str, value: f64| numbers.push((name.to_string(), value));
         put("loss", report.total);
@@ -76,6 +81,8 @@ impl<'a> Recorder<'a> {
         put("flops", report.flops);
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
         put("seconds", self.started.elapsed().as_secs_f64());
+        numbers.extend(unique::numbers(self.plan, &trainer.loader));
+        numbers.extend(self.phenomena.step(report));
         let skipped = report.skipped.as_deref().map(|culprit| ("skipped", culprit));
         self.curves.record(report.step, "train/", &numbers, skipped.as_slice())
     }
@@ -136,7 +143,7 @@ impl Observer<Trainer> for Recorder<'_> {
             fill: report.fill(),
             seconds: report.seconds,
         });
-        self.record_step(report).map_err(observer_error)
+        self.record_step(trainer, report).map_err(observer_error)
     }
 
     fn due(&mut self, trainer: &Trainer, what: Due) -> Result<(), TrainError> {

@@ -39,6 +39,22 @@ pub struct Association {
     pub correlation: Option<Correlation>,
 }
 
+impl Association {
+    /// `ln best batch against beta: 0.80 (p 0.100, 5 runs); the paper: rises`
+    pub fn to_line(&self) -> String {
+        let paper = match self.paper {
+            0 => "no correlation",
+            1.. => "rises",
+            _ => "falls",
+        };
+        let found = self.correlation.map_or_else(
+            || "too few runs, or one of the two is always the same".to_owned(),
+            |found| format!("{:.2} (p {:.3}, {} runs)", found.value, found.p_value, found.count),
+        );
+        format!("{} against {}: {found}; the paper: {paper}", self.measured, self.against)
+    }
+}
+
 /// Every statement of the paper about the phenomena, by Spearman's correlation over `runs`.
 ///
 /// Runs of one pair share α and β, so that runs are not independent: p-values are of runs, and too small for statements about

@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ascent_watch::AscentWatch;
 use crate::error::ScalingError;
 
 /// The losses of several modalities at the same records of one run.
@@ -45,6 +46,11 @@ impl Trace {
         }
         Ok(Self { modalities })
     }
+
+    /// How many records there are; at least one.
+    fn len(&self) -> usize {
+        self.modalities.first().map_or(0, |(_, losses)| losses.len())
+    }
 }
 
 /// What counts as flat and as falling.
@@ -59,6 +65,13 @@ pub struct AscentSettings {
     pub flat: f64,
     /// A modality is falling whose relative fall is at least this; no less than `flat`.
     pub falling: f64,
+}
+
+impl Default for AscentSettings {
+    /// What the program counts by, in a run's own metrics and behind `interfuse scaling phenomena`.
+    fn default() -> Self {
+        Self { decay: 0.9, window: 20, flat: 0.001, falling: 0.005 }
+    }
 }
 
 impl AscentSettings {
@@ -76,21 +89,6 @@ impl AscentSettings {
             return Err(ScalingError::value("the thresholds", "finite, falling no less than flat", found));
         }
         Ok(())
-    }
-
-    fn smoothed(&self, losses: &[f64]) -> Vec<f64> {
-        let mut mean = losses.first().copied().unwrap_or_default();
-        let next = |loss: &f64| {
-            mean = self.decay * mean + (1.0 - self.decay) * loss;
-            mean
-        };
-        losses.iter().map(next).collect()
-    }
-
-    /// fall_k for k ≥ W.
-    fn falls(&self, losses: &[f64]) -> Vec<f64> {
-        let mean = self.smoothed(losses);
-        mean.iter().zip(mean.iter().skip(self.window)).map(|(before, now)| (before / now).ln()).collect()
     }
 }
 
@@ -125,36 +123,8 @@ pub struct Ascent {
 /// # Errors
 /// A setting is out of its range, or the trace is no longer than the window.
 pub fn coordinate_ascent(trace: &Trace, settings: AscentSettings) -> Result<Ascent, ScalingError> {
-    settings.validate()?;
-    let falls: Vec<Vec<f64>> = trace.modalities.iter().map(|(_, losses)| settings.falls(losses)).collect();
-    let records = falls[0].len();
-    if records == 0 {
-        let found = trace.modalities[0].1.len();
-        return Err(ScalingError::too_few("records of a trace", settings.window + 1, found));
-    }
-    let share = |count: usize| count as f64 / records as f64;
-    let is_flat = |modality: usize, record: usize| falls[modality][record] < settings.flat;
-    let stands = |modality: usize, record: usize| {
-        let falling = |other: usize| other != modality && falls[other][record] >= settings.falling;
-        is_flat(modality, record) && (0..falls.len()).any(falling)
-    };
-    let modalities = trace.modalities.iter().enumerate().map(|(modality, (name, _))| {
-        let (mut count, mut longest, mut run) = (0, 0, 0);
-        for record in 0..records {
-            run = if stands(modality, record) { run + 1 } else { 0 };
-            count += usize::from(run > 0);
-            longest = longest.max(run);
-        }
-        ModalityAscent {
-            modality: name.clone(),
-            flat: share((0..records).filter(|&record| is_flat(modality, record)).count()),
-            flat_while_another_falls: share(count),
-            longest,
-        }
-    });
-    let modalities = modalities.collect();
-    let any = (0..records).filter(|&record| (0..falls.len()).any(|modality| stands(modality, record))).count();
-    Ok(Ascent { fraction: share(any), modalities, records })
+    let watch = watched(trace, settings)?;
+    watch.ascent().ok_or_else(|| ScalingError::too_few("records of a trace", settings.window + 1, trace.len()))
 }
 
 /// How often the first two modalities take turns: sign changes of `fall_k(first) − fall_k(second)` over pairs of neighboring
@@ -163,21 +133,20 @@ pub fn coordinate_ascent(trace: &Trace, settings: AscentSettings) -> Result<Asce
 /// # Errors
 /// As [`coordinate_ascent`], with one record more.
 pub fn sign_alternation(trace: &Trace, settings: AscentSettings) -> Result<f64, ScalingError> {
-    settings.validate()?;
-    let [first, second] = [0, 1].map(|modality| settings.falls(&trace.modalities[modality].1));
-    if first.len() < 2 {
-        let found = trace.modalities[0].1.len();
-        return Err(ScalingError::too_few("records of a trace", settings.window + 2, found));
+    let watch = watched(trace, settings)?;
+    watch.alternation().ok_or_else(|| ScalingError::too_few("records of a trace", settings.window + 2, trace.len()))
+}
+
+fn watched(trace: &Trace, settings: AscentSettings) -> Result<AscentWatch, ScalingError> {
+    let names = trace.modalities.iter().map(|(name, _)| name.clone()).collect();
+    let mut watch = AscentWatch::new(names, settings)?;
+    let mut losses = Vec::with_capacity(trace.modalities.len());
+    for record in 0..trace.len() {
+        losses.clear();
+        losses.extend(trace.modalities.iter().map(|(_, all)| all[record]));
+        watch.push(&losses);
     }
-    let mut changes = 0;
-    let mut sign = 0.0;
-    for difference in first.iter().zip(&second).map(|(first, second)| first - second) {
-        if difference != 0.0 {
-            changes += usize::from(sign * difference < 0.0);
-            sign = difference.signum();
-        }
-    }
-    Ok(changes as f64 / (first.len() - 1) as f64)
+    Ok(watch)
 }
 
 #[cfg(test)]
@@ -222,10 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moving_mean_needs_no_later_record() {
-        let smooth = AscentSettings { decay: 0.9, ..SETTINGS };
-        let mean = smooth.smoothed(&[1.0, 2.0]);
-        assert!((mean[1] - 1.1).abs() < 1e-12);
+    fn a_moving_mean_hides_little_of_it() {
         // With a mean and a window the thirty flat records are still most of what is seen.
         let trace = trace(losses(91, |k| !(31..=60).contains(&k)), losses(91, |_| true));
         let smooth = AscentSettings { decay: 0.5, window: 5, flat: 0.005, falling: 0.02 };

@@ -9,15 +9,19 @@
 //!
 //! The paper says in words what it counts, not by which thresholds, so that thresholds are settings here and belong in a report.
 //! [`sign_alternation`] says how often two modalities take turns.
+//! [`AscentWatch`] and [`SpikeWatch`] count the same record by record, while a run is going on; the other two phenomena are of
+//! many runs and their laws.
 
+mod ascent_watch;
 mod associations;
 mod best_batch;
 mod coordinate_ascent;
 mod correlation;
 mod spikes;
 
+pub use ascent_watch::{AscentWatch, RECENT, Standing};
 pub use associations::{Association, PairRun, associations};
 pub use best_batch::{BestBatch, best_batch};
 pub use coordinate_ascent::{Ascent, AscentSettings, ModalityAscent, Trace, coordinate_ascent, sign_alternation};
 pub use correlation::{Correlation, Kind, correlation};
-pub use spikes::{SpikeSettings, Spikes, spikes};
+pub use spikes::{SpikeSettings, SpikeWatch, Spikes, spikes};

@@ -9,6 +9,7 @@
 //!
 //! What a run has really seen is counted by the run itself and stands in the table of results.
 
+mod batches;
 mod overrides;
 mod text;
 
@@ -27,7 +28,7 @@ pub use overrides::{FINAL_RATE, WARMUP_STEPS, learning_rates};
 /// One run of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedRun {
-    /// `GROUP-N8K-D1M-s0`, also its folder.
+    /// `GROUP-N8K-D1M-s0`, or `GROUP-N8K-D1M-B4K-s0` where batches are tried; also its folder.
     pub name: String,
     /// Its group.
     pub group: String,
@@ -77,6 +78,28 @@ impl Plan {
     /// # Errors
     /// Neither a group nor the calibration says how many tokens a document has.
     pub fn new(sweep: &Sweep, calibration: Option<&Calibration>) -> Result<Self> {
+        Self::of_cells(sweep, calibration, &[None])
+    }
+
+    /// Plans every cell of a sweep with each of its `batches`, for [`mod@crate::batches`]. A batch is not made smaller for
+    /// a small budget, as that of a law is: it would be counted as another. It has whole documents in equal micro-batches.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; there are no `batches`, a budget has less than `least_steps` steps of one, or two of them come to the same
+    /// number of documents; names the key.
+    pub fn of_batches(sweep: &Sweep, calibration: Option<&Calibration>) -> Result<Self> {
+        let batches: Vec<Option<Count>> = sweep.settings.batches.iter().copied().map(Some).collect();
+        if batches.is_empty() {
+            let place = format!("{}: batches", sweep.path.display());
+            let expected = "at least three batch sizes in tokens, such as [\"4K\", \"16K\", \"64K\"]";
+            return Err(SweepError::value(place, expected, "none"));
+        }
+        let plan = Self::of_cells(sweep, calibration, &batches)?;
+        batches::check(sweep, &plan.runs)?;
+        Ok(plan)
+    }
+
+    fn of_cells(sweep: &Sweep, calibration: Option<&Calibration>, batches: &[Option<Count>]) -> Result<Self> {
         let mut runs = vec![];
         for (at, group) in sweep.groups.iter().enumerate() {
             let known = calibration.and_then(|calibration| calibration.tokens_per_document.get(&group.name));
@@ -86,8 +109,10 @@ impl Plan {
             })?;
             for &seed in &group.seeds {
                 for &size in &group.sizes {
-                    for &tokens in &group.tokens {
-                        runs.push(planned(sweep, group, per_document, (size, tokens, seed))?);
+                    for (&tokens, &batch) in
+                        group.tokens.iter().flat_map(|tokens| batches.iter().map(move |b| (tokens, b)))
+                    {
+                        runs.push(planned(sweep, group, per_document, Cell { size, tokens, seed, batch })?);
                     }
                 }
             }
@@ -119,19 +144,32 @@ fn seed_rank(sweep: &Sweep, run: &PlannedRun) -> usize {
     group.and_then(|group| group.seeds.iter().position(|seed| *seed == run.seed)).unwrap_or_default()
 }
 
-fn planned(sweep: &Sweep, group: &Group, per_document: f64, cell: (Count, Count, u64)) -> Result<PlannedRun> {
-    let (size, budget, seed) = (cell.0.get(), cell.1.get(), cell.2);
+/// What a run is of, beside its group.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    size: Count,
+    tokens: Count,
+    seed: u64,
+    /// Tokens of a step, where they are what is tried.
+    batch: Option<Count>,
+}
+
+fn planned(sweep: &Sweep, group: &Group, per_document: f64, cell: Cell) -> Result<PlannedRun> {
+    let (size, budget, seed) = (cell.size.get(), cell.tokens.get(), cell.seed);
     let shape = dial(size)?;
-    let wanted = sweep.settings.batch_tokens.map_or(shape.batch_tokens, Count::get);
-    let most = budget / sweep.settings.least_steps as f64;
-    let batch = overrides::Batch::of(group, wanted.min(most) / per_document);
+    let usual = || {
+        let wanted = sweep.settings.batch_tokens.map_or(shape.batch_tokens, Count::get);
+        wanted.min(budget / sweep.settings.least_steps as f64)
+    };
+    let batch = overrides::Batch::of(group, cell.batch.map_or_else(usual, Count::get) / per_document);
+    let batch_name = cell.batch.map_or_else(String::new, |batch| format!("-B{batch}"));
     let batch_tokens = batch.documents() * per_document;
     let steps = (budget / batch_tokens).round().max(1.0) as u64;
     let tokens = steps as f64 * batch_tokens;
     let rate = shape.learning_rate * sweep.settings.learning_rate_factor;
     let schedule = overrides::Schedule { seed, steps, rate };
     Ok(PlannedRun {
-        name: format!("{}-N{}-D{}-s{seed}", group.name, exact(size), exact(budget)),
+        name: format!("{}-N{}-D{}{batch_name}-s{seed}", group.name, exact(size), exact(budget)),
         group: group.name.clone(),
         measured: group.measured.clone(),
         config: group.config.clone(),

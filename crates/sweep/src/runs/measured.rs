@@ -104,7 +104,13 @@ impl Measured {
         let tokens = self.tokens(run)?;
         let total: f64 = tokens.iter().sum();
         let unique = self.modalities.iter().zip(&tokens).map(|(measure, tokens)| {
-            let known = measure.unique_tokens.or_else(|| run.unique_tokens.get(&measure.name).copied());
+            let logged = || run.unique_tokens.get(&measure.name).copied();
+            // Of two modalities of one lane each has its share of what is unique there; only their sum is used.
+            let of_lane = || {
+                let (lane, all) = (measure.count.strip_suffix("_count")?, run.tokens.get(&measure.count)?);
+                Some(run.unique_tokens.get(lane)? * tokens / all)
+            };
+            let known = measure.unique_tokens.or_else(logged).or_else(of_lane);
             known.filter(|unique| *unique > 0.0).map(|unique| unique.min(*tokens))
         });
         let first_share = (tokens.len() == 2).then(|| tokens[0] / total);

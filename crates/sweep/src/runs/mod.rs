@@ -28,7 +28,7 @@ use crate::durable::read_text;
 use crate::error::{Result, SweepError};
 
 /// What counts as a spike of the gradient norm in [`GradientStatistics`].
-pub const SPIKES: SpikeSettings = SpikeSettings { factor: 3.0, window: 20 };
+pub const SPIKES: SpikeSettings = SpikeSettings::USUAL;
 
 /// A run as its folder tells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

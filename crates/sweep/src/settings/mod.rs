@@ -50,6 +50,9 @@ pub struct SweepSettings {
     /// Tokens of a step at every size; those of the dial if absent. 2301.03728 takes a million.
     #[serde(default)]
     pub batch_tokens: Option<Count>,
+    /// Tokens of a step that `interfuse scaling batch` tries, at least three; other commands do not look at them.
+    #[serde(default)]
+    pub batches: Vec<Count>,
     /// Steps that every run takes at least, for which the batch is made smaller, from 1.
     #[serde(default = "least_steps")]
     pub least_steps: u64,
@@ -139,6 +142,13 @@ impl SweepSettings {
         check_sizes(&at("sizes"), &self.sizes)?;
         check_list(&at("tokens"), self.tokens.iter().map(|count| count.to_string()))?;
         check_list(&at("seeds"), self.seeds.iter().map(u64::to_string))?;
+        if !self.batches.is_empty() {
+            check_list(&at("batches"), self.batches.iter().map(Count::to_string))?;
+            if self.batches.len() < 3 {
+                let expected = "at least three batch sizes, for the bottom of a parabola";
+                return Err(SweepError::value(at("batches"), expected, self.batches.len()));
+            }
+        }
         if self.least_steps == 0 {
             return Err(SweepError::value(at("least_steps"), "at least 1", 0));
         }

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use interfuse_scaling::table::{ReadOptions, read_table};
+use interfuse_scaling::uncertainty::BootstrapSettings;
+use interfuse_sweep::batches::{self, BatchAnswer};
 use interfuse_sweep::running::{Ended, Launcher, Running, Work, commands};
 use interfuse_sweep::{Job, Plan, Report, SweepOptions, sweep};
 use rand::{RngExt as _, SeedableRng as _};
@@ -54,7 +56,9 @@ fn a_sweep_makes_a_table_and_is_done_once() {
         assert!((row.params - planned.params).abs() < 0.5 && (row.tokens - planned.tokens).abs() < 0.5);
         assert_eq!(row.seed, Some(0.0));
         assert!((row.loss - program::loss(planned.params, planned.tokens)).abs() < 1e-9);
-        assert_eq!(row.unique_tokens, (row.modality == "text").then_some(1e4));
+        // Ten thousand of text, as the sweep says; of speech what the run says, half of what it saw.
+        let speech = if row.modality == "text" { 0.0 } else { row.tokens / 4.0 };
+        assert!((row.unique_tokens.unwrap() - 1e4 - speech).abs() < 0.5, "{row:?}");
         assert_eq!(row.first_share, (row.modality == "speech|text").then_some(0.5));
         assert!(row.tokenizer.as_ref().is_some_and(|hash| hash.len() == 12));
     }
@@ -71,6 +75,57 @@ fn a_sweep_makes_a_table_and_is_done_once() {
     let before = stage.events().len();
     assert_eq!(run(&stage, &quick(3)).unwrap().finished, 8);
     assert_eq!(stage.events().len(), before);
+}
+
+#[test]
+fn a_sweep_over_batches_finds_the_best_of_every_cell() {
+    let stage = Stage::new("[fake]\nstep_ms = 0\nbest_batch = 150.0\n");
+    stage.change("tokens = [\"20K\", \"40K\"]", "tokens = [\"20K\"]\nbatches = [50, 100, 200, 400]");
+    let plan = stage.batch_plan().unwrap();
+    assert_eq!(plan.runs.len(), 16);
+    let exponents = BTreeMap::from([("speech|text".to_owned(), (0.2, 0.3))]);
+    let answer = || batches::answer(&plan, &stage.out(), exponents.clone(), BootstrapSettings::default()).unwrap();
+    std::fs::create_dir_all(stage.out()).unwrap();
+    let early = answer();
+    assert!(early.cells.iter().all(|cell| cell.best.is_none() && cell.missing == 4), "{early:?}");
+    let run = || sweep(&plan, &stage.out(), &stage.program(), &quick(3), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_eq!(run().finished, 16);
+    let found = answer();
+    assert_eq!(found.cells.len(), 4, "two groups of two sizes");
+    for cell in &found.cells {
+        assert_eq!((cell.runs.len(), cell.missing), (4, 0));
+        let best = cell.best.unwrap();
+        assert!((best.batch / 150.0 - 1.0).abs() < 0.03 && best.inside, "{best:?}");
+        assert!((best.curvature / 0.05 - 1.0).abs() < 0.03, "{best:?}");
+        assert!((best.loss - program::loss(cell.params, 2e4)).abs() < 2e-3, "{best:?}");
+    }
+    let text = found.to_text();
+    let parts =
+        ["speech|text  N ", "best batch 1", "loss = ", "(ln B - ln 1", "ln best batch against beta: too few runs"];
+    assert!(parts.iter().all(|part| text.contains(part)) && text.contains("the paper: rises"), "{text}");
+    let path = batches::answer_path(&stage.out());
+    // JSON may move a number by its last place.
+    assert_eq!(BatchAnswer::load(&path).unwrap().to_text(), text);
+    assert_eq!(found.best_batches().len(), 4);
+    // The same command again trains nothing, and gives the same answer.
+    let before = (stage.events().len(), std::fs::read(&path).unwrap());
+    assert_eq!(run().finished, 16);
+    answer();
+    assert!(before == (stage.events().len(), std::fs::read(&path).unwrap()));
+}
+
+#[test]
+fn a_best_batch_beyond_those_that_were_tried_is_said_and_not_counted() {
+    let stage = Stage::new("[fake]\nstep_ms = 0\nbest_batch = 1500.0\n");
+    stage.change("tokens = [\"20K\", \"40K\"]", "tokens = [\"20K\"]\nbatches = [100, 200, 400]");
+    stage.change("sizes = [\"8K\", \"16K\"]", "sizes = [\"8K\"]");
+    let plan = stage.batch_plan().unwrap();
+    sweep(&plan, &stage.out(), &stage.program(), &quick(3), &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let found = batches::answer(&plan, &stage.out(), BTreeMap::new(), BootstrapSettings::default()).unwrap();
+    assert!(found.cells.iter().all(|cell| cell.best.is_some_and(|best| !best.inside)), "{found:?}");
+    assert!(found.best_batches().is_empty());
+    let text = found.to_text();
+    assert!(text.contains("beyond the batches that were tried") && text.contains("--fit"), "{text}");
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Stage {
         plan_of(&self.folder.path().join("sweep.toml"))
     }
 
+    /// The sweep over its batches.
+    pub(crate) fn batch_plan(&self) -> Result<Plan, interfuse_sweep::SweepError> {
+        Plan::of_batches(&Sweep::load(&self.folder.path().join("sweep.toml"))?, None)
+    }
+
     pub(crate) fn out(&self) -> PathBuf {
         self.folder.path().join("out")
     }

@@ -1,6 +1,7 @@
 //! `interfuse scaling`: laws of loss against size and tokens, fitted to a table, and what follows from them.
 
 mod barrier;
+mod batch;
 mod file;
 mod fit;
 mod mixed;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: &ScalingCommand) -> anyhow::Result<()> {
         ScalingCommand::Calibrate(args) => sweep::calibrate(args),
         ScalingCommand::Plan(args) => sweep::plan(args),
         ScalingCommand::Sweep(args) => sweep::sweep(args),
+        ScalingCommand::Batch(args) => batch::run(args),
         ScalingCommand::Phenomena(args) => sweep::measure_phenomena(args),
         ScalingCommand::Modalities(args) => sweep::modalities(args),
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use interfuse_run::calibration::{rows_per_document, seconds_per_step};
 use interfuse_run::{RunObserver as _, Settings};
 use interfuse_scaling::mixed::Interaction;
+use interfuse_sweep::batches::BatchAnswer;
 use interfuse_sweep::calibration::Rate;
 use interfuse_sweep::modalities::{CrossLosses, cross_perplexity, to_text};
 use interfuse_sweep::phenomena::{PhenomenaSettings, phenomena};
@@ -53,10 +54,23 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a sweep is planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The law: one batch for each size and budget.
+    Law,
+    /// The best batch: every batch that the sweep names.
+    Batches,
+}
+
 /// The runs of a sweep whose configurations fit together.
-fn planned(sweep: &Path, calibration: Option<&PathBuf>) -> anyhow::Result<Plan> {
+pub(super) fn planned(sweep: &Path, calibration: Option<&PathBuf>, kind: Kind) -> anyhow::Result<Plan> {
     let calibration = calibration.map(|path| Calibration::load(path)).transpose()?;
-    let plan = Plan::new(&Sweep::load(sweep)?, calibration.as_ref())?;
+    let sweep = Sweep::load(sweep)?;
+    let plan = match kind {
+        Kind::Law => Plan::new(&sweep, calibration.as_ref())?,
+        Kind::Batches => Plan::of_batches(&sweep, calibration.as_ref())?,
+    };
     for run in &plan.runs {
         Settings::load(&run.config, &run.overrides).with_context(|| run.name.clone())?;
     }
@@ -65,13 +79,18 @@ fn planned(sweep: &Path, calibration: Option<&PathBuf>) -> anyhow::Result<Plan> 
 }
 
 pub(super) fn plan(args: &SweepPlanArgs) -> anyhow::Result<()> {
-    let plan = planned(&args.sweep, args.calibration.as_ref())?;
+    let kind = if args.batches { Kind::Batches } else { Kind::Law };
+    let plan = planned(&args.sweep, args.calibration.as_ref(), kind)?;
     plan.to_text(args.at_once).lines().for_each(|line| say!("{line}"));
     Ok(())
 }
 
 pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
-    let plan = planned(&args.sweep, args.calibration.as_ref())?;
+    train(&planned(&args.sweep, args.calibration.as_ref(), Kind::Law)?, args)
+}
+
+/// Trains what is left of a plan.
+pub(super) fn train(plan: &Plan, args: &SweepArgs) -> anyhow::Result<()> {
     let program = Program::new(std::env::current_exe().context("cannot tell where this program lies")?);
     let options = SweepOptions {
         at_once: args.at_once,
@@ -82,11 +101,11 @@ pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
         ..SweepOptions::default()
     };
     if args.list {
-        commands(&plan, &args.out, &program, &options)?.iter().for_each(|command| say!("{command}"));
+        commands(plan, &args.out, &program, &options)?.iter().for_each(|command| say!("{command}"));
         return Ok(());
     }
     let stop = stop_when_asked()?;
-    let report = interfuse_sweep::sweep(&plan, &args.out, &program, &options, &stop, &mut |note| say!("{note}"))?;
+    let report = interfuse_sweep::sweep(plan, &args.out, &program, &options, &stop, &mut |note| say!("{note}"))?;
     for (name, reason) in &report.failed {
         say!("failed: {name}: {reason}");
     }
@@ -98,16 +117,25 @@ pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn measure_phenomena(args: &PhenomenaArgs) -> anyhow::Result<()> {
-    let mut settings = PhenomenaSettings::default();
-    for path in &args.fits {
+/// α and β of the interactions of pairs, by their fits.
+pub(super) fn exponents_of(fits: &[PathBuf]) -> anyhow::Result<BTreeMap<String, (f64, f64)>> {
+    let mut exponents = BTreeMap::new();
+    for path in fits {
         match FitFile::read(path)?.fit {
             Fitted::Mixed(mixed) => {
                 let Interaction { alpha, beta, .. } = mixed.fit.law.interaction;
-                settings.exponents.insert(mixed.pair(), (alpha, beta));
+                exponents.insert(mixed.pair(), (alpha, beta));
             }
             Fitted::Single(_) => bail!("{}: expected the fit of a pair, found that of one modality", path.display()),
         }
+    }
+    Ok(exponents)
+}
+
+pub(super) fn measure_phenomena(args: &PhenomenaArgs) -> anyhow::Result<()> {
+    let mut settings = PhenomenaSettings { exponents: exponents_of(&args.fits)?, ..PhenomenaSettings::default() };
+    for path in &args.batches {
+        settings.best_batches.extend(BatchAnswer::load(path)?.best_batches());
     }
     phenomena(&args.runs, &settings)?.to_text().lines().for_each(|line| say!("{line}"));
     Ok(())
