@@ -117,6 +117,7 @@ def prepare_seeds(program):
     program.must(["train", "tiny.toml"])
     program.must(["vae", "train", "vae.toml"])
     shutil.rmtree(folder / "run/checkpoints/step-000003")
+    shutil.copytree(folder / "run", folder / "other")
     # Hashes would find every mutant before a reader sees it.
     for path in folder.rglob("SHA256SUMS"):
         path.unlink()
@@ -170,8 +171,8 @@ def kinds(folder):
         Kind("fit", seed("fit.json"), ["mutants/fit.json"],
              ["scaling", "predict", "mutants/fit.json", "--params", "70M", "--tokens", "5B"], text=True),
         Kind("captions", seed("metadata.jsonl"), ["images/metadata.jsonl"], ["data", "inspect", "tiny.toml"], text=True),
-        Kind("metrics", seed("metrics.jsonl"), ["run/metrics.jsonl"],
-             ["compare", "run", "run", "--training-only", "--out", "out"], text=True),
+        Kind("metrics", seed("metrics.jsonl"), ["other/metrics.jsonl"],
+             ["compare", "run", "other", "--training-only", "--resamples", "5", "--out", "out"], text=True),
         Kind("run-configuration", seed("config.toml"), ["run/config.toml"], sample, text=True),
         Kind("card", seed("config.json"), [f"{checkpoint}/config.json"], sample, text=True),
         Kind("tokenizer", seed("tokenizer.json"), [f"{checkpoint}/tokenizer.json"], sample, text=True),
@@ -179,8 +180,6 @@ def kinds(folder):
         Kind("autoencoder", seed("vae-config.json"), ["vae-run/vae/config.json"], [*reconstruct, "vae-run/vae"], text=True),
         Kind("pickle", seed("weights.bin"), ["pickled/diffusion_pytorch_model.bin"], [*reconstruct, "pickled"], head=9000),
         Kind("tar", seed("images.tar"), ["mutants/images.tar"], changed(["data", "inspect", "tiny.toml"], shards), head=3000),
-        Kind("npz", [CRATES / "evaluation/src/distribution_fixture/numpy.npz"], ["mutants/a.npz"],
-             ["fid", "mutants/a.npz", "mutants/a.npz"], head=400),
         Kind("image", images, [f"mutants/images/{number}{path.suffix}" for number, path in enumerate(images)],
              ["vae", "encode", "mutants/images", "--vae", "vae-run/vae", "--out", "out"], head=600),
         Kind("audio", audio, [f"mutants/clips/{number}{path.suffix}" for number, path in enumerate(audio)],
