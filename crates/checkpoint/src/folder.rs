@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use interfuse_parameters::durable::{create_folder, write_file};
-use interfuse_parameters::save_weights;
+use interfuse_parameters::{Checksums, save_weights};
 use interfuse_speech::units::{CODEC_FILE, UnitCodec};
 use interfuse_transfusion::Transfusion;
 use serde::Serialize;
@@ -50,6 +50,17 @@ pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<(), CheckpointErr
         open_units(codec, &codec.path)?.save(&folder.join(CODEC_FILE))?;
     }
     Ok(())
+}
+
+/// Checks that what sampling reads, and the files that are named besides, are as they were written.
+///
+/// # Errors
+/// For the first that `SHA256SUMS` has another hash of.
+pub fn check(folder: &Path, besides: &[&str]) -> Result<(), CheckpointError> {
+    let sums = Checksums::of(folder)?;
+    let vae = [interfuse_vae::folder::CONFIG, interfuse_vae::folder::WEIGHTS].map(|file| format!("{VAE}/{file}"));
+    let always = [CARD, TOKENIZER, CODEC_FILE].into_iter().chain(vae.iter().map(String::as_str));
+    Ok(sums.check_all(always.chain(besides.iter().copied()))?)
 }
 
 /// Opens a unit codec, once it is sure that it is the one that a model was trained with.

@@ -13,7 +13,7 @@ use interfuse_vae::{Codec, CodecConfig, VaeCodecConfig, VaeError};
 
 use crate::card::{CARD, ModelCard, read_card};
 use crate::error::CheckpointError;
-use crate::folder::{AVERAGE, TOKENIZER, VAE, WEIGHTS, open_units};
+use crate::folder::{self, AVERAGE, TOKENIZER, VAE, WEIGHTS, open_units};
 
 /// A model ready for sampling.
 pub struct Pretrained {
@@ -44,7 +44,11 @@ impl Pretrained {
         let units = open_unit_codec(&card, folder)?;
         let weights = weights_file(folder, prefer_ema);
         let blank = Transfusion::new(&card.model, &mut WeightInit::new(0, device))?;
-        Ok(Self { model: load_weights(blank, &weights)?, codec, units, tokenizer, card, device: device.clone() })
+        let model = load_weights(blank, &weights)?;
+        // Last, because what a reader has to say of its own file is more exact.
+        let name = weights.file_name().unwrap_or_default().to_string_lossy();
+        folder::check(folder, &[&name])?;
+        Ok(Self { model, codec, units, tokenizer, card, device: device.clone() })
     }
 }
 

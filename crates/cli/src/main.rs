@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Scaling(command) => commands::scaling::run(&command),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Reproduce(command) => commands::reproduce::run(&command),
+        Command::Completions(args) => commands::completions::run(&args),
         Command::Bench(BenchCommand::Step(args)) => commands::bench::step(&args),
         Command::Bench(BenchCommand::Denoise(args)) => commands::bench::denoise(&args),
         Command::Bench(BenchCommand::Device(args)) => commands::bench::device(&args),

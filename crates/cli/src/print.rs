@@ -6,11 +6,15 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write as _};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The first failure of the standard output, other than that its reader went away.
 static FAILED: OnceLock<String> = OnceLock::new();
 
-/// Prints a line to the standard output.
+/// Whether words go to the standard error, because the standard output is one answer as JSON.
+static WORDS_BESIDE: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line of words to the standard output, or beside an answer as JSON to the standard error.
 macro_rules! say {
     ($($text:tt)*) => { $crate::print::line(format_args!($($text)*)) };
 }
@@ -22,7 +26,20 @@ macro_rules! say_error {
 
 pub(crate) use {say, say_error};
 
+/// From here on words go to the standard error.
+pub(crate) fn leave_standard_output_to_the_answer() {
+    WORDS_BESIDE.store(true, Ordering::Relaxed);
+}
+
 pub(crate) fn line(text: Arguments<'_>) {
+    match WORDS_BESIDE.load(Ordering::Relaxed) {
+        true => error_line(text),
+        false => answer(text),
+    }
+}
+
+/// Prints a line to the standard output, whatever goes beside it.
+pub(crate) fn answer(text: Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     // A reader waits for lines, even behind a pipe.
     if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())

@@ -41,6 +41,19 @@ pub enum WeightsError {
         /// What differs, a line each.
         differences: String,
     },
+    /// The file is not what was written.
+    #[error(
+        "{path} has changed since it was written: expected SHA-256 {expected}, as SHA256SUMS has it, found {found}; \
+         to use it all the same, remove SHA256SUMS"
+    )]
+    Changed {
+        /// The file.
+        path: String,
+        /// Its hash when it was written.
+        expected: String,
+        /// Its hash.
+        found: String,
+    },
     /// Weights that are no numbers.
     #[error("{path}: expected finite numbers, found NaN or infinity in {tensors}")]
     NonFinite {

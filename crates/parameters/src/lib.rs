@@ -8,7 +8,9 @@
 //! | `safetensors` and PyTorch's pickled files | [`files`] |
 //! | files and folders that are whole or absent | [`durable`] |
 //! | hashes in hexadecimal | [`sha256`] |
+//! | whether files are what was written | [`checksums`] |
 
+pub mod checksums;
 pub mod durable;
 pub mod files;
 pub mod named;
@@ -16,6 +18,7 @@ pub mod sha256;
 pub mod visit;
 pub mod weights;
 
+pub use checksums::{CHECKSUMS, Checksums, write_checksums};
 pub use durable::FileError;
 pub use files::{
     HostTensor, HostTensors, Precision, TensorFile, WeightsError, read_tensors, write_tensors, write_tensors_as,

@@ -82,7 +82,7 @@ pub struct RunSettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerSettings {
-    /// Ids, at least 261, of a byte-level BPE trained on the captions.
+    /// Ids, from 261 to 1,048,576, of a byte-level BPE trained on the captions.
     #[serde(default)]
     pub vocab_size: Option<usize>,
     /// A `tokenizer.json` to load instead.

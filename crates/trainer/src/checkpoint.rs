@@ -5,6 +5,7 @@
 //!   config.json  tokenizer.json  model.safetensors  ema.safetensors          (see `interfuse_checkpoint`)
 //!   vae/                                      a copy of the autoencoder, where `codec.bundle` asks for it
 //!   training_state/optimizer.safetensors  training_state/state.json
+//!   SHA256SUMS                                the hashes of all of them
 //! ```
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use interfuse_checkpoint::card::{CARD, ModelCard, read_card};
 use interfuse_checkpoint::folder::{self, AVERAGE, WEIGHTS, write_json};
 use interfuse_data::LoaderCursor;
 use interfuse_parameters::durable::{create_folder, write_folder};
-use interfuse_parameters::{FileError, HostTensors, export_weights, load_weights};
+use interfuse_parameters::{FileError, HostTensors, export_weights, load_weights, write_checksums};
 use interfuse_transfusion::Transfusion;
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,8 @@ fn write_all(trainer: &Trainer, card: &ModelCard, tokenizer: &[u8], folder: &Pat
         skipped_in_a_row: trainer.skipped.in_a_row,
         weight_steps: trainer.optimizer.steps(),
     };
-    Ok(write_json(&folder.join(STATE), &state)?)
+    write_json(&folder.join(STATE), &state)?;
+    Ok(write_checksums(folder)?)
 }
 
 /// What a resume starts from: the state and the weights of a checkpoint.
@@ -119,6 +121,7 @@ impl Resumed {
         )?;
         trainer.step = self.state.step;
         trainer.skipped = SkippedSteps { total: self.state.skipped, in_a_row: self.state.skipped_in_a_row };
+        folder::check(&self.folder, &[WEIGHTS, AVERAGE, OPTIMIZER, STATE])?;
         Ok(())
     }
 

@@ -173,13 +173,14 @@ impl NetworkConfig {
     /// # Errors
     /// Names the key, what was expected and what was found.
     pub fn validate(&self) -> Result<(), VaeError> {
+        // Beyond the larger numbers a typing error is likelier than a wish, and memory runs out without a message.
         let counts = [
-            ("latent_channels", self.latent_channels),
-            ("layers_per_block", self.layers_per_block),
-            ("norm_num_groups", self.norm_num_groups),
+            ("latent_channels", self.latent_channels, 1 << 10),
+            ("layers_per_block", self.layers_per_block, 1 << 6),
+            ("norm_num_groups", self.norm_num_groups, WIDEST),
         ];
-        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(VaeError::setting(key, "at least 1", 0));
+        if let Some((key, count, most)) = counts.into_iter().find(|(_, count, most)| !(1..=*most).contains(count)) {
+            return Err(VaeError::setting(key, format!("from 1 to {most}"), count));
         }
         for (key, channels) in [("in_channels", self.in_channels), ("out_channels", self.out_channels)] {
             if channels != 1 && channels != 3 {
@@ -190,9 +191,9 @@ impl NetworkConfig {
         if widths.is_empty() || widths.len() > 8 {
             return Err(VaeError::setting("block_out_channels", "1 to 8 widths", widths.len()));
         }
-        match widths.iter().find(|&&width| width == 0 || width % groups != 0) {
+        match widths.iter().find(|&&width| width == 0 || width > WIDEST || width % groups != 0) {
             Some(width) => {
-                let expected = format!("multiples of norm_num_groups = {groups}");
+                let expected = format!("multiples of norm_num_groups = {groups} up to {WIDEST}");
                 Err(VaeError::setting("block_out_channels", expected, width))
             }
             None => Ok(()),
@@ -255,16 +256,23 @@ impl VaeConfig {
             Self::AutoencoderKL(config) => config.scale.validate(config.network.latent_channels),
             Self::VQModel(config) => {
                 positive("scaling_factor", config.scaling_factor)?;
-                let counts =
-                    [("num_vq_embeddings", config.num_vq_embeddings, 2), ("vq_embed_dim", config.vq_embed_dim, 1)];
-                match counts.into_iter().find(|&(_, count, least)| count < least) {
-                    Some((key, count, least)) => Err(VaeError::setting(key, format!("at least {least}"), count)),
+                let counts = [
+                    ("num_vq_embeddings", config.num_vq_embeddings, 2, 1 << 20),
+                    ("vq_embed_dim", config.vq_embed_dim, 1, 1 << 12),
+                ];
+                match counts.into_iter().find(|&(_, count, least, most)| !(least..=most).contains(&count)) {
+                    Some((key, count, least, most)) => {
+                        Err(VaeError::setting(key, format!("from {least} to {most}"), count))
+                    }
                     None => Ok(()),
                 }
             }
         }
     }
 }
+
+/// Channels that a level may have at most.
+const WIDEST: usize = 1 << 14;
 
 /// The published autoencoders whose weights are also spread as single files without a `config.json`.
 pub const PUBLISHED: [&str; 4] = ["sd15", "sdxl", "sd3", "flux"];

@@ -3,6 +3,7 @@
 //! ```text
 //! config.json                              _class_name, block_out_channels, latent_channels, scaling_factor, …
 //! diffusion_pytorch_model.safetensors      the weights
+//! SHA256SUMS                               their hashes, where a training wrote them
 //! ```
 //!
 //! Weights are also found as `diffusion_pytorch_model.bin` and as `ae.safetensors`, under the older names of [`names`], and in
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use interfuse_kernels::{Conv2d, WeightInit};
-use interfuse_parameters::{check_finite, import_weights, read_tensors, save_weights, sha256};
+use interfuse_parameters::{Checksums, check_finite, import_weights, read_tensors, save_weights, sha256};
 
 use crate::autoencoder::AutoencoderKl;
 use crate::config::VaeConfig;
@@ -82,12 +83,15 @@ pub struct OpenedVae {
 /// Opens a folder.
 ///
 /// # Errors
-/// When a file is missing, torn, or of another network: the message lists the tensors that are missing, unexpected or misshapen;
+/// When a file is missing, torn, changed since its hash was written, or of another network: the message lists the tensors that are missing, unexpected or misshapen;
 /// or when a weight is not finite: the message names its tensor.
 pub fn open(folder: &Path, device: &Device) -> Result<OpenedVae, VaeError> {
     let config = read_config(folder)?;
     let path = weights_of(folder)?;
     let vae = load(&config, &path, device)?;
+    // Last, because what a reader has to say of its own file is more exact.
+    let sums = Checksums::of(folder)?;
+    sums.check_all([CONFIG, &path.file_name().unwrap_or_default().to_string_lossy()])?;
     Ok(OpenedVae { config, vae, hash: hash_file(&path)? })
 }
 

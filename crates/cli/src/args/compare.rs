@@ -31,6 +31,8 @@ pub(crate) struct CompareArgs {
     /// Seed of that
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) answer: super::AnswerArgs,
 }
 
 impl CompareArgs {

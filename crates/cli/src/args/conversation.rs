@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ModelArgs, SamplingArgs};
+use super::{AnswerArgs, ModelArgs, SamplingArgs};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EditArgs {
@@ -29,6 +29,8 @@ pub(crate) struct EditArgs {
     /// Folder to write to; samples/ of the run folder if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -42,4 +44,6 @@ pub(crate) struct AskArgs {
     /// Another image that stands behind the first, for models that learned from several; may be repeated
     #[arg(long = "image", value_name = "IMAGE")]
     pub(crate) more_images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }

@@ -27,4 +27,6 @@ pub(crate) struct InitArgs {
     /// Replace a file that is there
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) answer: super::AnswerArgs,
 }

@@ -1,5 +1,6 @@
 //! What the user types.
 
+mod answer;
 mod compare;
 mod conversation;
 mod init;
@@ -21,6 +22,7 @@ use interfuse_parameters::Precision;
 use interfuse_run::LoadedRun;
 use interfuse_sampling::{SamplingConfig, SamplingError, Solver};
 
+pub(crate) use self::answer::AnswerArgs;
 pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::conversation::{AskArgs, EditArgs};
 pub(crate) use self::init::InitArgs;
@@ -82,7 +84,7 @@ pub(crate) enum Command {
     /// Compare runs: with which fraction of the steps does one reach the losses of another?
     Compare(CompareArgs),
     /// Show what a configuration makes: parameters, FLOPs per token, memory, the mask
-    Inspect(ConfigArgs),
+    Inspect(InspectArgs),
     /// Measure how far two sets of images are apart
     Fid(FidArgs),
     /// Write the features of images
@@ -109,6 +111,8 @@ pub(crate) enum Command {
     /// Measure how fast this machine is
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Print what a shell completes commands and options by
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,6 +166,20 @@ pub(crate) enum DataCommand {
     Export(DataExportArgs),
     /// Write the latents of all training images into the cache that the configuration names
     Encode(DataEncodeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// A configuration and changes to it.
@@ -288,6 +306,8 @@ pub(crate) struct SampleArgs {
     /// Folder to write to; samples/ of the run folder if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -305,6 +325,8 @@ pub(crate) struct CaptionArgs {
     /// Images to caption: jpg, png or webp
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -321,6 +343,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) networks: PublishedArgs,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -330,6 +354,8 @@ pub(crate) struct DataInspectArgs {
     /// Where to write the contact sheet
     #[arg(long, default_value = "contact-sheet.png")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -344,6 +370,8 @@ pub(crate) struct DataExportArgs {
     /// Change a key, such as --set data.channels=1; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -356,6 +384,8 @@ pub(crate) struct DataEncodeArgs {
     /// Precision of the latents
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) precision: PrecisionName,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -114,6 +114,8 @@ pub(crate) struct PredictArgs {
     /// Of the tokens of a pair, the fraction that the first modality has
     #[arg(long, default_value_t = 0.5)]
     pub(crate) first_share: f64,
+    #[command(flatten)]
+    pub(crate) answer: super::AnswerArgs,
 }
 
 #[derive(Debug, Args)]

@@ -92,6 +92,8 @@ pub(crate) struct ErrorRateArgs {
     /// What is counted
     #[arg(long, value_enum, default_value = "words")]
     pub(crate) of: Counted,
+    #[command(flatten)]
+    pub(crate) answer: super::AnswerArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -144,4 +146,6 @@ pub(crate) struct TranscribeArgs {
     /// Clips: wav, flac, ogg or mp3
     #[arg(required = true)]
     pub(crate) clips: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answer: super::AnswerArgs,
 }

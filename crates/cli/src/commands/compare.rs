@@ -2,13 +2,19 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use interfuse_run::comparison::{Comparison, Matched, compare};
+use serde_json::Value;
 
 use crate::args::CompareArgs;
 use crate::print::say;
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
-    show(&compare(&args.runs, args.settings()?)?, &args.out)
+    args.answer.begin();
+    show(&compare(&args.runs, args.settings()?)?, &args.out)?;
+    let path = args.out.join("comparison.json");
+    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    args.answer.give(&serde_json::from_slice::<Value>(&text)?)
 }
 
 /// Prints what was found, and writes the page.

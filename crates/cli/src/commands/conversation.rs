@@ -2,17 +2,20 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use interfuse_data::Image;
 use interfuse_run::sample_folder::{self, Origin};
 use interfuse_run::{LoadedRun, RunObserver as _};
 use interfuse_sampling::{Caption, EditRequest, ImageRequest, Question};
+use serde_json::json;
 
+use super::sample::listed;
 use crate::args::{AskArgs, EditArgs};
 use crate::print::{say, say_error};
 use crate::terminal::Terminal;
 
 pub(crate) fn edit(args: &EditArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     ensure!(args.count > 0, "--count: expected at least 1, found 0");
     let loaded = args.model.open()?;
     let mut sampling = args.sampling.over(&loaded.sampling())?;
@@ -38,10 +41,11 @@ pub(crate) fn edit(args: &EditArgs) -> anyhow::Result<()> {
     let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns: 8.min(args.count) };
     let grid = sample_folder::write(&folder, &written, &edited, &origin)?;
     say!("{} images in {}, all of them in {}", edited.len(), folder.display(), grid.display());
-    Ok(())
+    args.answer.give(&json!({ "folder": folder, "grid": grid, "images": listed(&written) }))
 }
 
 pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let loaded = args.model.open()?;
     let images = open_images(&loaded, &args.image, &args.more_images)?;
     if let Some(warning) = loaded.question_warning() {
@@ -50,13 +54,12 @@ pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
     let question = Question { images, text: args.question.clone() };
     let sampling = loaded.sampling();
     let answers = interfuse_sampling::answer(&loaded.pretrained, &[question], &sampling, &mut |_| {})?;
-    for Caption { text, cut_at } in answers {
-        say!("{text}");
-        if let Some(limit) = cut_at {
-            say_error!("warning: the answer was cut at sampling.max_caption_tokens = {limit}");
-        }
+    let Some(Caption { text, cut_at }) = answers.into_iter().next() else { bail!("the model gave no answer") };
+    say!("{text}");
+    if let Some(limit) = cut_at {
+        say_error!("warning: the answer was cut at sampling.max_caption_tokens = {limit}");
     }
-    Ok(())
+    args.answer.give(&json!({ "answer": text, "cut_at": cut_at }))
 }
 
 /// The images that are given, brought to the model's size.

@@ -9,6 +9,7 @@ use interfuse_data::sources::left_out;
 use interfuse_data::{LatentWriter, Split};
 use interfuse_parameters::durable::check_writable;
 use interfuse_run::{Plan, RunObserver as _, Settings};
+use serde_json::{Value, json};
 
 use crate::args::{DataEncodeArgs, DataExportArgs, DataInspectArgs};
 use crate::commands::inspect::print_fill;
@@ -22,25 +23,31 @@ const ON_THE_SHEET: usize = 64;
 const PACKED: usize = 256;
 
 pub(crate) fn inspect(args: &DataInspectArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     check_writable(&args.out)?;
     let seed = settings.run.seed;
     let plan = Plan::new(settings)?;
+    let mut summaries = vec![];
     for split in [Split::Train, Split::HeldOut] {
         let source = plan.images()?.of(split);
         let same = split == Split::HeldOut && source.held_out_is_train();
         let name = if split == Split::Train { "train" } else { "held out" };
         if same {
             say!("held out: nothing can be held out; measured on the training images under fixed noise");
+            summaries.push(Value::Null);
             continue;
         }
         say!("{name}:");
-        print_summary(&summarise(source.as_ref(), Some(&plan.tokenizer)), split);
+        let summary = summarise(source.as_ref(), Some(&plan.tokenizer));
+        print_summary(&summary, split);
+        summaries.push(serde_json::to_value(summary)?);
     }
-    print_fill(&plan, PACKED)?;
+    let rows = print_fill(&plan, PACKED)?;
     contact_sheet(plan.images()?.train.as_ref(), ON_THE_SHEET, seed)?.save_png(&args.out)?;
     say!("contact sheet: {}", args.out.display());
-    Ok(())
+    let [train, held_out] = [0, 1].map(|split| summaries.get(split));
+    args.answer.give(&json!({ "train": train, "held_out": held_out, "rows": rows, "contact_sheet": args.out }))
 }
 
 fn print_summary(summary: &Summary, split: Split) {
@@ -72,6 +79,7 @@ fn print_summary(summary: &Summary, split: Split) {
 }
 
 pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let settings = Settings::load(&args.config, &args.overrides)?;
     let data = interfuse_data::open(&settings.data)?;
     let source = data.of(args.split.into());
@@ -85,11 +93,12 @@ pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
     if let Some(first) = report.skipped.first() {
         say!("skipped {}; first: {first}", report.skipped.len());
     }
-    Ok(())
+    args.answer.give(&json!({ "images": report.written, "skipped": report.skipped, "folder": args.folder }))
 }
 
 /// Encodes all training images, as `codec.cache` of the configuration will then give them.
 pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let settings = Settings::load(&args.config.config, &args.config.overrides)?;
     let Some(vae) = settings.codec.vae() else {
         bail!("codec: expected kind = \"vae\" with the path of an autoencoder, found pixels, which need no cache");
@@ -113,11 +122,13 @@ pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
     for reason in &written.bad {
         say!("left out: {reason}");
     }
-    if written.stopped {
-        say!("stopped; the same command goes on where it was");
-        return Ok(());
-    }
     let (encoded, found, bad) = (written.encoded, written.found, written.bad_count);
-    say!("{encoded} images encoded, {found} found, {bad} left out: {}", folder.display());
-    Ok(())
+    match written.stopped {
+        true => say!("stopped; the same command goes on where it was"),
+        false => say!("{encoded} images encoded, {found} found, {bad} left out: {}", folder.display()),
+    }
+    args.answer.give(&json!({
+        "encoded": encoded, "found": found, "left_out": bad, "reasons": written.bad, "stopped": written.stopped,
+        "folder": folder,
+    }))
 }

@@ -6,6 +6,7 @@ use crate::args::EvaluateArgs;
 use crate::terminal::{Terminal, print_report};
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     // Weights that are not there are told before anything is generated.
     let published = Published::open(&args.networks.options(), &interfuse_run::device::open(&args.model.device)?)?;
     let loaded = args.model.open()?;
@@ -19,5 +20,5 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let report = evaluate(&loaded, &options, &mut terminal)?;
     drop(terminal);
     print_report(&report);
-    Ok(())
+    args.answer.give(&report.value)
 }

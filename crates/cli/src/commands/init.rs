@@ -10,6 +10,7 @@ use interfuse_parameters::durable::{check_writable, write_file};
 use interfuse_run::proposal::{Facts, Size, Wishes, default_size, fit};
 use interfuse_run::sentence;
 use interfuse_sweep::shell_word;
+use serde_json::json;
 
 use crate::args::InitArgs;
 use crate::print::{say, say_error};
@@ -20,6 +21,7 @@ const MINUTES: f64 = 10.0;
 const MEASURING: (f64, f64) = (1.5, 12.0);
 
 pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let (wishes, survey, out) = ask(args)?;
     let facts = Facts::of(wishes, survey, args.memory)?;
     let (least, most) = MEASURING;
@@ -42,7 +44,11 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
     say!("interfuse train {}", shell_word(&out.display().to_string()));
     let dir = facts.wishes.dir.display().to_string();
     say!("interfuse sample {} {}", shell_word(&dir), shell_word(&facts.survey.example));
-    Ok(())
+    args.answer.give(&json!({
+        "config": out, "run": facts.wishes.dir, "steps": proposal.steps, "documents": proposal.documents,
+        "minutes": proposal.minutes(), "patch_size": candidate.patch_size, "n_layers": candidate.n_layers,
+        "d_model": candidate.d_model, "example": facts.survey.example,
+    }))
 }
 
 /// What the flags say, what the terminal answers, and the defaults of the rest.

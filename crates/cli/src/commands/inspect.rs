@@ -7,22 +7,35 @@ use interfuse_run::{Plan, Settings};
 use interfuse_sequence::LayoutBuilder;
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_transfusion::{FlopsPerToken, ParameterCounts, Transfusion};
+use serde_json::{Value, json};
 
-use crate::args::ConfigArgs;
+use crate::args::InspectArgs;
 use crate::print::say;
 
 /// Sequences by which the fill of the rows is measured.
 const PACKED: usize = 32;
 
-pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
-    let plan = Plan::new(Settings::load(&args.config, &args.overrides)?)?;
+pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    args.answer.begin();
+    let plan = Plan::new(Settings::load(&args.config.config, &args.config.overrides)?)?;
     let model = Transfusion::new(&plan.card.model, &mut WeightInit::new(0, &burn::tensor::Device::flex()))?;
     let counts = ParameterCounts::of(&model, &plan.card.model);
     print_parameters(&plan, &counts);
     print_flops(&plan);
-    print_memory(&MemoryEstimate::of(&plan, counts.stored));
-    print_fill(&plan, PACKED)?;
-    print_mask(&plan)
+    let memory = MemoryEstimate::of(&plan, counts.stored);
+    print_memory(&memory);
+    let rows = print_fill(&plan, PACKED)?;
+    print_mask(&plan)?;
+    args.answer.give(&json!({
+        "parameters": counts,
+        "flops_per_row": FlopsPerToken::of(&plan.card.model, plan.shape.rows()),
+        "flops_per_step": flops_of_a_step(&plan),
+        "memory_bytes": {
+            "parameters": memory.parameters, "activations": memory.activations, "logits": memory.logits,
+            "at_once": memory.at_once, "all": memory.total(),
+        },
+        "rows": rows,
+    }))
 }
 
 fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
@@ -59,9 +72,12 @@ fn print_flops(plan: &Plan) {
     for (modality, tower) in plan.card.model.modalities().iter().zip(&flops.towers) {
         say!("  ends of {:<17} {tower:.3e}", modality.name);
     }
-    let step = FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity)
-        * (plan.settings.train.sequences() * plan.settings.train.gradient_accumulation) as f64;
-    say!("  a whole step              {step:.3e}");
+    say!("  a whole step              {:.3e}", flops_of_a_step(plan));
+}
+
+fn flops_of_a_step(plan: &Plan) -> f64 {
+    let sequences = plan.settings.train.sequences() * plan.settings.train.gradient_accumulation;
+    FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity) * sequences as f64
 }
 
 fn print_memory(memory: &MemoryEstimate) {
@@ -74,15 +90,16 @@ fn print_memory(memory: &MemoryEstimate) {
     say!("  all                                   {:>8.1} MiB", mib(memory.total()));
 }
 
-/// How much of the rows is not padding, over so many sequences.
-pub(super) fn print_fill(plan: &Plan, sequences: usize) -> anyhow::Result<()> {
+/// Prints how much of the rows is not padding, over so many sequences, and gives it for scripts.
+pub(super) fn print_fill(plan: &Plan, sequences: usize) -> anyhow::Result<Vec<Value>> {
     let documents = plan.settings.train.documents_per_sequence.unwrap_or(1);
     say!("sequences of at most {documents} documents, over {sequences} of them");
-    let fill = plan.fill(sequences)?;
+    let (fill, mut found) = (plan.fill(sequences)?, vec![]);
     for ((modality, rows), fill) in plan.card.model.modalities().iter().zip(&plan.shape.capacity).zip(fill) {
         say!("  {:<8} {rows:>5} rows, {:.0} % filled", modality.name, 100.0 * fill);
+        found.push(json!({ "modality": modality.name, "rows": rows, "fill": fill }));
     }
-    Ok(())
+    Ok(found)
 }
 
 fn print_mask(plan: &Plan) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod caption;
 pub(crate) mod clip_score;
 pub(crate) mod compare;
+pub(crate) mod completions;
 pub(crate) mod conversation;
 pub(crate) mod data;
 pub(crate) mod evaluate;

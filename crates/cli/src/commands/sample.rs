@@ -9,13 +9,14 @@ use interfuse_run::sample_folder::{self, Origin};
 use interfuse_run::{LoadedRun, RunObserver as _};
 use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, sound, write};
 use interfuse_speech::audio::write_wav;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args::SampleArgs;
 use crate::print::{say, say_error};
 use crate::terminal::Terminal;
 
 pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     ensure!(args.count > 0, "--count: expected at least 1, found 0");
     let loaded = args.model.open()?;
     let sampling = args.sampling.over(&loaded.sampling())?;
@@ -43,7 +44,13 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns };
     let grid = sample_folder::write(&folder, &requests, &images, &origin)?;
     say!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
-    Ok(())
+    args.answer.give(&json!({ "folder": folder, "grid": grid, "images": listed(&requests) }))
+}
+
+/// Of each image its file in the folder, its prompt and its seed.
+pub(super) fn listed(requests: &[ImageRequest]) -> Vec<Value> {
+    let of = |(index, request): (usize, &ImageRequest)| json!({ "file_name": format!("{index:06}.png"), "prompt": request.prompt, "seed": request.seed });
+    requests.iter().enumerate().map(of).collect()
 }
 
 /// Draws the prompts of a JSON lines file into the folders that GenEval's scorer (2310.11513) reads:
@@ -81,7 +88,7 @@ fn generate_geneval(
         }
     }
     say!("{} images of {} prompts in {}", images.len(), lines.len(), folder.display());
-    Ok(())
+    args.answer.give(&json!({ "folder": folder, "images": images.len(), "prompts": lines.len() }))
 }
 
 /// Generates with a bar.
@@ -123,23 +130,27 @@ fn seeds(args: &SampleArgs) -> Vec<u64> {
 fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig, folder: &Path) -> anyhow::Result<()> {
     let seeds = seeds(args);
     let documents = write(&loaded.pretrained, &seeds, sampling)?;
-    let (mut requests, mut images, mut spoken) = (vec![], vec![], 0);
+    let (mut requests, mut images, mut spoken, mut pieces) = (vec![], vec![], 0, vec![]);
     for (document, &seed) in documents.iter().zip(&seeds) {
         let mut words = String::new();
         for piece in document {
             match piece {
                 Piece::Text(text) => {
                     say!("seed {seed}: {text}");
+                    pieces.push(json!({ "seed": seed, "text": text }));
                     words = text.clone();
                 }
                 Piece::Image(image) => {
-                    say!("seed {seed}: [image {:06}.png]", images.len());
+                    let file = format!("{:06}.png", images.len());
+                    say!("seed {seed}: [image {file}]");
+                    pieces.push(json!({ "seed": seed, "image": file }));
                     requests.push(ImageRequest { prompt: words.clone(), seed });
                     images.push(image.clone());
                 }
                 Piece::Speech(units) => {
                     let file = format!("{:06}.wav", spoken);
                     say!("seed {seed}: [speech {file}, {} units]", units.len());
+                    pieces.push(json!({ "seed": seed, "speech": file, "units": units.len() }));
                     if loaded.pretrained.units.is_some() && !units.is_empty() {
                         create_folder(folder)?;
                         write_wav(&folder.join(&file), &sound(&loaded.pretrained, units, seed)?)?;
@@ -153,10 +164,10 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
         if spoken == 0 {
             say!("the model drew no image");
         }
-        return Ok(());
+        return args.answer.give(&json!({ "folder": folder, "grid": Value::Null, "pieces": pieces }));
     }
     let origin = Origin { sampling, checkpoint: &loaded.checkpoint, columns: 8.min(images.len()) };
     let grid = sample_folder::write(folder, &requests, &images, &origin)?;
     say!("{} images in {}, all of them in {}", images.len(), folder.display(), grid.display());
-    Ok(())
+    args.answer.give(&json!({ "folder": folder, "grid": grid, "pieces": pieces }))
 }

@@ -1,12 +1,14 @@
 //! `interfuse serve`: a page to play with, and the same over HTTP in OpenAI's form.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
 use interfuse_run::serving::{ModelEngine, RunTraining};
-use interfuse_serve::engine::{Engine, Idle};
+use interfuse_serve::engine::Idle;
 use interfuse_serve::training::Training;
 use interfuse_serve::{Key, ServeConfig, Served, serve, stop_switch};
 
@@ -18,38 +20,62 @@ use crate::stopping::stop_saying;
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = ServeConfig {
+    let mut config = ServeConfig {
         host: args.host,
         port: args.port,
         key: key(args)?,
         names: args.names.clone(),
         ..ServeConfig::default()
     };
-    let is_run = args.model.run.join("config.toml").is_file();
-    let has_model =
-        !is_run || args.model.run.join("checkpoints").read_dir().is_ok_and(|mut found| found.next().is_some());
-    let engine: Box<dyn Engine> = match has_model {
-        true => Box::new(ModelEngine::new(args.model.open()?)),
-        // A training that has not come to its first checkpoint can be watched all the same.
-        false => {
-            say!("no checkpoint yet, so there is training to watch and nothing to draw; start again once there is one");
-            Box::new(Idle { id: "interfuse".into() })
-        }
-    };
-    let training = is_run.then(|| Arc::new(RunTraining::new(args.model.run.clone())) as Arc<dyn Training>);
-    let (switch, stopped) = stop_switch();
+    let run = &args.model.run;
+    let is_run = run.join("config.toml").is_file();
+    let training = || is_run.then(|| Arc::new(RunTraining::new(run.clone())) as Arc<dyn Training>);
     let stop = stop_saying("ending when what is being answered is done; Ctrl-C again ends at once")?;
-    std::thread::spawn(move || wait(&stop, || switch.stop()));
-    let bound = |address| say!("http://{address}  (Ctrl-C ends the server)");
-    Ok(serve(Served { engine, training }, &config, bound, stopped)?)
+    let asked = {
+        let stop = Arc::clone(&stop);
+        move || stop.load(Ordering::Relaxed)
+    };
+    if is_run && !has_checkpoint(run) {
+        // A training that has not come to its first checkpoint can be watched all the same.
+        say!("no checkpoint yet, so there is training to watch and nothing to draw until there is one");
+        let idle = Served { engine: Box::new(Idle { id: "interfuse".into() }), training: training() };
+        let (asked, run) = (asked.clone(), run.clone());
+        // The model comes at the same address, also where the system chose it.
+        config.port = serve_until(idle, &config, move || asked() || has_checkpoint(&run))?;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        say!("the first checkpoint is there; who had the page open loads it again to draw");
+    }
+    let engine = Box::new(ModelEngine::new(args.model.open()?));
+    serve_until(Served { engine, training: training() }, &config, asked)?;
+    Ok(())
 }
 
-/// Does something once a flag is set.
-fn wait(stop: &AtomicBool, then: impl FnOnce()) {
-    while !stop.load(Ordering::Relaxed) {
-        std::thread::sleep(LOOK);
-    }
-    then();
+/// Serves until `ends` says so, and gives the port.
+fn serve_until(served: Served, config: &ServeConfig, ends: impl Fn() -> bool + Send + 'static) -> anyhow::Result<u16> {
+    let (switch, stopped) = stop_switch();
+    std::thread::spawn(move || {
+        while !ends() {
+            std::thread::sleep(LOOK);
+        }
+        switch.stop();
+    });
+    let mut port = config.port;
+    let bound = |address: SocketAddr| {
+        port = address.port();
+        say!("http://{address}  (Ctrl-C ends the server)");
+    };
+    serve(served, config, bound, stopped)?;
+    Ok(port)
+}
+
+/// Whether a run has come to its first checkpoint. One that is being written has another name.
+fn has_checkpoint(run: &Path) -> bool {
+    let is_whole =
+        |name: &str| name.strip_prefix("step-").is_some_and(|step| step.bytes().all(|byte| byte.is_ascii_digit()));
+    let found = run.join("checkpoints").read_dir();
+    found.is_ok_and(|found| found.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_whole)))
 }
 
 /// What clients have to show.

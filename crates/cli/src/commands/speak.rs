@@ -112,8 +112,9 @@ fn save(loaded: &LoadedRun, said: &[Said<'_>], (folder, spectrograms): (&Path, b
 }
 
 pub(crate) fn transcribe_run(args: &TranscribeArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let loaded = args.model.open()?;
-    let (mut names, mut clips) = (vec![], vec![]);
+    let (mut names, mut clips, mut skipped) = (vec![], vec![], vec![]);
     for path in &args.clips {
         match audio::read(path).map_err(Into::into).and_then(|clip| units_of(&loaded.pretrained, clip)) {
             Ok(units) => {
@@ -121,18 +122,23 @@ pub(crate) fn transcribe_run(args: &TranscribeArgs) -> anyhow::Result<()> {
                 clips.push(units);
             }
             Err(error @ interfuse_sampling::SamplingError::CannotDo { .. }) => return Err(error.into()),
-            Err(error) => say_error!("skipped: {error}"),
+            Err(error) => {
+                say_error!("skipped: {error}");
+                skipped.push(error.to_string());
+            }
         }
     }
     if clips.is_empty() {
         bail!("none of the {} clips could be read", args.clips.len());
     }
     let transcripts = transcribe(&loaded.pretrained, &clips, &loaded.sampling(), &mut |_| {})?;
+    let mut written = vec![];
     for (name, Caption { text, cut_at }) in names.iter().zip(transcripts) {
+        written.push(json!({ "clip": name, "transcript": text, "cut_at": cut_at }));
         say!("{name}\t{text}");
         if let Some(limit) = cut_at {
             say_error!("warning: the transcript of {name} was cut at sampling.max_caption_tokens = {limit}");
         }
     }
-    Ok(())
+    args.answer.give(&json!({ "transcripts": written, "skipped": skipped }))
 }

@@ -137,6 +137,7 @@ fn decode(args: &UnitsDecodeArgs) -> anyhow::Result<()> {
 }
 
 fn error_rate(args: &ErrorRateArgs) -> anyhow::Result<()> {
+    args.answer.begin();
     let [reference, hypothesis] = [&args.reference, &args.hypothesis].map(|path| lines(path));
     let (reference, hypothesis) = (reference?, hypothesis?);
     let counts = match args.of {
@@ -149,7 +150,10 @@ fn error_rate(args: &ErrorRateArgs) -> anyhow::Result<()> {
         100.0 * counts.rate(),
         counts.reference()
     );
-    Ok(())
+    args.answer.give(&serde_json::json!({
+        "rate": counts.rate(), "reference": counts.reference(), "substitutions": substitutions,
+        "deletions": deletions, "insertions": insertions,
+    }))
 }
 
 fn lines(path: &Path) -> anyhow::Result<Vec<String>> {

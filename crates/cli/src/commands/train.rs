@@ -54,7 +54,12 @@ fn lead(args: &TrainArgs, ranks: &Ranks) -> anyhow::Result<()> {
     let outcome = run.train(&mut terminal, &stop);
     drop(terminal);
     let (step, seconds) = (run.trainer.step, started.elapsed().as_secs_f64());
-    match outcome? {
+    let (outcome, cursor) = (outcome?, run.trainer.loader.cursor());
+    if cursor.bad + cursor.too_long > 0 {
+        // As they come only the first few are named.
+        say!("skipped {} bad and {} too long documents in {step} steps", cursor.bad, cursor.too_long);
+    }
+    match outcome {
         Outcome::Stopped => {
             say!("stopped at step {step}; go on with --resume");
             return Ok(());

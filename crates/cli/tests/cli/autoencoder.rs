@@ -74,6 +74,20 @@ fn training_leaves_a_folder_curves_and_pairs_and_goes_on_after_a_resume() {
     sandbox.interfuse(&["vae", "train", "vae.toml"]).refused(&["already holds a run"]);
 }
 
+/// As after a kill between the last checkpoint and `vae/`, which are two folders.
+#[test]
+fn a_resume_brings_the_autoencoder_to_its_checkpoint() {
+    let sandbox = with_autoencoder();
+    let file = "vae-run/vae/diffusion_pytorch_model.safetensors";
+    let whole = sandbox.bytes(file);
+    let older = sandbox.bytes("vae-run/checkpoints/step-000002/vae/diffusion_pytorch_model.safetensors");
+    assert!(older != whole, "two steps change nothing");
+    fs::remove_file(sandbox.path("vae-run/vae/SHA256SUMS")).expect("removed");
+    sandbox.write(file, older);
+    sandbox.interfuse(&["vae", "train", "vae.toml", "--resume"]).succeeded().said(&["trained 4 steps"]);
+    assert!(sandbox.bytes(file) == whole, "the autoencoder of an earlier checkpoint");
+}
+
 #[test]
 fn images_become_latents_and_images_again() {
     let sandbox = with_autoencoder();

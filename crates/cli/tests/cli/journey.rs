@@ -3,8 +3,8 @@
 use crate::fixture::{COLOURS, HEIGHT, Sandbox, WIDTH};
 
 /// Every file of a checkpoint.
-const CHECKPOINT: [&str; 5] =
-    ["config.json", "ema.safetensors", "model.safetensors", "tokenizer.json", "training_state"];
+const CHECKPOINT: [&str; 6] =
+    ["SHA256SUMS", "config.json", "ema.safetensors", "model.safetensors", "tokenizer.json", "training_state"];
 
 #[test]
 fn training_leaves_a_whole_run_folder() {

@@ -35,6 +35,7 @@ mod ranks;
 mod full_disk;
 
 /// An autoencoder trained, used on files, and trained on.
+mod answers;
 mod autoencoder;
 
 /// Distances of sets of images.

@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,8 +24,8 @@ impl Server {
     fn of(sandbox: &Sandbox) -> Self {
         let mut program = sandbox.start(&["serve", "run", "--port", "0"]);
         let output = program.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).expect("a line");
+        let mut lines = BufReader::new(output).lines().map(|line| line.expect("a line"));
+        let line = lines.find(|line| line.starts_with("http://")).expect("an address");
         let address = line.trim_start_matches("http://").split_whitespace().next().unwrap_or_default().to_string();
         assert!(address.starts_with("127.0.0.1:"), "{line:?}");
         Self { program, address }
@@ -33,19 +33,24 @@ impl Server {
 
     /// Status and body of the answer.
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let mut connection = TcpStream::connect(&self.address).expect("it accepts");
+        self.try_to_ask(method, path, body).expect("an answer in time")
+    }
+
+    /// As [`Self::ask`]; nothing where nobody listens or the connection ends before its time.
+    fn try_to_ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        let mut connection = TcpStream::connect(&self.address).ok()?;
         connection.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             self.address,
             body.len()
         );
-        connection.write_all(format!("{head}{body}").as_bytes()).expect("it reads");
+        connection.write_all(format!("{head}{body}").as_bytes()).ok()?;
         let mut answer = String::new();
-        connection.read_to_string(&mut answer).expect("an answer in time");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        connection.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
         let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        (status, body.to_string())
+        Some((status, body.to_string()))
     }
 
     fn post(&self, path: &str, body: Value) -> Value {
@@ -98,6 +103,27 @@ fn draws_and_captions_as_the_commands_do_and_ends_in_order() {
     let models = server.ask("GET", "/v1/models", "");
     assert!(models.0 == 200 && models.1.contains("\"run\""), "{models:?}");
     assert_eq!(server.ask("POST", "/v1/images/generations", "{\"prompt\": 3}").0, 400);
+    assert_eq!(server.end("TERM"), Some(0));
+}
+
+#[test]
+fn the_first_checkpoint_of_a_watched_training_is_served() {
+    let sandbox = Sandbox::trained();
+    // A training that has not come so far yet.
+    std::fs::rename(sandbox.path("run/checkpoints"), sandbox.path("later")).expect("moved");
+    let server = Server::of(&sandbox);
+    let models = server.ask("GET", "/v1/models", "");
+    assert!(models.0 == 200 && models.1.contains("\"interfuse\""), "{models:?}");
+    let order = json!({ "prompt": "red", "response_format": "b64_json" }).to_string();
+    assert_ne!(server.ask("POST", "/v1/images/generations", &order).0, 200);
+
+    std::fs::rename(sandbox.path("later"), sandbox.path("run/checkpoints")).expect("moved");
+    let started = Instant::now();
+    while server.try_to_ask("POST", "/v1/images/generations", &order).is_none_or(|(status, _)| status != 200) {
+        assert!(started.elapsed() < Duration::from_secs(60), "it was not picked up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(server.ask("GET", "/v1/models", "").1.contains("\"run\""));
     assert_eq!(server.end("TERM"), Some(0));
 }
 

@@ -81,6 +81,32 @@ fn a_torn_file_of_a_checkpoint_is_named() {
     resume(&sandbox).succeeded();
 }
 
+/// No reader can tell such a weight from any other.
+#[test]
+fn a_flipped_bit_of_a_weight_is_found_and_named() {
+    let sandbox = Sandbox::trained();
+    for file in ["model.safetensors", "ema.safetensors", "training_state/optimizer.safetensors"] {
+        let path = format!("{LATEST}/{file}");
+        let whole = sandbox.bytes(&path);
+        let mut flipped = whole.clone();
+        let last = flipped.len() - 4;
+        flipped[last] ^= 1;
+        sandbox.write(&path, flipped);
+        resume(&sandbox).refused(&[&path, "has changed since it was written", "SHA256SUMS"]);
+        if file == "ema.safetensors" {
+            sample(&sandbox).refused(&[&path, "has changed since it was written"]);
+        }
+        sandbox.write(&path, whole);
+    }
+    // What its owner has changed on purpose is used once the hashes are gone.
+    let path = format!("{LATEST}/config.json");
+    let text = sandbox.json(&path).to_string();
+    sandbox.write(&path, text);
+    sample(&sandbox).refused(&[&path, "remove SHA256SUMS"]);
+    fs::remove_file(sandbox.path(&format!("{LATEST}/SHA256SUMS"))).expect("removed");
+    sample(&sandbox).succeeded();
+}
+
 #[test]
 fn a_checkpoint_of_another_program_is_refused() {
     let sandbox = Sandbox::trained();

@@ -1,5 +1,6 @@
 //! What a person may get wrong in a configuration or on the command line.
 
+use crate::autoencoder::VAE;
 use crate::fixture::Sandbox;
 
 #[test]
@@ -47,6 +48,22 @@ fn sizes_that_do_not_divide_name_the_key() {
     sandbox.train(&["train.row_shape={capacity=[9,20]}"]).refused(&rows);
 }
 
+/// Memory would run out without a message.
+#[test]
+fn sizes_beyond_all_reason_name_the_key() {
+    let sandbox = Sandbox::new();
+    let many = "99999999999";
+    for key in ["tokenizer.vocab_size", "model.backbone.n_layers", "model.backbone.d_model"] {
+        let change = format!("{key}={many}");
+        sandbox.interfuse(&["inspect", "tiny.toml", "--set", &change]).refused(&[key, many]);
+    }
+    sandbox.write("vae.toml", VAE);
+    for key in ["layers_per_block", "latent_channels", "norm_num_groups"] {
+        let change = format!("vae.{key}={many}");
+        sandbox.interfuse(&["vae", "inspect", "vae.toml", "--set", &change]).refused(&[key, many]);
+    }
+}
+
 #[test]
 fn nothing_that_is_refused_leaves_a_run_folder() {
     let sandbox = Sandbox::new();
@@ -72,7 +89,7 @@ fn values_outside_their_range_name_the_key() {
         ("model.backbone.n_layers=1000000000", ["model.backbone.n_layers", "from 1 to"]),
         ("model.modalities.text.vocab_size=9999999999999", ["vocab_size", "from 1 to"]),
         ("validation.levels=[0.0]", ["validation.levels", "(0, 1]"]),
-        ("tokenizer.vocab_size=10", ["vocab_size", "at least 261"]),
+        ("tokenizer.vocab_size=10", ["vocab_size", "from 261"]),
     ] {
         sandbox.train(&[change]).refused(&parts);
     }

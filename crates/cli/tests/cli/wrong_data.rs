@@ -32,6 +32,9 @@ fn a_bad_image_is_skipped_counted_and_named_once() {
     let ended = sandbox.train(&["train.steps=20", "run.evaluate=true"]).succeeded().said(&["trained 20 steps"]);
     assert_eq!(ended.stdout.matches("red.png").count(), 1, "{}", ended.stdout);
     assert!(ended.stdout.contains(" bad and 0 too long; first: `red.png`"), "{}", ended.stdout);
+    // Forty documents of seven whole images: the broken one came up five times or six.
+    let counted = ["5", "6"].map(|times| format!("skipped {times} bad and 0 too long documents in 20 steps"));
+    assert!(counted.iter().any(|words| ended.stdout.contains(words)), "{}", ended.stdout);
     let ended = sandbox.interfuse(&["data", "inspect", "tiny.toml", "--out", "sheet.png"]).succeeded();
     ended.said(&["8 images, 1 of them bad", "red.png"]);
 }

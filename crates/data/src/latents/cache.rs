@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! manifest.json              which autoencoder, which images, how many, how they lie
-//! shard-00000.json           of each image the size, the time of its last change, and the sha256 of its file
+//! shard-00000.json           of each image the size, the time of its last change, and the sha256 of its file, and a digest
+//!                            of each tensor of its latents
 //! shard-00000.safetensors    mean, logvar: [n, latent_channels, height, width], as the encoder gave them, unscaled;
 //!                            mirrored_mean, mirrored_logvar as well where images are mirrored in training;
 //!                            of an autoencoder with codes ids and mirrored_ids alone, whole numbers in f32
@@ -132,13 +133,23 @@ pub(super) fn contents_path(folder: &Path, shard: usize) -> PathBuf {
 pub(super) struct Content {
     stamp: Option<Stamp>,
     sha256: Option<String>,
+    /// Of the latents, in the order of [`CacheKey::all_tensor_names`]; empty in older caches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) digests: Vec<u64>,
+}
+
+/// Of the numbers of a tensor: the first eight bytes of their SHA-256.
+pub(super) fn digest(values: &[f32]) -> u64 {
+    let mut hasher = Sha256::new();
+    values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+    hasher.finalize().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
 }
 
 impl Content {
     pub(super) fn of(source: &dyn Source, index: usize) -> Self {
         // The time comes first: an image that changes in between is encoded once too often, not once too seldom.
         let stamp = source.stamp(index).ok().flatten();
-        Self { stamp, sha256: stamp.and_then(|_| source.sha256(index).ok().flatten()) }
+        Self { stamp, sha256: stamp.and_then(|_| source.sha256(index).ok().flatten()), digests: vec![] }
     }
 
     /// Whether an image still is what was encoded. One that cannot be read any more is not.
@@ -212,6 +223,8 @@ pub(super) fn check(folder: &Path, found: &CacheKey, wanted: &CacheKey) -> Resul
 pub struct LatentCache {
     key: CacheKey,
     shards: Vec<TensorFile>,
+    /// Of each image, by which damage is found; empty in older caches.
+    digests: Vec<Box<[u64]>>,
 }
 
 impl LatentCache {
@@ -222,7 +235,7 @@ impl LatentCache {
     pub fn open(folder: &Path, wanted: &CacheKey, source: &dyn Source) -> Result<Self, DataError> {
         let manifest = read_manifest(folder)?;
         check(folder, &manifest.key, wanted)?;
-        let mut shards = vec![];
+        let (mut shards, mut digests) = (vec![], vec![]);
         for shard in 0..wanted.shards() {
             shards.push(open_shard(folder, &manifest.key, shard)?);
             let contents = read_contents(folder, &manifest.key, shard)?;
@@ -233,14 +246,15 @@ impl LatentCache {
                 let found = "those of before it was changed; `interfuse data encode` encodes what has changed";
                 return Err(DataError::malformed(name, expected, found));
             }
+            digests.extend(contents.into_iter().map(|content| content.digests.into_boxed_slice()));
         }
-        Ok(Self { key: manifest.key, shards })
+        Ok(Self { key: manifest.key, shards, digests })
     }
 
     /// The posterior of an image.
     ///
     /// # Errors
-    /// When they are not finite, or cannot be read.
+    /// When they are not finite or not what was written, or cannot be read.
     pub fn posterior(&self, index: usize, mirrored: bool) -> Result<LatentPosterior, DataError> {
         let shard = self.shards.get(index / SHARD);
         let name = || format!("latents of image {index}");
@@ -251,6 +265,12 @@ impl LatentCache {
                 row.map_err(|error| DataError::malformed(name(), "latents that can be read", error.to_string()))?;
             if row.values.iter().any(|value| !value.is_finite()) {
                 return Err(DataError::malformed(name(), "finite numbers", "NaN or infinity"));
+            }
+            let place = self.key.all_tensor_names().position(|name| name == *tensor);
+            let written = place.and_then(|place| self.digests.get(index)?.get(place));
+            if written.is_some_and(|written| *written != digest(&row.values)) {
+                let expected = "the numbers that were written; `interfuse data encode` encodes what is damaged again";
+                return Err(DataError::malformed(name(), expected, "others"));
             }
             let shape = self.key.latent_shape;
             Array3::from_shape_vec(shape, row.values)

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use interfuse_parameters::durable::{create_folder, replace_file, write_file};
-use interfuse_parameters::{HostTensor, HostTensors, Precision, TensorFile, write_tensors_as};
+use interfuse_parameters::{HostTensor, HostTensors, Precision, TensorFile, WeightsError, write_tensors_as};
 use interfuse_vae::{Codec, LatentPosterior};
 use ndarray::Array3;
 
 use super::cache::{
-    CacheKey, Content, FORMAT_VERSION, MANIFEST, Manifest, SHARD, check, contents_path, open_shard, read_contents,
-    read_manifest, shard_path,
+    CacheKey, Content, FORMAT_VERSION, MANIFEST, Manifest, SHARD, check, contents_path, digest, open_shard,
+    read_contents, read_manifest, shard_path,
 };
 use crate::error::DataError;
 use crate::sources::Source;
@@ -109,7 +109,7 @@ impl LatentWriter {
                     return Ok(written);
                 }
             }
-            self.write_shard(shard, images.len(), tensors, &contents)?;
+            self.write_shard(shard, images.len(), tensors, contents)?;
         }
         Ok(written)
     }
@@ -119,8 +119,14 @@ impl LatentWriter {
         let key = &self.manifest.key;
         let file = open_shard(&self.folder, key, shard).ok()?;
         let contents = read_contents(&self.folder, key, shard).ok()?;
-        let images = key.images_of(shard).zip(&contents);
-        let fresh = images.map(|(index, content)| content.is_still_that_of(source, index)).collect();
+        let intact = |place: usize, content: &Content| {
+            let mut written = key.all_tensor_names().zip(&content.digests);
+            written.all(|(name, written)| file.row(name, place).is_ok_and(|row| digest(&row.values) == *written))
+        };
+        let images = key.images_of(shard).zip(&contents).enumerate();
+        let fresh = images
+            .map(|(place, (index, content))| content.is_still_that_of(source, index) && intact(place, content))
+            .collect();
         Some(ShardBefore { file, contents, fresh })
     }
 
@@ -176,30 +182,42 @@ impl LatentWriter {
         shard: usize,
         images: usize,
         mut tensors: HostTensors,
-        contents: &[Content],
+        mut contents: Vec<Content>,
     ) -> Result<(), DataError> {
-        let path = contents_path(&self.folder, shard);
-        let text = serde_json::to_vec(contents).map_err(|error| {
-            DataError::malformed(path.display().to_string(), "numbers that JSON can hold", error.to_string())
-        })?;
         // Were the program to end between the two, latents of an earlier content would have the signs of the present one.
-        let shard_file = shard_path(&self.folder, shard);
-        match std::fs::remove_file(&shard_file) {
+        let path = shard_path(&self.folder, shard);
+        match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(DataError::io("replace", &shard_file)(error));
+                return Err(DataError::io("replace", &path)(error));
             }
-            _ => write_file(&path, &text)?,
+            _ => {}
         }
         let [channels, height, width] = self.manifest.key.latent_shape;
         for tensor in tensors.values_mut() {
             tensor.shape = vec![images, channels, height, width];
         }
-        let path = shard_path(&self.folder, shard);
         replace_file(&path, |temporary| {
-            write_tensors_as(&tensors, self.manifest.precision, temporary).map_err(|error| {
+            let fail = |error: WeightsError| {
                 DataError::malformed(temporary.display().to_string(), "a file that can be written", error.to_string())
-            })
+            };
+            write_tensors_as(&tensors, self.manifest.precision, temporary).map_err(fail)?;
+            // The digests are those of the numbers as they are read, after they were rounded.
+            let file = TensorFile::open(temporary).map_err(fail)?;
+            for (place, content) in contents.iter_mut().enumerate() {
+                let rows = self.manifest.key.all_tensor_names().map(|name| file.row(name, place));
+                content.digests =
+                    rows.map(|row| row.map(|row| digest(&row.values))).collect::<Result<_, _>>().map_err(fail)?;
+            }
+            self.write_contents(shard, &contents)
         })
+    }
+
+    fn write_contents(&self, shard: usize, contents: &[Content]) -> Result<(), DataError> {
+        let path = contents_path(&self.folder, shard);
+        let text = serde_json::to_vec(contents).map_err(|error| {
+            DataError::malformed(path.display().to_string(), "numbers that JSON can hold", error.to_string())
+        })?;
+        Ok(write_file(&path, &text)?)
     }
 }
 
@@ -306,5 +324,27 @@ mod tests {
         assert_eq!(after[..2], before[..2]);
         assert!((after[2] - (3.0 / 127.5 - 1.0)).abs() < 1e-6 && after[2] != before[2]);
         assert_eq!(written(images, cache), Written { found: 3, ..Written::default() });
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_latent_is_refused_and_encoded_again_alone() {
+        let (images, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (images, cache) = (images.path(), cache.path());
+        for (index, name) in ["black", "green", "red"].iter().enumerate() {
+            save(images, &format!("{name}.png"), index as u8);
+            std::fs::write(images.join(format!("{name}.txt")), name).unwrap();
+        }
+        written(images, cache);
+        let before = cached(images, cache).unwrap();
+        let shard = shard_path(cache, 0);
+        let mut bytes = std::fs::read(&shard).unwrap();
+        // Tensors lie in the order of their names, so the last number is the last image's `mirrored_mean`.
+        let last = bytes.len() - 4;
+        bytes[last] ^= 1;
+        std::fs::write(&shard, bytes).unwrap();
+        let message = cached(images, cache).unwrap_err().to_string();
+        assert!(message.contains("latents of image 2") && message.contains("interfuse data encode"), "{message}");
+        assert_eq!(written(images, cache), Written { encoded: 1, found: 2, ..Written::default() });
+        assert_eq!(cached(images, cache).unwrap(), before);
     }
 }

@@ -85,8 +85,12 @@ impl Mixture {
 
     /// The part that the document of a number is of, and its number there.
     fn place_of(&self, number: u64) -> (usize, u64) {
-        let phase = self.phases.iter().rev().find(|phase| phase.from <= number);
-        phase.map_or((0, number), |phase| phase.place_of(number))
+        self.phase_of(number).place_of(number)
+    }
+
+    fn phase_of(&self, number: u64) -> &Phase {
+        let last = self.phases.iter().rposition(|phase| phase.from <= number);
+        &self.phases[last.unwrap_or(0)]
     }
 
     /// The fraction of all documents that are of a part, as long as the first weights hold.
@@ -128,15 +132,8 @@ impl DocumentStream for Mixture {
     }
 
     fn epochs(&self, next: u64) -> Vec<f64> {
-        let mut left = next;
-        let last = self.parts.len().saturating_sub(1);
-        let of = |(place, part): (usize, &Box<dyn DocumentStream>)| {
-            // As many as `place_of` gives each part of the documents before.
-            let own = if place == last { left } else { (left as f64 * self.fractions[place]).floor() as u64 };
-            left -= own;
-            part.epochs(own)
-        };
-        self.parts.iter().enumerate().flat_map(of).collect()
+        let counts = self.phase_of(next).counts(next);
+        self.parts.iter().zip(counts).flat_map(|(part, count)| part.epochs(count)).collect()
     }
 
     fn is_repeated(&self, number: u64) -> bool {

@@ -29,6 +29,16 @@ pub struct Tokenizer {
     vocab_size: usize,
 }
 
+/// Beyond it a typing error is likelier than a wish, and memory for it runs out without a message.
+const LARGEST_VOCAB: usize = 1 << 20;
+
+/// Reads the JSON. Whether it is JSON is asked first, because the library panics at some of what is not.
+fn read(bytes: &[u8], name: &str) -> Result<Inner, DataError> {
+    let malformed = |error: String| DataError::malformed(name, "the JSON of a Hugging Face tokenizer", error);
+    serde_json::from_slice::<serde_json::Value>(bytes).map_err(|error| malformed(error.to_string()))?;
+    Inner::from_bytes(bytes).map_err(|error| malformed(error.to_string()))
+}
+
 impl Tokenizer {
     /// Learns a byte-level BPE from captions. The same captions, in any order, give the same
     /// tokenizer to the byte.
@@ -38,10 +48,11 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// When `vocab_size` is below 261.
+    /// When `vocab_size` is below 261 or above 2²⁰.
     pub fn train(captions: impl Iterator<Item = impl AsRef<str> + Send>, vocab_size: usize) -> Result<Self, DataError> {
-        if vocab_size < SMALLEST_VOCAB {
-            let expected = format!("at least {SMALLEST_VOCAB}: 256 bytes and {} special tokens", TRAINED.len());
+        if !(SMALLEST_VOCAB..=LARGEST_VOCAB).contains(&vocab_size) {
+            let special = TRAINED.len();
+            let expected = format!("from {SMALLEST_VOCAB}, 256 bytes and {special} special tokens, to {LARGEST_VOCAB}");
             return Err(DataError::config("tokenizer.vocab_size", expected, vocab_size));
         }
         let trainer = BpeTrainer::builder()
@@ -79,8 +90,7 @@ impl Tokenizer {
     /// When the file is not a tokenizer, or has no token that opens or closes a document.
     pub fn load_with_markers(path: &Path) -> Result<Self, DataError> {
         let (bytes, name) = (std::fs::read(path).map_err(DataError::io("read", path))?, path.display().to_string());
-        let mut inner = Inner::from_bytes(&bytes)
-            .map_err(|error| DataError::malformed(&name, "the JSON of a Hugging Face tokenizer", error.to_string()))?;
+        let mut inner = read(&bytes, &name)?;
         SpecialTokens::add_image_markers(&mut inner)?;
         Self::over(inner, &name)
     }
@@ -151,9 +161,7 @@ impl Tokenizer {
     }
 
     fn parse(bytes: &[u8], name: &str) -> Result<Self, DataError> {
-        let inner = Inner::from_bytes(bytes)
-            .map_err(|error| DataError::malformed(name, "the JSON of a Hugging Face tokenizer", error.to_string()))?;
-        Self::over(inner, name)
+        Self::over(read(bytes, name)?, name)
     }
 
     fn over(mut inner: Inner, name: &str) -> Result<Self, DataError> {
@@ -292,6 +300,11 @@ mod tests {
     fn bad_input_is_an_error() {
         let message = Tokenizer::train(CAPTIONS.into_iter(), 260).unwrap_err().to_string();
         assert!(message.contains("261") && message.contains("260"), "{message}");
+        assert!(Tokenizer::train(CAPTIONS.into_iter(), 99_999_999_999).is_err());
+        // The library itself panics at what is no JSON behind "decoder".
+        let torn = br#"{"version": "1.0", "added_tokens": [], "decoder": {: 3}, "model": {"type": "BPE", "vocab": {}, "merges": []}}"#;
+        let message = Tokenizer::from_bytes(torn).unwrap_err().to_string();
+        assert!(message.contains("the JSON of a Hugging Face tokenizer"), "{message}");
         for bytes in [&b""[..], b"{}", b"[1, 2]", b"\xff\xfe"] {
             assert!(Tokenizer::from_bytes(bytes).is_err());
         }

@@ -80,6 +80,8 @@ impl AutoencoderRun {
         changes.extend(before.into_iter().flat_map(|before| fingerprint.changes_since(&before)));
         let mut trainer = trainer(&settings, &data, resumed.state.cursor)?;
         resumed.restore(&mut trainer)?;
+        // Whoever was killed between a checkpoint and `vae/` has left there what an earlier checkpoint had.
+        checkpoint::export(&trainer, &folder.vae())?;
         configuration::save(&settings, &folder.config())?;
         fingerprint.save(&folder.data())?;
         Ok(Self { settings, data, folder, trainer, resumed: Some(Resumed { checkpoint: latest, changes }) })

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use interfuse_checkpoint::folder::write_json;
 use interfuse_data::ImageCursor;
 use interfuse_parameters::durable::{create_folder, write_folder};
-use interfuse_parameters::{FileError, load_weights, save_weights};
+use interfuse_parameters::{Checksums, FileError, load_weights, save_weights, write_checksums};
 use interfuse_vae::{Vae, VaeConfig, folder};
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,10 @@ pub fn save(trainer: &AutoencoderTrainer, folder: &Path) -> Result<(), TrainErro
 /// As [`save`].
 pub fn export(trainer: &AutoencoderTrainer, folder: &Path) -> Result<(), TrainError> {
     let config = measured_config(trainer)?;
-    write_folder(folder, |temporary| Ok(folder::write(temporary, &config, &trainer.ema_model())?))
+    write_folder(folder, |temporary| {
+        folder::write(temporary, &config, &trainer.ema_model())?;
+        Ok(write_checksums(temporary)?)
+    })
 }
 
 /// The settings with the scale of the latents as it is now.
@@ -109,7 +112,8 @@ fn write_all(trainer: &AutoencoderTrainer, config: &VaeConfig, temporary: &Path)
             .unwrap_or_default(),
         code_counts: trainer.codes.as_ref().map(|codes| codes.counts().to_vec()).unwrap_or_default(),
     };
-    Ok(write_json(&temporary.join(STATE), &state)?)
+    write_json(&temporary.join(STATE), &state)?;
+    Ok(write_checksums(temporary)?)
 }
 
 /// What a resume starts from.
@@ -182,6 +186,9 @@ impl Resumed {
         }
         trainer.step = state.step;
         trainer.skipped = SkippedSteps { total: state.skipped, in_a_row: state.skipped_in_a_row };
+        let vae = [folder::CONFIG, folder::WEIGHTS].map(|file| format!("{VAE}/{file}"));
+        let files = [MODEL, OPTIMIZER, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, STATE];
+        Checksums::of(&checkpoint)?.check_all(files.into_iter().chain(vae.iter().map(String::as_str)))?;
         Ok(())
     }
 }

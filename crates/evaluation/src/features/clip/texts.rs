@@ -51,7 +51,10 @@ impl Texts {
         if !path.is_file() {
             return Err(unfit("expected the tokenizer.json of a CLIP model, found no such file".into()));
         }
-        let mut tokenizer = Tokenizer::from_file(&path).map_err(|error| unfit(error.to_string()))?;
+        let bytes = std::fs::read(&path).map_err(|error| unfit(error.to_string()))?;
+        // The library panics at some of what is no JSON.
+        serde_json::from_slice::<serde_json::Value>(&bytes).map_err(|error| unfit(error.to_string()))?;
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| unfit(error.to_string()))?;
         let found = tokenizer.get_vocab_size(true);
         if found > config.vocab_size {
             return Err(unfit(format!("expected at most {} ids, the tower's, found {found}", config.vocab_size)));
