@@ -98,7 +98,8 @@ impl LayoutBuilder {
                     }
                     let next = format.target_across(segment, sample.segments.get(index + 1));
                     match segment.attention {
-                        Attention::Causal => self.push_tokens(segment.modality, ids, next),
+                        Attention::Causal if segment.is_predicted => self.push_tokens(segment.modality, ids, next),
+                        Attention::Causal => self.push_unpredicted(segment.modality, ids, next),
                         Attention::Bidirectional => self.push_seen_tokens(segment.modality, ids),
                     }
                 }
@@ -122,6 +123,14 @@ impl LayoutBuilder {
         for (index, &id) in ids.iter().enumerate() {
             self.push_row(modality, Visibility::causal(self.order, self.document_start));
             self.push_id(modality, id, ids.get(index + 1).copied().or(next));
+        }
+    }
+
+    /// Appends ids of which none is predicted; the last one predicts `next`.
+    fn push_unpredicted(&mut self, modality: usize, ids: &[u32], next: Option<u32>) {
+        for (index, &id) in ids.iter().enumerate() {
+            self.push_row(modality, Visibility::causal(self.order, self.document_start));
+            self.push_id(modality, id, next.filter(|_| index + 1 == ids.len()));
         }
     }
 

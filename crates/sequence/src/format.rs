@@ -80,9 +80,10 @@ impl SequenceFormat {
 
     /// What the last row of a segment is to predict: the first id of the next one, where both are of one vocabulary. Where
     /// they are not, the row's head cannot say what follows. So the row of BOI before patches has no target (Transfusion,
-    /// footnote 8), and before codes of the same vocabulary it has one (Chameleon).
+    /// footnote 8), and before codes of the same vocabulary it has one (Chameleon). Ids that are not predicted are nobody's
+    /// target.
     pub(crate) fn target_across(&self, segment: &Segment, next: Option<&Segment>) -> Option<u32> {
-        let next = next?;
+        let next = next.filter(|next| next.is_predicted)?;
         let tower = |segment: &Segment| self.modalities.get(segment.modality).map(|modality| modality.tower);
         next.ids().filter(|_| tower(segment) == tower(next))?.first().copied()
     }

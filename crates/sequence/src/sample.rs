@@ -20,6 +20,8 @@ pub struct Segment {
     pub modality: usize,
     /// How its rows see one another.
     pub attention: Attention,
+    /// Whether its ids are to be predicted; if not they are read, and no row has one of them as its target.
+    pub is_predicted: bool,
     /// What its rows hold.
     pub content: Content,
 }
@@ -60,17 +62,24 @@ pub struct LatentImage {
 impl Segment {
     /// Ids that follow one another: text, code, speech units.
     pub fn tokens(modality: usize, ids: Vec<u32>) -> Self {
-        Self { modality, attention: Attention::Causal, content: Content::NextToken { ids, grid: None } }
+        let content = Content::NextToken { ids, grid: None };
+        Self { modality, attention: Attention::Causal, is_predicted: true, content }
+    }
+
+    /// Ids that are read and never predicted, such as masks that stand where chance put them.
+    pub fn unpredicted(modality: usize, ids: Vec<u32>) -> Self {
+        Self { is_predicted: false, ..Self::tokens(modality, ids) }
     }
 
     /// Ids on a grid, learned one by one from left to right and top to bottom: the codes of an image.
     pub fn codes(modality: usize, ids: Vec<u32>, grid: [usize; 2]) -> Self {
-        Self { modality, attention: Attention::Causal, content: Content::NextToken { ids, grid: Some(grid) } }
+        let content = Content::NextToken { ids, grid: Some(grid) };
+        Self { modality, attention: Attention::Causal, is_predicted: true, content }
     }
 
     /// An image to be denoised, whose patches all see one another.
     pub fn image(modality: usize, image: LatentImage) -> Self {
-        Self { modality, attention: Attention::Bidirectional, content: Content::Denoise(image) }
+        Self { modality, attention: Attention::Bidirectional, is_predicted: true, content: Content::Denoise(image) }
     }
 
     /// The ids of a next-token segment.

@@ -79,15 +79,15 @@ impl DocumentStream for Mixture {
     }
 
     fn epochs(&self, next: u64) -> Vec<f64> {
-        let mut left = next;
         let last = self.parts.len().saturating_sub(1);
-        let of = |(place, part): (usize, &Box<dyn DocumentStream>)| {
+        let (mut left, mut epochs) = (next, vec![]);
+        for (place, part) in self.parts.iter().enumerate() {
             // As many as `place_of` gives each part of the documents before.
             let own = if place == last { left } else { (left as f64 * self.fractions[place]).floor() as u64 };
             left -= own;
-            part.epochs(own)
-        };
-        self.parts.iter().enumerate().flat_map(of).collect()
+            epochs.extend(part.epochs(own));
+        }
+        epochs
     }
 
     fn is_repeated(&self, number: u64) -> bool {
