@@ -57,6 +57,24 @@ fn positions(layout: &SequenceLayout) -> Vec<[i32; 3]> {
     layout.reading_order().iter().map(|&(lane, row)| layout.lanes[lane].positions[row]).collect()
 }
 
+#[test]
+fn ids_that_are_not_predicted_are_nobodys_target() {
+    let format = format(1, PositionScheme::Sequential);
+    let document = |masks: &dyn Fn(Vec<u32>) -> Segment| {
+        let segments =
+            vec![Segment::tokens(0, vec![1, 2]), masks(vec![7]), Segment::tokens(0, vec![3]), masks(vec![8, 9])];
+        lay_out(&format, segments)
+    };
+    let masked = document(&|ids| Segment::tokens(0, ids).with_given(true));
+    let LaneContent::NextToken { ids, targets } = &masked.lanes[0].content else { panic!("ids") };
+    assert_eq!(ids[..6], [1, 2, 7, 3, 8, 9]);
+    assert_eq!(targets[..6], [Some(2), None, Some(3), None, None, None]);
+    // Nothing else about them is other: who sees whom, and where they stand.
+    let plain = document(&|ids| Segment::tokens(0, ids));
+    assert_eq!((mask(&masked), positions(&masked)), (mask(&plain), positions(&plain)));
+    assert_eq!((masked.targets(0), plain.targets(0)), (2, 5));
+}
+
 /// `naive_attn_mask` of transfusion-pytorch for modalities `[[0, 3, 4]]` in a sequence of 10.
 #[test]
 fn one_image_is_bidirectional_within_and_causal_outside() {

@@ -16,6 +16,8 @@
 //! that intersect none before are taken, so there may be fewer than n, and empty spans are none. In two things that
 //! code differs from the paper and this follows the paper: there a document may have no mask at all, and every moved
 //! span is followed by the end.
+//!
+//! Collections of texts are masked by it in training, where their settings ask for that; `interfuse-data` sets the markers.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;

@@ -51,6 +51,8 @@ impl Plan {
     pub fn new(settings: Settings) -> Result<Self> {
         let data = Collections::open(&settings.data)?;
         let tokenizer = make_tokenizer(&settings, &data)?;
+        // Only at the beginning: a checkpoint's vocabulary is the size of its weights.
+        let tokenizer = if data.are_masked() { tokenizer.with_masks()? } else { tokenizer };
         Self::of(settings, data, tokenizer)
     }
 

@@ -95,7 +95,7 @@ impl<'a> Streams<'a> {
     fn texts(&self, config: &TextsConfig, set: &TextSet, split: Split) -> Result<TextDocuments> {
         let pieces = Arc::clone(if split == Split::Train { &set.train } else { &set.held_out });
         let lane = self.lane(&self.card.captions)?;
-        Ok(TextDocuments::new(pieces, self.tokenizer.clone(), lane, config, self.settings.run.seed))
+        Ok(TextDocuments::new(pieces, self.tokenizer.clone(), lane, config, self.settings.run.seed)?)
     }
 
     /// The documents of a collection of conversations of a split.

@@ -20,8 +20,8 @@ pub struct Segment {
     pub modality: usize,
     /// How its rows see one another.
     pub attention: Attention,
-    /// Whether it is given and not learned, such as a question or an image to be edited: none of its ids is a target, and an
-    /// image is clean and has no loss. What follows sees it as anything else.
+    /// Whether it is given and not learned, such as a question, an image to be edited, or a mask of CM3: none of its ids is a
+    /// target, and an image is clean and has no loss. What follows sees it as anything else.
     pub given: bool,
     /// What its rows hold.
     pub content: Content,

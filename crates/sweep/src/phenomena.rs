@@ -22,7 +22,7 @@ use crate::runs::{RunResult, read_records, read_run};
 const COSINE: &str = "gradient_cosine";
 
 /// By which thresholds phenomena are counted; they belong in a report, for the paper does not say its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PhenomenaSettings {
     /// What is flat and what is falling.
@@ -35,18 +35,6 @@ pub struct PhenomenaSettings {
     pub best_batches: Vec<(String, f64, f64)>,
     /// Of the statements.
     pub bootstrap: BootstrapSettings,
-}
-
-impl Default for PhenomenaSettings {
-    fn default() -> Self {
-        Self {
-            ascent: AscentSettings::default(),
-            spikes: SpikeSettings::default(),
-            exponents: BTreeMap::new(),
-            best_batches: vec![],
-            bootstrap: BootstrapSettings::default(),
-        }
-    }
 }
 
 /// What was measured of one run.

@@ -118,6 +118,7 @@ fn print_mask(plan: &Plan) -> anyhow::Result<()> {
         id if id == special.eoi => "EOI".into(),
         id if units.is_some_and(|units| id == units.begin) => "BEGIN".into(),
         id if units.is_some_and(|units| id == units.end) => "END".into(),
+        id if plan.tokenizer.mask_of(id).is_some() => format!("MASK{}", plan.tokenizer.mask_of(id).unwrap_or_default()),
         id => plan.tokenizer.decode(&[id]).unwrap_or_else(|_| id.to_string()),
     };
     let patch_size = plan.card.model.image_tower().map_or(0, |tower: &ImageTowerConfig| tower.patch_size);

@@ -22,6 +22,9 @@ mod output;
 /// What a person may get wrong in a configuration or on the command line.
 mod wrong_configuration;
 
+/// Texts under the objective of CM3.
+mod causal_masking;
+
 /// Images, captions and data sets that are not as they should be.
 mod wrong_data;
 

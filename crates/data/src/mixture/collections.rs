@@ -125,6 +125,13 @@ impl Collections {
         self.images.is_some() || self.conversations().next().is_some()
     }
 
+    /// Whether some of the documents are masked, so that the vocabulary needs masks.
+    pub fn are_masked(&self) -> bool {
+        let is_masked =
+            |part: &Collection| matches!(&part.content, Content::Texts(texts, _) if texts.causal_masking > 0.0);
+        self.parts.iter().any(is_masked)
+    }
+
     /// Training texts of which a tokenizer is made: all captions and transcripts, and what is said in conversations and
     /// pieces of other texts, spread evenly.
     pub fn texts(&self) -> impl Iterator<Item = String> {

@@ -87,6 +87,10 @@ pub struct TextsConfig {
     /// Pieces are cut after so many tokens, at least 1.
     #[serde(default = "most_tokens")]
     pub max_tokens: usize,
+    /// Fraction, from 0 to 1, of documents that are learned by the causally masked objective of CM3 (2201.07520): spans of them
+    /// move to their end, and masks stand where they were. `<mask:0>` to `<mask:15>` join the vocabulary.
+    #[serde(default)]
+    pub causal_masking: f64,
 }
 
 /// Options of `kind = "speech"`. Units are made of `clips` by `units`, or come from `unit_file`: with the transcripts of `clips`
@@ -159,8 +163,17 @@ impl TextsConfig {
             let expected = "from 16 to 1048576 bytes";
             return Err(DataError::config(&format!("{key}.document_bytes"), expected, self.document_bytes));
         }
+        if !(0.0..=1.0).contains(&self.causal_masking) {
+            let key = format!("{key}.causal_masking");
+            return Err(DataError::config(&key, "a fraction from 0 to 1", self.causal_masking));
+        }
         match self.max_tokens {
             0 => Err(DataError::config(&format!("{key}.max_tokens"), "at least 1", 0)),
+            // A span of the only token of a document would leave nothing that it could be told by.
+            1 if self.causal_masking > 0.0 => {
+                let expected = "at least 2 where `causal_masking` is above 0";
+                Err(DataError::config(&format!("{key}.max_tokens"), expected, 1))
+            }
             _ => Ok(()),
         }
     }

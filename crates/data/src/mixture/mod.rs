@@ -6,6 +6,7 @@
 
 mod collections;
 mod config;
+mod masked;
 mod speech;
 mod stream;
 #[cfg(test)]

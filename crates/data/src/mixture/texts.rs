@@ -11,6 +11,7 @@ use interfuse_corpora::{Corpus, Texts};
 use interfuse_sequence::{Sample, SequenceFormat};
 
 use super::config::TextsConfig;
+use super::masked::Masks;
 use crate::assembly::{Assembly, Element, Ending};
 use crate::documents::DocumentStream;
 use crate::error::DataError;
@@ -128,6 +129,8 @@ pub struct TextDocuments {
     tokenizer: Tokenizer,
     assembly: Assembly,
     max_tokens: usize,
+    /// Of the documents that are trained on, where some are masked.
+    masks: Option<Masks>,
     order: EpochOrder,
     /// Tokens of some pieces, evenly chosen, before they are cut; once someone has asked.
     lengths: OnceLock<Vec<usize>>,
@@ -135,10 +138,28 @@ pub struct TextDocuments {
 
 impl TextDocuments {
     /// A stream over pieces, at least one, for a lane.
-    pub fn new(pieces: Arc<Pieces>, tokenizer: Tokenizer, lane: usize, config: &TextsConfig, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// Documents are masked and the tokenizer has no masks.
+    pub fn new(
+        pieces: Arc<Pieces>,
+        tokenizer: Tokenizer,
+        lane: usize,
+        config: &TextsConfig,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let masks = match (config.causal_masking > 0.0, tokenizer.first_mask()) {
+            (false, _) => None,
+            (true, Some(first)) => Some(Masks::new(config.causal_masking, first, seed)),
+            (true, None) => {
+                let expected = "a tokenizer with <mask:0> to <mask:15>, which a run has from its beginning or never";
+                return Err(DataError::config("data.mixture.content.causal_masking", expected, "one without masks"));
+            }
+        };
         let assembly = Assembly { special: tokenizer.special(), text: lane, images: None, speech: None };
         let order = EpochOrder::new(pieces.len(), seed);
-        Self { pieces, tokenizer, assembly, max_tokens: config.max_tokens, order, lengths: OnceLock::new() }
+        let (max_tokens, lengths) = (config.max_tokens, OnceLock::new());
+        Ok(Self { pieces, tokenizer, assembly, max_tokens, masks, order, lengths })
     }
 
     /// The pieces.
@@ -146,15 +167,21 @@ impl TextDocuments {
         &self.pieces
     }
 
-    /// The document of a piece.
-    ///
-    /// # Errors
-    /// When it cannot be read or has no ids.
-    pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
+    /// The ids of a piece, and whether its text ends with them.
+    fn ids(&self, index: usize) -> Result<(Vec<u32>, Ending), DataError> {
         let (text, is_last) = self.pieces.piece(index)?;
         let mut ids = self.tokenizer.encode(&text)?;
         let ending = if is_last && ids.len() <= self.max_tokens { Ending::Closed } else { Ending::Open };
         ids.truncate(self.max_tokens);
+        Ok((ids, ending))
+    }
+
+    /// The document of a piece, which is not masked: what held-out losses are measured on.
+    ///
+    /// # Errors
+    /// When it cannot be read or has no ids.
+    pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
+        let (ids, ending) = self.ids(index)?;
         Ok(Sample { id: index as u64, segments: self.assembly.segments(vec![Element::Text(ids)], ending) })
     }
 
@@ -169,7 +196,9 @@ impl TextDocuments {
 impl DocumentStream for TextDocuments {
     fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
-        Ok(Sample { id: number, ..self.plain_document(index)? })
+        let Some(masks) = &self.masks else { return Ok(Sample { id: number, ..self.plain_document(index)? }) };
+        let (ids, ending) = self.ids(index)?;
+        Ok(Sample { id: number, segments: masks.segments(ids, number, &self.assembly, ending)? })
     }
 
     fn epoch(&self) -> usize {
@@ -181,14 +210,19 @@ impl DocumentStream for TextDocuments {
     }
 
     fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>> {
-        let of = |tokens: usize| {
+        let [usual, most] = match &self.masks {
+            Some(_) => [Masks::USUAL_ROWS, Masks::MOST_ROWS],
+            None => [0, 0],
+        };
+        let of = |tokens: usize, of_masks: usize| {
             let mut rows = vec![0; format.modalities.len()];
             // BOS and EOS.
-            rows[self.assembly.text] = tokens.min(self.max_tokens) + 2;
+            rows[self.assembly.text] = tokens.min(self.max_tokens) + of_masks + 2;
             rows
         };
         // Those that were not counted may be as long as any may be.
-        self.lengths().iter().copied().chain([self.max_tokens]).map(of).collect()
+        let counted = self.lengths().iter().map(|tokens| of(*tokens, usual));
+        counted.chain([of(self.max_tokens, most)]).collect()
     }
 
     fn cut(&self) -> (usize, usize) {
@@ -234,7 +268,7 @@ mod tests {
         assert!(set.held_out_is_train() && set.train.len() >= 4);
         let tokenizer = Tokenizer::train(["alpha beta gamma delta"].into_iter(), 261).unwrap();
         let special = tokenizer.special();
-        let mut documents = TextDocuments::new(Arc::clone(&set.train), tokenizer.clone(), 0, &config, 3);
+        let mut documents = TextDocuments::new(Arc::clone(&set.train), tokenizer.clone(), 0, &config, 3).unwrap();
         let (mut ends, mut bytes) = (0, 0);
         for number in 0..documents.epoch() as u64 {
             let sample = documents.document(number).unwrap();

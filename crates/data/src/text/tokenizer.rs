@@ -24,9 +24,9 @@ const SMALLEST_VOCAB: usize = 256 + TRAINED.len();
 /// A vocabulary with its five special tokens.
 #[derive(Clone)]
 pub struct Tokenizer {
-    inner: Inner,
+    pub(super) inner: Inner,
     special: SpecialTokens,
-    vocab_size: usize,
+    pub(super) vocab_size: usize,
 }
 
 /// Beyond it a typing error is likelier than a wish, and memory for it runs out without a message.

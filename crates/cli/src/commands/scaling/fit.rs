@@ -139,13 +139,13 @@ fn say_single(single: &Single) {
     single.warnings.iter().for_each(|warning| say!("warning: {warning}"));
 }
 
-/// Says a constant and its interval.
 /// Says between which sizes and tokens; `tokens` is whose.
 pub(super) fn say_range(range: &Range, tokens: &str) {
     let [least, most, few, many] = [range.params.0, range.params.1, range.tokens.0, range.tokens.1].map(short);
     say!("  N {least} to {most}, {tokens} {few} to {many}");
 }
 
+/// Says a constant and its interval.
 pub(super) fn say_constant(name: &str, value: f64, interval: &Interval) {
     let percent = interval.level * 100.0;
     say!(

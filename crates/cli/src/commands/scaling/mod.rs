@@ -2,6 +2,7 @@
 
 mod barrier;
 mod batch;
+mod beside;
 mod file;
 mod fit;
 mod mixed;
@@ -35,6 +36,7 @@ pub(super) fn calibrate(sweep: &Path, out: &Path) -> anyhow::Result<()> {
     sweep::calibrate(&CalibrateArgs { sweep: sweep.to_path_buf(), steps: 5, out: out.to_path_buf() })
 }
 
+pub(super) use self::beside::beside_the_paper;
 pub(super) use self::fit::run as fit;
 pub(super) use self::plot::run as plot;
 pub(super) use self::sweep::sweep;
