@@ -57,7 +57,7 @@ fn lead(args: &TrainArgs, ranks: &Ranks) -> anyhow::Result<()> {
     let (outcome, cursor) = (outcome?, run.trainer.loader.cursor());
     if cursor.bad + cursor.too_long > 0 {
         // As they come only the first few are named.
-        say!("skipped {} bad and {} too long documents in {step} steps", cursor.bad, cursor.too_long);
+        say!("skipped {} bad and {} too long of {} documents", cursor.bad, cursor.too_long, cursor.next);
     }
     match outcome {
         Outcome::Stopped => {

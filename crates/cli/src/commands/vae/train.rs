@@ -27,7 +27,7 @@ pub(crate) fn train(args: &TrainArgs) -> anyhow::Result<()> {
     let (trained, step) = (trained?, run.trainer.step);
     if run.trainer.cursor().bad > 0 {
         // As they come only the first few are named.
-        say!("skipped {} bad images in {step} steps", run.trainer.cursor().bad);
+        say!("skipped {} bad images", run.trainer.cursor().bad);
     }
     match trained.outcome {
         Outcome::Stopped => say!("stopped at step {step}; go on with --resume"),
