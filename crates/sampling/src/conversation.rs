@@ -64,7 +64,7 @@ pub fn answer(
         let logits = session.append_tokens(&last);
         likeliest_text(pretrained, &mut session, logits, limit)
     };
-    Batches { pretrained, at_once: config.max_batch }.run(questions, &of_batch, progress)
+    Batches { pretrained, at_once: config.max_batch }.run(questions, of_batch, progress)
 }
 
 /// Edits images; `progress` hears how many are done. An image depends on its own request, never on the rest of the batch.
@@ -79,7 +79,7 @@ pub fn edit(
 ) -> Result<Vec<Image>, SamplingError> {
     let branches = branches(pretrained, config)?;
     let of_batch = |batch: &[EditRequest]| edit_batch(pretrained, batch, config, None).map(Option::unwrap_or_default);
-    Batches { pretrained, at_once: config.max_batch / branches }.run(requests, &of_batch, progress)
+    Batches { pretrained, at_once: config.max_batch / branches }.run(requests, of_batch, progress)
 }
 
 /// As [`edit`], of one batch that is watched; `None` where it was given up. Images of codes have no steps to watch.

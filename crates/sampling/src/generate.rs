@@ -47,7 +47,7 @@ pub fn generate(
     let batches = Batches { pretrained, at_once: config.max_batch / branches };
     batches.run(
         requests,
-        &|batch| generate_batch(pretrained, batch, config, None).map(Option::unwrap_or_default),
+        |batch| generate_batch(pretrained, batch, config, None).map(Option::unwrap_or_default),
         progress,
     )
 }
@@ -64,7 +64,7 @@ impl Batches<'_> {
     pub(crate) fn run<R: Sync, T: Send>(
         &self,
         requests: &[R],
-        of_batch: &(dyn Fn(&[R]) -> Result<Vec<T>, SamplingError> + Sync),
+        of_batch: impl Fn(&[R]) -> Result<Vec<T>, SamplingError> + Sync,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<T>, SamplingError> {
         let mut made = Vec::with_capacity(requests.len());

@@ -168,7 +168,10 @@ fn phenomena_of_folders_are_those_of_their_curves() {
     assert_eq!(run.cosines["gradient_cosine.speech.text"], 0.25);
     assert!(found.runs[1].ascent.is_none() && found.associations.len() == 6);
     let text = found.to_text();
-    assert!(text.contains("coordinate ascent 0.503") && text.contains("too few runs; the paper: falls"), "{text}");
+    assert!(
+        text.contains("coordinate ascent 0.503") && text.contains("is always the same; the paper: falls"),
+        "{text}"
+    );
     settings.spikes.window = 500;
     let short = phenomena(&folders, &settings).unwrap();
     assert!(

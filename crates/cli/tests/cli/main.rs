@@ -37,9 +37,14 @@ mod ranks;
 /// A disk that is full when a checkpoint is due.
 mod full_disk;
 
-/// An autoencoder trained, used on files, and trained on.
+/// Answers for scripts.
 mod answers;
+
+/// An autoencoder trained, used on files, and trained on.
 mod autoencoder;
+
+/// Images that are edited, and questions about them.
+mod conversations;
 
 /// Distances of sets of images.
 mod fid;

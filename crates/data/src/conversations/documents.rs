@@ -98,7 +98,7 @@ impl ConversationDocuments {
     fn made(&self, id: u64, index: usize, dropped: Dropped) -> Result<Sample, DataError> {
         let mut pieces = vec![];
         let turns = self.encoded(index)?;
-        let last = turns.len() - 1;
+        let last = turns.len().saturating_sub(1);
         for (place, turn) in turns.into_iter().enumerate() {
             if dropped == Dropped::Context && place < last {
                 continue;

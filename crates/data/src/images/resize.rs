@@ -31,9 +31,8 @@ pub(crate) fn resize(pixels: ArrayView3<u8>, [height, width]: [usize; 2], fit: F
         return Err(refused("no pixels".into()));
     }
     let pixels = pixels.as_standard_layout();
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
-        .fit_into_destination((fit == Fit::Crop).then_some((0.5, 0.5)));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    let options = if fit == Fit::Crop { options.fit_into_destination(Some((0.5, 0.5))) } else { options };
     let mut resizer = Resizer::new();
     let mut resized = Array3::zeros((channels, height, width));
     for (from, mut to) in pixels.axis_iter(Axis(0)).zip(resized.axis_iter_mut(Axis(0))) {

@@ -289,7 +289,7 @@ mod tests {
         }
         let apple = (0..source.len()).find(|&index| source.caption(index).unwrap() == "red apple").unwrap();
         let image = source.image(apple).unwrap();
-        assert_eq!(image.shape(), SHAPE.into());
+        assert_eq!(image.shape(), SHAPE);
         let corner = image.pixels().slice(ndarray::s![.., 0, 0]).to_vec();
         assert_eq!(corner, [255; 3], "a transparent corner is white");
         let middle = image.pixels().slice(ndarray::s![.., 20, 16]).to_vec();

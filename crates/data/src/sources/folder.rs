@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(source.captions(1).unwrap(), ["three"]);
         assert_eq!(source.native_size(1).unwrap(), [6, 8]);
         // The file's bytes are a PNG whatever its name says.
-        assert_eq!(source.image(0).unwrap().shape(), SHAPE.into());
+        assert_eq!(source.image(0).unwrap().shape(), SHAPE);
         assert_eq!(source.skipped().len(), 2, "{:?}", source.skipped());
         assert!(source.held_out_is_train());
     }

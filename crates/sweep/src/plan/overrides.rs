@@ -26,8 +26,10 @@ impl Batch {
         let packed = group.number(&["train", "documents_per_sequence"]).unwrap_or(1).max(1);
         let count = (documents / most).ceil().max(1.0);
         // A micro-batch must be a multiple of the documents of a sequence.
-        let sequences = (documents / count / packed as f64).floor().max(1.0);
-        Self { micro: sequences as u64 * packed, count: count as u64 }
+        let sequences = (documents / packed as f64).floor().max(1.0);
+        // Micro-batches of one sequence cannot become smaller, only fewer.
+        let count = count.min(sequences);
+        Self { micro: (sequences / count).floor() as u64 * packed, count: count as u64 }
     }
 
     pub(super) fn documents(self) -> f64 {
