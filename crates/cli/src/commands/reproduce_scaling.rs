@@ -68,6 +68,8 @@ fn mixed_runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = |folder: &Path| -> anyhow::Result<Vec<PathBuf>> {
         let found = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
         let mut paths: Vec<PathBuf> = found.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        // Beside an attempt lies its log.
+        paths.retain(|path| path.is_dir());
         paths.sort();
         Ok(paths)
     };
