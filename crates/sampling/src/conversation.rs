@@ -14,10 +14,9 @@ use interfuse_data::Image;
 use ndarray::Array3;
 
 use crate::caption::{Caption, encode, likeliest_text, read_images};
-use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
-use crate::generate::{Batches, decode, denoise_span, host_images};
+use crate::generate::{Batches, draw_behind};
 use crate::session::Session;
 use crate::watching::Watcher;
 
@@ -137,41 +136,10 @@ fn edit_batch(
     let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
     let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
     let [whole, wordless] = [Asked::whole, Asked::wordless].map(|of| asked.iter().map(of).collect::<Vec<_>>());
-    let latents = match CodeSampler::new(pretrained, &seeds, 0, config) {
-        Some(codes) => {
-            let wordless = if config.is_guided() { wordless } else { vec![] };
-            draw_codes(pretrained, codes, &whole, &wordless)?
-        }
-        None => {
-            let nothing = vec![Read::NOTHING; requests.len()];
-            let all = [whole, wordless, nothing].into_iter().take(branches(pretrained, config)?).collect::<Vec<_>>();
-            let mut session = Session::new(pretrained, all.len() * requests.len())?;
-            open_image(pretrained, &mut session, &all.concat());
-            match denoise_span(pretrained, &mut session, (&seeds, config), watcher)? {
-                Some(latents) => host_images(latents),
-                None => return Ok(None),
-            }
-        }
-    };
-    latents.into_iter().map(|latents| decode(pretrained, latents)).collect::<Result<_, _>>().map(Some)
-}
-
-/// An image of codes behind all that was asked, guided against the same without words.
-fn draw_codes(
-    pretrained: &Pretrained,
-    mut codes: CodeSampler,
-    whole: &[Read<'_>],
-    wordless: &[Read<'_>],
-) -> Result<Vec<Array3<f32>>, SamplingError> {
-    let mut sessions = [Session::new(pretrained, whole.len())?, Session::new(pretrained, wordless.len())?];
-    let [conditional, unconditional] = {
-        let [one, other] = &mut sessions;
-        [(one, whole), (other, wordless)].map(|(session, reads)| {
-            let logits = open_image(pretrained, session, reads)?;
-            Some(Opened { session, logits })
-        })
-    };
-    Ok(conditional.map_or(vec![], |opened| codes.draw(opened, unconditional, &vec![true; whole.len()])))
+    let nothing = vec![Read::NOTHING; requests.len()];
+    let branches: Vec<_> = [whole, wordless, nothing].into_iter().take(branches(pretrained, config)?).collect();
+    let open = |session: &mut Session<'_>, asked: &[Read<'_>]| open_image(pretrained, session, asked);
+    draw_behind(pretrained, &branches, open, (&seeds, config), watcher)
 }
 
 /// What a user asks, encoded.

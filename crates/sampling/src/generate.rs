@@ -112,48 +112,57 @@ fn generate_batch(
         false => vec![],
     };
     let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
-    let latents = match CodeSampler::new(pretrained, &seeds, 0, config) {
-        Some(codes) => draw_codes(pretrained, codes, &prompts, &unconditional)?,
-        None => match denoise_latents(pretrained, [prompts, unconditional].concat(), (&seeds, config), watcher)? {
-            Some(latents) => host_images(latents),
-            None => return Ok(None),
-        },
+    let branches: Vec<_> = [prompts, unconditional].into_iter().filter(|prompts| !prompts.is_empty()).collect();
+    let open = |session: &mut Session<'_>, prompts: &[Vec<u32>]| session.append_tokens(prompts);
+    draw_behind(pretrained, &branches, open, (&seeds, config), watcher)
+}
+
+/// An image for each seed behind what sequences read: `branches` has what each reads with all that the image follows, and for
+/// guidance with less of it; `open` reads it into as many sequences, BOI included, and gives the logits after it. Nothing where
+/// whoever watches gave the images up.
+pub(crate) fn draw_behind<P: Clone>(
+    pretrained: &Pretrained,
+    branches: &[Vec<P>],
+    open: impl Fn(&mut Session<'_>, &[P]) -> Option<Tensor<2>>,
+    (seeds, config): (&[u64], &SamplingConfig),
+    watcher: Option<&mut dyn Watcher>,
+) -> Result<Option<Vec<Image>>, SamplingError> {
+    let latents = match CodeSampler::new(pretrained, seeds, 0, config) {
+        Some(codes) => draw_codes(pretrained, codes, branches, open)?,
+        None => {
+            let mut session = Session::new(pretrained, branches.iter().map(Vec::len).sum())?;
+            open(&mut session, &branches.concat());
+            match denoise_span(pretrained, &mut session, (seeds, config), watcher)? {
+                Some(latents) => host_images(latents),
+                None => return Ok(None),
+            }
+        }
     };
     latents.into_iter().map(|latents| decode(pretrained, latents)).collect::<Result<_, _>>().map(Some)
 }
 
-/// An image of codes after each prompt.
-fn draw_codes(
+/// As [`draw_behind`], images of codes, of which those of the first branch are guided by the second.
+fn draw_codes<P>(
     pretrained: &Pretrained,
     mut codes: CodeSampler,
-    prompts: &[Vec<u32>],
-    unconditional: &[Vec<u32>],
+    branches: &[Vec<P>],
+    open: impl Fn(&mut Session<'_>, &[P]) -> Option<Tensor<2>>,
 ) -> Result<Vec<Array3<f32>>, SamplingError> {
-    let mut sessions = [Session::new(pretrained, prompts.len())?, Session::new(pretrained, unconditional.len())?];
+    let [whole, less] = [0, 1].map(|branch| branches.get(branch).map_or(&[][..], Vec::as_slice));
+    let mut sessions = [Session::new(pretrained, whole.len())?, Session::new(pretrained, less.len())?];
     let [conditional, unconditional] = {
         let [one, other] = &mut sessions;
-        [(one, prompts), (other, unconditional)].map(|(session, prompts)| {
-            let logits = session.append_tokens(prompts)?;
+        [(one, whole), (other, less)].map(|(session, reads)| {
+            let logits = open(session, reads)?;
             Some(Opened { session, logits })
         })
     };
-    Ok(conditional.map_or(vec![], |opened| codes.draw(opened, unconditional, &vec![true; prompts.len()])))
-}
-
-fn denoise_latents(
-    pretrained: &Pretrained,
-    prompts: Vec<Vec<u32>>,
-    (seeds, config): (&[u64], &SamplingConfig),
-    watcher: Option<&mut dyn Watcher>,
-) -> Result<Option<Tensor<4>>, SamplingError> {
-    let mut session = Session::new(pretrained, prompts.len())?;
-    session.append_tokens(&prompts);
-    denoise_span(pretrained, &mut session, (seeds, config), watcher)
+    Ok(conditional.map_or(vec![], |opened| codes.draw(opened, unconditional, &vec![true; whole.len()])))
 }
 
 /// Denoises an image behind all that the sequences of a session hold: one for each seed, whose branches are `n` sequences each.
 /// Nothing where whoever watches gave it up.
-pub(crate) fn denoise_span(
+fn denoise_span(
     pretrained: &Pretrained,
     session: &mut Session<'_>,
     (seeds, config): (&[u64], &SamplingConfig),

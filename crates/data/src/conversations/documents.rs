@@ -43,8 +43,8 @@ pub struct ConversationDocuments {
     config: ConversationsConfig,
     seed: u64,
     order: EpochOrder,
-    /// The latents of a conversation's images, in their order.
-    kept: Vec<OnceLock<Vec<Array3<f32>>>>,
+    /// Conversations with latents in place of images, as long as all fit into memory.
+    kept: Vec<OnceLock<Vec<Turn<Array3<f32>>>>>,
     /// Whether a text is cut, and the rows of text and images, of some conversations; once someone has asked.
     measured: OnceLock<Vec<Measured>>,
 }
@@ -92,12 +92,17 @@ impl ConversationDocuments {
     /// # Errors
     /// When it cannot be read, encoded or decoded.
     pub fn plain_document(&self, index: usize) -> Result<Sample, DataError> {
-        self.made(index as u64, index, Dropped::Nothing)
+        self.made(index as u64, index, self.encoded(index)?, Dropped::Nothing)
     }
 
-    fn made(&self, id: u64, index: usize, dropped: Dropped) -> Result<Sample, DataError> {
+    fn made(
+        &self,
+        id: u64,
+        index: usize,
+        turns: Vec<Turn<Array3<f32>>>,
+        dropped: Dropped,
+    ) -> Result<Sample, DataError> {
         let mut pieces = vec![];
-        let turns = self.encoded(index)?;
         let last = turns.len().saturating_sub(1);
         for (place, turn) in turns.into_iter().enumerate() {
             if dropped == Dropped::Context && place < last {
@@ -123,19 +128,14 @@ impl ConversationDocuments {
 
     /// The turns with latents in place of images.
     fn encoded(&self, index: usize) -> Result<Vec<Turn<Array3<f32>>>, DataError> {
-        let conversations = &self.parts.conversations;
-        if let Some(latents) = self.kept[index].get() {
-            let mut latents = latents.iter().cloned();
-            return with_images(conversations.outline(index)?, |()| {
-                latents.next().ok_or_else(|| DataError::malformed(conversations.name(index), "as many images", "fewer"))
-            });
+        if let Some(turns) = self.kept[index].get() {
+            return Ok(turns.clone());
         }
-        let turns = with_images(conversations.turns(index)?, |image| self.latents(index, &image))?;
-        let latents: Vec<Array3<f32>> = turns.iter().flat_map(Turn::images).cloned().collect();
-        let bytes = latents.iter().map(|latents| 4 * latents.len()).sum::<usize>();
+        let turns = with_images(self.parts.conversations.turns(index)?, |image| self.latents(index, &image))?;
+        let bytes = turns.iter().flat_map(Turn::images).map(|latents| 4 * latents.len()).sum::<usize>();
         if bytes.saturating_mul(self.kept.len()) <= BUDGET {
             // Two threads may encode the same images at once; the results are equal, so either may stay.
-            let _ = self.kept[index].set(latents);
+            let _ = self.kept[index].set(turns.clone());
         }
         Ok(turns)
     }
@@ -156,18 +156,17 @@ impl ConversationDocuments {
     }
 
     /// What a document loses: only one that ends with an image of the model's can be guided.
-    fn dropped(&self, index: usize, number: u64) -> Result<Dropped, DataError> {
-        let turns = self.parts.conversations.outline(index)?;
+    fn dropped(&self, turns: &[Turn<Array3<f32>>], number: u64) -> Dropped {
         if turns.len() < 2 || turns.last().is_none_or(|turn| turn.images().next().is_none()) {
-            return Ok(Dropped::Nothing);
+            return Dropped::Nothing;
         }
         let ConversationsConfig { instruction_dropout, context_dropout, .. } = self.config;
         let drawn = uniform(&mut generator(self.seed, number, Stream::Document));
-        Ok(match drawn {
+        match drawn {
             drawn if drawn < context_dropout => Dropped::Context,
             drawn if drawn < context_dropout + instruction_dropout => Dropped::Instructions,
             _ => Dropped::Nothing,
-        })
+        }
     }
 
     fn measured(&self) -> &[Measured] {
@@ -211,7 +210,9 @@ fn with_images<I, O>(
 impl DocumentStream for ConversationDocuments {
     fn document(&mut self, number: u64) -> Result<Sample, DataError> {
         let index = self.index_of(number);
-        self.made(number, index, self.dropped(index, number)?)
+        let turns = self.encoded(index)?;
+        let dropped = self.dropped(&turns, number);
+        self.made(number, index, turns, dropped)
     }
 
     fn epoch(&self) -> usize {
