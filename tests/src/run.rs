@@ -155,6 +155,7 @@ pub fn model_card(config: &ModelConfig, tokenizer: &Tokenizer, image_shape: [usi
         model: config.clone(),
         codec: CodecConfig::Pixels,
         image_shape,
+        image_sizes: vec![],
         image_fit: Default::default(),
         max_text_rows: 48,
         captions: "text".into(),

@@ -111,7 +111,7 @@ fn variants() -> [Pretrained; 2] {
 }
 
 fn requests() -> Vec<ImageRequest> {
-    let request = |(seed, prompt): (usize, &&str)| ImageRequest { prompt: prompt.to_string(), seed: 10 + seed as u64 };
+    let request = |(seed, prompt): (usize, &&str)| ImageRequest::new(*prompt, 10 + seed as u64);
     CAPTIONS.iter().enumerate().map(request).collect()
 }
 
@@ -190,7 +190,7 @@ fn guidance_of_one_is_none_and_more_changes_images() {
     assert_eq!(plain, images(1.0 + 1e-9), "two sessions, but the same logits");
     assert_ne!(plain, images(20.0));
     let greedy = |seed| {
-        let requests = [ImageRequest { prompt: "fig".into(), seed }];
+        let requests = [ImageRequest::new("fig", seed)];
         let config = SamplingConfig { code_temperature: 0.0, ..sampling(1.0) };
         generate(&pretrained, &requests, &config, &mut |_| {}).unwrap()
     };

@@ -86,11 +86,7 @@ fn with_experts_that_choose() -> (&'static str, Pretrained) {
 }
 
 fn requests() -> Vec<ImageRequest> {
-    CAPTIONS
-        .iter()
-        .enumerate()
-        .map(|(i, prompt)| ImageRequest { prompt: prompt.to_string(), seed: 10 + i as u64 })
-        .collect()
+    CAPTIONS.iter().enumerate().map(|(i, prompt)| ImageRequest::new(*prompt, 10 + i as u64)).collect()
 }
 
 fn sampling(guidance: f64) -> SamplingConfig {
@@ -101,51 +97,57 @@ fn distance(a: &Image, b: &Image) -> i32 {
     a.pixels().iter().zip(b.pixels()).map(|(&a, &b)| (i32::from(a) - i32::from(b)).abs()).max().unwrap_or(0)
 }
 
-/// Tokens one by one and an image against the cache give what the whole sequence gives at once.
+/// Tokens one by one and an image against the cache give what the whole sequence gives at once, whatever the image's size.
 #[test]
 fn cached_is_uncached() {
     for (name, pretrained) in variants() {
-        let special = pretrained.card.special_tokens;
-        let before = [vec![special.bos], pretrained.tokenizer.encode("red apple").unwrap(), vec![special.boi]].concat();
-        let after = [special.eoi, special.eos];
         let [channels, height, width] = pretrained.card.model.latent_shape;
-        let x: Vec<f32> = (0..channels * height * width).map(|i| (i as f32 * 0.9).sin()).collect();
-        let x = Tensor::<4>::from_data(TensorData::new(x, [1, channels, height, width]), &pretrained.device);
-
-        let mut session = Session::new(&pretrained, 1).unwrap();
-        let mut cached = vec![];
-        for &token in &before {
-            cached.push(session.append_tokens(&[vec![token]]).unwrap());
+        for latent_shape in [[channels, height, width], [channels, 2 * height, width]] {
+            cached_is_uncached_at(name, &pretrained, latent_shape);
         }
-        let span = session.open_span(&[true]);
-        let noisy = session.predict(&span, x.clone(), 0.4).unwrap();
-        session.commit(&span, x.clone());
-        for &token in &after {
-            cached.push(session.append_tokens(&[vec![token]]).unwrap());
-        }
-
-        let whole = |t: f32| {
-            let mut builder = LayoutBuilder::new(pretrained.card.model.sequence_format());
-            builder.push_tokens(TEXT, &before, None);
-            builder.push_blank_image(IMAGE, 0, 0);
-            builder.push_tokens(TEXT, &after, None);
-            let batch = Batch::new(&[builder.take()], &pretrained.device);
-            let LaneRows::NextToken(rows) = &batch.lanes[TEXT].as_ref().unwrap().content else { panic!("text") };
-            let images = LaneInput::Denoise {
-                x_t: x.clone().unsqueeze_dim::<5>(1),
-                t: Tensor::full([1, 1], t, &pretrained.device),
-            };
-            let lanes = vec![Some(images), Some(LaneInput::NextToken(rows.ids.clone()))];
-            let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
-            pretrained.model.forward(ModelInput { lanes, geometry }, CacheUse::None)
-        };
-        let noisy_at_once = whole(0.4).images(IMAGE).unwrap().reshape([1, channels, height, width]);
-        assert!(gap(noisy, noisy_at_once) < 1e-4, "{name}: the denoise step");
-        let logits = whole(0.0).logits(TEXT).unwrap();
-        let [_, rows, vocab] = logits.dims();
-        let cached = Tensor::cat(cached, 0).reshape([1, rows, vocab]);
-        assert!(gap(cached, logits) < 1e-4, "{name}: the logits");
     }
+}
+
+fn cached_is_uncached_at(name: &str, pretrained: &Pretrained, latent_shape: [usize; 3]) {
+    let special = pretrained.card.special_tokens;
+    let before = [vec![special.bos], pretrained.tokenizer.encode("red apple").unwrap(), vec![special.boi]].concat();
+    let after = [special.eoi, special.eos];
+    let [channels, height, width] = latent_shape;
+    let x: Vec<f32> = (0..channels * height * width).map(|i| (i as f32 * 0.9).sin()).collect();
+    let x = Tensor::<4>::from_data(TensorData::new(x, [1, channels, height, width]), &pretrained.device);
+
+    let mut session = Session::new(pretrained, 1).unwrap();
+    let mut cached = vec![];
+    for &token in &before {
+        cached.push(session.append_tokens(&[vec![token]]).unwrap());
+    }
+    let span = session.open_span(&[true], latent_shape);
+    let noisy = session.predict(&span, x.clone(), 0.4).unwrap();
+    session.commit(&span, x.clone());
+    for &token in &after {
+        cached.push(session.append_tokens(&[vec![token]]).unwrap());
+    }
+
+    let whole = |t: f32| {
+        let mut builder = LayoutBuilder::new(pretrained.card.model.sequence_format());
+        builder.set_latent_shape(latent_shape);
+        builder.push_tokens(TEXT, &before, None);
+        builder.push_blank_image(IMAGE, 0, 0);
+        builder.push_tokens(TEXT, &after, None);
+        let batch = Batch::new(&[builder.take()], &pretrained.device);
+        let LaneRows::NextToken(rows) = &batch.lanes[TEXT].as_ref().unwrap().content else { panic!("text") };
+        let images =
+            LaneInput::Denoise { x_t: x.clone().unsqueeze_dim::<5>(1), t: Tensor::full([1, 1], t, &pretrained.device) };
+        let lanes = vec![Some(images), Some(LaneInput::NextToken(rows.ids.clone()))];
+        let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
+        pretrained.model.forward(ModelInput { lanes, geometry }, CacheUse::None)
+    };
+    let noisy_at_once = whole(0.4).images(IMAGE).unwrap().reshape([1, channels, height, width]);
+    assert!(gap(noisy, noisy_at_once) < 1e-4, "{name}: the denoise step");
+    let logits = whole(0.0).logits(TEXT).unwrap();
+    let [_, rows, vocab] = logits.dims();
+    let cached = Tensor::cat(cached, 0).reshape([1, rows, vocab]);
+    assert!(gap(cached, logits) < 1e-4, "{name}: the logits");
 }
 
 #[test]
@@ -173,7 +175,7 @@ fn a_image_depends_on_its_prompt_and_seed_and_not_on_the_batch() {
 fn seeds_and_prompts_make_a_difference_and_guidance_does_too() {
     let pretrained = pretrained(&|_| {});
     let one = |prompt: &str, seed, guidance| {
-        let request = ImageRequest { prompt: prompt.into(), seed };
+        let request = ImageRequest::new(prompt, seed);
         generate(&pretrained, &[request], &sampling(guidance), &mut |_| {}).unwrap().remove(0)
     };
     assert_ne!(one("fig", 1, 1.0), one("fig", 2, 1.0));
@@ -269,7 +271,7 @@ fn the_model_writes_and_draws_by_itself_and_the_same_seed_does_the_same() {
 #[test]
 fn a_prompt_that_is_too_long_is_named() {
     let pretrained = pretrained(&|_| {});
-    let request = ImageRequest { prompt: "plum ".repeat(30), seed: 0 };
+    let request = ImageRequest::new("plum ".repeat(30), 0);
     let message = generate(&pretrained, &[request], &sampling(1.0), &mut |_| {}).err().unwrap().to_string();
     assert!(message.contains("the prompt \"plum") && message.contains("at most 48"), "{message}");
 }

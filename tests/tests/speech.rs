@@ -205,7 +205,7 @@ fn images_and_speech_are_learned_in_one_run() {
     assert!(fill.iter().all(|fill| *fill > 0.6), "{fill:?} of {:?}", run.plan.shape);
 
     let config = SamplingConfig { steps: 2, max_units: Some(6), max_tokens: 8, ..Default::default() };
-    let images = generate(&model, &[ImageRequest { prompt: "low top".into(), seed: 0 }], &config, &mut |_| {}).unwrap();
+    let images = generate(&model, &[ImageRequest::new("low top", 0)], &config, &mut |_| {}).unwrap();
     assert_eq!(images.len(), 1);
     let seeds: Vec<u64> = (0..6).collect();
     let documents = write(&model, &seeds, &config).unwrap();
@@ -233,7 +233,7 @@ fn what_a_model_was_not_trained_for_is_refused() {
     corpus(folder.path());
     learn_units(folder.path());
     let (run, model) = trained(folder.path(), false, 1);
-    let message = generate(&model, &[ImageRequest { prompt: "low".into(), seed: 0 }], &greedy(), &mut |_| {});
+    let message = generate(&model, &[ImageRequest::new("low", 0)], &greedy(), &mut |_| {});
     assert!(message.unwrap_err().to_string().contains("without images"));
     let unknown = transcribe(&model, &[vec![3, 10]], &greedy(), &mut |_| {}).unwrap_err().to_string();
     assert!(unknown.contains("from 0 to 9") && unknown.contains("10"), "{unknown}");

@@ -32,6 +32,9 @@ pub struct ModelCard {
     pub codec: CodecConfig,
     /// `[channels, height, width]` of an image, in pixels.
     pub image_shape: [usize; 3],
+    /// Heights and widths beside it that images of other proportions were brought to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_sizes: Vec<[usize; 2]>,
     /// How images of other proportions were brought to it.
     #[serde(default, skip_serializing_if = "is_crop")]
     pub image_fit: Fit,
@@ -112,7 +115,8 @@ impl ModelCard {
     /// What an image is brought to before the model sees it.
     pub fn framing(&self) -> Framing {
         let [channels, height, width] = self.image_shape;
-        Framing { shape: ImageShape { channels, height, width }, fit: self.image_fit }
+        let (shape, sizes) = (ImageShape { channels, height, width }, self.image_sizes.as_slice());
+        Framing { shape, sizes: sizes.into(), fit: self.image_fit, upscale: false }
     }
 
     /// In what another model differs, so that its weights would not fit or would mean something else. Empty for the same

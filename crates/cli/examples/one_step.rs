@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
         println!("step {}  {}", report.step, losses.join("  "));
     }
     let model = pretrained(&plan, &trainer);
-    let request = ImageRequest { prompt: "pizza".into(), seed: 0 };
+    let request = ImageRequest::new("pizza", 0);
     let images = generate(&model, &[request], &plan.settings.sampling, &mut |_| {})?;
     let path = std::env::temp_dir().join("interfuse-one-step.png");
     images[0].save_png(&path)?;

@@ -18,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::images::{Fit, Framing, ImageShape};
+use crate::images::{BucketsConfig, Fit, Framing, ImageShape};
 use crate::mixture::{self, MixtureConfig, MixtureUnit};
 use crate::sources::SourceConfig;
 
@@ -32,9 +32,16 @@ pub struct DataConfig {
     /// Height and width in pixels that every image is brought to, each from 1 to 4096.
     #[serde(default = "default_image_size")]
     pub image_size: [usize; 2],
-    /// What becomes of images of other proportions: `crop`, `pad` or `stretch`.
+    /// Sizes for images of other proportions; all images are brought to `image_size` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<BucketsConfig>,
+    /// What becomes of images of other proportions.
     #[serde(default)]
     pub fit: Fit,
+    /// Whether images that are smaller than what they are brought to are enlarged; they are left out if not, or padded where
+    /// `fit` is `pad`.
+    #[serde(default)]
+    pub upscale: bool,
     /// Channels of every image: 1 (luma) or 3 (RGB).
     #[serde(default = "default_channels")]
     pub channels: usize,
@@ -71,7 +78,9 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             image_size: default_image_size(),
+            buckets: None,
             fit: Fit::default(),
+            upscale: false,
             channels: default_channels(),
             horizontal_flip: 0.0,
             source: SourceConfig::default(),
@@ -91,7 +100,8 @@ impl DataConfig {
 
     /// The same, and how images are brought to it.
     pub fn framing(&self) -> Framing {
-        Framing { shape: self.image_shape(), fit: self.fit }
+        let sizes = self.buckets.as_ref().map_or(vec![], |buckets| buckets.sizes(self.image_size));
+        Framing { shape: self.image_shape(), sizes: sizes.into(), fit: self.fit, upscale: self.upscale }
     }
 
     /// Whether documents have images of `source`.
@@ -108,6 +118,13 @@ impl DataConfig {
         if self.image_size.iter().any(|side| !(1..=LARGEST_SIDE).contains(side)) {
             let expected = format!("height and width from 1 to {LARGEST_SIDE} pixels");
             return Err(DataError::config("data.image_size", expected, format!("{:?}", self.image_size)));
+        }
+        if let Some(buckets) = &self.buckets {
+            buckets.validate(self.image_size, LARGEST_SIDE)?;
+            if self.has_images() && self.source.makes_images() {
+                let expected = "none where the program makes the images, which have one size";
+                return Err(DataError::config("data.buckets", expected, "some"));
+            }
         }
         if ![1, 3].contains(&self.channels) {
             return Err(DataError::config("data.channels", "1 (grey) or 3 (RGB)", self.channels));
@@ -182,6 +199,9 @@ mod tests {
         for (toml, key) in [
             ("image_size = [0, 32]", "data.image_size"),
             ("image_size = [32, 40000]", "data.image_size"),
+            ("buckets = { sizes = [] }", "data.buckets"),
+            ("buckets = { ratios = [0.0] }", "data.buckets.ratios"),
+            ("buckets = { ratios = [0.5] }\nsource = { kind = 'shapes' }", "data.buckets"),
             ("channels = 4", "data.channels"),
             ("horizontal_flip = 1.5", "data.horizontal_flip"),
             ("horizontal_flip = nan", "data.horizontal_flip"),

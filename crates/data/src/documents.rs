@@ -23,7 +23,7 @@ use crate::assembly::{Assembly, Element, Ending};
 use crate::error::DataError;
 use crate::latents::ImageLatents;
 use crate::order::{EpochOrder, Stream, below, chance, generator};
-use crate::sources::Source;
+use crate::sources::{Source, View};
 use crate::text::Tokenizer;
 
 /// How documents are made of captioned images.
@@ -187,7 +187,7 @@ impl Documents {
     /// When its image or its caption is bad.
     pub fn plain_document(&self, index: usize, image_first: bool) -> Result<Sample, DataError> {
         let caption = Element::Text(self.ids(index, &self.source.caption(index)?)?);
-        let image = Element::Image(self.latents.of(self.source.as_ref(), index, false)?.mean);
+        let image = Element::Image(self.latents.of(self.source.as_ref(), index, View::default())?.mean);
         let elements = if image_first { vec![image, caption] } else { vec![caption, image] };
         Ok(Sample { id: index as u64, segments: self.assembly().segments(elements, Ending::Closed) })
     }
@@ -236,9 +236,9 @@ impl DocumentStream for Documents {
         let caption = &captions[below(captions.len(), &mut rng)];
         let image_first = chance(self.config.image_first, &mut rng);
         let captioned = image_first || !chance(self.config.caption_dropout, &mut rng);
-        let mirrored = chance(self.horizontal_flip, &mut rng);
+        let view = View::drawn(self.source.as_ref(), self.horizontal_flip, &mut rng);
 
-        let latents = self.latents.of(self.source.as_ref(), index, mirrored)?;
+        let latents = self.latents.of(self.source.as_ref(), index, view)?;
         let image = Element::Image(latents.sample(&mut generator(self.seed, number, Stream::Latents)));
         let elements = match captioned {
             true if image_first => vec![image, Element::Text(self.ids(index, caption)?)],

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::images::Image;
-use crate::order::{EpochOrder, Stream, chance, generator};
-use crate::sources::Source;
+use crate::order::{EpochOrder, Stream, generator};
+use crate::sources::{Source, View};
 
 /// Where a stream of images stands: all that it needs to go on after a resume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,11 +79,10 @@ impl ImageStream {
             let number = self.cursor.next;
             self.cursor.next += 1;
             let index = self.order.index_of(number);
-            match self.source.image(index) {
-                Ok(image) => {
-                    let mirrored = chance(self.horizontal_flip, &mut generator(self.seed, number, Stream::Document));
-                    return Ok(if mirrored { image.flipped_horizontally() } else { image });
-                }
+            let mut rng = generator(self.seed, number, Stream::Document);
+            let source = self.source.as_ref();
+            match View::drawn(source, self.horizontal_flip, &mut rng).of(source, index) {
+                Ok(image) => return Ok(image),
                 Err(error) => {
                     self.cursor.bad += 1;
                     if self.warning.is_none() && self.named.len() < MOST_NAMED && self.named.insert(index) {

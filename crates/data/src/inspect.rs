@@ -36,8 +36,10 @@ pub struct Summary {
     pub native_height: Option<Spread>,
     /// Widths in pixels before resizing. `None` when every image is bad.
     pub native_width: Option<Spread>,
-    /// The shape that every image is brought to.
+    /// The shape that images are brought to; where there are several sizes, the first.
     pub shape: ImageShape,
+    /// The sizes that images are brought to, and how many fall into each.
+    pub sizes: Vec<SizeCount>,
     /// Captions over all images.
     pub captions: usize,
     /// Captions that differ from one another.
@@ -50,6 +52,17 @@ pub struct Summary {
     pub bad_caption_examples: Vec<String>,
     /// Lengths of the captions in tokens, where a tokenizer was given.
     pub tokens: Option<TokenLengths>,
+}
+
+/// How many images are brought to a size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SizeCount {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Images, the bad ones left out.
+    pub images: usize,
 }
 
 /// Smallest, mean and largest of a set of numbers.
@@ -89,18 +102,21 @@ impl Spread {
 ///
 /// Bad images and captions are counted and named.
 pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary {
-    let sizes: Vec<Result<[usize; 2], String>> = (0..source.len())
+    let sizes: Vec<Result<[[usize; 2]; 2], String>> = (0..source.len())
         .into_par_iter()
         .map(|index| {
-            let readable = source.image(index).and_then(|_| source.native_size(index));
-            readable.map_err(|error| error.to_string())
+            let both = source.image(index).and_then(|image| {
+                let ImageShape { height, width, .. } = image.shape();
+                Ok([source.native_size(index)?, [height, width]])
+            });
+            both.map_err(|error| error.to_string())
         })
         .collect();
     let (good, bad): (Vec<_>, Vec<_>) = sizes.into_iter().partition(Result::is_ok);
-    let good: Vec<[usize; 2]> = good.into_iter().flatten().collect();
+    let good: Vec<[[usize; 2]; 2]> = good.into_iter().flatten().collect();
     let bad: Vec<String> = bad.into_iter().filter_map(Result::err).collect();
     let side = |axis: usize| {
-        let sides = histogram(good.iter().map(|size| (size[axis], 1)));
+        let sides = histogram(good.iter().map(|[native, _]| (native[axis], 1)));
         (!good.is_empty()).then(|| Spread::of(&sides))
     };
 
@@ -130,6 +146,7 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary 
         native_height: side(0),
         native_width: side(1),
         shape: source.shape(),
+        sizes: counted(source, good.iter().map(|[_, size]| *size)),
         captions: captions.values().map(|repeated| repeated.count).sum(),
         distinct_captions: captions.len(),
         characters: Spread::of(&characters),
@@ -137,6 +154,19 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary 
         bad_caption_examples: bad_captions.into_iter().take(NAMED).collect(),
         tokens,
     }
+}
+
+/// How many images have each of a source's sizes.
+fn counted(source: &dyn Source, found: impl Iterator<Item = [usize; 2]>) -> Vec<SizeCount> {
+    let ImageShape { height, width, .. } = source.shape();
+    let sizes = std::iter::once([height, width]).chain(source.sizes().iter().copied());
+    let mut counts: Vec<SizeCount> = sizes.map(|[height, width]| SizeCount { height, width, images: 0 }).collect();
+    for size in found {
+        if let Some(count) = counts.iter_mut().find(|count| [count.height, count.width] == size) {
+            count.images += 1;
+        }
+    }
+    counts
 }
 
 /// A caption that several images may share.

@@ -39,7 +39,7 @@ pub use documents::{DocumentConfig, DocumentLanes, DocumentParts, DocumentStream
 pub use error::DataError;
 pub use files::images_below;
 pub use image_stream::{ImageCursor, ImageStream};
-pub use images::{Fit, Framing, Image, ImageShape, grid};
+pub use images::{BucketsConfig, Covering, Fit, Framing, Image, ImageShape, grid};
 pub use latents::{ImageLatents, LatentCache, LatentWriter};
 pub use loader::{Loader, LoaderCursor};
 pub use mixture::Collections;

@@ -33,7 +33,7 @@ impl NewRows {
 fn learned(lane: &LaneLayout, rows: Range<usize>) -> u64 {
     let count = match &lane.content {
         LaneContent::NextToken { targets, .. } => targets.get(rows).unwrap_or_default().iter().flatten().count(),
-        LaneContent::Denoise { rows_per_image, spans } => {
+        LaneContent::Denoise { rows_per_image, spans, .. } => {
             let each = (*rows_per_image).max(1);
             spans.get(rows.start / each..rows.end / each).unwrap_or_default().iter().flatten().count()
         }

@@ -9,6 +9,7 @@ pub mod noise_schedule;
 pub mod noising;
 pub mod overlap;
 pub mod patchify;
+mod places;
 pub mod prediction;
 pub mod time_embedding;
 pub mod timestep;

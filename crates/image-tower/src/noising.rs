@@ -67,18 +67,17 @@ pub enum TimestepChoice {
 pub fn noise_batch(
     rows: &LatentRows,
     config: &ImageTowerConfig,
-    latent_shape: [usize; 3],
     key: NoiseKey,
     choice: TimestepChoice,
     device: &Device,
 ) -> NoisedLatents {
     let batch = rows.spans.len();
     let slots = rows.spans.first().map_or(0, Vec::len);
-    let size: usize = latent_shape.iter().product();
+    let size: usize = rows.latent_shape.iter().product();
     let mut noised = HostImages::zeros(batch * slots, size);
     let spans: Vec<Option<&Span>> = rows.spans.iter().flatten().map(Option::as_ref).collect();
     noised.fill(&spans, config, key, choice);
-    let [channels, height, width] = latent_shape;
+    let [channels, height, width] = rows.latent_shape;
     let images = |values| Tensor::from_data(TensorData::new(values, [batch, slots, channels, height, width]), device);
     let scalars = |values| Tensor::from_data(TensorData::new(values, [batch, slots]), device);
     let to_denoise = noised.t.iter().filter(|&&t| t > 0.0).count();
@@ -182,7 +181,7 @@ mod tests {
 
     fn rows(spans: Vec<Vec<Option<Span>>>) -> LatentRows {
         let images = spans.iter().flatten().flatten().count();
-        LatentRows { spans, rows_per_image: 4, images }
+        LatentRows { spans, latent_shape: SHAPE, rows_per_image: 4, images }
     }
 
     fn values<const R: usize>(tensor: &Tensor<R>) -> Vec<f32> {
@@ -200,7 +199,7 @@ mod tests {
             (NoiseProcess::Ddpm, PredictionTarget::Noise),
         ] {
             let config = config(process, prediction);
-            let noised = noise_batch(&rows(vec![vec![span(9)]]), &config, SHAPE, key, TimestepChoice::Sampled, &device);
+            let noised = noise_batch(&rows(vec![vec![span(9)]]), &config, key, TimestepChoice::Sampled, &device);
             let t = values(&noised.t)[0];
             let (c, d) = prediction.to_clean(process.coefficients(t));
             let clean = span(9).unwrap().x_0;
@@ -214,7 +213,7 @@ mod tests {
     fn noise_depends_on_the_key_and_the_sample_but_not_on_the_batch() {
         let device = Device::flex();
         let config = config(NoiseProcess::RectifiedFlow, PredictionTarget::Velocity);
-        let noised = |spans, key| noise_batch(&rows(spans), &config, SHAPE, key, TimestepChoice::Sampled, &device);
+        let noised = |spans, key| noise_batch(&rows(spans), &config, key, TimestepChoice::Sampled, &device);
         let key = NoiseKey { seed: 1, step: 2 };
         let alone = values(&noised(vec![vec![span(5)]], key).x_t);
         let among = values(&noised(vec![vec![span(4), None], vec![None, span(5)]], key).x_t);
@@ -235,7 +234,7 @@ mod tests {
             let before = span(5).map(|span| Span { precedes_caption: true, ..span });
             let rows = rows(vec![vec![before], vec![span(6)]]);
             let key = NoiseKey { seed: 1, step: 0 };
-            let noised = noise_batch(&rows, &config, SHAPE, key, TimestepChoice::Sampled, &device);
+            let noised = noise_batch(&rows, &config, key, TimestepChoice::Sampled, &device);
             let x_0: Vec<f32> = span(5).unwrap().x_0.iter().copied().collect();
             assert_eq!(values(&noised.x_t)[..16], x_0);
             assert_eq!((values(&noised.t)[0], values(&noised.weight)[0], noised.images), (0.0, 0.0, 1));
@@ -250,7 +249,7 @@ mod tests {
         let rows = rows(vec![vec![given, span(6)]]);
         let key = NoiseKey { seed: 1, step: 0 };
         for choice in [TimestepChoice::Sampled, TimestepChoice::At(0.7)] {
-            let noised = noise_batch(&rows, &config, SHAPE, key, choice, &Device::flex());
+            let noised = noise_batch(&rows, &config, key, choice, &Device::flex());
             let x_0: Vec<f32> = span(5).unwrap().x_0.iter().copied().collect();
             assert_eq!(values(&noised.x_t)[..16], x_0);
             let (t, weight) = (values(&noised.t), values(&noised.weight));
@@ -264,7 +263,7 @@ mod tests {
         let device = Device::flex();
         let config = config(NoiseProcess::RectifiedFlow, PredictionTarget::Noise);
         let key = NoiseKey { seed: 1, step: 0 };
-        let at = |t| noise_batch(&rows(vec![vec![span(5)]]), &config, SHAPE, key, TimestepChoice::At(t), &device);
+        let at = |t| noise_batch(&rows(vec![vec![span(5)]]), &config, key, TimestepChoice::At(t), &device);
         assert_eq!(values(&at(0.2).target), values(&at(0.8).target));
         assert_eq!(values(&at(0.2).t), [0.2]);
     }

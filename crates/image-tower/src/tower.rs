@@ -10,6 +10,7 @@ use interfuse_kernels::{Linear, WeightInit};
 use crate::config::{ImageTowerConfig, TimestepConditioning};
 use crate::overlap::overlap_add;
 use crate::patchify::{patchify, unpatchify};
+use crate::places::interpolated;
 use crate::time_embedding::TimeEmbedding;
 use crate::unet::UNetPatcher;
 
@@ -28,8 +29,9 @@ pub struct ImageTower {
     modulation: Option<Linear>,
     /// Convolutions around the backbone; the rows are then single places of what they put out.
     unet: Option<UNetPatcher>,
+    /// Rows and columns of patches that places are learned for.
     #[module(skip)]
-    latent_shape: [usize; 3],
+    grid: [usize; 2],
     #[module(skip)]
     patch_size: usize,
     #[module(skip)]
@@ -58,6 +60,8 @@ pub struct ImageContext {
     upward: Option<Upward>,
     /// What predicted noise starts from, if it does.
     skip: Option<Skip>,
+    /// `[C, H, W]` of the images.
+    latent_shape: [usize; 3],
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +87,8 @@ struct Upward {
 }
 
 impl ImageTower {
-    /// Ends for latents of shape `[C, H, W]`.
+    /// Ends for latents of shape `[C, H, W]`, or of other sizes of as many channels: they have the same weights, and places that
+    /// are learned are interpolated ([`crate::places`]).
     pub fn new(config: &ImageTowerConfig, latent_shape: [usize; 3], d_model: usize, init: &mut WeightInit) -> Self {
         let [channels, height, width] = latent_shape;
         let reach = config.patch_size + 2 * config.patch_overlap;
@@ -92,7 +97,7 @@ impl ImageTower {
             Some(unet) => [unet.widths[unet.widths.len() - 1]; 2],
             None => [config.patch_size * config.patch_size * channels, reach * reach * channels],
         };
-        let patches = (height / config.patch_size) * (width / config.patch_size);
+        let grid = [height / config.patch_size, width / config.patch_size];
         let adaptive = config.timestep_conditioning == TimestepConditioning::AdaLn;
         let d_time = match config.timestep_conditioning {
             TimestepConditioning::Patch => d_patch,
@@ -102,10 +107,10 @@ impl ImageTower {
             patch_in: Linear::with_bias(d_patch, d_model, init),
             patch_out: Linear::with_bias(d_model, d_predicted, init),
             time: TimeEmbedding::new(d_model, d_time, init),
-            positions: config.learned_positions.then(|| init.normal([patches, d_model], POSITION_STD)),
+            positions: config.learned_positions.then(|| init.normal([grid.iter().product(), d_model], POSITION_STD)),
             modulation: adaptive.then(|| Linear::zero_with_bias(d_model, 2 * d_model, init)),
             unet: config.unet.as_ref().map(|unet| UNetPatcher::new(unet, channels, d_model, init)),
-            latent_shape,
+            grid,
             patch_size: config.patch_size,
             patch_overlap: config.patch_overlap,
             conditioning: config.timestep_conditioning,
@@ -116,10 +121,13 @@ impl ImageTower {
     /// # Shapes
     /// - `x_t`: `[B, N, C, H, W]`, `t`: `[B, N]`
     pub fn embed(&self, x_t: Tensor<5>, t: Tensor<2>) -> EmbeddedImages {
+        let [_, _, channels, height, width] = x_t.dims();
+        let grid = [height / self.patch_size, width / self.patch_size];
         let skip = self.has_skip.then(|| Skip { x_t: x_t.clone(), t: t.clone() });
         let (patches, upward) = self.cut(x_t, t.clone());
         let (rows, condition) = self.embed_patches(patches, t);
-        EmbeddedImages { rows: self.place(rows), context: ImageContext { condition, upward, skip } }
+        let context = ImageContext { condition, upward, skip, latent_shape: [channels, height, width] };
+        EmbeddedImages { rows: self.place(rows, grid), context }
     }
 
     /// The latents as patches, or what the U-Net makes of them.
@@ -146,12 +154,13 @@ impl ImageTower {
         }
     }
 
-    /// Adds the learned places.
-    fn place(&self, rows: Tensor<3>) -> Tensor<3> {
+    /// Adds the learned places to the rows of images of `grid` patches.
+    fn place(&self, rows: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
         let Some(positions) = &self.positions else { return rows };
         let [batch, all_rows, width] = rows.dims();
+        let positions = interpolated(positions.val(), self.grid, grid);
         let [patches, _] = positions.dims();
-        let placed = rows.reshape([batch, all_rows / patches, patches, width]) + positions.val().unsqueeze::<4>();
+        let placed = rows.reshape([batch, all_rows / patches, patches, width]) + positions.unsqueeze::<4>();
         placed.reshape([batch, all_rows, width])
     }
 
@@ -160,7 +169,7 @@ impl ImageTower {
     /// # Shapes
     /// - `rows`: `[B, N · P, D]`, `context`: that of their embedding; returns `[B, N, C, H, W]`
     pub fn predict(&self, rows: Tensor<3>, context: ImageContext) -> Tensor<5> {
-        let ImageContext { condition, upward, skip } = context;
+        let ImageContext { condition, upward, skip, latent_shape } = context;
         // The last norm may have left them in fewer bits; what is subtracted from a target is not.
         let rows = rows.cast(DType::F32);
         let rows = match (&self.modulation, condition) {
@@ -179,14 +188,14 @@ impl ImageTower {
         let patches = self.patch_out.forward(rows);
         let output = match (&self.unet, upward) {
             (Some(unet), Some(Upward { skips, time })) => {
-                let [channels, height, width] = self.latent_shape;
+                let [channels, height, width] = latent_shape;
                 let [_, _, d_patch] = patches.dims();
                 let places = unpatchify(patches, 1, [d_patch, height / self.patch_size, width / self.patch_size]);
                 let [batch, images, ..] = places.dims();
                 let latents = unet.up(places.flatten::<4>(0, 1), skips, &time);
                 latents.reshape([batch, images, channels, height, width])
             }
-            _ => overlap_add(patches, self.patch_size, self.patch_overlap, self.latent_shape),
+            _ => overlap_add(patches, self.patch_size, self.patch_overlap, latent_shape),
         };
         match skip {
             Some(skip) => skip.and(output),

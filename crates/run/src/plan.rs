@@ -88,6 +88,7 @@ impl Plan {
             codec,
             cut_captions: (0, 0),
         };
+        latent_shapes(&plan.card, plan.codec.as_ref())?;
         let training = plan.streams().training()?;
         let documents = training.rows(&plan.card.model.sequence_format());
         plan.cut_captions = training.cut();
@@ -150,7 +151,8 @@ impl Plan {
     pub fn loader(&self, cursor: LoaderCursor) -> Result<Loader> {
         let per_sequence = self.settings.train.documents_per_sequence.unwrap_or(1);
         let format = self.card.model.sequence_format();
-        Ok(Loader::new(self.training()?, format, self.shape.clone(), per_sequence, cursor))
+        let loader = Loader::new(self.training()?, format, self.shape.clone(), per_sequence, cursor);
+        Ok(loader.with_sizes(&latent_shapes(&self.card, self.codec.as_ref())?))
     }
 
     /// The fraction of each lane's rows that is not padding, over so many sequences, by lane.
@@ -158,12 +160,14 @@ impl Plan {
     /// # Errors
     /// As [`Plan::documents`], or when no document fits.
     pub fn fill(&self, sequences: usize) -> Result<Vec<f64>> {
-        let packed = self.loader(LoaderCursor::default())?.next_batch(sequences)?;
-        let of = |(lane, rows): (usize, &usize)| {
-            let filled: usize = packed.iter().map(|sequence| sequence.lanes[lane].filled()).sum();
-            filled as f64 / (rows * sequences).max(1) as f64
+        let at_once = self.settings.train.sequences().max(1);
+        let packed = self.loader(LoaderCursor::default())?.next_batches(at_once, sequences.div_ceil(at_once))?;
+        let of = |lane: usize| {
+            let lanes = || packed.iter().flatten().map(|sequence| &sequence.lanes[lane]);
+            let filled: usize = lanes().map(|lane| lane.filled()).sum();
+            filled as f64 / lanes().map(|lane| lane.len()).sum::<usize>().max(1) as f64
         };
-        Ok(self.shape.capacity.iter().enumerate().map(of).collect())
+        Ok((0..self.shape.capacity.len()).map(of).collect())
     }
 
     /// Held-out documents, for losses under fixed noise.
@@ -203,6 +207,26 @@ impl Plan {
         };
         Ok(Trainer::new(setup, model, self.loader(cursor)?))
     }
+}
+
+/// The latents of the sizes that images have beside the first.
+///
+/// # Errors
+/// When a size does not fit the autoencoder or the patches, or images are codes.
+fn latent_shapes(card: &ModelCard, codec: &dyn Codec) -> Result<Vec<[usize; 3]>> {
+    let [channels, ..] = card.image_shape;
+    if card.codes.is_some() && !card.image_sizes.is_empty() {
+        refuse!("data.buckets: expected none where images are codes, found {} sizes", card.image_sizes.len());
+    }
+    let of = |&[height, width]: &[usize; 2]| {
+        let size = format!("data.buckets, {height} × {width} pixels");
+        let shape = codec.latent_shape([channels, height, width]).with_context(|| size.clone())?;
+        if let Some(tower) = card.model.image_tower() {
+            tower.validate(shape).with_context(|| size)?;
+        }
+        Ok(shape)
+    };
+    card.image_sizes.iter().map(of).collect()
 }
 
 /// The held-out documents of a trained model, for losses under fixed noise.
@@ -255,6 +279,7 @@ fn card(
         model,
         codec: settings.codec.pinned(codec),
         image_shape,
+        image_sizes: settings.data.framing().sizes.to_vec(),
         image_fit: settings.data.fit,
         captions: carriers.captions,
         images: carriers.images,

@@ -135,7 +135,7 @@ mod tests {
         let origin = Origin { sampling: &SamplingConfig::default(), checkpoint: Path::new("run"), columns: 1 };
         let generate = |count: usize| {
             check(&folder)?;
-            let requests = vec![ImageRequest { prompt: "red".into(), seed: 0 }; count];
+            let requests = vec![ImageRequest::new("red", 0); count];
             write(&folder, &requests, &vec![image.clone(); count], &origin)
         };
         generate(2).unwrap();

@@ -46,6 +46,12 @@ impl<'a> Streams<'a> {
         let (settings, source) = (self.settings, data.of(split));
         let lanes = DocumentLanes { captions: self.lane(&self.card.captions)?, images: self.lane(images)? };
         let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
+        if let Some(folder) = cache.filter(|_| !source.sizes().is_empty()) {
+            refuse!(
+                "codec.cache: expected none beside data.buckets, for a cache has latents of one size, found {}",
+                folder.display()
+            );
+        }
         let latents = match cache {
             // Held-out images are few and encoded when they are measured.
             Some(folder) if split == Split::Train => {
@@ -79,7 +85,7 @@ impl<'a> Streams<'a> {
         match &self.card.images {
             Some(images) if with_images => {
                 let first_code = self.card.codes.map(|codes| codes.first as u32);
-                let framing = self.settings.data.framing();
+                let framing = self.settings.data.framing().of_one_size();
                 let images = ClipImages::new(Arc::clone(self.codec), framing, self.lane(images)?, first_code);
                 Ok(documents.with_images(images))
             }

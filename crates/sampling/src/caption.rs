@@ -2,13 +2,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 use interfuse_checkpoint::Pretrained;
-use interfuse_data::Image;
+use interfuse_data::{Image, ImageShape};
 use ndarray::Array3;
 
 use crate::codes::ids_of;
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::session::Session;
+use crate::size::latent_shape;
 use crate::token::likeliest;
 use crate::write::Decoder;
 
@@ -21,7 +22,7 @@ pub struct Caption {
     pub cut_at: Option<usize>,
 }
 
-/// Captions images of the model's size; `progress` hears how many are done.
+/// Captions images of sizes that fit the model; `progress` hears how many are done.
 ///
 /// # Errors
 /// When a setting or an image does not fit the model.
@@ -85,32 +86,40 @@ pub(crate) fn ends_text(pretrained: &Pretrained) -> impl Fn(u32) -> bool + use<>
 
 /// Reads an image into every sequence that has one, clean.
 pub(crate) fn read_images(pretrained: &Pretrained, session: &mut Session<'_>, latents: &[Option<&Array3<f32>>]) {
-    let reading: Vec<bool> = latents.iter().map(Option::is_some).collect();
-    let [channels, height, width] = pretrained.card.model.latent_shape;
-    if let Some(codes) = pretrained.card.codes {
-        session.open_grid(&reading, [height, width]);
-        let ids = latents.iter().map(|latents| latents.map_or(vec![], |latents| ids_of(latents, codes)));
-        session.append_codes(&ids.collect::<Vec<_>>());
-        return;
+    let mut shapes: Vec<(usize, usize, usize)> = latents.iter().flatten().map(|latents| latents.dim()).collect();
+    shapes.sort_unstable();
+    shapes.dedup();
+    // A span has images of one size.
+    for shape in shapes {
+        let of_shape = |latents: &Option<&'_ Array3<f32>>| latents.is_some_and(|latents| latents.dim() == shape);
+        let reading: Vec<bool> = latents.iter().map(of_shape).collect();
+        if let Some(codes) = pretrained.card.codes {
+            session.open_grid(&reading, [shape.1, shape.2]);
+            let ids = latents.iter().map(|latents| latents.filter(|found| found.dim() == shape));
+            let ids = ids.map(|latents| latents.map_or(vec![], |latents| ids_of(latents, codes)));
+            session.append_codes(&ids.collect::<Vec<_>>());
+            continue;
+        }
+        // A sequence without such an image has no rows for it, so what stands here for it is read by nobody.
+        let none = Array3::zeros(shape);
+        let values = latents.iter().flat_map(|latents| latents.filter(|found| found.dim() == shape).unwrap_or(&none));
+        let (channels, height, width) = shape;
+        let data = TensorData::new(values.copied().collect(), [latents.len(), channels, height, width]);
+        let span = session.open_span(&reading, shape.into());
+        session.commit(&span, Tensor::from_data(data, &pretrained.device));
     }
-    // A sequence without an image has no rows for it, so what stands here for it is read by nobody.
-    let none = Array3::zeros((channels, height, width));
-    let values: Vec<f32> = latents.iter().flat_map(|latents| latents.unwrap_or(&none)).copied().collect();
-    let data = TensorData::new(values, [latents.len(), channels, height, width]);
-    let span = session.open_span(&reading);
-    session.commit(&span, Tensor::from_data(data, &pretrained.device));
 }
 
-/// The latents of images, which are of the model's size.
+/// The latents of images, whose sizes fit the model.
 pub(crate) fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Vec<Array3<f32>>, SamplingError> {
-    let expected = pretrained.card.image_shape;
+    let [expected, ..] = pretrained.card.image_shape;
     let mut latents = Vec::with_capacity(images.len());
     for (index, image) in images.iter().enumerate() {
-        let found = image.pixels().shape().to_vec();
+        let ImageShape { channels: found, height, width } = image.shape();
         if found != expected {
-            let name = format!("number {index}");
-            return Err(SamplingError::Image { name, found, expected: expected.to_vec() });
+            return Err(SamplingError::Channels { name: format!("number {index}"), found, expected });
         }
+        latent_shape(pretrained, Some([height, width]))?;
         latents.push(pretrained.codec.encode(image.to_unit_range())?.mean);
     }
     Ok(latents)

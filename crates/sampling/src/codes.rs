@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::SamplingConfig;
 use crate::denoise::SAMPLING_STEP;
+use crate::generate::Drawing;
 use crate::guidance::guided;
 use crate::session::Session;
 use crate::token::TokenChoice;
@@ -41,12 +42,10 @@ impl CodeSampler {
     /// its sequence holds, never on the rest of the batch.
     pub(crate) fn new(
         pretrained: &Pretrained,
-        seeds: &[u64],
+        &Drawing { seeds, latent_shape: [_, rows, columns], config }: &Drawing<'_>,
         image_index: u64,
-        config: &SamplingConfig,
     ) -> Option<Self> {
         let card = &pretrained.card;
-        let [_, rows, columns] = card.model.latent_shape;
         let generator = |&seed: &u64| NoiseKey { seed, step: SAMPLING_STEP }.generator(0, image_index);
         let SamplingConfig { code_temperature: temperature, top_k, top_p, guidance, .. } = *config;
         Some(Self {

@@ -16,14 +16,15 @@ use ndarray::Array3;
 use crate::caption::{Caption, encode, likeliest_text, read_images};
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
-use crate::generate::{Batches, draw_behind};
+use crate::generate::{Batches, Drawing, draw_behind};
 use crate::session::Session;
+use crate::size::latent_shape;
 use crate::watching::Watcher;
 
 /// A question about images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Of the model's size; they stand before the words.
+    /// Of sizes that fit the model; they stand before the words.
     pub images: Vec<Image>,
     /// The words.
     pub text: String,
@@ -32,7 +33,8 @@ pub struct Question {
 /// An image that is to be made of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditRequest {
-    /// What is to be edited, of the model's size; several where the model learned from several.
+    /// What is to be edited, of a size that fits the model; several where the model learned from several. The edited image has
+    /// the size of the first.
     pub images: Vec<Image>,
     /// What is to be done.
     pub instruction: String,
@@ -78,10 +80,10 @@ pub fn edit(
 ) -> Result<Vec<Image>, SamplingError> {
     let branches = branches(pretrained, config)?;
     let of_batch = |batch: &[EditRequest]| edit_batch(pretrained, batch, config, None).map(Option::unwrap_or_default);
-    Batches { pretrained, at_once: config.max_batch / branches }.run(requests, of_batch, progress)
+    Batches { pretrained, at_once: config.max_batch / branches }.run_by(requests, size_of, of_batch, progress)
 }
 
-/// As [`edit`], of one batch that is watched; `None` where it was given up. Images of codes have no steps to watch.
+/// As [`edit`], of one batch of images of one size that is watched; `None` where it was given up. Images of codes have no steps to watch.
 ///
 /// # Errors
 /// As [`edit`].
@@ -139,7 +141,14 @@ fn edit_batch(
     let nothing = vec![Read::NOTHING; requests.len()];
     let branches: Vec<_> = [whole, wordless, nothing].into_iter().take(branches(pretrained, config)?).collect();
     let open = |session: &mut Session<'_>, asked: &[Read<'_>]| open_image(pretrained, session, asked);
-    draw_behind(pretrained, &branches, open, (&seeds, config), watcher)
+    let drawing =
+        Drawing { seeds: &seeds, latent_shape: latent_shape(pretrained, requests.first().and_then(size_of))?, config };
+    draw_behind(pretrained, &branches, open, &drawing, watcher)
+}
+
+/// Height and width of what is to be edited, and of what comes out.
+fn size_of(request: &EditRequest) -> Option<[usize; 2]> {
+    request.images.first().map(|image| [image.shape().height, image.shape().width])
 }
 
 /// What a user asks, encoded.

@@ -76,21 +76,20 @@ impl Denoiser for Beside<'_, '_> {
     }
 }
 
-/// Denoises one image for each of `seeds`. Image `i` depends on `seeds[i]` alone and on nothing else of the batch. Returns
-/// `[n, C, H, W]`.
+/// Denoises one image for each of `seeds`, with latents of a shape `[C, H, W]`. Image `i` depends on `seeds[i]` alone and on
+/// nothing else of the batch. Returns `[n, C, H, W]`.
 ///
 /// # Errors
 /// When the solver or the spacing does not fit the model.
 pub fn denoise(
     pretrained: &Pretrained,
     denoiser: &dyn Denoiser,
-    seeds: &[u64],
-    image_index: u64,
+    [channels, height, width]: [usize; 3],
+    (seeds, image_index): (&[u64], u64),
     config: &SamplingConfig,
 ) -> Result<Tensor<4>, SamplingError> {
     let card = &pretrained.card;
     let tower = card.model.image_tower().ok_or(SamplingError::NoModality("image".into()))?;
-    let [channels, height, width] = card.model.latent_shape;
     let size = channels * height * width;
     let mut generators: Vec<_> =
         seeds.iter().map(|&seed| NoiseKey { seed, step: SAMPLING_STEP }.generator(0, image_index)).collect();

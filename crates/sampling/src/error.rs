@@ -49,15 +49,25 @@ pub enum SamplingError {
     /// A clip, or units of speech, cannot be used.
     #[error(transparent)]
     Speech(#[from] interfuse_speech::SpeechError),
-    /// The image is of another size than the model's.
-    #[error("the image {name} has shape {found:?}, but the model takes {expected:?} (channels, height, width)")]
-    Image {
+    /// The model has no latents of a size.
+    #[error("an image of {height} × {width} pixels does not fit the model: {expected}")]
+    Size {
+        /// Its height in pixels.
+        height: usize,
+        /// Its width in pixels.
+        width: usize,
+        /// What fits.
+        expected: String,
+    },
+    /// The image has other channels than the model's.
+    #[error("the image {name} has {found} channels, but the model takes {expected}")]
+    Channels {
         /// The image.
         name: String,
-        /// Its shape.
-        found: Vec<usize>,
+        /// How many it has.
+        found: usize,
         /// The model's.
-        expected: Vec<usize>,
+        expected: usize,
     },
     /// From the tokenizer or an image.
     #[error(transparent)]

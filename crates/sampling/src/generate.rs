@@ -13,6 +13,7 @@ use crate::denoise::{Branches, Plain, denoise};
 use crate::error::SamplingError;
 use crate::guidance::Guidance;
 use crate::session::Session;
+use crate::size::latent_shape;
 use crate::watching::{Watched, Watcher, Watching};
 use interfuse_checkpoint::Pretrained;
 
@@ -21,18 +22,33 @@ use interfuse_checkpoint::Pretrained;
 pub struct ImageRequest {
     /// What is to be seen; empty for anything.
     pub prompt: String,
-    /// Decides the noise, and with the prompt and the settings the image.
+    /// Decides the noise, and with the prompt, the size and the settings the image.
     pub seed: u64,
+    /// Height and width in pixels; the model's own if absent.
+    pub size: Option<[usize; 2]>,
+}
+
+impl ImageRequest {
+    /// Of the model's own size.
+    pub fn new(prompt: impl Into<String>, seed: u64) -> Self {
+        Self { prompt: prompt.into(), seed, size: None }
+    }
+
+    /// The same of another height and width.
+    #[must_use]
+    pub fn of_size(self, size: Option<[usize; 2]>) -> Self {
+        Self { size, ..self }
+    }
 }
 
 /// Draws images, in batches of at most `max_batch` sequences, on a CPU one for each core; `progress` hears how many are
 /// done.
 ///
-/// Each prompt is read once; every denoise step runs over the image's rows alone. An image depends on its own prompt and
-/// seed, never on what else is generated.
+/// Each prompt is read once; every denoise step runs over the image's rows alone. An image depends on its own request, never
+/// on what else is generated.
 ///
 /// # Errors
-/// When a setting or a prompt does not fit the model.
+/// When a setting, a prompt or a size does not fit the model.
 pub fn generate(
     pretrained: &Pretrained,
     requests: &[ImageRequest],
@@ -45,8 +61,9 @@ pub fn generate(
     }
     let branches = if config.is_guided() { 2 } else { 1 };
     let batches = Batches { pretrained, at_once: config.max_batch / branches };
-    batches.run(
+    batches.run_by(
         requests,
+        |request| request.size,
         |batch| generate_batch(pretrained, batch, config, None).map(Option::unwrap_or_default),
         progress,
     )
@@ -60,6 +77,27 @@ pub(crate) struct Batches<'a> {
 }
 
 impl Batches<'_> {
+    /// As [`Self::run`], in batches of requests that are alike by `key`.
+    pub(crate) fn run_by<R: Sync + Clone, T: Send, K: PartialEq>(
+        &self,
+        requests: &[R],
+        key: impl Fn(&R) -> K,
+        of_batch: impl Fn(&[R]) -> Result<Vec<T>, SamplingError> + Sync,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<T>, SamplingError> {
+        let mut made: Vec<Option<T>> = requests.iter().map(|_| None).collect();
+        let mut done = 0;
+        while let Some(first) = made.iter().position(Option::is_none) {
+            let alike = |place: &usize| made[*place].is_none() && key(&requests[*place]) == key(&requests[first]);
+            let places: Vec<usize> = (first..requests.len()).filter(alike).collect();
+            let chosen: Vec<R> = places.iter().map(|&place| requests[place].clone()).collect();
+            let of_these = self.run(&chosen, &of_batch, &mut |of_these| progress(done + of_these))?;
+            done += places.len();
+            places.into_iter().zip(of_these).for_each(|(place, one)| made[place] = Some(one));
+        }
+        Ok(made.into_iter().flatten().collect())
+    }
+
     /// What `of_batch` makes of all requests, in their order; `progress` hears how many are done.
     pub(crate) fn run<R: Sync, T: Send>(
         &self,
@@ -81,7 +119,8 @@ impl Batches<'_> {
     }
 }
 
-/// As [`generate`], of one batch that is watched; `None` where it was given up. Images of codes have no steps to watch.
+/// As [`generate`], of one batch of images of one size that is watched; `None` where it was given up. Images of codes have no
+/// steps to watch.
 ///
 /// # Errors
 /// As [`generate`].
@@ -114,7 +153,18 @@ fn generate_batch(
     let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
     let branches: Vec<_> = [prompts, unconditional].into_iter().filter(|prompts| !prompts.is_empty()).collect();
     let open = |session: &mut Session<'_>, prompts: &[Vec<u32>]| session.append_tokens(prompts);
-    draw_behind(pretrained, &branches, open, (&seeds, config), watcher)
+    let size = requests.first().and_then(|request| request.size);
+    let drawing = Drawing { seeds: &seeds, latent_shape: latent_shape(pretrained, size)?, config };
+    draw_behind(pretrained, &branches, open, &drawing, watcher)
+}
+
+/// Images that are drawn at once.
+pub(crate) struct Drawing<'a> {
+    /// One of each image.
+    pub(crate) seeds: &'a [u64],
+    /// `[C, H, W]`
+    pub(crate) latent_shape: [usize; 3],
+    pub(crate) config: &'a SamplingConfig,
 }
 
 /// An image for each seed behind what sequences read: `branches` has what each reads with all that the image follows, and for
@@ -124,15 +174,15 @@ pub(crate) fn draw_behind<P: Clone>(
     pretrained: &Pretrained,
     branches: &[Vec<P>],
     open: impl Fn(&mut Session<'_>, &[P]) -> Option<Tensor<2>>,
-    (seeds, config): (&[u64], &SamplingConfig),
+    drawing: &Drawing<'_>,
     watcher: Option<&mut dyn Watcher>,
 ) -> Result<Option<Vec<Image>>, SamplingError> {
-    let latents = match CodeSampler::new(pretrained, seeds, 0, config) {
+    let latents = match CodeSampler::new(pretrained, drawing, 0) {
         Some(codes) => draw_codes(pretrained, codes, branches, open)?,
         None => {
             let mut session = Session::new(pretrained, branches.iter().map(Vec::len).sum())?;
             open(&mut session, &branches.concat());
-            match denoise_span(pretrained, &mut session, (seeds, config), watcher)? {
+            match denoise_span(pretrained, &mut session, drawing, watcher)? {
                 Some(latents) => host_images(latents),
                 None => return Ok(None),
             }
@@ -165,20 +215,20 @@ fn draw_codes<P>(
 fn denoise_span(
     pretrained: &Pretrained,
     session: &mut Session<'_>,
-    (seeds, config): (&[u64], &SamplingConfig),
+    &Drawing { seeds, latent_shape, config }: &Drawing<'_>,
     watcher: Option<&mut dyn Watcher>,
 ) -> Result<Option<Tensor<4>>, SamplingError> {
     let sequences = session.len();
-    let span = session.open_span(&vec![true; sequences]);
+    let span = session.open_span(&vec![true; sequences], latent_shape);
     let all = Plain { session, span: &span };
     let count = sequences / seeds.len().max(1);
     let denoiser = Branches { all, count, guidance: Guidance::of(config) };
     let (Some(watcher), Some(tower)) = (watcher, pretrained.card.model.image_tower()) else {
-        return denoise(pretrained, &denoiser, seeds, 0, config).map(Some);
+        return denoise(pretrained, &denoiser, latent_shape, (seeds, 0), config).map(Some);
     };
     let watching = Watching::new(watcher, config.steps, config.solver_for(tower.process)?);
     let watched = Watched { inner: &denoiser, pretrained, state: RefCell::new(watching) };
-    let latents = denoise(pretrained, &watched, seeds, 0, config)?;
+    let latents = denoise(pretrained, &watched, latent_shape, (seeds, 0), config)?;
     let stopped = watched.state.borrow().is_stopped();
     Ok((!stopped).then_some(latents))
 }

@@ -140,10 +140,11 @@ impl<'m> Session<'m> {
         Some(logits.reshape([sequences * rows, vocab]).select(0, last))
     }
 
-    /// Lays out an image in those sequences that draw one.
-    pub fn open_span(&mut self, drawing: &[bool]) -> OpenSpan {
+    /// Lays out an image in those sequences that draw one, with latents of a shape `[C, H, W]` that fits the model.
+    pub fn open_span(&mut self, drawing: &[bool], latent_shape: [usize; 3]) -> OpenSpan {
         let lane = self.image_lane;
         let layouts = self.lay_out(|index, builder| {
+            builder.set_latent_shape(latent_shape);
             if let Some(lane) = lane.filter(|_| drawing[index]) {
                 builder.push_blank_image(lane, 0, 0);
             }

@@ -13,7 +13,7 @@ use crate::codes::{CodeSampler, Opened};
 use crate::config::SamplingConfig;
 use crate::denoise::{Beside, Plain, denoise};
 use crate::error::SamplingError;
-use crate::generate::{decode, host_images};
+use crate::generate::{Drawing, decode, host_images};
 use crate::guidance::Guidance;
 use crate::session::Session;
 use crate::speech::{Speaker, Speech, speech_card};
@@ -121,14 +121,15 @@ impl Turn<'_, '_> {
     /// Images in the sequences that draw. `[C, H, W]` each; those of the others mean nothing.
     fn draw(&mut self, drawing: &[bool]) -> Result<Vec<Array3<f32>>, SamplingError> {
         let Self { pretrained, seeds, config, .. } = *self;
+        let all = Drawing { seeds, latent_shape: pretrained.card.model.latent_shape, config };
         let after = self.session.append_tokens(&where_true(drawing, &[pretrained.card.special_tokens.boi]));
-        if let (Some(codes), Some(logits)) = (CodeSampler::new(pretrained, seeds, self.number, config), after) {
+        if let (Some(codes), Some(logits)) = (CodeSampler::new(pretrained, &all, self.number), after) {
             let opened = Opened { session: &mut *self.session, logits };
             return draw_codes(pretrained, codes, opened, (drawing, config));
         }
-        let span = self.session.open_span(drawing);
+        let span = self.session.open_span(drawing, all.latent_shape);
         let plain = Plain { session: &*self.session, span: &span };
-        let latents = draw(pretrained, plain, seeds, self.number, config)?;
+        let latents = draw(pretrained, plain, &all, self.number)?;
         self.session.commit(&span, latents.clone());
         Ok(host_images(latents))
     }
@@ -150,20 +151,19 @@ fn where_true(marks: &[bool], tokens: &[u32]) -> Vec<Vec<u32>> {
 fn draw(
     pretrained: &Pretrained,
     conditional: Plain<'_, '_>,
-    seeds: &[u64],
+    &Drawing { seeds, latent_shape, config }: &Drawing<'_>,
     image_index: u64,
-    config: &SamplingConfig,
 ) -> Result<Tensor<4>, SamplingError> {
     if !config.is_guided() {
-        return denoise(pretrained, &conditional, seeds, image_index, config);
+        return denoise(pretrained, &conditional, latent_shape, (seeds, image_index), config);
     }
     let drawing = &conditional.span.drawing;
     let mut session = Session::new(pretrained, seeds.len())?;
     session.append_tokens(&without_past(pretrained, drawing));
-    let span = session.open_span(drawing);
+    let span = session.open_span(drawing, latent_shape);
     let unconditional = Plain { session: &session, span: &span };
     let guided = Beside { conditional, unconditional, guidance: Guidance::of(config) };
-    denoise(pretrained, &guided, seeds, image_index, config)
+    denoise(pretrained, &guided, latent_shape, (seeds, image_index), config)
 }
 
 /// An image of codes in the sequences that draw, guided as [`draw`] does.

@@ -69,6 +69,8 @@ pub struct TokenRows {
 pub struct LatentRows {
     /// By sequence and slot.
     pub spans: Vec<Vec<Option<Span>>>,
+    /// `[latent_channels, height, width]` of every image: a batch has images of one size.
+    pub latent_shape: [usize; 3],
     /// Rows of an image.
     pub rows_per_image: usize,
     /// Number of images that are there.
@@ -164,7 +166,7 @@ impl LaneRows {
     fn new(lanes: &[LaneLayout], rows: usize, device: &Device) -> Self {
         let shape = [lanes.len(), rows];
         let (mut all_ids, mut all_targets, mut weights) = (vec![], vec![], vec![]);
-        let (mut all_spans, mut patches) = (vec![], 0);
+        let (mut all_spans, mut size) = (vec![], ([0; 3], 0));
         for lane in lanes {
             match &lane.content {
                 LaneContent::NextToken { ids, targets } => {
@@ -172,8 +174,8 @@ impl LaneRows {
                     all_targets.extend(targets.iter().map(|target| target.unwrap_or(0) as i32));
                     weights.extend(targets.iter().map(|target| if target.is_some() { 1.0f32 } else { 0.0 }));
                 }
-                LaneContent::Denoise { rows_per_image, spans } => {
-                    patches = *rows_per_image;
+                LaneContent::Denoise { latent_shape, rows_per_image, spans } => {
+                    size = (*latent_shape, *rows_per_image);
                     all_spans.push(spans.clone());
                 }
             }
@@ -188,7 +190,8 @@ impl LaneRows {
             })
         } else {
             let images = all_spans.iter().flatten().flatten().count();
-            Self::Denoise(LatentRows { spans: all_spans, rows_per_image: patches, images })
+            let (latent_shape, rows_per_image) = size;
+            Self::Denoise(LatentRows { spans: all_spans, latent_shape, rows_per_image, images })
         }
     }
 }

@@ -37,12 +37,8 @@ struct OpenGrid {
 impl LayoutBuilder {
     /// An empty sequence with one empty document.
     pub fn new(format: Arc<SequenceFormat>) -> Self {
-        let lanes = Self::empty_lanes(&format);
+        let lanes = LaneLayout::empty_of(&format);
         Self { format, lanes, order: 0, document_start: 0, position: 0, grid: None }
-    }
-
-    fn empty_lanes(format: &SequenceFormat) -> Vec<LaneLayout> {
-        format.modalities.iter().map(|modality| LaneLayout::empty(modality, format.rows_per_image())).collect()
     }
 
     /// Rows placed so far in the lane of `modality`, since the last [`Self::take`].
@@ -145,6 +141,15 @@ impl LayoutBuilder {
         }
     }
 
+    /// Lets the images that follow have another size, until the next call. A lane holds images of one size, so nothing may have
+    /// been placed since the last [`Self::take`].
+    pub fn set_latent_shape(&mut self, latent_shape: [usize; 3]) {
+        if self.format.latent_shape != latent_shape {
+            self.format = Arc::new(self.format.with_latent_shape(latent_shape));
+            self.lanes = LaneLayout::empty_of(&self.format);
+        }
+    }
+
     /// Appends an image whose latents are yet to be made; its rows hold zeros.
     pub fn push_blank_image(&mut self, modality: usize, sample: u64, image_index: usize) {
         let [channels, height, width] = self.format.latent_shape;
@@ -199,7 +204,7 @@ impl LayoutBuilder {
     /// Takes the rows placed since the last call. The sequence goes on where it was: this is how sampling lays out one
     /// token or one image after what is in the cache.
     pub fn take(&mut self) -> SequenceLayout {
-        let lanes = std::mem::replace(&mut self.lanes, Self::empty_lanes(&self.format));
+        let lanes = std::mem::replace(&mut self.lanes, LaneLayout::empty_of(&self.format));
         SequenceLayout { lanes }
     }
 

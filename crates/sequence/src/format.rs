@@ -40,7 +40,8 @@ impl PositionScheme {
     }
 }
 
-/// What a document is laid out against: the modalities, the image's size and the positions.
+/// What a document is laid out against: the modalities, the image's size and the positions. A model that knows images of
+/// several sizes has a format for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SequenceFormat {
     /// By lane.
@@ -54,6 +55,11 @@ pub struct SequenceFormat {
 }
 
 impl SequenceFormat {
+    /// The same for images of another size.
+    pub fn with_latent_shape(&self, latent_shape: [usize; 3]) -> Self {
+        Self { latent_shape, ..self.clone() }
+    }
+
     /// Rows and columns of patches of an image.
     pub fn patch_grid(&self) -> [usize; 2] {
         [self.latent_shape[1] / self.patch_size, self.latent_shape[2] / self.patch_size]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use crate::modality::{Modality, Objective};
+use crate::format::SequenceFormat;
+use crate::modality::Objective;
 use crate::visibility::Visibility;
 
 /// The size of every lane. All sequences of a batch have one row shape, so the shapes on the device do not change from
@@ -21,6 +22,18 @@ impl RowShape {
     /// Rows of all lanes together.
     pub fn rows(&self) -> usize {
         self.capacity.iter().sum()
+    }
+
+    /// Room for as many images of another size, and as many other rows; `from` is the format that this shape is made for.
+    #[must_use]
+    pub fn at(&self, from: &SequenceFormat, to: &SequenceFormat) -> Self {
+        let (old, new) = (from.rows_per_image().max(1), to.rows_per_image());
+        let lanes = self.capacity.iter().zip(&from.modalities);
+        let capacity = lanes.map(|(&rows, modality)| match modality.objective {
+            Objective::NextToken => rows,
+            Objective::Denoise => rows / old * new,
+        });
+        Self { capacity: capacity.collect() }
     }
 }
 
@@ -53,8 +66,10 @@ pub enum LaneContent {
         /// What each row is to predict, if anything.
         targets: Vec<Option<u32>>,
     },
-    /// Rows of a denoise modality: whole images, `rows_per_image` rows each.
+    /// Rows of a denoise modality: whole images of one size, `rows_per_image` rows each.
     Denoise {
+        /// `[latent_channels, height, width]` of every image.
+        latent_shape: [usize; 3],
         /// Patches of an image.
         rows_per_image: usize,
         /// The images, by slot; `None` for an empty slot.
@@ -78,12 +93,17 @@ pub struct Span {
 }
 
 impl LaneLayout {
-    /// An empty lane for a modality.
-    pub fn empty(modality: &Modality, rows_per_image: usize) -> Self {
-        let content = match modality.objective {
+    /// An empty lane for each modality of a format.
+    pub(crate) fn empty_of(format: &SequenceFormat) -> Vec<Self> {
+        let (latent_shape, rows_per_image) = (format.latent_shape, format.rows_per_image());
+        let content = |objective| match objective {
             Objective::NextToken => LaneContent::NextToken { ids: vec![], targets: vec![] },
-            Objective::Denoise => LaneContent::Denoise { rows_per_image, spans: vec![] },
+            Objective::Denoise => LaneContent::Denoise { latent_shape, rows_per_image, spans: vec![] },
         };
+        format.modalities.iter().map(|modality| Self::empty(content(modality.objective))).collect()
+    }
+
+    fn empty(content: LaneContent) -> Self {
         Self { visibility: vec![], positions: vec![], content }
     }
 
@@ -111,7 +131,7 @@ impl LaneLayout {
                 ids.resize(self.visibility.len(), 0);
                 targets.resize(self.visibility.len(), None);
             }
-            LaneContent::Denoise { rows_per_image, spans } => {
+            LaneContent::Denoise { rows_per_image, spans, .. } => {
                 spans.resize(self.visibility.len() / (*rows_per_image).max(1), None);
             }
         }
@@ -133,6 +153,14 @@ impl SequenceLayout {
             LaneContent::NextToken { .. } => 0,
             LaneContent::Denoise { spans, .. } => spans.iter().flatten().count(),
         }
+    }
+
+    /// `[latent_channels, height, width]` of the images that it has room for, where some lane is of images.
+    pub fn latent_shape(&self) -> Option<[usize; 3]> {
+        self.lanes.iter().find_map(|lane| match lane.content {
+            LaneContent::Denoise { latent_shape, .. } => Some(latent_shape),
+            LaneContent::NextToken { .. } => None,
+        })
     }
 
     /// All rows that are not padding as (modality, row of the lane), in reading order.

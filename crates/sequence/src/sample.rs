@@ -60,6 +60,16 @@ pub struct LatentImage {
     pub precedes_caption: bool,
 }
 
+impl Sample {
+    /// `[latent_channels, height, width]` of its first image that is to be denoised; a sequence has images of one size.
+    pub fn latent_shape(&self) -> Option<[usize; 3]> {
+        self.segments.iter().find_map(|segment| match &segment.content {
+            Content::Denoise(image) => Some(image.x_0.dim().into()),
+            Content::NextToken { .. } => None,
+        })
+    }
+}
+
 impl Segment {
     /// Ids that follow one another: text, code, speech units.
     pub fn tokens(modality: usize, ids: Vec<u32>) -> Self {

@@ -113,16 +113,11 @@ impl Trainer {
     /// What all ranks' micro-batches hold together.
     fn normalizer(&self, batches: &[TrainBatch]) -> Result<Normalizer, TrainError> {
         let own = batches.iter().map(Normalizer::of).fold(Normalizer::default(), Normalizer::and);
-        let lanes = own.counts.len();
-        let numbers = own.counts.iter().chain(&own.rows).chain([&own.batches]).map(|&count| count as f64);
-        let all = self.ranks.gather_numbers(numbers.collect())?;
-        let mut sum = Normalizer::default();
-        for of_rank in all.chunks_exact(2 * lanes + 1) {
-            let numbers: Vec<usize> = of_rank.iter().map(|&count| count as usize).collect();
-            let (counts, rows) = numbers[..2 * lanes].split_at(lanes);
-            let (counts, rows, batches) = (counts.to_vec(), rows.to_vec(), numbers[2 * lanes]);
-            sum = sum.and(Normalizer { counts, rows, batches, loads: None });
-        }
+        let numbers = own.numbers();
+        let length = numbers.len();
+        let all = self.ranks.gather_numbers(numbers)?;
+        let of_ranks = all.chunks_exact(length).map(Normalizer::of_numbers);
+        let mut sum = of_ranks.fold(Normalizer::default(), Normalizer::and);
         sum.loads = self.setup.model.balances_over_steps().then(|| self.router_loads(batches)).transpose()?;
         Ok(sum)
     }

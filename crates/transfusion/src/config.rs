@@ -107,7 +107,7 @@ impl ModelConfig {
         })
     }
 
-    /// What a sample is laid out against.
+    /// What a sample is laid out against where its images are of the size of `latent_shape`.
     pub fn sequence_format(&self) -> Arc<SequenceFormat> {
         Arc::new(SequenceFormat {
             modalities: self.modalities(),

@@ -55,12 +55,20 @@ impl TrainBatch {
             .zip(config.modalities.values())
             .map(|(lane, tower)| match (lane.as_ref().map(|lane| &lane.content), tower) {
                 (Some(LaneRows::Denoise(rows)), ModalityConfig::Denoise(image)) => {
-                    Some(noise_batch(rows, image, config.latent_shape, key, choice, device))
+                    Some(noise_batch(rows, image, key, choice, device))
                 }
                 _ => None,
             })
             .collect();
         Self { batch, noised }
+    }
+
+    /// Patches of an image of a lane; 0 for one of tokens or without rows.
+    pub fn patches_per_image(&self, lane: usize) -> usize {
+        match self.batch.lanes[lane].as_ref().map(|lane| &lane.content) {
+            Some(LaneRows::Denoise(rows)) => rows.rows_per_image,
+            _ => 0,
+        }
     }
 
     /// The part that the model sees.

@@ -23,5 +23,5 @@ pub use config::{ConfigError, ModalityConfig, ModelConfig};
 pub use counts::{FlopsPerToken, ParameterCounts};
 pub use input::{LaneInput, ModelInput, TrainBatch};
 pub use model::{LanePrediction, Predictions, Tower, Transfusion};
-pub use objective::{HybridLoss, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};
+pub use objective::{HybridLoss, ImageAveraging, ModalityLoss, Normalizer, ObjectiveConfig, hybrid_loss};
 pub use routing::{RouterLoads, RouterLoss, RouterSums, router_loss};

@@ -8,6 +8,9 @@
 //! of an image's mean squared error. Modalities that share a vocabulary are one language model's and are averaged together:
 //! each sums over its own tokens and all divide by the tokens of the vocabulary.
 //!
+//! Where images have several sizes, the mean is over images, each of which counts alike, or over patches, so that a larger image
+//! counts for more ([`ImageAveraging`]).
+//!
 //! Means run over the whole optimizer step, so accumulating over micro-batches gives the gradient of one large batch exactly:
 //! the caller counts first and passes the counts as a [`Normalizer`]. The losses of routers are in [`crate::routing`].
 
@@ -33,6 +36,19 @@ const DENOISE_WEIGHT: f64 = 5.0;
 pub struct ObjectiveConfig {
     /// The weight of a modality's loss, from 0, by its name. A modality that is not named has 1, or 5 if it is denoised.
     pub weights: BTreeMap<String, f64>,
+    /// Over what the squared errors of images are averaged; it makes a difference where images have several sizes.
+    pub image_averaging: ImageAveraging,
+}
+
+/// Over what the squared errors of images are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageAveraging {
+    /// Images: each counts alike, whatever its size.
+    #[default]
+    Image,
+    /// Patches: an image counts by its size, as each token of a text does.
+    Patch,
 }
 
 impl ObjectiveConfig {
@@ -72,6 +88,8 @@ impl ObjectiveConfig {
 pub struct Normalizer {
     /// Tokens with a target, or images, by lane.
     pub counts: Vec<usize>,
+    /// Patches of the images among them, by lane; 0 for a lane of tokens.
+    pub patches: Vec<usize>,
     /// Rows that are not padding, by lane.
     pub rows: Vec<usize>,
     /// Micro-batches.
@@ -85,9 +103,11 @@ impl Normalizer {
     pub fn of(batch: &TrainBatch) -> Self {
         let images = |lane: usize| batch.noised[lane].as_ref().map_or(0, |noised| noised.images);
         let count = |lane: usize| batch.batch.targets(lane) + images(lane);
+        let patches = |lane: usize| images(lane) * batch.patches_per_image(lane);
         let lanes = 0..batch.batch.lanes.len();
         Self {
             counts: lanes.clone().map(count).collect(),
+            patches: lanes.clone().map(patches).collect(),
             rows: lanes.map(|lane| batch.batch.filled(lane)).collect(),
             batches: 1,
             loads: None,
@@ -103,10 +123,26 @@ impl Normalizer {
         };
         Self {
             counts: sums(self.counts, other.counts),
+            patches: sums(self.patches, other.patches),
             rows: sums(self.rows, other.rows),
             batches: self.batches + other.batches,
             loads: None,
         }
+    }
+
+    /// As numbers that can be sent to another process; loads are not among them.
+    pub fn numbers(&self) -> Vec<f64> {
+        let lanes = self.counts.iter().chain(&self.patches).chain(&self.rows);
+        lanes.chain([&self.batches]).map(|&count| count as f64).collect()
+    }
+
+    /// The inverse of [`Self::numbers`].
+    pub fn of_numbers(numbers: &[f64]) -> Self {
+        let numbers: Vec<usize> = numbers.iter().map(|&count| count as usize).collect();
+        let mut lanes = numbers.chunks_exact((numbers.len() / 3).max(1)).map(<[usize]>::to_vec);
+        let mut next = || lanes.next().unwrap_or_default();
+        let (counts, patches, rows) = (next(), next(), next());
+        Self { counts, patches, rows, batches: numbers.last().copied().unwrap_or_default(), loads: None }
     }
 
     /// Rows that are not padding, of all lanes.
@@ -115,9 +151,10 @@ impl Normalizer {
     }
 
     /// What a lane's sum is divided by: the count of all lanes of its tower.
-    fn divisor(&self, modalities: &[Modality], lane: usize) -> f64 {
-        let of_one_tower =
-            modalities.iter().zip(&self.counts).filter(|(other, _)| other.tower == modalities[lane].tower);
+    fn divisor(&self, modalities: &[Modality], lane: usize, averaging: ImageAveraging) -> f64 {
+        let is_of_patches = averaging == ImageAveraging::Patch && modalities[lane].objective == Objective::Denoise;
+        let counts = if is_of_patches { &self.patches } else { &self.counts };
+        let of_one_tower = modalities.iter().zip(counts).filter(|(other, _)| other.tower == modalities[lane].tower);
         of_one_tower.map(|(_, count)| *count).sum::<usize>().max(1) as f64
     }
 }
@@ -129,7 +166,7 @@ pub struct ModalityLoss {
     pub sum: Tensor<1>,
     /// Tokens with a target, or images.
     pub count: usize,
-    /// What is minimised: the sum with its regularisation. `[1]`
+    /// What is minimised: the sum with its regularisation, or of the errors of patches. `[1]`
     regularised_sum: Tensor<1>,
 }
 
@@ -172,10 +209,11 @@ pub fn hybrid_loss(
         .lanes
         .iter()
         .enumerate()
-        .map(|(lane, prediction)| modality_loss(model.tower(lane), prediction.as_ref()?, batch, lane))
+        .map(|(lane, prediction)| modality_loss(model.tower(lane), prediction.as_ref()?, (batch, lane), config))
         .collect();
     let weighed = losses.iter().enumerate().filter_map(|(lane, loss)| {
-        let weight = config.weight(&model.modalities()[lane]) / normalizer.divisor(model.modalities(), lane);
+        let weight = config.weight(&model.modalities()[lane])
+            / normalizer.divisor(model.modalities(), lane, config.image_averaging);
         Some(loss.as_ref()?.regularised_sum.clone().mul_scalar(weight))
     });
     let parts = model.partition().parts();
@@ -187,7 +225,12 @@ pub fn hybrid_loss(
 }
 
 /// The loss of a lane; `None` for one without rows.
-fn modality_loss(tower: &Tower, prediction: &LanePrediction, batch: &TrainBatch, lane: usize) -> Option<ModalityLoss> {
+fn modality_loss(
+    tower: &Tower,
+    prediction: &LanePrediction,
+    (batch, lane): (&TrainBatch, usize),
+    config: &ObjectiveConfig,
+) -> Option<ModalityLoss> {
     match (prediction, tower, &batch.batch.lanes[lane].as_ref()?.content) {
         (LanePrediction::NextToken(logits), Tower::NextToken(tower), LaneRows::NextToken(rows)) => {
             let loss = next_token_loss(logits.clone(), rows, tower.z_loss());
@@ -195,7 +238,11 @@ fn modality_loss(tower: &Tower, prediction: &LanePrediction, batch: &TrainBatch,
         }
         (LanePrediction::Denoise(images), _, _) => {
             let loss = denoising_loss(images.clone(), batch.noised[lane].as_ref()?);
-            Some(ModalityLoss { regularised_sum: loss.sum.clone(), sum: loss.sum, count: loss.images })
+            let regularised_sum = match config.image_averaging {
+                ImageAveraging::Image => loss.sum.clone(),
+                ImageAveraging::Patch => loss.sum.clone().mul_scalar(batch.patches_per_image(lane) as f64),
+            };
+            Some(ModalityLoss { regularised_sum, sum: loss.sum, count: loss.images })
         }
         _ => None,
     }
@@ -211,7 +258,8 @@ mod tests {
 
     #[test]
     fn an_unnamed_modality_has_transfusions_weight() {
-        let config = ObjectiveConfig { weights: BTreeMap::from([("speech".to_string(), 0.5)]) };
+        let weights = BTreeMap::from([("speech".to_string(), 0.5)]);
+        let config = ObjectiveConfig { weights, ..ObjectiveConfig::default() };
         let weight = |name, objective| config.weight(&modality(name, objective, 0));
         assert_eq!(weight("text", Objective::NextToken), 1.0);
         assert_eq!(weight("image", Objective::Denoise), 5.0);
@@ -225,8 +273,10 @@ mod tests {
         let part = |counts: [usize; 3]| Normalizer { counts: counts.to_vec(), batches: 1, ..Normalizer::default() };
         let whole = Normalizer::default().and(part([6, 1, 2])).and(part([2, 0, 0]));
         assert_eq!((whole.counts.as_slice(), whole.batches), ([8, 1, 2].as_slice(), 2));
-        let divisors = [0, 1, 2].map(|lane| whole.divisor(&modalities, lane));
+        let divisors = [0, 1, 2].map(|lane| whole.divisor(&modalities, lane, ImageAveraging::Image));
         assert_eq!(divisors, [10.0, 1.0, 10.0]);
+        let whole = Normalizer { patches: vec![4, 0, 0], rows: vec![7, 8, 9], ..whole };
+        assert_eq!(Normalizer::of_numbers(&whole.numbers()), whole);
     }
 
     #[test]
@@ -234,7 +284,7 @@ mod tests {
         let modalities = [modality("text", Objective::NextToken, 0)];
         let refused = |name: &str, weight: f64| {
             let weights = BTreeMap::from([(name.to_string(), weight)]);
-            ObjectiveConfig { weights }.validate(&modalities).map_err(|error| error.0)
+            ObjectiveConfig { weights, ..ObjectiveConfig::default() }.validate(&modalities).map_err(|error| error.0)
         };
         assert!(refused("image", 1.0).is_err_and(|message| message.contains("(text), found `image`")));
         assert!(refused("text", -1.0).is_err_and(|message| message.contains("objective.weights.text")));

@@ -5,7 +5,7 @@ use interfuse_corpora::CorpusConfig;
 use interfuse_data::conversations::{ConversationSource, SceneAttribute};
 use interfuse_data::mixture::{ContentConfig, MixtureConfig, MixtureUnit};
 use interfuse_data::sources::emoji::EmojiHeldOut;
-use interfuse_data::{DataConfig, DocumentConfig, Fit, SourceConfig};
+use interfuse_data::{BucketsConfig, DataConfig, DocumentConfig, Fit, SourceConfig};
 use interfuse_image_tower::{
     NoiseProcess, PredictionTarget, TimestepConditioning, TimestepDistribution, TimestepSampling, TimestepSpacing,
     UNetConfig,
@@ -26,7 +26,7 @@ use interfuse_trainer::{
     IntervalConfig, MatrixOptimizer, OptimizerConfig, PartOptimizerConfig, Schedule, TrainConfig, TrainPrecision,
     ValidationConfig,
 };
-use interfuse_transfusion::{ModalityConfig, ModelConfig, ObjectiveConfig};
+use interfuse_transfusion::{ImageAveraging, ModalityConfig, ModelConfig, ObjectiveConfig};
 use interfuse_vae::CodecConfig;
 use interfuse_vae::loss::ReconstructionLoss;
 
@@ -75,6 +75,7 @@ fn data_tables() -> Vec<Table> {
     let layout = |kind, docs| Table::kind::<Layout>("[data.mixture.content.source.layout]", ["kind", kind], docs, &[]);
     let tables = vec![
         Table::of::<DataConfig>("[data]", &[]),
+        Table::of::<BucketsConfig>("[data.buckets]", &[]),
         source("folder", "FolderConfig", &["path = \"images\""]),
         source("shards", "ShardsConfig", &["shards = []"]),
         source("emoji", "EmojiConfig", &[]),
@@ -155,6 +156,7 @@ pub(crate) fn choices() -> Vec<Choice> {
     vec![
         Choice::tagged::<SourceConfig>("kind"),
         Choice::of::<Fit>(),
+        Choice::of::<ImageAveraging>(),
         Choice::of::<EmojiHeldOut>(),
         Choice::tagged::<ContentConfig>("kind"),
         Choice::of::<MixtureUnit>(),

@@ -222,6 +222,13 @@ impl ModelArgs {
     }
 }
 
+/// `64x48` is 64 pixels high and 48 wide, as `data.image_size` has it.
+fn image_size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once(['x', 'X', '×']);
+    let sides = sides.and_then(|(height, width)| Some([height.trim().parse().ok()?, width.trim().parse().ok()?]));
+    sides.ok_or_else(|| "expected a height and a width in pixels, such as 64x48".into())
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct SampleArgs {
     #[command(flatten)]
@@ -234,6 +241,9 @@ pub(crate) struct SampleArgs {
     /// Seed of the first image of each prompt; the next has the next
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Height and width in pixels, such as 64x48; the model's own if absent
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = image_size)]
+    pub(crate) size: Option<[usize; 2]>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
     /// Draw the prompts of a JSON lines file into the folders that GenEval's scorer reads, instead of PROMPTS

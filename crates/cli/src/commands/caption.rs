@@ -11,10 +11,10 @@ use crate::print::{say, say_error};
 pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
     args.answer.begin();
     let loaded = args.model.open()?;
-    let framing = loaded.pretrained.card.framing();
+    let framing = loaded.pretrained.card.framing().of_any_image();
     let (mut names, mut images, mut skipped) = (vec![], vec![], vec![]);
     for path in &args.images {
-        match Image::open(path, framing.shape.channels).and_then(|image| image.framed(framing)) {
+        match Image::open(path, framing.shape.channels).and_then(|image| image.framed(&framing)) {
             Ok(image) => {
                 names.push(path.display().to_string());
                 images.push(image);

@@ -34,10 +34,8 @@ pub(crate) fn edit(args: &EditArgs) -> anyhow::Result<()> {
     let mut terminal = Terminal::default();
     let mut progress = |done| terminal.progress("images", done, requests.len());
     let edited = interfuse_sampling::edit(&loaded.pretrained, &requests, &sampling, &mut progress)?;
-    let written: Vec<ImageRequest> = requests
-        .iter()
-        .map(|request| ImageRequest { prompt: request.instruction.clone(), seed: request.seed })
-        .collect();
+    let written: Vec<ImageRequest> =
+        requests.iter().map(|request| ImageRequest::new(request.instruction.clone(), request.seed)).collect();
     let origin = Origin { sampling: &sampling, checkpoint: &loaded.checkpoint, columns: 8.min(args.count) };
     let grid = sample_folder::write(&folder, &written, &edited, &origin)?;
     say!("{} images in {}, all of them in {}", edited.len(), folder.display(), grid.display());
@@ -64,7 +62,7 @@ pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
 
 /// The images that are given, brought to the model's size.
 fn open_images(loaded: &LoadedRun, first: &PathBuf, more: &[PathBuf]) -> anyhow::Result<Vec<Image>> {
-    let framing = loaded.pretrained.card.framing();
-    let open = |path: &PathBuf| Ok(Image::open(path, framing.shape.channels)?.framed(framing)?);
+    let framing = loaded.pretrained.card.framing().of_one_size().of_any_image();
+    let open = |path: &PathBuf| Ok(Image::open(path, framing.shape.channels)?.framed(&framing)?);
     std::iter::once(first).chain(more).map(open).collect()
 }

@@ -62,7 +62,16 @@ fn print_summary(summary: &Summary, split: Split) {
         say!("  height {}; width {}", spread(height), spread(width));
     }
     let shape = summary.shape;
-    say!("  brought to {} channels of {} × {} pixels", shape.channels, shape.height, shape.width);
+    match &summary.sizes[..] {
+        [] | [_] => say!("  brought to {} channels of {} × {} pixels", shape.channels, shape.height, shape.width),
+        sizes => {
+            say!("  brought to {} channels of", shape.channels);
+            for size in sizes {
+                let empty = if size.images == 0 { ": nothing is of these proportions" } else { "" };
+                say!("    {:>4} × {:<4} pixels  {} images{empty}", size.height, size.width, size.images);
+            }
+        }
+    }
     say!("  {} captions, {} of them distinct", summary.captions, summary.distinct_captions);
     if summary.bad_captions > 0 {
         say!("  {} captions are bad:", summary.bad_captions);

@@ -7,7 +7,7 @@ use interfuse_data::Image;
 use interfuse_parameters::durable::{check_folder, create_folder, write_file};
 use interfuse_run::sample_folder::{self, Origin};
 use interfuse_run::{LoadedRun, RunObserver as _};
-use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, sound, write};
+use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, generate, is_trained_size, sound, write};
 use interfuse_speech::audio::write_wav;
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     if let Some(warning) = loaded.guidance_warning(&sampling) {
         say_error!("warning: {warning}");
     }
+    if let Some([height, width]) = args.size.filter(|&size| !is_trained_size(&loaded.pretrained, size)) {
+        say_error!("warning: the model saw no image of {height} × {width} pixels in training");
+    }
     let folder = args.out.clone().unwrap_or_else(|| loaded.folder().join("samples"));
     if let Some(prompts) = &args.geneval {
         return generate_geneval(&loaded, args, &sampling, (prompts, &folder));
@@ -37,7 +40,7 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
     let requests: Vec<ImageRequest> = args
         .prompts
         .iter()
-        .flat_map(|prompt| seeds.iter().map(|&seed| ImageRequest { prompt: prompt.clone(), seed }))
+        .flat_map(|prompt| seeds.iter().map(|&seed| ImageRequest::new(prompt.clone(), seed).of_size(args.size)))
         .collect();
     let images = generate_shown(&loaded, &requests, &sampling)?;
     let columns = if args.prompts.len() == 1 { 8.min(args.count) } else { args.count };
@@ -75,7 +78,7 @@ fn generate_geneval(
         let value: Value = serde_json::from_str(line).with_context(at)?;
         let prompt = value.get("prompt").and_then(Value::as_str);
         let prompt = prompt.with_context(|| format!("{}: expected a text `prompt`, found none", at()))?;
-        requests.extend(seeds.iter().map(|&seed| ImageRequest { prompt: prompt.into(), seed }));
+        requests.extend(seeds.iter().map(|&seed| ImageRequest::new(prompt, seed).of_size(args.size)));
     }
     refuse_others(folder)?;
     let images = generate_shown(loaded, &requests, sampling)?;
@@ -144,7 +147,7 @@ fn write_freely(loaded: &LoadedRun, args: &SampleArgs, sampling: &SamplingConfig
                     let file = format!("{:06}.png", images.len());
                     say!("seed {seed}: [image {file}]");
                     pieces.push(json!({ "seed": seed, "image": file }));
-                    requests.push(ImageRequest { prompt: words.clone(), seed });
+                    requests.push(ImageRequest::new(words.clone(), seed));
                     images.push(image.clone());
                 }
                 Piece::Speech(units) => {

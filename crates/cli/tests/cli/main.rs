@@ -63,6 +63,7 @@ mod speech;
 
 /// Images in tars.
 mod shards;
+mod sizes;
 
 /// Laws of scaling from a table to a page.
 mod scaling;

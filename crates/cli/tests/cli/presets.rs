@@ -20,8 +20,12 @@ const ON_CODES: &str = "_chameleon.toml";
 const ON_SPEECH: &str = "_speech.toml";
 
 /// What makes the tiny autoencoder one of 32 × 32 pixels and 8 × 8 codes.
-const WITH_CODES: [&str; 3] =
-    ["data.image_size=[32, 32]", "vae.block_out_channels=[4, 4, 4]", "vae.codebook={codes=6,dim=2}"];
+const WITH_CODES: [&str; 4] = [
+    "data.upscale=true",
+    "data.image_size=[32, 32]",
+    "vae.block_out_channels=[4, 4, 4]",
+    "vae.codebook={codes=6,dim=2}",
+];
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")

@@ -84,7 +84,7 @@ impl ConversationFilesConfig {
         let marks = held_out(rows.iter().map(|row| row.name.as_str()), self.held_out);
         let (train, held_out) = parted(rows, &marks);
         let files = Arc::new(Files { records: files, reading });
-        let of = |rows| Arc::new(FileConversations { files: Arc::clone(&files), rows, framing });
+        let of = |rows| Arc::new(FileConversations { files: Arc::clone(&files), rows, framing: framing.clone() });
         let train: Arc<dyn Conversations> = of(train);
         let held_out = held_out.map_or_else(|| Arc::clone(&train), |rows| of(rows));
         Ok(ConversationSet { train, held_out, skipped })
@@ -189,7 +189,7 @@ impl Conversations for FileConversations {
     }
 
     fn turns(&self, index: usize) -> Result<Vec<Turn>, DataError> {
-        let framing = self.framing;
+        let framing = &self.framing;
         self.read(index, |bytes, name| Image::decode(bytes, name, framing.shape.channels)?.framed(framing))
     }
 }

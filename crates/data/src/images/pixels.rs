@@ -9,8 +9,9 @@ use image::{DynamicImage, ExtendedColorType, ImageEncoder};
 use ndarray::{Array3, ArrayView3, Axis, s};
 use serde::Serialize;
 
+use super::covering::{CENTRE, Covering};
 use super::framing::{Fit, Framing};
-use super::resize::resize;
+use super::resize::{padded, resize};
 use crate::error::DataError;
 use crate::files::decode::decode_upright;
 
@@ -135,13 +136,24 @@ impl Image {
         self.resized(size, Fit::Crop)
     }
 
-    /// The image in the shape of a framing.
+    /// The image in the shape of a framing that suits its proportions.
     ///
     /// # Errors
     ///
-    /// When height or width is 0, or there are not 1 or 3 channels.
-    pub fn framed(&self, Framing { shape, fit }: Framing) -> Result<Self, DataError> {
-        self.resized([shape.height, shape.width], fit)?.with_channels(shape.channels)
+    /// When height or width is 0, there are not 1 or 3 channels, or the image is smaller than that shape and may not be
+    /// enlarged.
+    pub fn framed(&self, framing: &Framing) -> Result<Self, DataError> {
+        if framing.fit == Fit::RandomCrop {
+            return Covering::of(self, framing)?.cropped(CENTRE);
+        }
+        let native = [self.shape().height, self.shape().width];
+        framing.check(native)?;
+        let size = framing.size_of(native);
+        let resized = match framing.upscale {
+            true => self.resized(size, framing.fit)?,
+            false => self.reduced(size, framing.fit)?,
+        };
+        resized.with_channels(framing.shape.channels)
     }
 
     /// The image at another size in pixels.
@@ -159,6 +171,15 @@ impl Image {
             return Ok(self.clone());
         }
         Self::new(resize(self.0.view(), [height, width], fit)?)
+    }
+
+    /// As [`Image::resized`], but an image that would be padded is not enlarged for it.
+    fn reduced(&self, [height, width]: [usize; 2], fit: Fit) -> Result<Self, DataError> {
+        let ImageShape { height: old_height, width: old_width, .. } = self.shape();
+        match fit == Fit::Pad && old_height <= height && old_width <= width {
+            true => Ok(Self(padded(self.0.view(), [height, width]))),
+            false => self.resized([height, width], fit),
+        }
     }
 
     /// The image in 1 or 3 channels: luma is repeated, RGB becomes luma (Rec. 709 weights).

@@ -8,7 +8,8 @@ use ndarray::{Array3, ArrayView3, Axis, s};
 use super::framing::Fit;
 use crate::error::DataError;
 
-/// Resizes to a size, antialiased Catmull-Rom, after `fit` where the proportions are others.
+/// Resizes to a size, antialiased Catmull-Rom, after `fit` where the proportions are others; what is cropped is cropped at the
+/// centre.
 ///
 /// # Shapes
 ///
@@ -32,7 +33,8 @@ pub(crate) fn resize(pixels: ArrayView3<u8>, [height, width]: [usize; 2], fit: F
     }
     let pixels = pixels.as_standard_layout();
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-    let options = if fit == Fit::Crop { options.fit_into_destination(Some((0.5, 0.5))) } else { options };
+    let crops = matches!(fit, Fit::Crop | Fit::RandomCrop);
+    let options = if crops { options.fit_into_destination(Some((0.5, 0.5))) } else { options };
     let mut resizer = Resizer::new();
     let mut resized = Array3::zeros((channels, height, width));
     for (from, mut to) in pixels.axis_iter(Axis(0)).zip(resized.axis_iter_mut(Axis(0))) {
@@ -52,18 +54,28 @@ pub(crate) fn resize(pixels: ArrayView3<u8>, [height, width]: [usize; 2], fit: F
 
 /// The whole image, as large as it fits, in the middle of white.
 fn pad(pixels: ArrayView3<u8>, [height, width]: [usize; 2]) -> Result<Array3<u8>, DataError> {
-    let (channels, old_height, old_width) = pixels.dim();
+    let (_, old_height, old_width) = pixels.dim();
     // The side that fills its place decides the other one, of which at least one pixel is left.
     let inner = match old_height * width > old_width * height {
         true => [height, ((old_width * height) as f64 / old_height as f64).round().max(1.0) as usize],
         false => [((old_height * width) as f64 / old_width.max(1) as f64).round().max(1.0) as usize, width],
     };
-    let [inner_height, inner_width] = [inner[0].min(height), inner[1].min(width)];
+    let inner = resize(pixels, [inner[0].min(height), inner[1].min(width)], Fit::Stretch)?;
+    Ok(padded(inner.view(), [height, width]))
+}
+
+/// The image as it is in the middle of white; it must not be larger.
+///
+/// # Shapes
+///
+/// - pixels: `[channels, at most height, at most width]`
+/// - returns `[channels, height, width]`
+pub(crate) fn padded(pixels: ArrayView3<u8>, [height, width]: [usize; 2]) -> Array3<u8> {
+    let (channels, inner_height, inner_width) = pixels.dim();
     let (top, left) = ((height - inner_height) / 2, (width - inner_width) / 2);
     let mut padded = Array3::from_elem((channels, height, width), u8::MAX);
-    let place = s![.., top..top + inner_height, left..left + inner_width];
-    padded.slice_mut(place).assign(&resize(pixels, [inner_height, inner_width], Fit::Stretch)?);
-    Ok(padded)
+    padded.slice_mut(s![.., top..top + inner_height, left..left + inner_width]).assign(&pixels);
+    padded
 }
 
 #[cfg(test)]

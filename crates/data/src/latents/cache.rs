@@ -74,6 +74,13 @@ impl CacheKey {
         let shape = source.shape();
         let refuse =
             |error: String| DataError::malformed("latent cache", "an autoencoder that takes the images", error);
+        if !source.sizes().is_empty() {
+            return Err(DataError::malformed("latent cache", "images of one size", "those of data.buckets"));
+        }
+        if source.fit() == Fit::RandomCrop {
+            let expected = "another data.fit, for what is cropped elsewhere each time is not encoded once";
+            return Err(DataError::malformed("latent cache", expected, "random_crop"));
+        }
         let latent_shape = codec
             .latent_shape([shape.channels, shape.height, shape.width])
             .map_err(|error| refuse(error.to_string()))?;

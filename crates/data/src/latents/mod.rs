@@ -10,7 +10,7 @@ use interfuse_vae::{Codec, Latents};
 pub use self::cache::{CacheKey, LatentCache};
 pub use self::cache_writer::{LatentWriter, Written};
 use crate::error::DataError;
-use crate::sources::Source;
+use crate::sources::{Source, View};
 
 /// The most bytes of latents that are kept in memory: 256 MiB, some 16,000 images of 4 × 32 × 32.
 const BUDGET: usize = 256 << 20;
@@ -34,10 +34,14 @@ pub struct KeptLatents {
 impl KeptLatents {
     fn of(codec: &dyn Codec, source: &dyn Source) -> Self {
         let shape = source.shape();
-        let numbers =
-            codec.latent_shape([shape.channels, shape.height, shape.width]).map(|shape| shape.iter().product());
-        // A mean and a standard deviation, of an image and of its mirror image.
-        let bytes = source.len().saturating_mul(4 * size_of::<f32>()).saturating_mul(numbers.unwrap_or(usize::MAX));
+        let sizes = source.sizes().iter().copied().chain([[shape.height, shape.width]]);
+        let numbers = sizes.map(|[height, width]| {
+            let shape = codec.latent_shape([shape.channels, height, width]);
+            shape.map_or(usize::MAX, |shape| shape.iter().product())
+        });
+        // A mean and a standard deviation, of an image and of its mirror image, if all were of the largest size.
+        let numbers = numbers.max().unwrap_or(usize::MAX);
+        let bytes = source.len().saturating_mul(4 * size_of::<f32>()).saturating_mul(numbers);
         // Pixels are their own latents, and the source keeps them.
         let worth = codec.hash().is_some() && bytes <= BUDGET;
         let slots = if worth { 2 * source.len() } else { 0 };
@@ -52,18 +56,20 @@ impl ImageLatents {
         Self::Encoded(codec, kept)
     }
 
-    /// The latents of an image, mirrored or as it is.
+    /// The latents of an image.
     ///
     /// # Errors
     /// When the image or its latents are bad: skip it and count it.
-    pub fn of(&self, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
+    pub fn of(&self, source: &dyn Source, index: usize, view: View) -> Result<Latents, DataError> {
+        let mirrored = view.mirrored;
         match self {
             Self::Encoded(codec, kept) => {
-                let slot = kept.slots.get(2 * index + usize::from(mirrored));
+                // What is cropped elsewhere each time never comes up again.
+                let slot = kept.slots.get(2 * index + usize::from(mirrored)).filter(|_| view.place.is_none());
                 if let Some(latents) = slot.and_then(OnceLock::get) {
                     return Ok(latents.clone());
                 }
-                let latents = encode(codec.as_ref(), source, index, mirrored)?;
+                let latents = encode(codec.as_ref(), source, index, view)?;
                 if let Some(slot) = slot {
                     // Two threads may encode the same image at once; the results are equal, so either may stay.
                     let _ = slot.set(latents.clone());
@@ -75,10 +81,8 @@ impl ImageLatents {
     }
 }
 
-fn encode(codec: &dyn Codec, source: &dyn Source, index: usize, mirrored: bool) -> Result<Latents, DataError> {
-    let image = source.image(index)?;
-    let image = if mirrored { image.flipped_horizontally() } else { image };
+fn encode(codec: &dyn Codec, source: &dyn Source, index: usize, view: View) -> Result<Latents, DataError> {
     codec
-        .encode(image.to_unit_range())
+        .encode(view.of(source, index)?.to_unit_range())
         .map_err(|error| DataError::malformed("image", "what the codec takes", error.to_string()))
 }

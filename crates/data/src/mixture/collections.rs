@@ -64,7 +64,7 @@ impl Collections {
                 ContentConfig::Speech(config) => Content::Speech(config.clone(), SpeechSet::open(config)?),
                 ContentConfig::Texts(config) => Content::Texts(config.clone(), TextSet::open(config, &key)?),
                 ContentConfig::Conversations(settings) => {
-                    let set = ConversationSet::open(settings, config.framing(), &key)?;
+                    let set = ConversationSet::open(settings, config.framing().of_one_size(), &key)?;
                     Content::Conversations(settings.clone(), set)
                 }
             };

@@ -122,7 +122,7 @@ impl EmojiSource {
             return Err(DataError::Empty { searched: format!("emoji of the groups {:?}", config.groups) });
         }
         let held_out_is_train = held_out.is_none();
-        let of = |items| Self { items, framing, held_out_is_train };
+        let of = |items| Self { items, framing: framing.clone(), held_out_is_train };
         Ok((of(train), held_out.map(of)))
     }
 }
@@ -142,11 +142,15 @@ impl Source for EmojiSource {
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
         let item = &self.items[index];
-        Image::decode(item.png, item.emoji.as_str(), self.framing.shape.channels)?.framed(self.framing)
+        Image::decode(item.png, item.emoji.as_str(), self.framing.shape.channels)?.framed(&self.framing)
     }
 
     fn shape(&self) -> ImageShape {
         self.framing.shape
+    }
+
+    fn sizes(&self) -> &[[usize; 2]] {
+        &self.framing.sizes
     }
 
     fn fit(&self) -> Fit {

@@ -40,7 +40,7 @@ impl SourceSettings for FashionMnistConfig {
 
     fn open(&self, framing: Framing) -> Result<DataSet, DataError> {
         // The pixels lie in memory decoded: there is nothing to keep.
-        let train = Arc::new(FashionMnistSource::open(self, framing, Split::Train)?);
+        let train = Arc::new(FashionMnistSource::open(self, framing.clone(), Split::Train)?);
         Ok(DataSet { train, held_out: Arc::new(FashionMnistSource::open(self, framing, Split::HeldOut)?) })
     }
 }
@@ -107,11 +107,15 @@ impl Source for FashionMnistSource {
     fn image(&self, index: usize) -> Result<Image, DataError> {
         let plane = self.pixels.slice(ndarray::s![index..=index, .., ..]).to_owned();
         // Grey is resized before it is repeated: a third of the work for the same pixels.
-        Image::new(plane)?.framed(self.framing)
+        Image::new(plane)?.framed(&self.framing)
     }
 
     fn shape(&self) -> ImageShape {
         self.framing.shape
+    }
+
+    fn sizes(&self) -> &[[usize; 2]] {
+        &self.framing.sizes
     }
 
     fn fit(&self) -> Fit {

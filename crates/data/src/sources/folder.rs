@@ -17,7 +17,7 @@ use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
 use crate::files::{CaptionedImage, CaptionedImages, IMAGES, captioned_images};
-use crate::images::{Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Fit, Framing, Image, ImageShape};
 
 /// Options of `kind = "folder"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,13 @@ impl FolderSource {
         let marks = held_out(all.iter().map(|item| item.name.as_str()), config.held_out);
         let (train, held_out) = parted(all, &marks);
         let (held_out_is_train, skipped) = (held_out.is_none(), Arc::from(skipped));
-        let of = |items| Self { root: root.clone(), items, skipped: Arc::clone(&skipped), framing, held_out_is_train };
+        let of = |items| Self {
+            root: root.clone(),
+            items,
+            skipped: Arc::clone(&skipped),
+            framing: framing.clone(),
+            held_out_is_train,
+        };
         Ok((of(train), held_out.map(of)))
     }
 
@@ -88,6 +94,11 @@ impl FolderSource {
     fn bytes(&self, index: usize) -> Result<Vec<u8>, DataError> {
         let path = self.path(index);
         fs::read(&path).map_err(DataError::io("read", &path))
+    }
+
+    /// The image at its own size.
+    fn decoded(&self, index: usize) -> Result<Image, DataError> {
+        Image::decode(&self.bytes(index)?, &self.items[index].name, self.framing.shape.channels)
     }
 }
 
@@ -105,12 +116,19 @@ impl Source for FolderSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        let image = Image::decode(&self.bytes(index)?, &self.items[index].name, self.framing.shape.channels)?;
-        image.framed(self.framing)
+        self.decoded(index)?.framed(&self.framing)
+    }
+
+    fn covering(&self, index: usize) -> Result<Covering, DataError> {
+        Covering::of(&self.decoded(index)?, &self.framing)
     }
 
     fn shape(&self) -> ImageShape {
         self.framing.shape
+    }
+
+    fn sizes(&self) -> &[[usize; 2]] {
+        &self.framing.sizes
     }
 
     fn fit(&self) -> Fit {

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 
 use super::{Source, Stamp};
 use crate::error::DataError;
-use crate::images::{Fit, Image, ImageShape};
+use crate::images::covering::CENTRE;
+use crate::images::{Covering, Fit, Image, ImageShape};
 
 /// The most bytes of decoded images that are kept: 256 MiB, some 87,000 RGB images of 32 × 32.
 pub const KEPT_BYTES: usize = 256 << 20;
@@ -17,7 +18,7 @@ pub const KEPT_BYTES: usize = 256 << 20;
 pub(super) struct Kept<S> {
     source: S,
     /// One slot per image, or none at all where the source is too large.
-    images: Vec<OnceLock<Image>>,
+    images: Vec<OnceLock<Covering>>,
 }
 
 impl<S: Source> Kept<S> {
@@ -26,11 +27,18 @@ impl<S: Source> Kept<S> {
     }
 
     fn within(source: S, budget: usize) -> Self {
-        let ImageShape { channels, height, width } = source.shape();
-        let bytes = source.len().saturating_mul(channels * height * width);
+        let bytes = source.len().saturating_mul(largest(&source));
         let slots = if bytes <= budget { source.len() } else { 0 };
         Self { images: std::iter::repeat_with(OnceLock::new).take(slots).collect(), source }
     }
+}
+
+/// Bytes of the largest image that a source may have; of one that is cropped later about half may lie beyond its size.
+fn largest(source: &impl Source) -> usize {
+    let ImageShape { channels, height, width } = source.shape();
+    let areas = source.sizes().iter().map(|[height, width]| height * width);
+    let beyond = if source.fit() == Fit::RandomCrop { 2 } else { 1 };
+    beyond * channels * areas.fold(height * width, usize::max)
 }
 
 impl<S: Source> Source for Kept<S> {
@@ -47,13 +55,20 @@ impl<S: Source> Source for Kept<S> {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
+        match self.images.get(index) {
+            Some(_) => self.covering(index)?.cropped(CENTRE),
+            None => self.source.image(index),
+        }
+    }
+
+    fn covering(&self, index: usize) -> Result<Covering, DataError> {
         let Some(slot) = self.images.get(index) else {
-            return self.source.image(index);
+            return self.source.covering(index);
         };
         if let Some(image) = slot.get() {
             return Ok(image.clone());
         }
-        let image = self.source.image(index)?;
+        let image = self.source.covering(index)?;
         // Two threads may decode the same image at once; the results are equal, so either may
         // stay.
         Ok(slot.get_or_init(|| image).clone())
@@ -61,6 +76,10 @@ impl<S: Source> Source for Kept<S> {
 
     fn shape(&self) -> ImageShape {
         self.source.shape()
+    }
+
+    fn sizes(&self) -> &[[usize; 2]] {
+        self.source.sizes()
     }
 
     fn fit(&self) -> Fit {

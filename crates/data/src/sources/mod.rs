@@ -21,6 +21,7 @@ mod kept;
 pub mod noise;
 pub mod shapes;
 pub mod shards;
+mod view;
 
 use std::sync::Arc;
 
@@ -35,9 +36,10 @@ use self::kept::Kept;
 use self::noise::NoiseConfig;
 use self::shapes::ShapesConfig;
 use self::shards::ShardsConfig;
+pub use self::view::View;
 use crate::config::DataConfig;
 use crate::error::DataError;
-use crate::images::{Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Fit, Framing, Image, ImageShape};
 
 /// The kinds of sources: an enum of their settings, told apart by the key `kind`.
 macro_rules! kinds {
@@ -82,6 +84,11 @@ impl Default for SourceConfig {
 }
 
 impl SourceConfig {
+    /// Whether the program makes the images, in the size that they are asked for.
+    pub(crate) fn makes_images(&self) -> bool {
+        matches!(self, Self::Shapes(_) | Self::Compositions(_) | Self::Noise(_))
+    }
+
     /// Checks the values of the chosen kind, for images of a shape.
     ///
     /// # Errors
@@ -152,15 +159,29 @@ pub trait Source: Send + Sync {
         self.captions(index)?.into_iter().next().ok_or_else(none)
     }
 
-    /// The image in the shape that the configuration asks for, composited on white.
+    /// The image in that of the shapes of the configuration which suits it, composited on white.
     ///
     /// # Errors
     ///
     /// When this one image cannot be read. The others are not affected: skip it and count it.
     fn image(&self, index: usize) -> Result<Image, DataError>;
 
-    /// The shape of every image.
+    /// The image before it is cropped, where it is cropped at random.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::image`].
+    fn covering(&self, index: usize) -> Result<Covering, DataError> {
+        self.image(index).map(Covering::from)
+    }
+
+    /// The shape of every image; where there are several sizes, the first.
     fn shape(&self) -> ImageShape;
+
+    /// Heights and widths of images beside that of [`Source::shape`].
+    fn sizes(&self) -> &[[usize; 2]] {
+        &[]
+    }
 
     /// How images of other proportions were brought to it.
     fn fit(&self) -> Fit {

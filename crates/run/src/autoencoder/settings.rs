@@ -91,6 +91,11 @@ impl VaeSettings {
         self.train.validate()?;
         let factor = self.networks()?.network().downsampling();
         let [height, width] = self.data.image_size;
+        if self.data.buckets.is_some() {
+            refuse!(
+                "data.buckets: expected none, for an autoencoder learns from images of one size and encodes those of any, found some"
+            );
+        }
         if height % factor != 0 || width % factor != 0 {
             refuse!(
                 "data.image_size: expected multiples of {factor}, by which {} widths in vae.block_out_channels shrink \

@@ -90,11 +90,11 @@ pub(super) fn measure(
     for i in 0..count.max(1) {
         let (class, turn) = (present[i % present.len()], i / present.len());
         let prompt = captions[class][turn % captions[class].len()].clone();
-        requests.push(ImageRequest { prompt, seed: seed.wrapping_add(i as u64) });
+        requests.push(ImageRequest::new(prompt, seed.wrapping_add(i as u64)));
         wanted.push(class);
     }
     let mut generated = generate_all(pretrained, requests, sampling, observer)?;
-    let images = array(&generated.images)?;
+    let images = array(&generated.images, train.shape())?;
     let verdicts = classifier.network.verdicts(images.view())?;
     let (seen, values) = (verdicts.classes(), verdicts.probabilities_of(&wanted));
     generated.scores = Some(PromptScores { what: "probability of the prompted class, by the classifier", values });
@@ -168,7 +168,7 @@ fn labelled(source: &dyn Source, count: usize) -> Result<(Array4<f32>, Vec<usize
             labels.push(label);
         }
     }
-    Ok((array(&images)?, labels))
+    Ok((array(&images, source.shape())?, labels))
 }
 
 /// The distinct captions of every class.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use interfuse_checkpoint::Pretrained;
-use interfuse_data::Image;
+use interfuse_data::{Fit, Image, ImageShape};
 use interfuse_sampling::{Caption, ImageRequest, SamplingConfig, generate};
 use ndarray::{Array4, Axis};
 use serde_json::{Value, json};
@@ -78,9 +78,11 @@ impl Generated {
     }
 }
 
-/// Images of one shape in [-1, 1]. `[n, channels, height, width]`
-pub(super) fn array(images: &[Image]) -> Result<Array4<f32>> {
-    let planes: Vec<_> = images.iter().map(Image::to_unit_range).collect();
+/// Images in [-1, 1], those of other sizes stretched to a shape, so that they can be compared. `[n, channels, height, width]`
+pub(super) fn array(images: &[Image], shape: ImageShape) -> Result<Array4<f32>> {
+    let size = [shape.height, shape.width];
+    let planes = images.iter().map(|image| Ok(image.resized(size, Fit::Stretch)?.to_unit_range()));
+    let planes: Vec<_> = planes.collect::<Result<_>>()?;
     let views: Vec<_> = planes.iter().map(|plane| plane.view()).collect();
     ndarray::stack(Axis(0), &views).context("images of one shape")
 }

@@ -59,14 +59,20 @@ pub(super) fn measure(
     let references: Vec<Image> = readable.iter().map(|(_, image)| image.clone()).collect();
     let wanted: Vec<usize> = (0..count.max(1)).map(|i| i % references.len()).collect();
     let caption_of = |reference: usize| readable[reference].0[0].clone();
+    let size_of = |reference: usize| Some([references[reference].shape().height, references[reference].shape().width]);
     let requests: Vec<ImageRequest> = wanted
         .iter()
         .enumerate()
-        .map(|(i, &reference)| ImageRequest { prompt: caption_of(reference), seed: seed.wrapping_add(i as u64) })
+        .map(|(i, &reference)| {
+            ImageRequest::new(caption_of(reference), seed.wrapping_add(i as u64)).of_size(size_of(reference))
+        })
         .collect();
 
     let mut generated = generate_all(pretrained, requests, sampling, observer)?;
-    let retrieval = retrieval::retrieval(array(&generated.images)?.view(), array(&references)?.view(), &wanted)?;
+    let retrieval = {
+        let [drawn, known] = [&generated.images, &references].map(|images| array(images, source.shape()));
+        retrieval::retrieval(drawn?.view(), known?.view(), &wanted)?
+    };
     let likeness = generated
         .images
         .iter()

@@ -26,8 +26,8 @@ impl Neighbours {
     /// Looks through the training images.
     pub(super) fn find(generated: &Generated, train: &dyn Source) -> Result<Self> {
         let (looked_at, images) = spread(train, MOST_TRAINING);
-        let training = array(&images)?;
-        let of_generated = nearest(array(&generated.images)?.view(), training.view())?;
+        let training = array(&images, train.shape())?;
+        let of_generated = nearest(array(&generated.images, train.shape())?.view(), training.view())?;
         Ok(Self { looked_at, training, of_generated })
     }
 
@@ -37,7 +37,7 @@ impl Neighbours {
             return Ok(None);
         }
         let (_, images) = spread(held_out, MOST_HELD_OUT);
-        let of_held_out = nearest(array(&images)?.view(), self.training.view())?;
+        let of_held_out = nearest(array(&images, held_out.shape())?.view(), self.training.view())?;
         Ok(Some(memorisation(&self.of_generated, &of_held_out, self.values())?))
     }
 

@@ -46,9 +46,7 @@ pub(super) fn measure(
     };
     let wanted: Vec<Scene> = [half(false), half(true)].concat();
     let requests = wanted.iter().enumerate();
-    let requests = requests
-        .map(|(i, scene)| ImageRequest { prompt: scene.caption(), seed: seed.wrapping_add(i as u64) })
-        .collect();
+    let requests = requests.map(|(i, scene)| ImageRequest::new(scene.caption(), seed.wrapping_add(i as u64))).collect();
     let mut generated = generate_all(pretrained, requests, sampling, observer)?;
 
     let reader = SceneReader::new([height, width]);

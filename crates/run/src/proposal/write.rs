@@ -124,6 +124,10 @@ impl Proposal {
             page.reason(&format!("{transparent} of {read} images are transparent somewhere, which becomes white."));
         }
         page.key("image_size", format!("[{}, {}]", wishes.size.height, wishes.size.width));
+        if survey.height.min < wishes.size.height || survey.width.min < wishes.size.width {
+            page.reason("Some images are smaller than that; they are enlarged, and would be left out otherwise.");
+            page.key("upscale", true);
+        }
         page.reason(match self.facts.channels() {
             1 => "None of the images that were opened has colour.",
             _ => "Red, green and blue.",

@@ -9,7 +9,8 @@ use interfuse_sampling::{
 };
 use interfuse_serve::engine::{
     Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Edit, Engine,
-    EngineError, ImageFormat, LatentKind, Observer, Piece, Question, Raster, Results, WriteSettings, Writing,
+    EngineError, ImageFormat, ImageSize, LatentKind, Observer, Piece, Question, Raster, Results, WriteSettings,
+    Writing,
 };
 use ndarray::Array3;
 
@@ -44,7 +45,7 @@ impl ModelEngine {
     /// A client's image in the model's size.
     fn fitted(&self, raster: &Raster) -> Result<Image, EngineError> {
         image(raster)?
-            .framed(self.run.pretrained.card.framing())
+            .framed(&self.run.pretrained.card.framing().of_one_size().of_any_image())
             .map_err(|error| EngineError::Refused(error.to_string()))
     }
 
@@ -135,6 +136,11 @@ impl Engine for ModelEngine {
         Description {
             id: self.id.clone(),
             image: ImageFormat { width, height, channels: if channels == 1 { 1 } else { 3 } },
+            sizes: card
+                .image_sizes
+                .iter()
+                .map(|&[height, width]| ImageSize { width: width as u32, height: height as u32 })
+                .collect(),
             latents,
             defaults: Defaults { steps: self.sampling.steps, guidance: self.sampling.guidance },
             abilities: Abilities { draws, captions: draws, answers, writes: true, continues: false, edits: answers },
@@ -143,9 +149,10 @@ impl Engine for ModelEngine {
 
     fn draw(&mut self, drawings: &[Drawing], settings: &DrawSettings, observer: &mut dyn Observer) -> Results<Raster> {
         let pretrained = &self.run.pretrained;
+        let size = settings.size.map(|size| [size.height as usize, size.width as usize]);
         // One prompt that does not fit must not fail the others.
         let request = |drawing: &Drawing| match fits(pretrained, &drawing.prompt) {
-            true => Ok(ImageRequest { prompt: drawing.prompt.clone(), seed: drawing.seed }),
+            true => Ok(ImageRequest::new(drawing.prompt.clone(), drawing.seed).of_size(size)),
             false => Err(self.too_long()),
         };
         let config = self.with(settings);

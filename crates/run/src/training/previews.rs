@@ -33,5 +33,5 @@ pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
         prompts.retain(|caption| rows(caption).is_ok_and(|found| found <= limit));
     }
     let requests = prompts.into_iter().enumerate();
-    Ok(requests.map(|(seed, prompt)| ImageRequest { prompt, seed: seed as u64 }).collect())
+    Ok(requests.map(|(seed, prompt)| ImageRequest::new(prompt, seed as u64)).collect())
 }

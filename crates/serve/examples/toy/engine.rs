@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use interfuse_serve::engine::{
     Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Edit, Engine,
-    EngineError, ImageFormat, LatentKind, Observer, Piece, Question, Raster, Results, WriteSettings, Writing,
+    EngineError, ImageFormat, ImageSize, LatentKind, Observer, Piece, Question, Raster, Results, WriteSettings,
+    Writing,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -34,12 +35,23 @@ impl Toy {
         Self { size, step: Duration::ZERO, word: Duration::ZERO, abilities }
     }
 
-    fn denoise(&self, targets: &[[Vec<f32>; 2]], steps: usize, observer: &mut dyn Observer) -> Results<Raster> {
+    /// The size that is asked for.
+    fn size(&self, settings: &DrawSettings) -> ImageSize {
+        settings.size.unwrap_or(ImageSize { width: self.size, height: self.size })
+    }
+
+    fn denoise(
+        &self,
+        targets: &[[Vec<f32>; 2]],
+        settings: &DrawSettings,
+        observer: &mut dyn Observer,
+    ) -> Results<Raster> {
+        let (steps, size) = (settings.steps, self.size(settings));
         let at = |item: usize, done: usize| {
             let t = done as f32 / steps as f32;
             let [noise, target] = &targets[item];
             let mixed = noise.iter().zip(target).map(|(noise, target)| noise * (1.0 - t) + target * t);
-            raster(self.size, mixed)
+            raster(size, mixed)
         };
         for done in 1..=steps {
             std::thread::sleep(self.step);
@@ -50,19 +62,20 @@ impl Toy {
         (0..targets.len()).map(|item| Ok(at(item, steps))).collect()
     }
 
-    fn target(&self, prompt: &str, seed: u64, guidance: f64) -> [Vec<f32>; 2] {
+    fn target(&self, prompt: &str, seed: u64, settings: &DrawSettings) -> [Vec<f32>; 2] {
+        let ImageSize { width, height } = self.size(settings);
         let mut noise = generator(&[], seed);
         let mut ground = generator(prompt.as_bytes(), 0);
-        let count = (self.size * self.size * 3) as usize;
+        let count = (width * height * 3) as usize;
         let noise: Vec<f32> = (0..count).map(|_| noise.random::<f32>() * 1.6 - 0.3).collect();
         let [low, high, sun]: [[f32; 3]; 3] = std::array::from_fn(|_| std::array::from_fn(|_| ground.random()));
         let mut place = generator(prompt.as_bytes(), seed);
         let hills: [[f32; 3]; 5] = std::array::from_fn(|_| [place.random(), place.random(), place.random()]);
-        let contrast = (guidance as f32).clamp(0.0, 8.0) * 0.25 + 0.5;
+        let contrast = (settings.guidance as f32).clamp(0.0, 8.0) * 0.25 + 0.5;
         let mut target = Vec::with_capacity(count);
-        for y in 0..self.size {
-            for x in 0..self.size {
-                let [x, y] = [x, y].map(|at| (at as f32 + 0.5) / self.size as f32);
+        for y in 0..height {
+            for x in 0..width {
+                let [x, y] = [x, y].map(|at| (at as f32 + 0.5) / height as f32);
                 let [from_sun_x, from_sun_y] = [x - 0.2 - 0.6 * hills[0][0], y - 0.15 - 0.2 * hills[0][1]];
                 let glow = (-(from_sun_x.powi(2) + from_sun_y.powi(2)) * 60.0).exp();
                 let mut shade = y * 0.35;
@@ -90,9 +103,9 @@ fn generator(words: &[u8], seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(words.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9), hash))
 }
 
-fn raster(size: u32, values: impl Iterator<Item = f32>) -> Raster {
+fn raster(size: ImageSize, values: impl Iterator<Item = f32>) -> Raster {
     let pixels = values.map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
-    Raster::new(size, size, 3, pixels).expect("the size fits")
+    Raster::new(size.width, size.height, 3, pixels).expect("the size fits")
 }
 
 fn colour_of(image: &Raster) -> &'static str {
@@ -114,6 +127,7 @@ impl Engine for Toy {
         Description {
             id: "toy-hills".into(),
             image: ImageFormat { width: self.size, height: self.size, channels: 3 },
+            sizes: vec![ImageSize { width: 2 * self.size, height: self.size }],
             latents: LatentKind::Pixels,
             defaults: Defaults { steps: 24, guidance: 2.0 },
             abilities: self.abilities,
@@ -125,8 +139,8 @@ impl Engine for Toy {
             panic!("as the prompt says");
         }
         let targets: Vec<_> =
-            drawings.iter().map(|Drawing { prompt, seed }| self.target(prompt, *seed, settings.guidance)).collect();
-        let mut images = self.denoise(&targets, settings.steps, observer);
+            drawings.iter().map(|Drawing { prompt, seed }| self.target(prompt, *seed, settings)).collect();
+        let mut images = self.denoise(&targets, settings, observer);
         for (image, drawing) in images.iter_mut().zip(drawings) {
             let words = drawing.prompt.split_whitespace().count();
             if words > 40 {
@@ -193,8 +207,8 @@ impl Engine for Toy {
                 let _ = observer.wrote(item, if position == 0 { "" } else { " " });
                 let _ = observer.wrote(item, words);
             }
-            let image =
-                raster(self.size, self.target(&prompt, writing.seed, settings.images.guidance)[1].iter().copied());
+            let [_, target] = self.target(&prompt, writing.seed, &settings.images);
+            let image = raster(self.size(&settings.images), target.into_iter());
             let _ = observer.drew(item, &image);
             let pieces = vec![
                 Piece::Text(words.join(" ")),
@@ -210,7 +224,7 @@ impl Engine for Toy {
         let targets: Vec<_> = edits
             .iter()
             .map(|edit| {
-                let [noise, mut target] = self.target(&edit.prompt, edit.seed, settings.guidance);
+                let [noise, mut target] = self.target(&edit.prompt, edit.seed, settings);
                 let Edit { image, mask, .. } = edit;
                 for (index, value) in target.iter_mut().enumerate() {
                     let (pixel, channel) = (index as u32 / 3, index % 3);
@@ -224,6 +238,6 @@ impl Engine for Toy {
                 [noise, target]
             })
             .collect();
-        self.denoise(&targets, settings.steps, observer)
+        self.denoise(&targets, settings, observer)
     }
 }

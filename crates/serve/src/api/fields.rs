@@ -103,14 +103,14 @@ impl Fields {
         }
     }
 
-    /// Takes a field that may only say what holds anyway.
-    pub(crate) fn only(&mut self, name: &str, allowed: &[Value]) -> Result<(), ApiError> {
+    /// Takes a field that may only say one of these; most say what holds anyway.
+    pub(crate) fn only(&mut self, name: &str, allowed: &[Value]) -> Result<Option<Value>, ApiError> {
         match self.take(name) {
             Some(value) if !allowed.contains(&value) => {
                 let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
                 Err(expected(name, &format!("{}, or nothing", allowed.join(" or ")), &value))
             }
-            _ => Ok(()),
+            value => Ok(value),
         }
     }
 

@@ -18,7 +18,7 @@ use super::fields::Fields;
 use super::stream::{Frames, Source, response};
 use super::{body, media, model};
 use crate::app::{App, now};
-use crate::engine::{DrawSettings, Drawing, Edit, Raster};
+use crate::engine::{DrawSettings, Drawing, Edit, ImageSize, Raster};
 use crate::queue::{Event, News, Outcome, Previews, Task, Ticket};
 
 /// Settings of a request for images.
@@ -34,7 +34,8 @@ struct Order {
 }
 
 impl Order {
-    fn take(app: &App, fields: &mut Fields) -> Result<Self, ApiError> {
+    /// Of a request that may choose among `sizes` beside the model's own.
+    fn take(app: &App, fields: &mut Fields, sizes: &[ImageSize]) -> Result<Self, ApiError> {
         model::check(app, fields)?;
         let prompt = fields.text("prompt", app.config.max_prompt)?;
         let prompt = prompt.ok_or_else(|| ApiError::field("prompt", "expected words, found nothing"))?;
@@ -42,13 +43,11 @@ impl Order {
             prompt,
             count: fields.whole("n", 1..=app.config.max_images as u64)?.unwrap_or(1),
             seed: seed(fields)?,
-            settings: settings(app, fields)?,
+            settings: DrawSettings { size: size(app, fields, sizes)?, ..settings(app, fields)? },
             as_url: fields.choice("response_format", &["b64_json", "url"])? == Some("url"),
             streams: fields.flag("stream")?,
             previews: Previews(fields.whole("partial_images", 0..=app.config.max_steps as u64)?.unwrap_or(0) as usize),
         };
-        let size = app.description.size();
-        fields.only("size", &[json!(size), json!("auto")])?;
         fields.only("output_format", &[json!("png")])?;
         fields.only("background", &[json!("opaque"), json!("auto")])?;
         fields.ignore(&["quality", "style", "user", "moderation", "output_compression", "input_fidelity"]);
@@ -66,6 +65,14 @@ pub(super) fn seed(fields: &mut Fields) -> Result<u64, ApiError> {
     Ok(fields.whole("seed", 0..=u64::MAX)?.unwrap_or(0))
 }
 
+/// The size that a request asks for, one of `sizes` or the model's own; none where that is it.
+fn size(app: &App, fields: &mut Fields, sizes: &[ImageSize]) -> Result<Option<ImageSize>, ApiError> {
+    let own = std::iter::once(app.description.size());
+    let names: Vec<Value> = own.chain(sizes.iter().copied()).map(|size| json!(size.to_string())).collect();
+    let wanted = fields.only("size", &[&names[..], &[json!("auto")]].concat())?;
+    Ok(sizes.iter().copied().find(|size| wanted.as_ref().is_some_and(|wanted| *wanted == json!(size.to_string()))))
+}
+
 /// How images are generated, or as the model does it by itself.
 pub(super) fn settings(app: &App, fields: &mut Fields) -> Result<DrawSettings, ApiError> {
     let defaults = app.description.defaults;
@@ -73,6 +80,7 @@ pub(super) fn settings(app: &App, fields: &mut Fields) -> Result<DrawSettings, A
     Ok(DrawSettings {
         steps: steps.map_or(defaults.steps, |steps| steps as usize),
         guidance: fields.number("guidance", 0.0..=100.0)?.unwrap_or(defaults.guidance),
+        size: None,
     })
 }
 
@@ -83,7 +91,7 @@ pub(crate) async fn generate(
 ) -> Result<Response, ApiError> {
     let (parts, incoming) = request.into_parts();
     let mut fields = body::read_json(&app, &parts.headers, incoming).await?;
-    let order = Order::take(&app, &mut fields)?;
+    let order = Order::take(&app, &mut fields, &app.description.sizes)?;
     fields.finish()?;
     if !app.description.abilities.draws {
         return Err(ApiError::cannot(&app.description.id, "draw images"));
@@ -104,7 +112,7 @@ pub(crate) async fn edit(
         return Err(ApiError::cannot(&app.description.id, "edit images"));
     }
     let mut fields = Fields::of_form(form.texts);
-    let order = Order::take(&app, &mut fields)?;
+    let order = Order::take(&app, &mut fields, &[])?;
     fields.finish()?;
     let Some(image) = form.image else {
         return Err(ApiError::field("image", "expected a file, found nothing"));
@@ -157,7 +165,7 @@ async fn answer(app: Arc<App>, order: Order, tasks: Vec<Task>, event: &'static s
             false => json!({ "b64_json": base64, "seed": seed }),
         });
     }
-    let mut answer = described(&app);
+    let mut answer = described(&app, &order);
     answer["created"] = json!(now());
     answer["data"] = Value::Array(data);
     Ok(Json(answer).into_response())
@@ -171,8 +179,9 @@ fn image_of(outcome: Outcome) -> Result<Raster, ApiError> {
 }
 
 /// What all answers say of their images.
-fn described(app: &App) -> Value {
-    json!({ "background": "opaque", "output_format": "png", "quality": "auto", "size": app.description.size() })
+fn described(app: &App, order: &Order) -> Value {
+    let size = order.settings.size.unwrap_or(app.description.size()).to_string();
+    json!({ "background": "opaque", "output_format": "png", "quality": "auto", "size": size })
 }
 
 /// Images of one request as they become ready, with those before them.
@@ -213,7 +222,7 @@ impl Source for ImageStream {
 
 impl ImageStream {
     fn of_item(&self, item: usize, kind: &str) -> Value {
-        let mut data = described(&self.app);
+        let mut data = described(&self.app, &self.order);
         data["type"] = json!(format!("{}.{kind}", self.event));
         data["created_at"] = json!(now());
         data["index"] = json!(item);

@@ -1,5 +1,7 @@
 //! What a model is and can do, in words and numbers that the page and the interface need.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::error::ServeError;
@@ -9,8 +11,10 @@ use crate::error::ServeError;
 pub struct Description {
     /// The name under which clients ask for it: 1 to 200 visible ASCII characters.
     pub id: String,
-    /// The images that it draws.
+    /// The images that it draws where a request says nothing.
     pub image: ImageFormat,
+    /// Sizes beside it that it draws when it is asked to.
+    pub sizes: Vec<ImageSize>,
     /// What it denoises, if anything.
     pub latents: LatentKind,
     /// What holds where a request says nothing.
@@ -28,6 +32,22 @@ pub struct ImageFormat {
     pub height: u32,
     /// 1 for grey, 3 for colour.
     pub channels: u8,
+}
+
+/// A size of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ImageSize {
+    /// Width in pixels, from 1 to 8192.
+    pub width: u32,
+    /// Height in pixels, from 1 to 8192.
+    pub height: u32,
+}
+
+impl fmt::Display for ImageSize {
+    /// `WIDTHxHEIGHT`, as requests name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
 }
 
 /// What an image is to the model.
@@ -77,9 +97,10 @@ impl Description {
         if self.id.is_empty() || self.id.len() > 200 || !visible {
             return setting("model id", "1 to 200 visible ASCII characters", format!("{:?}", self.id));
         }
-        let ImageFormat { width, height, channels } = self.image;
-        if !(1..=8192).contains(&width) || !(1..=8192).contains(&height) {
-            return setting("image size", "1 to 8192 pixels to either side", format!("{width} x {height}"));
+        let channels = self.image.channels;
+        let fits = |size: &ImageSize| (1..=8192).contains(&size.width) && (1..=8192).contains(&size.height);
+        if let Some(size) = std::iter::once(self.size()).chain(self.sizes.iter().copied()).find(|size| !fits(size)) {
+            return setting("image size", "1 to 8192 pixels to either side", size.to_string());
         }
         if channels != 1 && channels != 3 {
             return setting("image channels", "1 or 3", channels.to_string());
@@ -94,8 +115,8 @@ impl Description {
         Ok(())
     }
 
-    /// `WIDTHxHEIGHT`, as requests name it.
-    pub(crate) fn size(&self) -> String {
-        format!("{}x{}", self.image.width, self.image.height)
+    /// The size of images where a request says nothing.
+    pub(crate) fn size(&self) -> ImageSize {
+        ImageSize { width: self.image.width, height: self.image.height }
     }
 }

@@ -8,7 +8,7 @@ mod description;
 mod raster;
 mod request;
 
-pub use description::{Abilities, Defaults, Description, ImageFormat, LatentKind};
+pub use description::{Abilities, Defaults, Description, ImageFormat, ImageSize, LatentKind};
 pub use raster::{Raster, RasterError};
 pub use request::{
     Caption, CaptionSettings, Document, DrawSettings, Drawing, Edit, Piece, Question, WriteSettings, Writing,
@@ -125,6 +125,7 @@ impl Engine for Idle {
     fn description(&self) -> Description {
         Description {
             id: self.id.clone(),
+            sizes: vec![],
             image: ImageFormat { width: 1, height: 1, channels: 3 },
             latents: LatentKind::Pixels,
             defaults: Defaults { steps: 1, guidance: 1.0 },

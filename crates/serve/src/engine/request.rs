@@ -1,5 +1,6 @@
 //! What is asked of a model, and what it answers.
 
+use super::description::ImageSize;
 use super::raster::Raster;
 
 /// How images are generated; the same for a whole batch.
@@ -9,6 +10,8 @@ pub struct DrawSettings {
     pub steps: usize,
     /// Scale of classifier-free guidance, from 0; 1 is the model as it is.
     pub guidance: f64,
+    /// One of the model's sizes; its own if absent. An edited image has the size of the image that it is made of.
+    pub size: Option<ImageSize>,
 }
 
 /// One image to generate.

@@ -1,7 +1,7 @@
 // Images of a prompt, watched as they are denoised.
 
 import { stream } from "./client.js";
-import { announce, byId, form, seed, slider, whole } from "./controls.js";
+import { announce, byId, form, make, seed, slider, whole } from "./controls.js";
 import { Gallery, partialImages } from "./gallery.js";
 
 export function begin({ model, limits }) {
@@ -11,6 +11,10 @@ export function begin({ model, limits }) {
   slider("draw-guidance", model.defaults.guidance);
   slider("draw-steps", model.defaults.steps, Math.min(limits.steps, Math.max(100, model.defaults.steps)));
   seed("draw-seed", "draw-roll");
+  for (const { width, height } of [model.image, ...model.sizes]) {
+    byId("draw-size").append(make("option", { value: `${width}x${height}` }, `${width} × ${height}`));
+  }
+  byId("draw-size-field").hidden = model.sizes.length === 0;
   form("draw-form", async (signal) => {
     const [first, count] = [whole("draw-seed", "Seed"), whole("draw-count", "Images")];
     const steps = Number(byId("draw-steps").value);
@@ -21,6 +25,7 @@ export function begin({ model, limits }) {
       n: count,
       seed: first,
       guidance: Number(byId("draw-guidance").value),
+      size: byId("draw-size").value,
       steps,
       stream: true,
       partial_images: partialImages(model, steps),

@@ -176,7 +176,7 @@ mod tests {
     use crate::engine::{DrawSettings, Drawing};
 
     fn draw(steps: usize, seed: u64) -> Task {
-        Task::Draw(DrawSettings { steps, guidance: 1.0 }, Drawing { prompt: String::new(), seed })
+        Task::Draw(DrawSettings { steps, guidance: 1.0, size: None }, Drawing { prompt: String::new(), seed })
     }
 
     fn soon() -> Instant {

@@ -47,6 +47,17 @@ fn a_url_is_a_data_url() {
 }
 
 #[test]
+fn an_image_has_the_size_that_is_asked_for() {
+    let server = Server::toy();
+    for (size, width) in [("8x8", 8), ("16x8", 16)] {
+        let body = server.post(GENERATE, &json!({ "prompt": "hills", "size": size })).json();
+        assert_eq!(body["size"], json!(size));
+        let drawn = raster(&body["data"][0]["b64_json"]);
+        assert_eq!((drawn.width(), drawn.height()), (width, 8));
+    }
+}
+
+#[test]
 fn the_same_request_has_the_same_image_and_settings_matter() {
     let server = Server::toy();
     let data = |body: Value| server.post(GENERATE, &body).json()["data"][0]["b64_json"].clone();
@@ -116,7 +127,7 @@ fn a_wrong_field_is_named() {
         (
             json!({ "prompt": "", "size": "9x9" }),
             "size",
-            "size: expected \"8x8\" or \"auto\", or nothing, found \"9x9\"",
+            "size: expected \"8x8\" or \"16x8\" or \"auto\", or nothing, found \"9x9\"",
         ),
         (json!({ "prompt": "", "sede": 1 }), "sede", "sede: there is no such field here"),
     ];

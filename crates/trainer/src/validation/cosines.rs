@@ -14,7 +14,9 @@ use crate::optimization::{FlatGradients, tape};
 
 /// The cosine of each two modalities that have a loss in the first batch of the documents, by their names: `image_text`.
 pub(super) fn gradient_cosines(pass: &Pass<'_>, layouts: &[SequenceLayout]) -> Result<Vec<(String, f64)>, TrainError> {
-    let layouts = &layouts[..layouts.len().min(pass.sequences.max(1))];
+    let of_one_size =
+        layouts.chunk_by(|one, next| one.latent_shape() == next.latent_shape()).next().unwrap_or_default();
+    let layouts = &of_one_size[..of_one_size.len().min(pass.sequences.max(1))];
     let device = pass.device.clone().autodiff();
     let batch = TrainBatch::new(layouts, pass.config, pass.key, TimestepChoice::Sampled, &device);
     let lanes = pass.config.modalities.keys().enumerate();

@@ -8,6 +8,8 @@
 mod cosines;
 mod report;
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use interfuse_data::{DocumentLanes, Documents, evenly};
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
@@ -93,8 +95,8 @@ impl Validation {
         }
         let DocumentLanes { captions, images } = documents.lanes();
         self.images = (!caption_first.is_empty()).then_some(CaptionedImages {
-            caption_first,
-            image_first,
+            caption_first: by_size(caption_first),
+            image_first: by_size(image_first),
             caption_bytes,
             captions,
             images,
@@ -112,7 +114,7 @@ impl Validation {
             capacity.iter_mut().zip(rows).for_each(|(most, rows)| *most = rows.max(*most));
         }
         let shape = RowShape { capacity };
-        let layouts: Vec<_> = samples.iter().filter_map(|sample| lay_out(sample, model, &shape)).collect();
+        let layouts = by_size(samples.iter().filter_map(|sample| lay_out(sample, model, &shape)).collect());
         if !layouts.is_empty() {
             self.collections.push(LaidOut { layouts, losses, texts });
         }
@@ -154,9 +156,19 @@ impl Validation {
     }
 }
 
+/// A sample in a row shape of images of the model's size; where its images have another, in one with room for as many.
 fn lay_out(sample: &Sample, model: &ModelConfig, shape: &RowShape) -> Option<SequenceLayout> {
-    let mut builder = LayoutBuilder::new(model.sequence_format());
-    builder.push_sample(sample, shape).ok().map(|()| builder.finish(shape))
+    let base = model.sequence_format();
+    let format = base.with_latent_shape(sample.latent_shape().unwrap_or(base.latent_shape));
+    let shape = shape.at(&base, &format);
+    let mut builder = LayoutBuilder::new(Arc::new(format));
+    builder.push_sample(sample, &shape).ok().map(|()| builder.finish(&shape))
+}
+
+/// Puts sequences with images of one size side by side.
+fn by_size(mut layouts: Vec<SequenceLayout>) -> Vec<SequenceLayout> {
+    layouts.sort_by_key(SequenceLayout::latent_shape);
+    layouts
 }
 
 /// What all forward passes have in common.
@@ -172,7 +184,8 @@ impl Pass<'_> {
     /// Over all sequences, with images noised to time `t`.
     fn sums(&self, layouts: &[SequenceLayout], t: f32) -> Result<Sums, TrainError> {
         let mut sums = vec![(0.0, 0); self.config.modalities.len()];
-        for layouts in layouts.chunks(self.sequences.max(1)) {
+        let of_one_size = layouts.chunk_by(|one, next| one.latent_shape() == next.latent_shape());
+        for layouts in of_one_size.flat_map(|layouts| layouts.chunks(self.sequences.max(1))) {
             let batch = TrainBatch::new(layouts, self.config, self.key, TimestepChoice::At(t), self.device);
             add_losses(self.model, &batch, &mut sums)?;
         }

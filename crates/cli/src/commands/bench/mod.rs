@@ -76,7 +76,7 @@ pub(crate) fn denoise(args: &BenchArgs) -> anyhow::Result<()> {
     let prompts = (0..sequences).map(|index| prompt_ids(&model, &source.caption(index % source.len())?));
     let mut session = Session::new(&model, sequences)?;
     session.append_tokens(&prompts.collect::<Result<Vec<_>, _>>()?);
-    let span = session.open_span(&vec![true; sequences]);
+    let span = session.open_span(&vec![true; sequences], model.card.model.latent_shape);
 
     let full = || drop(model.model.forward(batch.input(), CacheUse::None).lanes);
     let cached = || drop(session.predict(&span, x_t.clone(), 0.5));

@@ -22,7 +22,7 @@ use super::held_out::marked;
 use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
-use crate::images::{Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Fit, Framing, Image, ImageShape};
 
 /// Options of `kind = "shards"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl SourceSettings for ShardsConfig {
         let (set, rows, places) = ShardSet::open(&self.shards, self.reading())?;
         let (train, held_out) = parted(rows, &marked(&places, self.held_out));
         let (set, held_out_is_train) = (Arc::new(set), held_out.is_none());
-        let of = |rows| ShardSource { set: Arc::clone(&set), rows, framing, held_out_is_train };
+        let of = |rows| ShardSource { set: Arc::clone(&set), rows, framing: framing.clone(), held_out_is_train };
         Ok(DataSet::kept(of(train), held_out.map(of)))
     }
 }
@@ -114,6 +114,14 @@ impl ShardSource {
     }
 }
 
+impl ShardSource {
+    /// The image at its own size.
+    fn decoded(&self, index: usize) -> Result<Image, DataError> {
+        let (file, name) = self.file(index)?;
+        Image::decode(&file.bytes, &name, self.framing.shape.channels)
+    }
+}
+
 impl Source for ShardSource {
     fn len(&self) -> usize {
         self.rows.len()
@@ -133,12 +141,19 @@ impl Source for ShardSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        let (file, name) = self.file(index)?;
-        Image::decode(&file.bytes, &name, self.framing.shape.channels)?.framed(self.framing)
+        self.decoded(index)?.framed(&self.framing)
+    }
+
+    fn covering(&self, index: usize) -> Result<Covering, DataError> {
+        Covering::of(&self.decoded(index)?, &self.framing)
     }
 
     fn shape(&self) -> ImageShape {
         self.framing.shape
+    }
+
+    fn sizes(&self) -> &[[usize; 2]] {
+        &self.framing.sizes
     }
 
     fn fit(&self) -> Fit {
