@@ -10,6 +10,8 @@ use crate::print::say;
 
 /// Between two plain lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(20);
+/// The fraction of the time in which data is waited for from which it is said: below it, nothing need be changed.
+const WORTH_SAYING: f64 = 0.05;
 
 /// Shows work as it goes on. What is left of a bar goes when this is dropped.
 #[derive(Default)]
@@ -78,6 +80,8 @@ struct TrainProgress {
     last_line: Option<Instant>,
     /// Losses smoothed over some fifty steps, since those of one step jump with the noise.
     smoothed: Vec<(String, f64)>,
+    /// The fraction of the time in which data was waited for, smoothed likewise.
+    waited: f64,
 }
 
 impl TrainProgress {
@@ -91,6 +95,7 @@ impl TrainProgress {
             started_at: first.step.saturating_sub(1),
             last_line: None,
             smoothed: vec![],
+            waited: 0.0,
         }
     }
 
@@ -102,6 +107,7 @@ impl TrainProgress {
                 None => self.smoothed.push((label.clone(), *loss)),
             }
         }
+        self.waited += 0.02 * (step.waited - self.waited);
         let message = self.message(step);
         self.bar.set_position(step.step);
         if !self.bar.is_hidden() {
@@ -119,7 +125,12 @@ impl TrainProgress {
         let left = per_step * step.steps.saturating_sub(step.step) as f64;
         let rate = step.done as f64 / step.seconds.max(1e-9);
         let fill = if step.fill < 1.0 { format!(" {:.0} % filled", 100.0 * step.fill) } else { String::new() };
-        format!("{}  {rate:.0} {}/s{fill}  {} left", losses.join("  "), step.unit, duration(left))
+        let waited = if self.waited > WORTH_SAYING {
+            format!(" {:.0} % waited for data", 100.0 * self.waited)
+        } else {
+            String::new()
+        };
+        format!("{}  {rate:.0} {}/s{fill}{waited}  {} left", losses.join("  "), step.unit, duration(left))
     }
 }
 

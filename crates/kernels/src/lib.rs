@@ -22,6 +22,7 @@
 //! | the order of elements by size | [`ranking`] |
 //! | the type that matrix products are computed in | [`precision`] |
 //! | batches side by side on the cores | [`workers`] |
+//! | how long each operation takes | [`timing`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
@@ -43,6 +44,7 @@ pub mod ranking;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+pub mod timing;
 pub mod workers;
 
 pub use attention::{VisibleRanges, ranged_attention};

@@ -17,6 +17,8 @@ pub struct StepNotice {
     pub unit: &'static str,
     /// The fraction of them that is not padding, from 0 to 1.
     pub fill: f64,
+    /// The fraction of the step's time in which data was waited for, from 0 to 1.
+    pub waited: f64,
     /// Duration of the step.
     pub seconds: f64,
 }

@@ -67,6 +67,8 @@ pub struct StepReport {
     pub filled_rows: usize,
     /// Duration.
     pub seconds: f64,
+    /// Of these, the seconds in which nothing was computed because documents were not ready.
+    pub waited: f64,
     /// Floating-point operations of forward and backward by the model's arithmetic.
     pub flops: f64,
     /// What was not finite, if the step was skipped.

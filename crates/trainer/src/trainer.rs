@@ -1,5 +1,7 @@
 //! One optimizer step, and everything that survives a resume.
 
+use std::time::Instant;
+
 use burn::module::Module;
 use burn::tensor::Device;
 use interfuse_data::Loader;
@@ -67,6 +69,8 @@ pub(crate) struct Computed {
     losses: Vec<HybridLoss>,
     /// What all ranks' micro-batches hold together.
     normalizer: Normalizer,
+    /// Seconds in which nothing was computed because documents were not ready.
+    waited: f64,
 }
 
 impl Trainer {
@@ -100,14 +104,22 @@ impl Trainer {
         self.model.valid()
     }
 
-    /// This rank's micro-batches of the next step. Every rank lays all of them out, so that their order is that of one process.
-    fn next_batches(&mut self) -> Result<Vec<TrainBatch>, TrainError> {
+    /// Computes micro-batches one after the other, each on all cores, from now on: what the times of operations add up in.
+    pub fn compute_in_turn(&mut self) {
+        self.workers = Workers::on(&self.setup.device, 1);
+    }
+
+    /// This rank's micro-batches of the next step, and for how many seconds their documents were waited for. Every rank lays all
+    /// of them out, so that their order is that of one process.
+    fn next_batches(&mut self) -> Result<(Vec<TrainBatch>, f64), TrainError> {
         let key = NoiseKey { seed: self.setup.seed, step: self.step };
         let device = self.setup.device.clone().autodiff();
+        let asked = Instant::now();
         let layouts = self.loader.next_batches(self.setup.train.sequences(), self.setup.train.gradient_accumulation)?;
+        let waited = asked.elapsed().as_secs_f64();
         let model = &self.setup.model;
         let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Sampled, &device);
-        Ok(self.workers.map(&layouts[self.ranks.share(layouts.len())?], noised))
+        Ok((self.workers.map(&layouts[self.ranks.share(layouts.len())?], noised), waited))
     }
 
     /// What all ranks' micro-batches hold together.
@@ -160,15 +172,15 @@ impl Stepper for Trainer {
     type Report = StepReport;
 
     fn compute(&mut self) -> Result<Computed, TrainError> {
-        let batches = self.next_batches()?;
+        let (batches, waited) = self.next_batches()?;
         let normalizer = self.normalizer(&batches)?;
         let Self { setup, model, loader, workers, ranks, step, .. } = self;
         let (train, goes_on) = (&setup.train, *step + 1 < setup.train.steps);
         let prepare = goes_on.then_some(|| loader.prepare(train.sequences(), train.gradient_accumulation));
-        let (parts, losses) = step::beside(prepare, || compute(model, workers, setup, (&batches, &normalizer)));
+        let ((parts, losses), late) = step::beside(prepare, || compute(model, workers, setup, (&batches, &normalizer)));
         let device = setup.device.clone();
         let gradients = parallel::sum(ranks, parts, || weights(model), &device)?;
-        Ok(Computed { gradients, losses, normalizer })
+        Ok(Computed { gradients, losses, normalizer, waited: waited + late })
     }
 
     fn measure(&self, computed: &Computed) -> Result<StepReport, TrainError> {
@@ -178,8 +190,9 @@ impl Stepper for Trainer {
         let (normalizer, sums) = (&computed.normalizer, self.sums(&computed.losses, losses)?);
         let owners = owners(&self.model);
         let (norms, gradient_norm) = computed.gradients.norms(&squared, owners.len());
-        let capacity = &self.loader.shape().capacity;
         let sequences = self.setup.train.sequences() * normalizer.batches;
+        // Where batches have several sizes, a sequence of the mean one.
+        let mean: Vec<usize> = normalizer.all_rows.iter().map(|rows| rows / sequences.max(1)).collect();
         let mut report = StepReport {
             step: self.step,
             total: sums.total,
@@ -189,10 +202,11 @@ impl Stepper for Trainer {
             gradient_norm,
             part_gradient_norms: owners.into_iter().zip(norms).collect(),
             learning_rate: learning_rate(&self.setup.optimizer, self.step, self.setup.train.steps),
-            rows: sequences * capacity.iter().sum::<usize>(),
+            rows: normalizer.all_rows.iter().sum(),
             filled_rows: normalizer.filled(),
             seconds: 0.0,
-            flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, capacity),
+            waited: computed.waited,
+            flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, &mean),
             skipped: None,
         };
         report.skipped = match computed.gradients.is_empty() {

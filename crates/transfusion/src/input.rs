@@ -63,6 +63,12 @@ impl TrainBatch {
         Self { batch, noised }
     }
 
+    /// Rows of all sequences in a lane, padding included.
+    pub fn rows(&self, lane: usize) -> usize {
+        let lane = self.batch.lanes[lane].as_ref();
+        lane.map_or(0, |lane| lane.geometry.order.dims().iter().product())
+    }
+
     /// Patches of an image of a lane; 0 for one of tokens or without rows.
     pub fn patches_per_image(&self, lane: usize) -> usize {
         match self.batch.lanes[lane].as_ref().map(|lane| &lane.content) {

@@ -92,6 +92,8 @@ pub struct Normalizer {
     pub patches: Vec<usize>,
     /// Rows that are not padding, by lane.
     pub rows: Vec<usize>,
+    /// Rows with padding, by lane.
+    pub all_rows: Vec<usize>,
     /// Micro-batches.
     pub batches: usize,
     /// How routers distribute the rows of the step, where a loss needs it.
@@ -108,7 +110,8 @@ impl Normalizer {
         Self {
             counts: lanes.clone().map(count).collect(),
             patches: lanes.clone().map(patches).collect(),
-            rows: lanes.map(|lane| batch.batch.filled(lane)).collect(),
+            rows: lanes.clone().map(|lane| batch.batch.filled(lane)).collect(),
+            all_rows: lanes.map(|lane| batch.rows(lane)).collect(),
             batches: 1,
             loads: None,
         }
@@ -125,6 +128,7 @@ impl Normalizer {
             counts: sums(self.counts, other.counts),
             patches: sums(self.patches, other.patches),
             rows: sums(self.rows, other.rows),
+            all_rows: sums(self.all_rows, other.all_rows),
             batches: self.batches + other.batches,
             loads: None,
         }
@@ -132,17 +136,17 @@ impl Normalizer {
 
     /// As numbers that can be sent to another process; loads are not among them.
     pub fn numbers(&self) -> Vec<f64> {
-        let lanes = self.counts.iter().chain(&self.patches).chain(&self.rows);
+        let lanes = self.counts.iter().chain(&self.patches).chain(&self.rows).chain(&self.all_rows);
         lanes.chain([&self.batches]).map(|&count| count as f64).collect()
     }
 
     /// The inverse of [`Self::numbers`].
     pub fn of_numbers(numbers: &[f64]) -> Self {
         let numbers: Vec<usize> = numbers.iter().map(|&count| count as usize).collect();
-        let mut lanes = numbers.chunks_exact((numbers.len() / 3).max(1)).map(<[usize]>::to_vec);
+        let mut lanes = numbers.chunks_exact((numbers.len() / 4).max(1)).map(<[usize]>::to_vec);
         let mut next = || lanes.next().unwrap_or_default();
-        let (counts, patches, rows) = (next(), next(), next());
-        Self { counts, patches, rows, batches: numbers.last().copied().unwrap_or_default(), loads: None }
+        let (counts, patches, rows, all_rows) = (next(), next(), next(), next());
+        Self { counts, patches, rows, all_rows, batches: numbers.last().copied().unwrap_or_default(), loads: None }
     }
 
     /// Rows that are not padding, of all lanes.
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!((whole.counts.as_slice(), whole.batches), ([8, 1, 2].as_slice(), 2));
         let divisors = [0, 1, 2].map(|lane| whole.divisor(&modalities, lane, ImageAveraging::Image));
         assert_eq!(divisors, [10.0, 1.0, 10.0]);
-        let whole = Normalizer { patches: vec![4, 0, 0], rows: vec![7, 8, 9], ..whole };
+        let whole = Normalizer { patches: vec![4, 0, 0], rows: vec![7, 8, 9], all_rows: vec![10, 11, 12], ..whole };
         assert_eq!(Normalizer::of_numbers(&whole.numbers()), whole);
     }
 

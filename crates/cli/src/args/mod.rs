@@ -119,7 +119,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Time whole training steps
-    Step(BenchArgs),
+    Step(BenchStepArgs),
     /// Time denoise steps against a cached prompt, and the forward pass that they replace
     Denoise(BenchArgs),
     /// Hold a device against the CPU: losses and gradients of a small model, and the speed of its matrix products, as JSON
@@ -157,6 +157,15 @@ pub(crate) struct BenchArgs {
     /// Change a key, such as --set model.backbone.d_model=512; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchStepArgs {
+    #[command(flatten)]
+    pub(crate) bench: BenchArgs,
+    /// Also say how long each operation takes on the CPU, in as many steps again, whose micro-batches are computed in turn
+    #[arg(long)]
+    pub(crate) by_operation: bool,
 }
 
 #[derive(Debug, Subcommand)]

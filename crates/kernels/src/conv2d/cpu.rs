@@ -24,6 +24,7 @@ use crate::cpu::array::sum_in_order;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::matmul::{Arithmetic, Into, multiply, view, view_mut};
 use crate::cpu::tape::{recall, register};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -80,6 +81,7 @@ impl Backward<Flex, 3> for Conv2dBackward {
     type State = (NodeId, NodeId, ConvSteps, Arithmetic);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("convolution");
         let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (x, weight, steps, arithmetic) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -116,6 +118,7 @@ fn conv2d_geometry(x: &FlexTensor, weight: &FlexTensor, steps: ConvSteps, arithm
 }
 
 fn conv2d_forward([x, weight, bias]: [&FlexTensor; 3], steps: ConvSteps, arithmetic: Arithmetic) -> FlexTensor {
+    let _running = operation("convolution");
     let geometry = conv2d_geometry(x, weight, steps, arithmetic);
     let y = forward(values(x), values(weight), values(bias), geometry);
     tensor(y, [geometry.batch, geometry.channels[1], geometry.output[0], geometry.output[1]])

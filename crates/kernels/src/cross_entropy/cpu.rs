@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::tape::register;
 use crate::cpu::vector::{exp, max, sum_with, vectorised};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -61,6 +62,7 @@ impl Backward<Flex, 1> for CrossEntropyBackward {
     type State = (Arguments, Vec<f32>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let _running = operation("cross-entropy");
         let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (arguments, log_z) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -94,6 +96,7 @@ impl Arguments {
 
 /// The two sums as `[2]`, and `log Z` of every row.
 fn cross_entropy_forward(arguments: &Arguments) -> (FlexTensor, Vec<f32>) {
+    let _running = operation("cross-entropy");
     let sums = forward(&arguments.rows());
     (tensor(vec![sums.next_token, sums.z], [2]), sums.log_z)
 }

@@ -22,6 +22,7 @@ use crate::cpu::array::sum_in_order;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::tape::{recall, register};
 use crate::cpu::vector::{dot, exp, sum, sum_with, vectorised};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -71,6 +72,7 @@ impl Backward<Flex, 3> for GroupNormBackward {
     type State = (NodeId, [FlexTensor; 2], Vec<Moments>, GroupNormSteps);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("group norm");
         let nodes = ops.parents.map(|parent| parent.map(|node| node.id));
         let (x, [weight, bias], moments, steps) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -96,6 +98,7 @@ fn group_norm_forward(
     bias: &FlexTensor,
     steps: GroupNormSteps,
 ) -> (FlexTensor, Vec<Moments>) {
+    let _running = operation("group norm");
     let (y, moments) = forward(values(x), values(weight), values(bias), groups_of(x, steps));
     (tensor(y, shape(x)), moments)
 }

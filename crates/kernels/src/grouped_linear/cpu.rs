@@ -13,6 +13,7 @@ use faer::MatRef;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::matmul::{Arithmetic, products, view};
 use crate::cpu::tape::recall;
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -37,6 +38,7 @@ impl GroupedForm {
     }
 
     fn forward(&self, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+        let _running = operation("linear maps of groups");
         let (rows, [_, _, d_out]) = (shape(x)[0], sizes(weight));
         let pairs = self.groups(|group, start, count| (rows_of(x, start, count), matrix(weight, group)));
         tensor(products(self.arithmetic, [rows, d_out], &pairs), [rows, d_out])
@@ -105,6 +107,7 @@ impl Backward<Flex, 2> for GroupedLinearBackward {
     type State = (GroupedForm, Option<NodeId>, Option<NodeId>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("linear maps of groups");
         let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (form, x, weight) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));

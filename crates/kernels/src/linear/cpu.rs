@@ -13,6 +13,7 @@ use faer::MatRef;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::matmul::{Arithmetic, product, view};
 use crate::cpu::tape::recall;
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -38,6 +39,7 @@ impl Form {
     }
 
     fn forward(&self, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+        let _running = operation("linear map");
         let (x_shape, weight) = (shape(x), self.view(weight));
         let (rows, d_out) = (x_shape[0], weight.ncols());
         let y = product(self.arithmetic, view(values(x), rows, x_shape[1], x_shape[1]), weight);
@@ -74,6 +76,7 @@ impl Backward<Flex, 2> for LinearBackward {
     type State = (Form, Option<NodeId>, Option<NodeId>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("linear map");
         let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (form, x, weight) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));

@@ -10,6 +10,7 @@ use crate::cpu::array::CHUNK;
 use crate::cpu::array::{dense, tensor, values, values_mut, whole};
 use crate::cpu::vector::{dot, vectorised};
 use crate::optimizer::Factors;
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -36,6 +37,7 @@ impl OptimizerCpu for Flex {
         gradient: FlexTensor,
         factors: Factors,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let _running = operation("AdamW");
         let [mut weight, mut first, mut second] = [weight, first, second].map(whole);
         let gradient = dense(gradient);
         adamw([values_mut(&mut weight), values_mut(&mut first), values_mut(&mut second)], values(&gradient), factors);
@@ -43,12 +45,14 @@ impl OptimizerCpu for Flex {
     }
 
     fn combine(x: FlexTensor, y: FlexTensor, kept: f32, new: f32) -> FlexTensor {
+        let _running = operation("moving averages and sums");
         let (mut x, y) = (whole(x), dense(y));
         combine(values_mut(&mut x), values(&y), kept, new);
         x
     }
 
     fn squared_norm(x: FlexTensor) -> FlexTensor {
+        let _running = operation("norms of gradients");
         tensor(vec![squared_norm(values(&dense(x)))], [1])
     }
 }

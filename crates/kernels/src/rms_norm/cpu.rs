@@ -19,6 +19,7 @@ use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::array::{rows_of_a_chunk, sum_in_order};
 use crate::cpu::tape::{recall, register};
 use crate::cpu::vector::{dot, vectorised};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -57,6 +58,7 @@ impl Backward<Flex, 2> for RmsNormBackward {
     type State = (NodeId, FlexTensor, Vec<f32>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("norm");
         let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (x, weight, scales) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -69,6 +71,7 @@ impl Backward<Flex, 2> for RmsNormBackward {
 
 /// The normed rows, and each row's scale.
 fn rms_norm_forward(x: &FlexTensor, weight: &FlexTensor, epsilon: f64) -> (FlexTensor, Vec<f32>) {
+    let _running = operation("norm");
     let (y, scales) = forward(values(x), values(weight), epsilon as f32);
     (tensor(y, shape(x)), scales)
 }

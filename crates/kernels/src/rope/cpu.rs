@@ -21,6 +21,7 @@ use crate::cpu::array::{rows_of_a_chunk, sum_in_order};
 use crate::cpu::tape::{recall, register};
 use crate::cpu::vector::vectorised;
 use crate::rms_norm::cpu::{row_backward, row_forward, row_scale};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -89,6 +90,7 @@ impl Backward<Flex, 1> for RotateBackward {
     type State = (FlexTensor, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let _running = operation("rotary positions");
         let [node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (cos, sin) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -106,6 +108,7 @@ impl Backward<Flex, 2> for NormRotateBackward {
     type State = (NodeId, FlexTensor, [FlexTensor; 2], f64);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("rotary positions");
         let [x_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (x, weight, [cos, sin], epsilon) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -118,10 +121,12 @@ impl Backward<Flex, 2> for NormRotateBackward {
 }
 
 fn rotate_by(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor, direction: f32) -> FlexTensor {
+    let _running = operation("rotary positions");
     tensor(rotate_rows(values(x), angles(x, [cos, sin]), direction), shape(x))
 }
 
 fn norm_rotate_forward(x: &FlexTensor, weight: &FlexTensor, cos_sin: [&FlexTensor; 2], epsilon: f64) -> FlexTensor {
+    let _running = operation("rotary positions");
     tensor(rotate_normed(values(x), head_norm(weight, epsilon), angles(x, cos_sin)), shape(x))
 }
 

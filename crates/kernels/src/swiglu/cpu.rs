@@ -19,6 +19,7 @@ use crate::cpu::array::CHUNK;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::tape::{recall, register};
 use crate::cpu::vector::{exp, vectorised};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -52,6 +53,7 @@ impl Backward<Flex, 2> for SwigluBackward {
     type State = (NodeId, NodeId);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("SwiGLU");
         let [gate_node, up_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let (gate, up) = ops.state;
         let dy = dense(grads.consume::<Flex>(&ops.node));
@@ -63,6 +65,7 @@ impl Backward<Flex, 2> for SwigluBackward {
 }
 
 fn swiglu_forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
+    let _running = operation("SwiGLU");
     tensor(forward(values(gate), values(up)), shape(gate))
 }
 

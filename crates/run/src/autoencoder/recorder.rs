@@ -127,6 +127,7 @@ impl Observer<AutoencoderTrainer> for VaeRecorder<'_> {
             done: report.images,
             unit: "images",
             fill: 1.0,
+            waited: 0.0,
             seconds: report.seconds,
         });
         self.record_step(report).map_err(observer_error)

@@ -77,6 +77,7 @@ impl<'a> Recorder<'a> {
         }
         put("learning_rate", report.learning_rate);
         put("fill", report.fill());
+        put("data_wait", report.waited / report.seconds.max(1e-9));
         put("rows_per_second", report.rows as f64 / report.seconds.max(1e-9));
         put("flops", report.flops);
         put("flops_per_second", report.flops / report.seconds.max(1e-9));
@@ -141,6 +142,7 @@ impl Observer<Trainer> for Recorder<'_> {
             done: report.rows,
             unit: "rows",
             fill: report.fill(),
+            waited: report.waited / report.seconds.max(1e-9),
             seconds: report.seconds,
         });
         self.record_step(trainer, report).map_err(observer_error)

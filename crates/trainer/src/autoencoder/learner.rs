@@ -188,11 +188,10 @@ impl AutoencoderTrainer {
         let goes_on = *step + 1 < setup.train.steps;
         let work: Vec<(usize, Array4<f32>)> = images.into_iter().enumerate().collect();
         let prepare = goes_on.then_some(|| *ahead = Some(make_ahead(stream, &setup.train)));
-        step::beside(prepare, || {
-            gather(
-                workers.map(&work, |(number, images)| pass(vae, &to_batch(setup, *step, *number, images), &objective)),
-            )
-        })
+        let of_one =
+            |(number, images): &(usize, Array4<f32>)| pass(vae, &to_batch(setup, *step, *number, images), &objective);
+        let (computed, _) = step::beside(prepare, || gather(workers.map(&work, of_one)));
+        computed
     }
 
     /// Counts the codes of a step, and moves dead ones when it is time: in the weights, and as what the caller puts into their

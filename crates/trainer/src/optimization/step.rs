@@ -60,14 +60,16 @@ pub(crate) fn take<S: Stepper>(stepper: &mut S) -> Result<S::Report, TrainError>
     Ok(report)
 }
 
-/// Runs `compute`, and `prepare` on a thread beside it, which makes the next step's batches.
-pub(crate) fn beside<T>(prepare: Option<impl FnOnce() + Send>, compute: impl FnOnce() -> T) -> T {
-    std::thread::scope(|scope| {
+/// Runs `compute`, and `prepare` on a thread beside it, which makes the next step's batches. Also says for how many seconds
+/// `compute` had ended and `prepare` had not.
+pub(crate) fn beside<T>(prepare: Option<impl FnOnce() + Send>, compute: impl FnOnce() -> T) -> (T, f64) {
+    let (computed, ended) = std::thread::scope(|scope| {
         if let Some(prepare) = prepare {
             scope.spawn(prepare);
         }
-        compute()
-    })
+        (compute(), Instant::now())
+    });
+    (computed, ended.elapsed().as_secs_f64())
 }
 
 /// Reads a step's losses, and `Σ g²` of every weight of each set of gradients, from the device at once.

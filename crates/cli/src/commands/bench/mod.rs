@@ -5,18 +5,19 @@ mod device;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use burn::tensor::Tensor;
 use interfuse_data::LoaderCursor;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
+use interfuse_kernels::timing::timed;
 use interfuse_mot::CacheUse;
 use interfuse_run::training::pretrained;
 use interfuse_run::{Plan, Settings};
 use interfuse_sampling::{Session, prompt_ids};
-use interfuse_trainer::Learner as _;
+use interfuse_trainer::{Learner as _, Trainer};
 use interfuse_transfusion::{LaneInput, ParameterCounts, TrainBatch};
 
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, BenchStepArgs};
 use crate::print::say;
 
 /// The configuration that is measured unless another is named, and where it lies.
@@ -28,8 +29,14 @@ pub(crate) use self::device::check as device;
 const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.caption_length=252"];
 
 /// Takes whole training steps, data included, and prints how long they take. Leaves no run folder.
-pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
+pub(crate) fn step(BenchStepArgs { bench: args, by_operation }: &BenchStepArgs) -> anyhow::Result<()> {
     let plan = plan(args, &[])?;
+    let on_cpu = plan.device == burn::tensor::Device::flex();
+    ensure!(
+        !by_operation || on_cpu,
+        "--by-operation: expected a run on the CPU, found device `{}`",
+        plan.settings.run.device
+    );
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model, &plan.card.model), plan.settings.train.gradient_accumulation);
     for _ in 0..args.warmup {
@@ -51,6 +58,28 @@ pub(crate) fn step(args: &BenchArgs) -> anyhow::Result<()> {
     if let Some(reserved) = device_memory(&plan.device) {
         say!("device memory {:.0} MiB", reserved as f64 / MEBIBYTE);
     }
+    if *by_operation { operations(&mut trainer, args.steps.max(1)) } else { Ok(()) }
+}
+
+/// Prints how long each operation takes in a step, forward and backward together, and what none of them takes.
+fn operations(trainer: &mut Trainer, steps: u64) -> anyhow::Result<()> {
+    trainer.compute_in_turn();
+    trainer.step()?;
+    let (reports, times) = timed(|| (0..steps).map(|_| trainer.step()).collect::<Result<Vec<_>, _>>());
+    let of_a_step = |seconds: f64| 1e3 * seconds / steps as f64;
+    let whole = of_a_step(reports?.iter().map(|report| report.seconds).sum());
+    let mut rows: Vec<(&str, f64, f64)> = times
+        .into_iter()
+        .map(|(name, found)| (name, found.calls as f64 / steps as f64, of_a_step(found.time.as_secs_f64())))
+        .collect();
+    rows.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let rest = whole - rows.iter().map(|(.., time)| time).sum::<f64>();
+    say!("{:<28} {:>8} {:>10} {:>7}", "operation", "calls", "ms", "share");
+    for (name, calls, time) in rows {
+        say!("{name:<28} {calls:>8.1} {time:>10.2} {:>6.1} %", 100.0 * time / whole);
+    }
+    say!("{:<28} {:>8} {rest:>10.2} {:>6.1} %", "all else", "", 100.0 * rest / whole);
+    say!("{:<28} {:>8} {whole:>10.2}", "a step, mean", "");
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use self::spans::Spans;
 use crate::cpu::array::{dense, shape, tensor, values};
 use crate::cpu::matmul::Arithmetic;
 use crate::cpu::tape::{recall, register};
+use crate::timing::operation;
 
 /// The operation on the CPU, on the gradient tape and off it. Every tensor is `f32`; [`crate::place`] sees to it.
 #[backend_extension(Autodiff, Flex)]
@@ -82,6 +83,7 @@ impl Backward<Flex, 3> for AttentionBackward {
     type State = AttentionState;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let _running = operation("attention");
         let [q_node, k_node, v_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let state = ops.state;
         let d_out = dense(grads.consume::<Flex>(&ops.node));
@@ -103,6 +105,7 @@ fn dimensions(q: &FlexTensor, k: &FlexTensor, arithmetic: Arithmetic) -> Dimensi
 
 /// What the rows gather, and the logarithms of their sums of weights.
 fn attention_forward([q, k, v]: [&FlexTensor; 3], spans: &Spans, arithmetic: Arithmetic) -> (FlexTensor, Vec<f32>) {
+    let _running = operation("attention");
     let inputs = Inputs { q: values(q), k: values(k), v: values(v) };
     let (out, log_sums) = kernel::forward(inputs, spans, dimensions(q, k, arithmetic));
     (tensor(out, shape(q)), log_sums)
