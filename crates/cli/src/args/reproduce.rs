@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use interfuse_run::reproduction::mot;
-use interfuse_sweep::Job;
+use interfuse_sweep::{Job, SweepOptions};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReproduceCommand {
@@ -44,6 +44,12 @@ pub(crate) struct MotArgs {
     /// Folder of all runs; runs/mot-SETTING if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    /// Runs at once, each a process of its own
+    #[arg(long, visible_alias = "parallel", default_value_t = 1)]
+    pub(crate) at_once: usize,
+    /// Threads of all runs together; as many as there are cores if absent
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
     /// Only say which runs there are, and which are finished
     #[arg(long)]
     pub(crate) list: bool,
@@ -64,6 +70,12 @@ pub(crate) enum SettingArg {
 }
 
 impl MotArgs {
+    /// How many runs at once, and their threads; nothing where this process trains them itself.
+    pub(crate) fn side_by_side(&self) -> Option<SweepOptions> {
+        let options = SweepOptions { at_once: self.at_once, threads: self.threads, ..SweepOptions::default() };
+        (self.at_once != 1 || self.threads.is_some()).then_some(options)
+    }
+
     pub(crate) fn options(&self) -> mot::MotOptions {
         let setting = match self.setting {
             SettingArg::Transfusion => mot::Setting::Transfusion,

@@ -4,6 +4,7 @@ use interfuse_run::reproduction::mot;
 use interfuse_trainer::Outcome;
 
 use super::compare::show;
+use super::scaling::this_program;
 use crate::args::{MotArgs, ReproduceCommand};
 use crate::print::say;
 use crate::stopping::stop_when_asked;
@@ -30,7 +31,10 @@ fn run_mot(args: &MotArgs) -> anyhow::Result<()> {
     let (left, all) = (plan.unfinished()?.len(), plan.runs.len());
     say!("{left} of {all} runs to be trained; Ctrl-C saves and ends, and the same command goes on");
     let mut terminal = Terminal::default();
-    let outcome = plan.train(&mut terminal, &stop);
+    let outcome = match args.side_by_side() {
+        Some(options) => plan.train_side_by_side(&this_program()?, &options, &mut terminal, &stop),
+        None => plan.train(&mut terminal, &stop),
+    };
     drop(terminal);
     match outcome? {
         Outcome::Stopped => say!("stopped; the same command goes on where it was"),

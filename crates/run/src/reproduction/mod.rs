@@ -1,10 +1,12 @@
-//! A paper's comparison run again: which models it takes, and training them one after the other.
+//! A paper's comparison run again: which models it takes, and training them one after the other or side by side.
 //!
 //! A [`Plan`] is a list of runs that differ in a few keys and in their seeds. It may be ended at any moment and gone on with by
 //! the same command: a run that is finished is left as it is, one that was interrupted goes on from its checkpoint.
 
+mod latents;
 pub mod mot;
 pub mod scaling;
+mod side_by_side;
 mod units;
 
 use std::path::Path;
@@ -69,11 +71,9 @@ impl Plan {
         Ok(runs.into_iter().filter(|(_, finished)| !finished).map(|(run, _)| run).collect())
     }
 
-    /// Trains what is not yet trained, until all is or `stop` is set.
-    ///
-    /// # Errors
-    /// When a run fails, or its folder is in use; names it.
-    pub fn train(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
+    /// Makes what several runs need, as far as it is not there: the autoencoder, units of speech, and the cache of latents or
+    /// codes that the configuration names.
+    fn prepare(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
         if let Some(settings) = &self.autoencoder
             && !is_finished(&settings.run.dir, settings.train.steps)?
         {
@@ -88,6 +88,20 @@ impl Plan {
         }
         if let Some(units) = self.units.as_ref().filter(|_| !self.runs.is_empty()) {
             units.make(observer)?;
+        }
+        match self.unfinished()?.first() {
+            Some(run) => latents::make_cache(&run.settings, observer, stop),
+            None => Ok(Outcome::Finished),
+        }
+    }
+
+    /// Trains what is not yet trained, until all is or `stop` is set.
+    ///
+    /// # Errors
+    /// When a run fails, or its folder is in use; names it.
+    pub fn train(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
+        if self.prepare(observer, stop)? == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
         }
         for (index, run) in self.runs.iter().enumerate() {
             if run.is_finished()? {

@@ -89,9 +89,14 @@ pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     train(&planned(&args.sweep, args.calibration.as_ref(), Kind::Law)?, args)
 }
 
+/// This program, as what starts runs.
+pub(crate) fn this_program() -> anyhow::Result<Program> {
+    Ok(Program::new(std::env::current_exe().context("cannot tell where this program lies")?))
+}
+
 /// Trains what is left of a plan.
 pub(super) fn train(plan: &Plan, args: &SweepArgs) -> anyhow::Result<()> {
-    let program = Program::new(std::env::current_exe().context("cannot tell where this program lies")?);
+    let program = this_program()?;
     let options = SweepOptions {
         at_once: args.at_once,
         threads: args.threads,
