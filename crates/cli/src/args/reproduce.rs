@@ -6,6 +6,8 @@ use clap::{Subcommand, ValueEnum};
 use interfuse_run::reproduction::mot;
 use interfuse_sweep::{Job, SweepOptions};
 
+use super::plan::MachineArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReproduceCommand {
     /// Mixture-of-Transformers against the dense model (2411.04996)
@@ -35,13 +37,16 @@ pub(crate) struct MotArgs {
     /// What is learned and how
     #[arg(long, value_enum)]
     pub(crate) setting: SettingArg,
-    /// Seeds of the main models
-    #[arg(long, default_value_t = 3)]
-    pub(crate) seeds: u64,
+    /// How large the models are: laptop, or a size of the paper such as 163m, whose data must be named by --set
+    #[arg(long, default_value = "laptop")]
+    pub(crate) scale: String,
+    /// Seeds of the main models; 3 of those of a laptop and 1 of the paper's if absent
+    #[arg(long)]
+    pub(crate) seeds: Option<u64>,
     /// Only these models, such as --only dense,mot
     #[arg(long, value_delimiter = ',', value_name = "MODEL")]
     pub(crate) only: Vec<String>,
-    /// Folder of all runs; runs/mot-SETTING if absent
+    /// Folder of all runs; runs/mot-SETTING, and of a size of the paper runs/mot-SETTING-SCALE, if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// Runs at once, each a process of its own
@@ -50,9 +55,11 @@ pub(crate) struct MotArgs {
     /// Threads of all runs together; as many as there are cores if absent
     #[arg(long)]
     pub(crate) threads: Option<usize>,
-    /// Only say which runs there are, and which are finished
+    /// Only say which runs there are and which are finished, and what those of a size of the paper cost
     #[arg(long)]
     pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) machines: MachineArgs,
     /// Change a key of every run, such as --set train.steps=500; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
@@ -76,19 +83,25 @@ impl MotArgs {
         (self.at_once != 1 || self.threads.is_some()).then_some(options)
     }
 
-    pub(crate) fn options(&self) -> mot::MotOptions {
+    pub(crate) fn options(&self) -> anyhow::Result<mot::MotOptions> {
         let setting = match self.setting {
             SettingArg::Transfusion => mot::Setting::Transfusion,
             SettingArg::Chameleon => mot::Setting::Chameleon,
             SettingArg::Speech => mot::Setting::Speech,
         };
-        let usual = || PathBuf::from(format!("runs/mot-{}", setting.name()));
-        mot::MotOptions {
+        let scale = mot::Scale::named(setting, &self.scale)?;
+        let (size, seeds) = match scale {
+            mot::Scale::Laptop => (String::new(), 3),
+            mot::Scale::Paper(size) => (format!("-{}", size.name), 1),
+        };
+        let usual = || PathBuf::from(format!("runs/mot-{}{size}", setting.name()));
+        Ok(mot::MotOptions {
             setting,
-            seeds: self.seeds,
+            scale,
+            seeds: self.seeds.unwrap_or(seeds),
             only: self.only.clone(),
             folder: self.out.clone().unwrap_or_else(usual),
             overrides: self.overrides.clone(),
-        }
+        })
     }
 }

@@ -105,3 +105,31 @@ fn what_is_asked_to_end_or_killed_goes_on_to_the_same_bytes() {
     sandbox.interfuse(&arguments("whole", &long[..4])).succeeded();
     assert_same_runs(&sandbox, "cut", "whole", 300);
 }
+
+#[test]
+fn a_size_of_the_paper_is_planned_and_needs_data_that_is_named() {
+    let sandbox = Sandbox::new();
+    let reproduce = |setting: &str, more: &[&str]| {
+        sandbox.interfuse(&[&["reproduce", "mot", "--setting", setting][..], more].concat())
+    };
+    let list =
+        reproduce("transfusion", &["--scale", "760m", "--list", "--gpus", "4", "--utilisation", "0.3"]).succeeded();
+    list.said(&[
+        "dense  seed 0  to be trained  runs/mot-transfusion-760m/dense-seed0",
+        "GPU hours",
+        "777.9M",
+        "1457.4M",
+        "6 runs: ",
+        "on 4 GPUs of 989 TFLOP/s at 0.3",
+        "before any is trained: --scale 760m: expected data to be named. `data.source`",
+    ]);
+    let refused = reproduce("chameleon", &["--scale", "37m", "--set", "codec.path=vae"]);
+    refused.refused(&["--scale 37m", "`data.source`", "the captioned images"]);
+    assert!(!sandbox.path("runs").exists(), "nothing is made before data is named");
+    // What is named and is not there is told by the key.
+    let source = "data.source={ kind = \"folder\", path = \"images\" }";
+    let nowhere = ["--scale", "37m", "--only", "dense", "--set", source, "--set", "codec.path=nowhere"];
+    reproduce("chameleon", &nowhere).refused(&["dense of seed 0", "nowhere"]);
+    reproduce("transfusion", &["--scale", "37m"]).refused(&["--scale", "laptop, 163m, 760m", "`37m`"]);
+    reproduce("speech", &["--scale", "443m", "--list", "--utilisation", "1.5"]).refused(&["--utilisation"]);
+}

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use interfuse_trainer::Outcome;
 
 use crate::autoencoder::{AutoencoderRun, VaeSettings};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Result, refuse};
 use crate::observer::RunObserver;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
@@ -26,6 +26,8 @@ pub use self::units::UnitsPlan;
 /// Models that are trained to be compared.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What must be named before anything can be trained, in a sentence; `None` where nothing is missing.
+    pub missing: Option<String>,
     /// What the models' codes come from, where they need one; trained before them.
     pub autoencoder: Option<VaeSettings>,
     /// Their units of speech, where they learn any; made before them as well.
@@ -74,6 +76,9 @@ impl Plan {
     /// Makes what several runs need, as far as it is not there: the autoencoder, units of speech, and the cache of latents or
     /// codes that the configuration names.
     fn prepare(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
+        if let Some(missing) = &self.missing {
+            refuse!("{missing}");
+        }
         if let Some(settings) = &self.autoencoder
             && !is_finished(&settings.run.dir, settings.train.steps)?
         {
