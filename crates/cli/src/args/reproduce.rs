@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use interfuse_run::reproduction::mot;
+use interfuse_run::reproduction::scaling::Modalities;
 use interfuse_sweep::{Job, SweepOptions};
 
 use super::plan::MachineArgs;
@@ -18,9 +19,12 @@ pub(crate) enum ReproduceCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReproduceScalingArgs {
-    /// Folder of everything that it makes
-    #[arg(long, default_value = "runs/scaling")]
-    pub(crate) out: PathBuf,
+    /// The sweep of image codes, by themselves, with captions and with text, in place of that of code and speech
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// Folder of everything that it makes; runs/scaling, or of images runs/scaling-images, if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
     /// Runs at once
     #[arg(long, default_value_t = 2)]
     pub(crate) at_once: usize,
@@ -30,6 +34,17 @@ pub(crate) struct ReproduceScalingArgs {
     /// Only print the commands of the runs that are left
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+impl ReproduceScalingArgs {
+    pub(crate) fn modalities(&self) -> Modalities {
+        if self.images { Modalities::Images } else { Modalities::CodeAndSpeech }
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        let usual = if self.images { "runs/scaling-images" } else { "runs/scaling" };
+        self.out.clone().unwrap_or_else(|| usual.into())
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 //! A [`Plan`] is a list of runs that differ in a few keys and in their seeds. It may be ended at any moment and gone on with by
 //! the same command: a run that is finished is left as it is, one that was interrupted goes on from its checkpoint.
 
+mod codes;
 mod latents;
 pub mod mot;
 pub mod scaling;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use interfuse_trainer::Outcome;
 
-use crate::autoencoder::{AutoencoderRun, VaeSettings};
+use crate::autoencoder::VaeSettings;
 use crate::error::{Context as _, Result, refuse};
 use crate::observer::RunObserver;
 use crate::run_folder::RunFolder;
@@ -80,16 +81,9 @@ impl Plan {
             refuse!("{missing}");
         }
         if let Some(settings) = &self.autoencoder
-            && !is_finished(&settings.run.dir, settings.train.steps)?
+            && codes::make(settings, observer, stop)? == Outcome::Stopped
         {
-            observer.note(&format!("training the autoencoder in {}", settings.run.dir.display()));
-            let mut run = match steps_taken(&settings.run.dir)?.is_some() {
-                true => AutoencoderRun::resume(settings.clone())?,
-                false => AutoencoderRun::begin(settings.clone())?,
-            };
-            if run.train(observer, stop)?.outcome == Outcome::Stopped {
-                return Ok(Outcome::Stopped);
-            }
+            return Ok(Outcome::Stopped);
         }
         if let Some(units) = self.units.as_ref().filter(|_| !self.runs.is_empty()) {
             units.make(observer)?;

@@ -14,15 +14,19 @@ use super::file::{FitFile, Fitted, HeldOutError, Mixed, Single};
 use super::mixed::is_identified;
 use super::sweep::exponents_of;
 
-/// What came out of fits of pairs and of the mixed runs, and what the paper says.
+/// What came out of fits of pairs and of single modalities, and of the mixed runs, and what the paper says.
 ///
 /// # Errors
-/// When a fit cannot be read or is not of a pair, or a run folder cannot be read.
+/// When a fit or a run folder cannot be read.
 pub(crate) fn beside_the_paper(fits: &[PathBuf], mixed_runs: &[PathBuf]) -> anyhow::Result<String> {
-    let mut pairs = vec![];
+    let (mut pairs, mut alone, mut of_pairs) = (vec![], vec![], vec![]);
     for path in fits {
-        if let Fitted::Mixed(mixed) = FitFile::read(path)?.fit {
-            pairs.push(mixed);
+        match FitFile::read(path)?.fit {
+            Fitted::Mixed(mixed) => {
+                pairs.push(mixed);
+                of_pairs.push(path.clone());
+            }
+            Fitted::Single(single) => alone.push(single),
         }
     }
     let mut page = String::from(
@@ -31,7 +35,7 @@ pub(crate) fn beside_the_paper(fits: &[PathBuf], mixed_runs: &[PathBuf]) -> anyh
          | | α | 95 % | the paper's α | β | 95 % | the paper's β | largest size, predicted without it |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    let singles = pairs.iter().flat_map(|mixed| [&mixed.first, &mixed.second]);
+    let singles = pairs.iter().flat_map(|mixed| [&mixed.first, &mixed.second]).chain(alone.iter().map(AsRef::as_ref));
     let singles: BTreeMap<&str, &Single> = singles.map(|single| (single.modality.as_str(), single)).collect();
     for single in singles.values() {
         page += &single_row(single);
@@ -40,7 +44,7 @@ pub(crate) fn beside_the_paper(fits: &[PathBuf], mixed_runs: &[PathBuf]) -> anyh
     for mixed in &pairs {
         page += &pair_row(mixed);
     }
-    let settings = PhenomenaSettings { exponents: exponents_of(fits)?, ..PhenomenaSettings::default() };
+    let settings = PhenomenaSettings { exponents: exponents_of(&of_pairs)?, ..PhenomenaSettings::default() };
     let counted = phenomena(mixed_runs, &settings)?.to_text();
     let _ = write!(page, "\n## Phenomena\n\n```\n{}\n```\n", counted.trim_end());
     Ok(page)

@@ -72,7 +72,8 @@ pub(super) fn planned(sweep: &Path, calibration: Option<&PathBuf>, kind: Kind) -
         Kind::Batches => Plan::of_batches(&sweep, calibration.as_ref())?,
     };
     for run in &plan.runs {
-        Settings::load(&run.config, &run.overrides).with_context(|| run.name.clone())?;
+        let settings = Settings::load(&run.config, &run.overrides).with_context(|| run.name.clone())?;
+        settings.check_autoencoder().with_context(|| format!("{}: {}", run.name, run.config.display()))?;
     }
     plan.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     Ok(plan)

@@ -18,8 +18,7 @@ use std::path::{Path, PathBuf};
 
 use interfuse_data::mixture::ContentConfig;
 
-use super::{Plan, PlannedRun, UnitsPlan};
-use crate::autoencoder::VaeSettings;
+use super::{Plan, PlannedRun, UnitsPlan, codes};
 use crate::comparison::{Comparison, ComparisonSettings, Paper, compare};
 use crate::configuration::quoted;
 use crate::error::Result;
@@ -167,7 +166,7 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
     // At the paper's sizes autoencoder and units are the user's, as the data is.
     let is_whole = *scale == Scale::Laptop;
     let autoencoder = match setting {
-        Setting::Chameleon | Setting::Speech if is_whole => Some(autoencoder(&folder.join("autoencoder"))?),
+        Setting::Chameleon | Setting::Speech if is_whole => Some(codes::settings(&folder.join("autoencoder"))?),
         _ => None,
     };
     let mut units = None;
@@ -228,11 +227,6 @@ pub fn compared(options: &MotOptions, plan: &Plan) -> Result<Option<Comparison>>
     let settings = ComparisonSettings { paper: Some(paper), ..ComparisonSettings::default() };
     let folders: Vec<PathBuf> = folders.into_iter().map(|(_, folder)| folder).collect();
     compare(&folders, settings).map(Some)
-}
-
-fn autoencoder(folder: &Path) -> Result<VaeSettings> {
-    let changes = [format!("run.dir={}", quoted(folder.display()))];
-    VaeSettings::parse(include_str!("codes.toml"), Path::new("the autoencoder's configuration"), &changes)
 }
 
 #[cfg(test)]
