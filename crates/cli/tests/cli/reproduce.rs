@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use crate::autoencoder::VAE;
 use crate::fixture::{Ended, Sandbox};
 use crate::resume::{send, wait_for_lines};
 
@@ -64,6 +65,24 @@ fn runs_side_by_side_are_those_of_one_after_the_other() {
     assert!(!again.stdout.contains("begins") && !again.stdout.contains("goes on from"), "{}", again.stdout);
     sandbox.interfuse(&arguments("two", &["--at-once", "0"])).refused(&["--at-once", "at least 1"]);
     sandbox.interfuse(&arguments("two", &["--at-once", "2", "--threads", "1"])).refused(&["--threads"]);
+}
+
+#[test]
+fn a_cache_that_is_named_is_made_once_before_all_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("vae.toml", VAE);
+    sandbox.interfuse(&["vae", "train", "vae.toml"]).succeeded();
+    let codec = "codec={ kind = \"vae\", path = \"vae-run/vae\", cache = \"cache\" }";
+    let reproduce = |at_once: &str, out: &str| {
+        let more = ["--only", "dense,mot", "--set", "train.steps=8", "--set", codec, "--at-once", at_once];
+        sandbox.interfuse(&arguments(out, &more)).succeeded()
+    };
+    let first = reproduce("2", "two");
+    assert_eq!(first.stdout.matches("encoding images: cache").count(), 1, "{}", first.stdout);
+    assert!(sandbox.names("cache").contains(&"manifest.json".to_owned()));
+    let second = reproduce("1", "one");
+    assert!(!second.stdout.contains("encoding images"), "{}", second.stdout);
+    assert_same_runs(&sandbox, "one", "two", 8);
 }
 
 #[test]
