@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 # The settings that are understood; another one might mean that something else is computed.
 KNOWN = set("""partition positions latent_shape backbone modalities d_model n_layers n_heads head_dim n_kv_heads d_ff norm qk_norm
-    qkv_bias rope_theta rope_scaling norm_epsilon feed_forward untie untie_from parts objective vocabulary vocab_size tied_head
+    qkv_bias rope_theta rope_scaling norm_epsilon dropout feed_forward untie untie_from parts objective vocabulary vocab_size tied_head
     z_loss patch_size patch_overlap unet learned_positions process prediction skip loss_space timestep_conditioning timesteps""".split())
 
 

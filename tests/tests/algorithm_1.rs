@@ -79,6 +79,7 @@ fn run(until: [i32; 5]) -> Vec<[f32; D]> {
         let positions = Tensor::zeros([1, rows.len(), 3], &device);
         let keys = ints(&reading, &|row| row as i32);
         Some(StreamRows {
+            dropout: None,
             rope: RopeTable::new(positions, &RopeFrequencies::sequential(2, 1e4)),
             visible: VisibleRanges::new(keys, ints(rows, &|_| 0), ints(rows, &|row| until[row])),
             filled: Tensor::ones([1, rows.len()], &device),

@@ -133,7 +133,7 @@ fn at_once(pretrained: &Pretrained, before: &[u32], codes: &[u32], after: &[u32]
     };
     let lanes = batch.lanes.iter().map(lane).collect();
     let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
-    let predictions = pretrained.model.forward(ModelInput { lanes, geometry }, CacheUse::None);
+    let predictions = pretrained.model.forward(ModelInput { lanes, geometry, dropout: None }, CacheUse::None);
     let row = |lane: usize, row: usize| {
         let logits = predictions.logits(lane).unwrap();
         let [_, _, vocab] = logits.dims();

@@ -140,7 +140,7 @@ fn cached_is_uncached_at(name: &str, pretrained: &Pretrained, latent_shape: [usi
             LaneInput::Denoise { x_t: x.clone().unsqueeze_dim::<5>(1), t: Tensor::full([1, 1], t, &pretrained.device) };
         let lanes = vec![Some(images), Some(LaneInput::NextToken(rows.ids.clone()))];
         let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
-        pretrained.model.forward(ModelInput { lanes, geometry }, CacheUse::None)
+        pretrained.model.forward(ModelInput { lanes, geometry, dropout: None }, CacheUse::None)
     };
     let noisy_at_once = whole(0.4).images(IMAGE).unwrap().reshape([1, channels, height, width]);
     assert!(gap(noisy, noisy_at_once) < 1e-4, "{name}: the denoise step");

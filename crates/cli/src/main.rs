@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Init(args) => commands::init::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
+        Command::Infill(args) => commands::infill::run(&args),
         Command::Caption(args) => commands::caption::run(&args),
         Command::Edit(args) => commands::conversation::edit(&args),
         Command::Ask(args) => commands::conversation::ask(&args),

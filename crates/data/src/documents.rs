@@ -192,6 +192,11 @@ impl Documents {
         Ok(Sample { id: index as u64, segments: self.assembly().segments(elements, Ending::Closed) })
     }
 
+    /// Whether any document has a caption.
+    pub fn are_captioned(&self) -> bool {
+        self.config.image_first > 0.0 || self.config.caption_dropout < 1.0
+    }
+
     /// The rows of text that a document needs, markers included, of every caption that can be encoded.
     pub fn text_rows(&self) -> &TextRows {
         self.text_rows.get_or_init(|| self.measure_texts())
@@ -265,6 +270,9 @@ impl DocumentStream for Documents {
             rows[self.lanes.images] = format.rows_per_image();
             rows
         };
+        if !self.are_captioned() {
+            return vec![of(OPENING)];
+        }
         let rows: Vec<_> = self.text_rows().lengths.iter().map(|&text| of(text)).collect();
         if rows.is_empty() { vec![of(MARKERS)] } else { rows }
     }
@@ -291,5 +299,7 @@ impl TextRows {
     }
 }
 
+/// BOS and BOI.
+const OPENING: usize = 2;
 /// BOS, BOI, EOI and EOS.
 pub const MARKERS: usize = 4;

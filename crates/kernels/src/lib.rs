@@ -16,6 +16,7 @@
 //! | convolution of images | [`mod@conv2d`] |
 //! | group norm, with SiLU behind it | [`mod@group_norm`] |
 //! | AdamW, Muon and the moving average of weights | [`optimizer`] |
+//! | dropout by a key | [`dropout`] |
 //! | rows of a table by their numbers | [`embedding`] |
 //! | linear maps of groups of rows | [`grouped_linear`] |
 //! | rows of several tensors side by side | [`join`] |
@@ -29,6 +30,7 @@ pub mod attention;
 pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -50,6 +52,7 @@ pub mod workers;
 pub use attention::{VisibleRanges, ranged_attention};
 pub use conv2d::{Conv2d, ConvSteps, conv2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
+pub use dropout::Dropout;
 pub use group_norm::{GroupNorm, GroupNormSteps, group_norm};
 pub use grouped_linear::{GroupedLinear, RowGroups, grouped_product};
 pub use init::WeightInit;

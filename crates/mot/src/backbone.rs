@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use interfuse_kernels::rope::RopeFrequencies;
-use interfuse_kernels::{RopeTable, VisibleRanges, WeightInit};
+use interfuse_kernels::{Dropout, RopeTable, VisibleRanges, WeightInit};
 use interfuse_parameters::Named;
 use interfuse_sequence::{PositionScheme, RowGeometry};
 
@@ -38,6 +38,8 @@ pub struct BackboneInput {
     pub geometry: Vec<Option<RowGeometry>>,
     /// By part.
     pub conditions: Vec<Option<StreamCondition>>,
+    /// What is left out of what sub-layers add; `None` outside training.
+    pub dropout: Option<Dropout>,
 }
 
 /// What comes out of the backbone.
@@ -93,12 +95,16 @@ impl Backbone {
             Some(prefix) => Tensor::cat(vec![prefix, order.clone()], 1),
             None => order.clone(),
         };
-        let of_stream = |RowGeometry { visible_from, visible_until, positions, .. }: RowGeometry| StreamRows {
-            rope: RopeTable::new(positions, &self.frequencies),
-            filled: visible_from.clone().lower(visible_until.clone()).float(),
-            visible: VisibleRanges::new(key_order.clone(), visible_from, visible_until),
+        let of_part = |(part, geometry): (u64, Option<RowGeometry>)| {
+            let RowGeometry { visible_from, visible_until, positions, .. } = geometry?;
+            Some(StreamRows {
+                rope: RopeTable::new(positions, &self.frequencies),
+                filled: visible_from.clone().lower(visible_until.clone()).float(),
+                visible: VisibleRanges::new(key_order.clone(), visible_from, visible_until),
+                dropout: input.dropout.map(|dropout| dropout.at(part)),
+            })
         };
-        let streams = input.geometry.into_iter().map(|geometry| geometry.map(of_stream)).collect();
+        let streams = (0..).zip(input.geometry).map(of_part).collect();
         let rows = Rows { streams, conditions: input.conditions };
 
         let streams = input.streams.into_iter().map(|rows| rows.map(Stream::new));

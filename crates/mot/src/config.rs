@@ -44,6 +44,10 @@ pub struct BackboneConfig {
     /// Added to the mean square under the root; in (0, 1).
     #[serde(default = "default_norm_epsilon")]
     pub norm_epsilon: f64,
+    /// The probability, from 0 and below 1, with which an element of what attention or the feed-forward adds is left out in
+    /// training (Chameleon, 2405.09818, has 0.1 in its 7B model); never when a model is measured or sampled from.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// What every row passes by itself between two attentions.
     #[serde(default)]
     pub feed_forward: FeedForwardConfig,
@@ -100,6 +104,10 @@ fn default_norm_epsilon() -> f64 {
     1e-5
 }
 
+fn is_zero(rate: &f64) -> bool {
+    *rate == 0.0
+}
+
 /// Where the norms stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +135,7 @@ impl BackboneConfig {
             rope_theta: default_rope_theta(),
             rope_scaling: None,
             norm_epsilon: default_norm_epsilon(),
+            dropout: 0.0,
             feed_forward: FeedForwardConfig::default(),
             untie: WeightKind::all(),
             untie_from: 0,
@@ -216,6 +225,9 @@ impl BackboneConfig {
         }
         if !(self.norm_epsilon > 0.0 && self.norm_epsilon < 1.0) {
             return fail("norm_epsilon", "a number in (0, 1)".into(), self.norm_epsilon.to_string());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return fail("dropout", "from 0 and below 1".into(), self.dropout.to_string());
         }
         if let Some(kind) =
             WeightKind::ALL.into_iter().find(|kind| self.untie.iter().filter(|k| *k == kind).count() > 1)

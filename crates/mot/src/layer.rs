@@ -44,7 +44,7 @@ impl Layer {
             let weights = PartWeights::new(config, &all, |kind| !is_own(kind), init);
             owners.push((all.name, weights));
         }
-        let dimensions = PartDimensions { head_dim: config.head_dim(), norm: config.norm };
+        let dimensions = PartDimensions { head_dim: config.head_dim(), norm: config.norm, layer: index };
         Self { parts: owners.into_iter().collect(), dimensions }
     }
 
@@ -74,7 +74,7 @@ impl Layer {
         let (streams, routers) = finished
             .map(|((((part, stream), attended), rows), terms)| match (*part, stream, attended, rows) {
                 (Some(part), Some(stream), Some(attended), Some(rows)) => {
-                    let (stream, router) = part.finish(stream, attended, &rows.filled, terms.as_ref());
+                    let (stream, router) = part.finish(stream, attended, rows, terms.as_ref());
                     (Some(stream), router)
                 }
                 _ => (None, None),

@@ -4,13 +4,14 @@
 //! a head.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::{Linear, RopeTable, linear_maps, rotate};
+use interfuse_kernels::{Dropout, Linear, RopeTable, linear_maps, rotate};
 
 use crate::adaptive::{Modulation, StreamCondition, Terms};
 use crate::config::NormPlacement;
 use crate::feed_forward::router::RouterOutput;
 use crate::feed_forward::{FeedForward, FeedForwardOutput};
 use crate::norm::RmsNorm;
+use crate::rows::StreamRows;
 use crate::stream::Stream;
 use crate::weights::PartWeights;
 
@@ -37,6 +38,8 @@ pub struct PartDimensions {
     pub head_dim: usize,
     /// Where the norms stand.
     pub norm: NormPlacement,
+    /// Which layer it is, counted from 0.
+    pub layer: usize,
 }
 
 /// The rows of one stream, ready for attention.
@@ -91,22 +94,23 @@ impl<'a> PartLayer<'a> {
         (stream, Projected { queries, keys, values })
     }
 
-    /// The stream with what attention gave, `[B, S, H, Dh]`, and then the feed-forward; `filled` is 1 for a row and 0 for
-    /// padding, `[B, S]`.
+    /// The stream with what attention gave, `[B, S, H, Dh]`, and then the feed-forward.
     pub fn finish(
         &self,
         stream: Stream,
         attended: Tensor<4>,
-        filled: &Tensor<2>,
+        stands: &StreamRows,
         terms: Option<&[Terms; 2]>,
     ) -> (Stream, Option<RouterOutput>) {
         let [batch, rows, heads, head_dim] = attended.dims();
         let attended = self.output.forward(attended.reshape([batch, rows, heads * head_dim]));
-        let stream = stream.with_branch(self.leave(attended, self.attention_norm, terms.map(|terms| &terms[0])));
+        let attended = self.leave(attended, self.attention_norm, terms.map(|terms| &terms[0]));
+        let stream = stream.with_branch(self.thinned(attended, stands.dropout, 0));
         let terms = terms.map(|terms| &terms[1]);
         let (stream, hidden) = self.enter(stream, self.feed_forward_norm, terms);
-        let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden, filled);
-        (stream.with_branch(self.leave(rows, self.feed_forward_norm, terms)), router)
+        let FeedForwardOutput { rows, router } = self.feed_forward.forward(hidden, &stands.filled);
+        let rows = self.leave(rows, self.feed_forward_norm, terms);
+        (stream.with_branch(self.thinned(rows, stands.dropout, 1)), router)
     }
 
     /// The stream, and what a sub-layer reads of it, `[B, S, D]`.
@@ -133,6 +137,14 @@ impl<'a> PartLayer<'a> {
         };
         match terms {
             Some(terms) => terms.gate(x),
+            None => x,
+        }
+    }
+
+    /// What dropout leaves of what a sub-layer of this layer adds, `[B, S, D]`; attention is the place 0, the feed-forward 1.
+    fn thinned(&self, x: Tensor<3>, dropout: Option<Dropout>, place: u64) -> Tensor<3> {
+        match dropout {
+            Some(dropout) => dropout.at(self.dimensions.layer as u64).at(place).apply(x),
             None => x,
         }
     }

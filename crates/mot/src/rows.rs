@@ -1,7 +1,7 @@
 //! Where rows stand and what they see, made once for all layers.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::{RopeTable, VisibleRanges};
+use interfuse_kernels::{Dropout, RopeTable, VisibleRanges};
 
 use crate::adaptive::StreamCondition;
 
@@ -23,4 +23,6 @@ pub struct StreamRows {
     pub visible: VisibleRanges,
     /// 1 for a row, 0 for padding, which sees nothing, not even itself. `[B, S]`
     pub filled: Tensor<2>,
+    /// What is left out of what sub-layers add to them; `None` outside training.
+    pub dropout: Option<Dropout>,
 }

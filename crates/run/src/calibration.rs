@@ -18,7 +18,9 @@ const WARMUP: usize = 2;
 /// # Errors
 /// When the configuration does not fit together, or its data is not there.
 pub fn rows_per_document(config: &Path, overrides: &[String]) -> Result<f64> {
-    let plan = Plan::new(Settings::load(config, overrides)?)?;
+    let settings = Settings::load(config, overrides)?;
+    settings.check_autoencoder()?;
+    let plan = Plan::new(settings)?;
     Ok(mean_rows(&plan.training()?.rows(&plan.card.model.sequence_format())))
 }
 

@@ -1,5 +1,6 @@
 //! What training a paper's model costs: parameters, FLOPs, memory of a GPU, and days on so many of them.
 
+use interfuse_mot::FeedForwardConfig;
 use interfuse_transfusion::counts::backbone_parameters;
 use interfuse_transfusion::sizes::{Architecture, PaperSetting, PaperSize, SEQUENCE};
 use interfuse_transfusion::{FlopsPerToken, ModalityConfig, ModelConfig};
@@ -24,6 +25,15 @@ pub struct Machines {
     pub tflops: f64,
     /// What fraction of them it does, from 0 to 1, as measured.
     pub utilisation: f64,
+}
+
+/// How much a model is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Rows of an optimizer step.
+    pub rows_per_step: usize,
+    /// Optimizer steps.
+    pub steps: usize,
 }
 
 /// What training a model costs.
@@ -81,22 +91,31 @@ impl Cost {
     /// # Errors
     /// When a number of the machines is out of its range.
     pub fn of(size: &PaperSize, setting: PaperSetting, architecture: Architecture, machines: Machines) -> Result<Self> {
+        let work = Work { rows_per_step: size.rows_per_step(), steps: size.steps };
+        Self::of_model(size.name, &size.model(setting, architecture), work, machines)
+    }
+
+    /// Of a model of any architecture that is trained so much, called `name`.
+    ///
+    /// # Errors
+    /// When the model's settings do not fit together, or a number of the machines is out of its range.
+    pub fn of_model(name: &'static str, model: &ModelConfig, work: Work, machines: Machines) -> Result<Self> {
         machines.validate()?;
-        let model = size.model(setting, architecture);
-        let stored_backbone = backbone_parameters(&model)?;
-        let vocabulary = vocabulary(&model);
-        let flops_per_row = mean_flops(&model);
-        let flops = flops_per_row * size.rows() as f64;
+        let stored_backbone = backbone_parameters(model)?;
+        let vocabulary = vocabulary(model);
+        let flops_per_row = mean_flops(model);
+        let flops = flops_per_row * work.rows_per_step as f64 * work.steps as f64;
         let (widths, feed_forwards) = WIDTHS_KEPT;
-        let kept = size.n_layers * (widths * size.d_model + feed_forwards * model.backbone.d_ff());
+        let backbone = &model.backbone;
+        let kept = backbone.n_layers * (widths * backbone.d_model + feed_forwards * backbone.d_ff());
         Ok(Self {
-            size: size.name,
-            activated_backbone: activated(size, setting, &model)?,
+            size: name,
+            activated_backbone: activated(model)?,
             stored_backbone,
             vocabulary,
             flops_per_row,
-            rows_per_step: size.rows_per_step(),
-            steps: size.steps,
+            rows_per_step: work.rows_per_step,
+            steps: work.steps,
             flops,
             parameter_bytes: BYTES_PER_PARAMETER * (stored_backbone + vocabulary) as f64,
             sequence_bytes: BYTES_KEPT * (SEQUENCE * kept) as f64,
@@ -106,11 +125,14 @@ impl Cost {
 }
 
 /// The dense backbone, and what a row meets of routers.
-fn activated(size: &PaperSize, setting: PaperSetting, model: &ModelConfig) -> Result<usize> {
-    let dense = backbone_parameters(&size.model(setting, Architecture::Dense))?;
+fn activated(model: &ModelConfig) -> Result<usize> {
+    let mut dense = model.clone();
+    dense.partition = vec![model.modalities.keys().cloned().collect()];
+    dense.backbone.feed_forward = FeedForwardConfig::default();
+    dense.backbone.parts.clear();
     let (d, f) = (model.backbone.d_model, model.backbone.d_ff());
     let more = model.backbone.feed_forward.activated(d, f) - (3 * d * f) as f64;
-    Ok(dense + (size.n_layers as f64 * more) as usize)
+    Ok(backbone_parameters(&dense)? + (model.backbone.n_layers as f64 * more) as usize)
 }
 
 fn vocabulary(model: &ModelConfig) -> usize {

@@ -8,6 +8,7 @@ use interfuse_evaluation::EvaluationError;
 use interfuse_parameters::FileError;
 use interfuse_sampling::SamplingError;
 use interfuse_speech::SpeechError;
+use interfuse_sweep::SweepError;
 use interfuse_trainer::TrainError;
 use interfuse_transfusion::ConfigError;
 use interfuse_vae::VaeError;
@@ -51,6 +52,9 @@ pub enum RunError {
     /// From sampling.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// From child processes that train.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     /// From measuring.
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),

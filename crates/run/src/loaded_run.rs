@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use interfuse_checkpoint::{Pretrained, weights_file};
 use interfuse_data::conversations::ConversationsConfig;
-use interfuse_data::mixture::MixtureConfig;
+use interfuse_data::mixture::{ContentConfig, MixtureConfig};
 use interfuse_sampling::SamplingConfig;
 
 use crate::configuration;
@@ -85,6 +85,16 @@ impl LoadedRun {
     pub fn question_warning(&self) -> Option<String> {
         let mut mixture = self.settings.as_ref()?.data.mixture.iter();
         mixture.all(|part| part.conversations().is_none()).then(|| self.never_asked())
+    }
+
+    /// Whether the run learned to fill masks; not known of a checkpoint by itself.
+    pub fn learned_masks(&self) -> Option<bool> {
+        let mixture = &self.settings.as_ref()?.data.mixture;
+        let is_masked = |part: &MixtureConfig| match &part.content {
+            ContentConfig::Texts(texts) => texts.causal_masking > 0.0,
+            ContentConfig::Images | ContentConfig::Speech(_) | ContentConfig::Conversations(_) => false,
+        };
+        Some(mixture.iter().any(is_masked))
     }
 
     fn never_asked(&self) -> String {

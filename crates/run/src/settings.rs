@@ -167,6 +167,21 @@ impl Settings {
         Ok(())
     }
 
+    /// Checks that the autoencoder is there that the codec names, for whoever plans runs before the first of them opens it.
+    ///
+    /// # Errors
+    /// When it is not; says which command makes one.
+    pub fn check_autoencoder(&self) -> Result<()> {
+        let Some(vae) = self.codec.vae() else { return Ok(()) };
+        require!(
+            vae.path.join("config.json").is_file(),
+            "codec.path: expected the folder of an autoencoder, found none at {}; `interfuse vae train CONFIG` makes one, with \
+             codes by `vae.codebook` as in configs/vae_emoji_codes.toml, and `interfuse vae import` brings one along",
+            vae.path.display()
+        );
+        Ok(())
+    }
+
     /// What works but is hardly meant.
     pub fn warnings(&self) -> Vec<String> {
         let (warmup, steps) = (self.optimizer.warmup_steps, self.train.steps);

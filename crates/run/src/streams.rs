@@ -183,7 +183,7 @@ impl<'a> Streams<'a> {
         let all_are_train = images_are_train && speech_is_train && texts_are_train && conversations_are_train;
         let mut validation = Validation::new(config, all_are_train);
         if let Some(documents) = self.images(Split::HeldOut)? {
-            validation = validation.with_images(&documents, model, &self.one_image(documents.lanes()));
+            validation = validation.with_images(&documents, model, &self.one_image(&documents));
         }
         for part in &self.data.parts {
             match &part.content {
@@ -209,9 +209,11 @@ impl<'a> Streams<'a> {
     }
 
     /// Room for the longest document of an image by itself.
-    fn one_image(&self, lanes: DocumentLanes) -> RowShape {
-        let mut capacity = vec![0; self.card.model.modalities.len()];
-        capacity[lanes.captions] = self.card.max_text_rows;
+    fn one_image(&self, documents: &Documents) -> RowShape {
+        let (lanes, mut capacity) = (documents.lanes(), vec![0; self.card.model.modalities.len()]);
+        // A model that learned images without captions is measured on the same documents as others.
+        let captions = if documents.are_captioned() { 0 } else { documents.text_rows().longest() };
+        capacity[lanes.captions] = self.card.max_text_rows.max(captions);
         capacity[lanes.images] = self.card.model.sequence_format().rows_per_image();
         RowShape { capacity }
     }

@@ -27,6 +27,12 @@ pub enum SamplingError {
         /// The most tokens of the training rows.
         limit: usize,
     },
+    /// A text without anything to be filled in.
+    #[error("expected a text with `<mask>` where something is to be filled in, found {text:?}")]
+    NoMask {
+        /// The text.
+        text: String,
+    },
     /// The model lacks a modality that its card names.
     #[error("this model has no modality `{0}`, which the task needs")]
     NoModality(String),

@@ -12,6 +12,7 @@
 //! | who watches while they are denoised | [`watching`] |
 //! | captions of images | [`mod@caption`] |
 //! | answers to questions about images, and images that are edited | [`conversation`] |
+//! | text in the place of masks | [`mod@infill`] |
 //! | speech of text, text of speech, and speech that goes on | [`speech`] |
 //! | text, images and speech in turn, without a prompt | [`mod@write`] |
 
@@ -23,6 +24,7 @@ pub mod denoise;
 pub mod error;
 pub mod generate;
 pub mod guidance;
+pub mod infill;
 pub mod session;
 pub mod size;
 pub mod solver;
@@ -37,6 +39,7 @@ pub use conversation::{EditRequest, Question, answer, edit, edit_watched, fits_b
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, generate_watched, prompt_ids};
 pub use guidance::Guidance;
+pub use infill::{Infilled, infill};
 pub use session::Session;
 pub use size::{is_trained_size, latent_shape};
 pub use speech::{Speech, SpeechPrompt, SpeechRequest, sound, speak, transcribe, units_of};

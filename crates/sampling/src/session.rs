@@ -172,7 +172,7 @@ impl<'m> Session<'m> {
         let lane = self.image_lane?;
         lanes[lane] = Some(LaneInput::Denoise { x_t, t: Tensor::full([sequences, 1], t, &self.device) });
         let geometry = span.batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
-        let predictions = self.model.forward(ModelInput { lanes, geometry }, cache);
+        let predictions = self.model.forward(ModelInput { lanes, geometry, dropout: None }, cache);
         Some(predictions.images(lane)?.reshape([sequences, channels, height, width]))
     }
 
@@ -190,5 +190,5 @@ fn token_input(batch: &Batch, lane: usize) -> Option<ModelInput> {
     let mut lanes: Vec<Option<LaneInput>> = batch.lanes.iter().map(|_| None).collect();
     lanes[lane] = Some(LaneInput::NextToken(rows.ids.clone()));
     let geometry = batch.lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.geometry.clone())).collect();
-    Some(ModelInput { lanes, geometry })
+    Some(ModelInput { lanes, geometry, dropout: None })
 }

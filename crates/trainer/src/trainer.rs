@@ -118,8 +118,13 @@ impl Trainer {
         let layouts = self.loader.next_batches(self.setup.train.sequences(), self.setup.train.gradient_accumulation)?;
         let waited = asked.elapsed().as_secs_f64();
         let model = &self.setup.model;
-        let noised = |layouts: &Vec<_>| TrainBatch::new(layouts, model, key, TimestepChoice::Sampled, &device);
-        Ok((self.workers.map(&layouts[self.ranks.share(layouts.len())?], noised), waited))
+        let share = self.ranks.share(layouts.len())?;
+        let own: Vec<(usize, &Vec<_>)> = share.clone().zip(&layouts[share]).collect();
+        let noised = |(index, layouts): &(usize, &Vec<_>)| {
+            let batch = TrainBatch::new(layouts, model, key, TimestepChoice::Sampled, &device);
+            batch.with_dropout(model, key, *index)
+        };
+        Ok((self.workers.map(&own, noised), waited))
     }
 
     /// What all ranks' micro-batches hold together.

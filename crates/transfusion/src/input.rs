@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use interfuse_image_tower::{NoiseKey, NoisedLatents, TimestepChoice, noise_batch};
+use interfuse_kernels::Dropout;
 use interfuse_sequence::{Batch, LaneRows, RowGeometry, SequenceLayout};
 
 use crate::config::{ModalityConfig, ModelConfig};
@@ -13,6 +14,8 @@ pub struct ModelInput {
     pub lanes: Vec<Option<LaneInput>>,
     /// By lane.
     pub geometry: Vec<Option<RowGeometry>>,
+    /// What the backbone leaves out; `None` outside training.
+    pub dropout: Option<Dropout>,
 }
 
 /// What the rows of a lane hold, as the model sees it.
@@ -37,6 +40,8 @@ pub struct TrainBatch {
     pub batch: Batch,
     /// By lane; `None` for a lane of tokens or without rows.
     pub noised: Vec<Option<NoisedLatents>>,
+    /// What the backbone leaves out; `None` where a model is only measured.
+    pub dropout: Option<Dropout>,
 }
 
 impl TrainBatch {
@@ -60,7 +65,13 @@ impl TrainBatch {
                 _ => None,
             })
             .collect();
-        Self { batch, noised }
+        Self { batch, noised, dropout: None }
+    }
+
+    /// The batch as one of training, which leaves out what the model's settings say; `index` is its place among all micro-batches
+    /// of the step, whichever rank or worker computes it.
+    pub fn with_dropout(self, config: &ModelConfig, key: NoiseKey, index: usize) -> Self {
+        Self { dropout: Dropout::new(config.backbone.dropout, &[key.seed, key.step, index as u64]), ..self }
     }
 
     /// Rows of all sequences in a lane, padding included.
@@ -90,6 +101,7 @@ impl TrainBatch {
         ModelInput {
             lanes: lanes.collect(),
             geometry: self.batch.lanes.iter().map(|lane| Some(lane.as_ref()?.geometry.clone())).collect(),
+            dropout: self.dropout,
         }
     }
 }

@@ -115,6 +115,7 @@ impl Transfusion {
             streams: self.partition.join(&lanes),
             geometry: self.partition.join_geometry(&geometry),
             conditions: self.stream_conditions(&rows, &contexts),
+            dropout: input.dropout,
         };
         let output = self.backbone.forward(backbone_input, cache);
         let lanes = self.partition.split(output.streams, &rows).into_iter().zip(contexts).enumerate();

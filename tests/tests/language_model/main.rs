@@ -57,7 +57,7 @@ fn logits(model: &Transfusion, config: &ModelConfig, ids: &[u32]) -> Vec<f32> {
     let data = burn::tensor::TensorData::new(rows, [1, ids.len()]);
     let mut lanes: Vec<Option<LaneInput>> = batch.lanes.iter().map(|_| None).collect();
     lanes[TEXT] = Some(LaneInput::NextToken(burn::tensor::Tensor::from_data(data, &device)));
-    values(model.forward(ModelInput { lanes, geometry }, CacheUse::None).logits(TEXT).unwrap())
+    values(model.forward(ModelInput { lanes, geometry, dropout: None }, CacheUse::None).logits(TEXT).unwrap())
 }
 
 /// What transformers gave.

@@ -63,6 +63,7 @@ pub(crate) fn outputs(model: &Transfusion, config: &ModelConfig, document: &[Pie
     let input = ModelInput {
         lanes: (0..batch.lanes.len()).map(|lane| lane_input(&batch, lane, config, document)).collect(),
         geometry: batch.lanes.iter().map(|lane| Some(lane.as_ref()?.geometry.clone())).collect(),
+        dropout: None,
     };
     let predictions = model.forward(input, CacheUse::None);
     let mut lanes: Vec<std::vec::IntoIter<f32>> = predictions.lanes.into_iter().map(flat).collect();

@@ -3,6 +3,7 @@
 mod answer;
 mod compare;
 mod conversation;
+mod infill;
 mod init;
 mod metrics;
 mod plan;
@@ -25,6 +26,7 @@ use interfuse_run::LoadedRun;
 pub(crate) use self::answer::AnswerArgs;
 pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::conversation::{AskArgs, EditArgs};
+pub(crate) use self::infill::InfillArgs;
 pub(crate) use self::init::InitArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
 pub(crate) use self::plan::PlanArgs;
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Draw images of prompts; without a prompt the model writes and draws by itself
     Sample(SampleArgs),
+    /// Fill in the masks of a text
+    Infill(InfillArgs),
     /// Say what is on images
     Caption(CaptionArgs),
     /// Make of an image what words ask for

@@ -12,7 +12,17 @@ pub(crate) struct PlanArgs {
     /// How the weights are kept apart
     #[arg(long, value_enum, default_value = "mot")]
     architecture: ArchitectureArg,
-    /// How many GPUs
+    #[command(flatten)]
+    machines: MachineArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a model is trained on.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct MachineArgs {
+    /// How many GPUs hours and days are predicted for
     #[arg(long, default_value_t = 8)]
     gpus: usize,
     /// Operations that one can do in a second, in 10^12
@@ -21,9 +31,12 @@ pub(crate) struct PlanArgs {
     /// What fraction of them it does, as measured
     #[arg(long, default_value_t = 0.4)]
     utilisation: f64,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+}
+
+impl MachineArgs {
+    pub(crate) fn machines(&self) -> Machines {
+        Machines { gpus: self.gpus, tflops: self.tflops, utilisation: self.utilisation }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,6 +78,6 @@ impl PlanArgs {
     }
 
     pub(crate) fn machines(&self) -> Machines {
-        Machines { gpus: self.gpus, tflops: self.tflops, utilisation: self.utilisation }
+        self.machines.machines()
     }
 }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use interfuse_run::reproduction::mot;
-use interfuse_sweep::Job;
+use interfuse_run::reproduction::scaling::Modalities;
+use interfuse_sweep::{Job, SweepOptions};
+
+use super::plan::MachineArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReproduceCommand {
@@ -16,9 +19,12 @@ pub(crate) enum ReproduceCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReproduceScalingArgs {
-    /// Folder of everything that it makes
-    #[arg(long, default_value = "runs/scaling")]
-    pub(crate) out: PathBuf,
+    /// The sweep of image codes, by themselves, with captions and with text, in place of that of code and speech
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// Folder of everything that it makes; runs/scaling, or of images runs/scaling-images, if absent
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
     /// Runs at once
     #[arg(long, default_value_t = 2)]
     pub(crate) at_once: usize,
@@ -30,23 +36,45 @@ pub(crate) struct ReproduceScalingArgs {
     pub(crate) list: bool,
 }
 
+impl ReproduceScalingArgs {
+    pub(crate) fn modalities(&self) -> Modalities {
+        if self.images { Modalities::Images } else { Modalities::CodeAndSpeech }
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        let usual = if self.images { "runs/scaling-images" } else { "runs/scaling" };
+        self.out.clone().unwrap_or_else(|| usual.into())
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct MotArgs {
     /// What is learned and how
     #[arg(long, value_enum)]
     pub(crate) setting: SettingArg,
-    /// Seeds of the main models
-    #[arg(long, default_value_t = 3)]
-    pub(crate) seeds: u64,
+    /// How large the models are: laptop, or a size of the paper such as 163m, whose data must be named by --set
+    #[arg(long, default_value = "laptop")]
+    pub(crate) scale: String,
+    /// Seeds of the main models; 3 of those of a laptop and 1 of the paper's if absent
+    #[arg(long)]
+    pub(crate) seeds: Option<u64>,
     /// Only these models, such as --only dense,mot
     #[arg(long, value_delimiter = ',', value_name = "MODEL")]
     pub(crate) only: Vec<String>,
-    /// Folder of all runs; runs/mot-SETTING if absent
+    /// Folder of all runs; runs/mot-SETTING, and of a size of the paper runs/mot-SETTING-SCALE, if absent
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
-    /// Only say which runs there are, and which are finished
+    /// Runs at once, each a process of its own
+    #[arg(long, visible_alias = "parallel", default_value_t = 1)]
+    pub(crate) at_once: usize,
+    /// Threads of all runs together; as many as there are cores if absent
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Only say which runs there are and which are finished, and what those of a size of the paper cost
     #[arg(long)]
     pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) machines: MachineArgs,
     /// Change a key of every run, such as --set train.steps=500; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
@@ -64,19 +92,31 @@ pub(crate) enum SettingArg {
 }
 
 impl MotArgs {
-    pub(crate) fn options(&self) -> mot::MotOptions {
+    /// How many runs at once, and their threads; nothing where this process trains them itself.
+    pub(crate) fn side_by_side(&self) -> Option<SweepOptions> {
+        let options = SweepOptions { at_once: self.at_once, threads: self.threads, ..SweepOptions::default() };
+        (self.at_once != 1 || self.threads.is_some()).then_some(options)
+    }
+
+    pub(crate) fn options(&self) -> anyhow::Result<mot::MotOptions> {
         let setting = match self.setting {
             SettingArg::Transfusion => mot::Setting::Transfusion,
             SettingArg::Chameleon => mot::Setting::Chameleon,
             SettingArg::Speech => mot::Setting::Speech,
         };
-        let usual = || PathBuf::from(format!("runs/mot-{}", setting.name()));
-        mot::MotOptions {
+        let scale = mot::Scale::named(setting, &self.scale)?;
+        let (size, seeds) = match scale {
+            mot::Scale::Laptop => (String::new(), 3),
+            mot::Scale::Paper(size) => (format!("-{}", size.name), 1),
+        };
+        let usual = || PathBuf::from(format!("runs/mot-{}{size}", setting.name()));
+        Ok(mot::MotOptions {
             setting,
-            seeds: self.seeds,
+            scale,
+            seeds: self.seeds.unwrap_or(seeds),
             only: self.only.clone(),
             folder: self.out.clone().unwrap_or_else(usual),
             overrides: self.overrides.clone(),
-        }
+        })
     }
 }

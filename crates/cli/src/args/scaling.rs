@@ -93,6 +93,11 @@ impl FitArgs {
             out,
         }
     }
+
+    /// The fit of one modality with everything else as usual.
+    pub(crate) fn of_modality(table: PathBuf, modality: &str, out: PathBuf) -> Self {
+        Self { modality: Some(modality.into()), pair: None, ..Self::of_pair(table, modality, out) }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod fid;
+pub(crate) mod infill;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod plan;

@@ -56,6 +56,6 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn gib(bytes: f64) -> f64 {
+pub(super) fn gib(bytes: f64) -> f64 {
     bytes / f64::from(1 << 30)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use interfuse_parameters::durable::write_file;
-use interfuse_run::reproduction::scaling::{PAIRS, prepare};
+use interfuse_run::reproduction::scaling::{Modalities, prepare};
 
 use super::scaling;
 use crate::args::{FitArgs, PlotArgs, ReproduceScalingArgs, SweepArgs};
@@ -12,17 +12,18 @@ use crate::print::say;
 use crate::terminal::Terminal;
 
 pub(super) fn run(args: &ReproduceScalingArgs) -> anyhow::Result<()> {
+    let (modalities, folder) = (args.modalities(), args.folder());
     let mut terminal = Terminal::default();
-    let sweep = prepare(&args.out, &mut terminal);
+    let sweep = prepare(&folder, modalities, &mut terminal);
     drop(terminal);
     let sweep = sweep?;
-    let calibration = args.out.join("calibration.json");
+    let calibration = folder.join("calibration.json");
     if !calibration.is_file() {
         scaling::calibrate(&sweep, &calibration)?;
     }
     scaling::sweep(&SweepArgs {
         sweep,
-        out: args.out.join("runs"),
+        out: folder.join("runs"),
         calibration: Some(calibration),
         at_once: args.at_once,
         threads: None,
@@ -34,37 +35,38 @@ pub(super) fn run(args: &ReproduceScalingArgs) -> anyhow::Result<()> {
     if args.list || args.job.is_some() {
         return Ok(());
     }
-    fit(&args.out)
+    fit(&folder, modalities)
 }
 
 /// Fits what is there, and draws it.
-fn fit(folder: &Path) -> anyhow::Result<()> {
+fn fit(folder: &Path, modalities: Modalities) -> anyhow::Result<()> {
     let table = folder.join("runs/table.csv");
+    let file = |group: &str| folder.join(format!("fit-{group}.json"));
+    let of_pair = |&(pair, group): &(&str, &'static str)| (FitArgs::of_pair(table.clone(), pair, file(group)), group);
+    let of_single = |name: &&'static str| (FitArgs::of_modality(table.clone(), name, file(name)), *name);
     let mut fits = vec![];
-    for pair in PAIRS {
-        let name = pair.replace('|', "-");
-        let out = folder.join(format!("fit-{name}.json"));
+    for (args, name) in modalities.pairs().iter().map(of_pair).chain(modalities.singles().iter().map(of_single)) {
         say!("");
-        say!("{pair}");
-        scaling::fit(&FitArgs::of_pair(table.clone(), pair, out.clone()))?;
-        let page = folder.join(format!("{name}.html"));
+        say!("{name}");
+        scaling::fit(&args)?;
         scaling::plot(&PlotArgs {
-            fit: out.clone(),
+            fit: args.out.clone(),
             table: table.clone(),
-            out: page,
+            out: folder.join(format!("{name}.html")),
             png: Some(folder.join("figures").join(name)),
         })?;
-        fits.push(out);
+        fits.push(args.out);
     }
     let page = folder.join("beside-the-paper.md");
-    write_file(&page, scaling::beside_the_paper(&fits, &mixed_runs(&folder.join("runs/runs"))?)?.as_bytes())?;
+    let runs = mixed_runs(&folder.join("runs/runs"), modalities)?;
+    write_file(&page, scaling::beside_the_paper(&fits, &runs)?.as_bytes())?;
     say!("");
     say!("beside the paper: {}", page.display());
     Ok(())
 }
 
 /// The last attempt of every run of a pair.
-fn mixed_runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn mixed_runs(folder: &Path, modalities: Modalities) -> anyhow::Result<Vec<PathBuf>> {
     let entries = |folder: &Path| -> anyhow::Result<Vec<PathBuf>> {
         let found = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
         let mut paths: Vec<PathBuf> = found.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -75,7 +77,7 @@ fn mixed_runs(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     };
     let is_of =
         |path: &Path, start: &str| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
-    let pairs = PAIRS.map(|pair| format!("{}-N", pair.replace('|', "-")));
+    let pairs: Vec<String> = modalities.pairs().iter().map(|(_, group)| format!("{group}-N")).collect();
     let mut runs = vec![];
     for run in entries(folder)?.iter().filter(|run| pairs.iter().any(|pair| is_of(run, pair))) {
         runs.extend(entries(run)?.into_iter().rfind(|attempt| is_of(attempt, "attempt-")));

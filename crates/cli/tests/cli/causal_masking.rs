@@ -85,6 +85,67 @@ fn documents_are_masked_and_the_masks_are_in_the_vocabulary() {
     }
 }
 
+/// One text learned by heart under masks, so that a span of it can be filled in nearly one way.
+#[test]
+fn a_mask_is_filled_with_what_stood_there() {
+    let sandbox = sandbox();
+    let text = "alpha beta gamma delta epsilon zeta eta theta";
+    std::fs::create_dir(sandbox.path("one")).expect("a folder for a text");
+    sandbox.write("one/a.txt", text);
+    let more = [
+        "data.mixture=[{name='lines',content={kind='texts',corpus={kind='folder',path='one',held_out=0.0},max_tokens=60,causal_masking=1.0}}]",
+        "tokenizer.vocab_size=300",
+        "model.backbone.d_model=64",
+        "model.backbone.n_layers=2",
+        "train.steps=400",
+        "train.batch_size=16",
+        "optimizer.warmup_steps=20",
+        "intervals.validation=0",
+        "intervals.checkpoint=0",
+        "run.dir=heart",
+    ];
+    let set: Vec<&str> = more.iter().flat_map(|change| ["--set", change]).collect();
+    sandbox.interfuse(&[&["train", "cm3.toml"][..], &set].concat()).succeeded();
+
+    let asked = ["alpha beta <mask> delta epsilon zeta eta theta", "alpha beta gamma delta epsilon <mask> theta"];
+    let ended = sandbox.interfuse(&[&["infill", "heart"][..], &asked, &["--json"]].concat()).succeeded();
+    let found: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    for (answer, (span, asked)) in
+        found["texts"].as_array().expect("texts").iter().zip([" gamma", " zeta eta"].iter().zip(asked))
+    {
+        assert_eq!((answer["text"].as_str(), answer["asked"].as_str()), (Some(text), Some(asked)), "{found}");
+        assert_eq!(answer["spans"], serde_json::json!([span]));
+        assert_eq!(answer["cut_at"], serde_json::Value::Null);
+    }
+    let ended = sandbox.interfuse(&["infill", "heart", "alpha beta <mask> delta <mask>", "--json"]).succeeded();
+    let found: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let (words, spans) = (found["texts"][0]["text"].as_str(), found["texts"][0]["spans"].as_array().expect("spans"));
+    // What stands around masks stays, and each mask has its span.
+    let expected = [" beta", " delta"]
+        .iter()
+        .zip(spans)
+        .map(|(before, span)| format!("{before}{}", span.as_str().expect("words")));
+    assert_eq!(
+        words.map(str::to_owned),
+        Some(format!("alpha{}", expected.collect::<String>()).trim().to_owned()),
+        "{found}"
+    );
+    assert_eq!(spans.len(), 2);
+    // At a temperature a seed says the same each time.
+    let warm =
+        || sandbox.interfuse(&["infill", "heart", asked[0], "--temperature", "1.5", "--count", "3"]).succeeded().stdout;
+    let words = warm();
+    assert!(words.lines().count() >= 3 && words == warm(), "{words}");
+
+    sandbox.interfuse(&["infill", "heart", "alpha beta"]).refused(&["<mask>", "\"alpha beta\""]);
+    sandbox
+        .interfuse(&["infill", "heart", &format!("{} <mask>", [text; 60].join(" "))])
+        .refused(&["tokens", "trained on rows"]);
+    sandbox.interfuse(&["train", "plain.toml", "--set", "run.dir=plain"]).succeeded();
+    sandbox.interfuse(&["infill", "plain", asked[0]]).refused(&["plain was trained without masks", "causal_masking"]);
+    sandbox.interfuse(&["infill", "plain/checkpoints/step-000004", asked[0]]).refused(&["without masks"]);
+}
+
 #[test]
 fn masking_that_makes_no_sense_is_refused() {
     let sandbox = sandbox();

@@ -58,6 +58,9 @@ mod clip_score;
 /// Images as codes of one vocabulary with the text.
 mod chameleon;
 
+/// A paper's comparison run again.
+mod reproduce;
+
 /// Clips to units and back.
 mod speech;
 

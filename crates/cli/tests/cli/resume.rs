@@ -95,6 +95,39 @@ fn a_resume_goes_on_with_the_optimizer_that_it_began_with() {
     }
 }
 
+/// Dropout changes what is learned and not what is measured; with it too, a resume ends with the same bytes.
+#[test]
+fn dropout_is_of_training_alone_and_resumed_to_the_bit() {
+    let sandbox = Sandbox::new();
+    // Weights that stay as they are, so that only dropout could tell two runs apart.
+    let still = ["optimizer.learning_rate=1e-30", "optimizer.final_learning_rate=0.0", "data.source.held_out=0.25"];
+    let losses = |run: &str, rate: &str| {
+        let (dir, rate) = (format!("run.dir={run}"), format!("model.backbone.dropout={rate}"));
+        sandbox.train(&[&still[..], &[&dir, &rate]].concat()).succeeded();
+        let of = |key: &str| -> Vec<serde_json::Value> {
+            sandbox
+                .json_lines(&format!("{run}/metrics.jsonl"))
+                .iter()
+                .filter_map(|line| line.get(key).cloned())
+                .collect()
+        };
+        (of("held_out/text_loss"), of("text_loss"))
+    };
+    let (measured, learned) = losses("none", "0.0");
+    let (measured_with, learned_with) = losses("half", "0.5");
+    assert!(!measured.is_empty() && measured == measured_with, "{measured:?} and {measured_with:?}");
+    assert!(learned.len() == 6 && learned != learned_with, "{learned:?}");
+
+    let half = "model.backbone.dropout=0.5";
+    sandbox.train(&[half, "run.dir=whole"]).succeeded();
+    sandbox.train(&[half, "run.dir=cut"]).succeeded();
+    std::fs::remove_dir_all(sandbox.path("cut/checkpoints/step-000006")).expect("removed");
+    sandbox.train(&[half, "run.dir=cut", "--resume"]).succeeded();
+    let of = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));
+    assert!(of("cut") == of("whole"), "other weights");
+    sandbox.train(&["model.backbone.dropout=1.0", "run.dir=no"]).refused(&["backbone.dropout", "below 1", "found 1"]);
+}
+
 /// Trains into `interrupted` and sends a signal once so many lines of metrics are written.
 fn interrupt(sandbox: &Sandbox, signal: &str, lines: usize) -> Child {
     let child = sandbox.start_training(&[&LONG[..], &["run.dir=interrupted"]].concat());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::autoencoder::VAE;
 use crate::fixture::{Ended, Sandbox};
 
 /// `E + A / N^alpha + B / D^beta` with E, A, alpha, B, beta.
@@ -14,6 +15,12 @@ const TEXT: [f64; 5] = [1.6, 120.0, 0.32, 200.0, 0.30];
 
 /// Runs of speech, of text, and of both, whose interaction is −C + 8 / N^0.22 + 60 / D^0.3, with a ripple of 0.2 %.
 fn table(c: f64) -> String {
+    table_of("speech", c)
+}
+
+/// The same of another modality than speech.
+fn table_of(first: &str, c: f64) -> String {
+    let pair = format!("{first}|text");
     let mut text = String::from("modality,params,tokens,loss\n");
     let mut ripple = 0.0f64;
     for params in [8e6, 25e6, 70e6, 200e6, 500e6, 1.3e9] {
@@ -21,7 +28,7 @@ fn table(c: f64) -> String {
             let average = 0.5 * (law(SPEECH, params, tokens / 2.0) + law(TEXT, params, tokens / 2.0));
             let mixed = average + law([-c, 8.0, 0.22, 60.0, 0.3], params, tokens);
             let losses = [law(SPEECH, params, tokens), law(TEXT, params, tokens), mixed];
-            for (modality, loss) in ["speech", "text", "speech|text"].into_iter().zip(losses) {
+            for (modality, loss) in [first, "text", &pair].into_iter().zip(losses) {
                 ripple += 1.0;
                 let loss = loss * (1.0 + 0.002 * (ripple * ripple).sin());
                 writeln!(text, "{modality},{params},{tokens},{loss:.6}").expect("a string takes a line");
@@ -179,6 +186,105 @@ fn what_does_not_fit_the_table_or_the_file_is_named() {
     scaling(&sandbox, &["plot", "fit.json", "other.csv"]).refused(&["`text`", "`all`"]);
     sandbox.write("more.csv", format!("{}text,2e9,5e10,2.1\n", table(0.2)));
     scaling(&sandbox, &["plot", "fit.json", "more.csv"]).succeeded().said(&["warning: this is another table"]);
+}
+
+/// Codes of images by themselves, captions with their codes in one document, and codes beside text, from a plan to fits.
+#[test]
+fn codes_of_images_are_groups_of_a_sweep() {
+    let sandbox = Sandbox::new();
+    let shared = "tokenizer={path=\"tokenizer.json\"}";
+    let group = |modalities: &str, config: &str, more: &str| {
+        format!("[[groups]]\nmodalities = {modalities}\nconfig = \"{config}\"\ntokens_per_document = 34.0\n{more}\n")
+    };
+    let groups = [
+        group("[\"text\"]", "books.toml", "losses = { text = \"held_out/books.text_loss\" }"),
+        group("[\"image\"]", "image.toml", ""),
+        group("[\"image-text\"]", "image-text.toml", ""),
+        group(
+            "[\"image\", \"text\"]",
+            "both.toml",
+            "name = \"image-and-text\"\nlosses = { text = \"held_out/books.text_loss\" }",
+        ),
+    ];
+    let sweep = format!(
+        "sizes = [\"8K\", \"12K\", \"16K\"]\ntokens = [\"1K\", \"2K\"]\nleast_steps = 4\n[modalities.image-text]\n\
+         count = \"image_count + text_count\"\nloss = \"held_out/image_text_loss\"\n[modalities.image]\n\
+         loss = \"held_out/image_alone_loss\"\n{}",
+        groups.concat()
+    );
+    sandbox.write("sweep.toml", sweep);
+    for (name, text) in code_configurations(shared) {
+        sandbox.write(name, text);
+    }
+    std::fs::create_dir(sandbox.path("books")).expect("a folder for texts");
+    for at in 0..40 {
+        sandbox.write(&format!("books/{at}.txt"), format!("{at} apples and {} pears make {at} tarts", at * 7 + 1));
+    }
+    let refused = ["image", "image.toml", "codec.path", "vae-run/vae", "interfuse vae train", "vae.codebook"];
+    for command in [&["plan", "sweep.toml"][..], &["sweep", "sweep.toml", "--out", "runs"]] {
+        scaling(&sandbox, command).refused(&refused);
+    }
+    sandbox.write("vae.toml", VAE);
+    sandbox.interfuse(&["vae", "train", "vae.toml", "--set", "vae.codebook={codes=6,dim=2}"]).succeeded();
+    sandbox.train(&["run.dir=words", "train.steps=1", "data.source.held_out=0.25"]).succeeded();
+    let tokenizer = sandbox.bytes("words/checkpoints/step-000001/tokenizer.json");
+    sandbox.write("tokenizer.json", tokenizer);
+
+    scaling(&sandbox, &["plan", "sweep.toml"]).succeeded().said(&["image-text-N8K-D1K-s0", "24 runs"]);
+    let ended = scaling(&sandbox, &["sweep", "sweep.toml", "--out", "runs", "--at-once", "2"]).succeeded();
+    ended.said(&["24 runs finished, 0 failed"]);
+    let table = String::from_utf8(sandbox.bytes("runs/table.csv")).expect("UTF-8");
+    for (modality, count) in [(",image,", 6), (",image-text,", 6), (",image|text,", 6), (",text,", 6)] {
+        assert_eq!(table.matches(modality).count(), count, "{modality} in {table}");
+    }
+    // Of an image alone every code is a token; of a captioned one the words and markers are tokens besides.
+    let tokens = |run: &str, key: &str| -> f64 {
+        let lines = sandbox.json_lines(&format!("runs/runs/{run}/attempt-1/metrics.jsonl"));
+        lines.iter().filter(|line| line.get("loss").is_some()).filter_map(|line| line[key].as_f64()).sum()
+    };
+    let finished = |run: &str| sandbox.json(&format!("runs/runs/{run}/finished.json"))["row"].clone();
+    let both = finished("image-text-N8K-D1K-s0");
+    let counted = ["image_count", "text_count"].map(|key| tokens("image-text-N8K-D1K-s0", key));
+    assert_eq!(both["tokens"].as_f64(), Some(counted[0] + counted[1]), "{both}");
+    assert!(counted[0] > 0.0 && counted[1] > 0.0);
+    assert_eq!(finished("image-N8K-D1K-s0")["tokens"].as_f64(), Some(tokens("image-N8K-D1K-s0", "image_count")));
+    assert_eq!(both["modality"], "image-text");
+    assert_eq!(finished("image-and-text-N8K-D1K-s0")["modality"], "image|text");
+    // Of runs of a few steps there is no law; a table of the same names has one.
+    sandbox.write("images.csv", table_of("image", 0.2));
+    let pair = ["fit", "images.csv", "--pair", "text|image", "--resamples", "2"];
+    let ended = scaling(&sandbox, &pair).succeeded();
+    ended.said(&["law of image:", "law of text:", "law of image|text"]);
+}
+
+/// Configurations of the groups of a sweep of image codes: text, codes, captions with codes, and codes beside text.
+fn code_configurations(tokenizer: &str) -> [(&'static str, String); 4] {
+    let books = "[[data.mixture]]\nname = \"books\"\n\
+                 content = { kind = \"texts\", corpus = { kind = \"folder\", path = \"books\", held_out = 0.25 } }\n";
+    let images = "[[data.mixture]]\nname = \"images\"\ncontent = { kind = \"images\" }\n";
+    let codec = "[codec]\nkind = \"vae\"\npath = \"vae-run/vae\"\nbundle = false\n";
+    let alone = "[documents]\nimage_first = 0.0\ncaption_dropout = 1.0\n";
+    let either = "[documents]\nimage_first = 0.5\ncaption_dropout = 0.0\n";
+    let image = "[model.modalities.image]\nobjective = \"next_token\"\nvocabulary = \"text\"\n";
+    let of = |mixture: &str, documents: &str, has_images: bool| {
+        let (codec, image, partition) = match has_images {
+            true => (codec, image, "[[\"text\", \"image\"]]"),
+            false => ("", "", "[[\"text\"]]"),
+        };
+        format!(
+            "{tokenizer}\n[run]\ndir = \"unused\"\ndevice = \"cpu\"\n[data]\nimage_size = [8, 16]\n\
+             source = {{ kind = \"folder\", path = \"images\", held_out = 0.25 }}\n{mixture}{codec}{documents}\
+             [model]\npartition = {partition}\n[model.backbone]\nd_model = 16\nn_layers = 1\nn_heads = 2\n\
+             [model.modalities.text]\nobjective = \"next_token\"\n{image}[optimizer]\nwarmup_steps = 2\n\
+             [train]\nsteps = 1\nbatch_size = 2\n[validation]\nimages = 8\n"
+        )
+    };
+    [
+        ("books.toml", of(books, "", false)),
+        ("image.toml", of("", alone, true)),
+        ("image-text.toml", of("", either, true)),
+        ("both.toml", of(&format!("{images}{books}"), alone, true)),
+    ]
 }
 
 #[test]

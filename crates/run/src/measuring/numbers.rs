@@ -113,6 +113,8 @@ fn meaning(key: &str) -> &'static str {
         ("weights_sha256", "hash of the weights that were measured"),
         ("losses.image_loss.t=", "denoising loss at a noise level, with noise that is the same each time"),
         ("losses.image_loss", "the mean over the noise levels"),
+        ("losses.image_alone_loss", "next-token loss of codes that no caption stands before, in nats"),
+        ("losses.image_text_loss", "next-token loss of captions and codes together, in nats"),
         ("_given_image_perplexity", "the same of captions behind their clean image"),
         ("_given_image_loss", "next-token loss of captions behind their clean image, in nats"),
         ("_perplexity", "among how many tokens the model is uncertain, on average"),

@@ -1,10 +1,13 @@
-//! A paper's comparison run again: which models it takes, and training them one after the other.
+//! A paper's comparison run again: which models it takes, and training them one after the other or side by side.
 //!
 //! A [`Plan`] is a list of runs that differ in a few keys and in their seeds. It may be ended at any moment and gone on with by
 //! the same command: a run that is finished is left as it is, one that was interrupted goes on from its checkpoint.
 
+mod codes;
+mod latents;
 pub mod mot;
 pub mod scaling;
+mod side_by_side;
 mod units;
 
 use std::path::Path;
@@ -12,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use interfuse_trainer::Outcome;
 
-use crate::autoencoder::{AutoencoderRun, VaeSettings};
-use crate::error::{Context as _, Result};
+use crate::autoencoder::VaeSettings;
+use crate::error::{Context as _, Result, refuse};
 use crate::observer::RunObserver;
 use crate::run_folder::RunFolder;
 use crate::settings::Settings;
@@ -24,6 +27,8 @@ pub use self::units::UnitsPlan;
 /// Models that are trained to be compared.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What must be named before anything can be trained, in a sentence; `None` where nothing is missing.
+    pub missing: Option<String>,
     /// What the models' codes come from, where they need one; trained before them.
     pub autoencoder: Option<VaeSettings>,
     /// Their units of speech, where they learn any; made before them as well.
@@ -69,25 +74,33 @@ impl Plan {
         Ok(runs.into_iter().filter(|(_, finished)| !finished).map(|(run, _)| run).collect())
     }
 
+    /// Makes what several runs need, as far as it is not there: the autoencoder, units of speech, and the cache of latents or
+    /// codes that the configuration names.
+    fn prepare(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
+        if let Some(missing) = &self.missing {
+            refuse!("{missing}");
+        }
+        if let Some(settings) = &self.autoencoder
+            && codes::make(settings, observer, stop)? == Outcome::Stopped
+        {
+            return Ok(Outcome::Stopped);
+        }
+        if let Some(units) = self.units.as_ref().filter(|_| !self.runs.is_empty()) {
+            units.make(observer)?;
+        }
+        match self.unfinished()?.first() {
+            Some(run) => latents::make_cache(&run.settings, observer, stop),
+            None => Ok(Outcome::Finished),
+        }
+    }
+
     /// Trains what is not yet trained, until all is or `stop` is set.
     ///
     /// # Errors
     /// When a run fails, or its folder is in use; names it.
     pub fn train(&self, observer: &mut dyn RunObserver, stop: &AtomicBool) -> Result<Outcome> {
-        if let Some(settings) = &self.autoencoder
-            && !is_finished(&settings.run.dir, settings.train.steps)?
-        {
-            observer.note(&format!("training the autoencoder in {}", settings.run.dir.display()));
-            let mut run = match steps_taken(&settings.run.dir)?.is_some() {
-                true => AutoencoderRun::resume(settings.clone())?,
-                false => AutoencoderRun::begin(settings.clone())?,
-            };
-            if run.train(observer, stop)?.outcome == Outcome::Stopped {
-                return Ok(Outcome::Stopped);
-            }
-        }
-        if let Some(units) = self.units.as_ref().filter(|_| !self.runs.is_empty()) {
-            units.make(observer)?;
+        if self.prepare(observer, stop)? == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
         }
         for (index, run) in self.runs.iter().enumerate() {
             if run.is_finished()? {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::error::{Result, SweepError};
 
@@ -54,6 +55,21 @@ pub trait Launcher {
     /// # Errors
     /// It cannot be started, or the log cannot be written.
     fn start(&self, work: &Work, log: &Path, held: File) -> Result<Box<dyn Running>>;
+}
+
+/// Asks children to save and end, and ends those at once that take longer than `grace`. Returns when none runs any more, or the
+/// system does not say of one whether it does.
+pub fn end_all(children: &mut [&mut dyn Running], grace: Duration, poll: Duration) {
+    children.iter_mut().for_each(|child| child.stop());
+    let asked = Instant::now();
+    for child in children {
+        while let Ok(None) = child.ended() {
+            if asked.elapsed() >= grace {
+                child.kill();
+            }
+            std::thread::sleep(poll);
+        }
+    }
 }
 
 /// A program that trains: `PROGRAM ARGUMENTS… train CONFIG --set … [--resume]`.

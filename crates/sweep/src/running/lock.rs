@@ -18,13 +18,16 @@ pub(super) fn take_sweep(folder: &Path, shared: bool) -> Result<File> {
     take(folder, shared)?.ok_or_else(|| SweepError::InUse(folder.to_owned()))
 }
 
-/// Takes the folder of a run; nothing where someone else has it.
-pub(super) fn take_run(folder: &Path) -> Result<Option<File>> {
+/// Takes the folder of a run, which is made if it is not there; nothing where someone else has it.
+///
+/// # Errors
+/// The folder cannot be made, or its lock cannot be written.
+pub fn take_run(folder: &Path) -> Result<Option<File>> {
     take(folder, false)
 }
 
 /// Whether a program trains in a run folder, such as by a command of `--list`, which takes no lock of ours.
-pub(super) fn is_trained_in(folder: &Path) -> bool {
+pub fn is_trained_in(folder: &Path) -> bool {
     let file = File::options().read(true).write(true).open(folder.join(LOCK));
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }

@@ -33,7 +33,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use job::Job;
-pub use launcher::{Ended, Launcher, Program, Running, THREADS, Work, shell_line, shell_word};
+pub use launcher::{Ended, Launcher, Program, Running, THREADS, Work, end_all, shell_line, shell_word};
+pub use lock::{is_trained_in, take_run};
 pub use restart::{DIVERGED_ABOVE, RATE_FACTOR, WINDOW_FRACTION, WINDOW_TOKENS, divergence};
 pub use state::{Finished, RunPlace, State};
 

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use super::launcher::{Ended, Launcher, Running};
+use super::launcher::{Ended, Launcher, Running, end_all};
 use super::lock::{is_trained_in, take_run};
 use super::restart::RATE_FACTOR;
 use super::state::{Outcome, RunPlace, State};
@@ -242,20 +241,11 @@ impl<'a> Scheduler<'a> {
 
     /// Asks all children to end, and kills those that take too long. What they finished meanwhile is written down.
     fn end_all(&mut self) -> Result<()> {
-        self.active.iter_mut().for_each(|active| active.child.stop());
-        let asked = Instant::now();
+        let mut children: Vec<&mut dyn Running> =
+            self.active.iter_mut().map(|active| &mut *active.child as _).collect();
+        end_all(&mut children, self.options.grace, self.options.poll);
         let mut first_error = None;
-        while let Some(mut active) = self.active.pop() {
-            loop {
-                match active.child.ended() {
-                    Ok(None) if asked.elapsed() < self.options.grace => std::thread::sleep(self.options.poll),
-                    Ok(None) => {
-                        active.child.kill();
-                        std::thread::sleep(self.options.poll);
-                    }
-                    Ok(Some(_)) | Err(_) => break,
-                }
-            }
+        while let Some(active) = self.active.pop() {
             match self.settle(active.run, &active.place, active.attempt) {
                 Ok(true) if matches!(active.place.state(), Ok(State::Finished(_))) => self.report.finished += 1,
                 Ok(_) => self.waiting.push_front(Waiting { run: active.run, is_noted: false }),

@@ -17,10 +17,34 @@ pub struct Measure {
     pub name: String,
     /// Its held-out loss, such as `held_out/text_loss`.
     pub loss: String,
-    /// Its tokens of a step, such as `text_count`.
+    /// Its tokens of a step, such as `text_count`, or of several lanes `image_count + text_count`.
     pub count: String,
     /// Different tokens of its training data, where they are known.
     pub unique_tokens: Option<f64>,
+}
+
+impl Measure {
+    /// The counts that its tokens are the sum of.
+    fn counts(&self) -> impl Iterator<Item = &str> {
+        self.count.split('+').map(str::trim)
+    }
+
+    /// Its tokens in a run.
+    fn tokens(&self, run: &RunResult) -> Result<f64> {
+        let of = |count: &str| {
+            let known = || run.tokens.keys().cloned().collect::<Vec<_>>().join(", ");
+            let place = || format!("{}: {count}", run.folder.display());
+            let found = run.tokens.get(count).copied();
+            let found = found.ok_or_else(|| SweepError::value(place(), "a count in metrics.jsonl", known()))?;
+            if found > 0.0 { Ok(found) } else { Err(SweepError::value(place(), "tokens above 0", found)) }
+        };
+        self.counts().map(of).sum()
+    }
+
+    /// Whether some of its tokens are counted where those of another are.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.counts().any(|count| other.counts().any(|theirs| theirs == count))
+    }
 }
 
 /// One modality, or the two of a pair.
@@ -107,8 +131,8 @@ impl Measured {
             let logged = || run.unique_tokens.get(&measure.name).copied();
             // Of two modalities of one lane each has its share of what is unique there; only their sum is used.
             let of_lane = || {
-                let (lane, all) = (measure.count.strip_suffix("_count")?, run.tokens.get(&measure.count)?);
-                Some(run.unique_tokens.get(lane)? * tokens / all)
+                let lanes = measure.counts().map(|count| run.unique_tokens.get(count.strip_suffix("_count")?).copied());
+                Some(lanes.sum::<Option<f64>>()? * tokens / measure.tokens(run).ok()?)
             };
             let known = measure.unique_tokens.or_else(logged).or_else(of_lane);
             known.filter(|unique| *unique > 0.0).map(|unique| unique.min(*tokens))
@@ -133,19 +157,13 @@ impl Measured {
 
     /// Tokens of each modality.
     fn tokens(&self, run: &RunResult) -> Result<Vec<f64>> {
-        let of = |measure: &Measure| {
-            let place = || format!("{}: {}", run.folder.display(), measure.count);
-            let known = || run.tokens.keys().cloned().collect::<Vec<_>>().join(", ");
-            let count = run.tokens.get(&measure.count).copied();
-            let count = count.ok_or_else(|| SweepError::value(place(), "a count in metrics.jsonl", known()))?;
-            if count > 0.0 { Ok(count) } else { Err(SweepError::value(place(), "tokens above 0", count)) }
-        };
-        let counts: Vec<f64> = self.modalities.iter().map(of).collect::<Result<_>>()?;
+        let counts: Vec<f64> = self.modalities.iter().map(|measure| measure.tokens(run)).collect::<Result<_>>()?;
         let [first, second] = self.modalities.as_slice() else { return Ok(counts) };
-        let (total, share) = match (first.count == second.count, self.first_share) {
+        let (total, share) = match (first.overlaps(second), self.first_share) {
             (false, None) => return Ok(counts),
             (false, Some(share)) => (counts[0] + counts[1], share),
-            (true, share) => (counts[0], share.unwrap_or(0.5)),
+            // Of two that share a lane, all that either counts is there once.
+            (true, share) => (counts[0].max(counts[1]), share.unwrap_or(0.5)),
         };
         Ok(vec![share * total, (1.0 - share) * total])
     }

@@ -201,7 +201,8 @@ impl CaptionedImages {
         let first = by_level.first().map(|(_, sums)| sums.clone()).unwrap_or_default();
         let mut given_image = pass.sums(&self.image_first, 0.0)?;
         // Codes of an image that comes first are given nothing.
-        given_image[self.images] = (0.0, 0);
+        let alone = std::mem::take(&mut given_image[self.images]);
+        report.codes = self.code_losses(pass.config, &first, alone);
         let modalities = &pass.config.modalities;
         let denoised = modalities.values().position(|modality| modality.objective() == Objective::Denoise);
         report.text = self.text_losses(pass.config, &first);
@@ -209,6 +210,19 @@ impl CaptionedImages {
         report.image =
             denoised.map_or(vec![], |lane| by_level.iter().map(|(t, sums)| (*t, mean(sums[lane]))).collect());
         Ok(())
+    }
+
+    /// Of images of codes: the loss of codes that nothing stands before, and that of all tokens of a document together.
+    fn code_losses(&self, config: &ModelConfig, first: &Sums, alone: (f64, usize)) -> Vec<TextLoss> {
+        let modalities = config.modalities();
+        let (images, captions) = (&modalities[self.images], &modalities[self.captions]);
+        if images.objective != Objective::NextToken || alone.1 == 0 {
+            return vec![];
+        }
+        let [codes, words] = [self.images, self.captions].map(|lane| first[lane]);
+        let both = (codes.0 + words.0, codes.1 + words.1);
+        let of = |modality, sum| TextLoss { modality, loss: mean(sum), bits_per_byte: None };
+        vec![of(format!("{}_alone", images.name), alone), of(format!("{}_{}", images.name, captions.name), both)]
     }
 
     fn text_losses(&self, config: &ModelConfig, sums: &Sums) -> Vec<TextLoss> {

@@ -11,6 +11,9 @@ pub struct ValidationReport {
     pub text: Vec<TextLoss>,
     /// Each next-token modality of documents whose image comes first, without noise: `p(caption | image)`.
     pub text_given_image: Vec<TextLoss>,
+    /// Where images are codes: theirs without a caption, `image_alone`, and of all tokens of captioned images whose caption comes
+    /// first, `image_text`, the modality of 2301.03728 that has both.
+    pub codes: Vec<TextLoss>,
     /// Time t of each level, and the mean denoising loss there, of images behind their caption.
     pub image: Vec<(f32, f64)>,
     /// The losses of other collections, each named after its collection, its modality and what that follows from.
@@ -68,11 +71,12 @@ impl ValidationReport {
         [text.concat(), of(&self.collections, "")].concat().join("  ")
     }
 
-    /// All numbers by name, for curves: `text_loss`, `text_given_image_loss`, `image_loss`, `image_loss.t=0.1`,
-    /// `voices.speech_given_text_loss`, `gradient_cosine.image_text`.
+    /// All numbers by name, for curves: `text_loss`, `text_given_image_loss`, `image_loss`, `image_loss.t=0.1`, of codes `image_alone_loss` and
+    /// `image_text_loss`, `voices.speech_given_text_loss`, `gradient_cosine.image_text`.
     pub fn numbers(&self) -> Vec<(String, f64)> {
         let mut numbers: Vec<(String, f64)> = self.text.iter().flat_map(|loss| loss.numbers("")).collect();
         numbers.extend(self.text_given_image.iter().flat_map(|loss| loss.numbers("_given_image")));
+        numbers.extend(self.codes.iter().flat_map(|loss| loss.numbers("")));
         if !self.image.is_empty() {
             numbers.push(("image_loss".into(), self.image_mean()));
         }

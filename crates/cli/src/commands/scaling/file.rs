@@ -116,6 +116,13 @@ pub(super) struct HeldOutError {
     pub(super) mean_error: f64,
     /// The largest.
     pub(super) worst_error: f64,
+    /// Whether the fit to the others converged. Files of earlier versions do not say so.
+    #[serde(default = "yes")]
+    pub(super) converged: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Mixed {
@@ -126,6 +133,17 @@ impl Mixed {
 }
 
 impl HeldOutError {
+    /// Why its numbers say nothing, where they do not: of such a fit percentages may be anything.
+    pub(super) fn why_void(&self) -> Option<&'static str> {
+        match self {
+            Self { converged: false, .. } => Some("the fit to the others did not converge"),
+            Self { worst_error: 1.0.., .. } => {
+                Some("the others do not identify the law: it is off by more than the loss itself")
+            }
+            _ => None,
+        }
+    }
+
     /// Nothing where an error is beyond all numbers, for JSON has no infinity.
     pub(super) fn finite(self) -> Option<Self> {
         (self.mean_error.is_finite() && self.worst_error.is_finite()).then_some(self)

@@ -121,7 +121,8 @@ fn held_out(table: &Table, settings: &Settings) -> Option<HeldOutError> {
     let held_out = leave_largest_out(table, 1, &settings.fit, bootstrap).ok()?;
     let params = held_out.runs.first()?.params;
     let (mean_error, worst_error) = (held_out.mean_error, held_out.worst_error);
-    HeldOutError { params, runs: held_out.runs.len(), mean_error, worst_error }.finite()
+    let converged = held_out.fit.converged;
+    HeldOutError { params, runs: held_out.runs.len(), mean_error, worst_error, converged }.finite()
 }
 
 /// Says everything of the law of one modality.
@@ -169,13 +170,14 @@ fn say_reached(fit: &LawFit) {
 
 /// Says how well the largest size is predicted.
 pub(super) fn say_held_out(held_out: Option<&HeldOutError>) {
-    match held_out {
-        Some(HeldOutError { params, runs, mean_error, worst_error }) => say!(
-            "  largest size left out ({}, runs: {runs}): predicted to {:.2} % on average, {:.2} % at worst",
-            short(*params),
-            100.0 * mean_error,
-            100.0 * worst_error
-        ),
-        None => say!("  largest size left out: the others are too few to be fitted"),
-    }
+    let Some(error) = held_out else {
+        say!("  largest size left out: the others are too few to be fitted");
+        return;
+    };
+    let HeldOutError { params, runs, mean_error, worst_error, .. } = error;
+    let found = match error.why_void() {
+        Some(reason) => reason.to_owned(),
+        None => format!("predicted to {:.2} % on average, {:.2} % at worst", 100.0 * mean_error, 100.0 * worst_error),
+    };
+    say!("  largest size left out ({}, runs: {runs}): {found}", short(*params));
 }

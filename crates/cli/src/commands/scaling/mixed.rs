@@ -1,6 +1,7 @@
 //! Fits of a pair: both modalities by themselves, and what they do to each other in one model.
 
 use anyhow::ensure;
+use interfuse_scaling::Interval;
 use interfuse_scaling::mixed::{
     Interaction, MixedBootstrap, MixedFit, MixedLaw, MixedSettings, MixedTables, Steps, barrier, bootstrap_mixed,
     fit_mixed, measured_interactions,
@@ -87,14 +88,14 @@ fn residuals(tables: &PairTables, law: &MixedLaw) -> Vec<f64> {
 /// Predicts the largest mixed runs from all runs of smaller sizes.
 fn held_out(tables: &PairTables, settings: &MixedSettings) -> Option<HeldOutError> {
     let params = Range::of(&tables.mixed).params.1;
-    let law = fit_mixed(tables.of_sizes(|size| size < params).all(), settings).ok()?.law;
+    let MixedFit { law, converged, .. } = fit_mixed(tables.of_sizes(|size| size < params).all(), settings).ok()?;
     let errors: Vec<f64> = residuals(&tables.of_sizes(|size| size >= params), &law)
         .iter()
         .map(|residual| residual.exp_m1().abs())
         .collect();
     let mean_error = errors.iter().sum::<f64>() / errors.len() as f64;
     let worst_error = errors.iter().copied().fold(0.0, f64::max);
-    HeldOutError { params, runs: errors.len(), mean_error, worst_error }.finite()
+    HeldOutError { params, runs: errors.len(), mean_error, worst_error, converged }.finite()
 }
 
 /// What speaks against an interaction.
@@ -119,7 +120,7 @@ fn warnings(fit: &MixedFit, bootstrap: &MixedBootstrap) -> Vec<String> {
                     interval.low, interval.high
                 ));
             }
-        } else if !(interval.low > 0.0 && interval.high <= 10.0 * interval.low) {
+        } else if !is_identified(&interval) {
             warnings.push(format!(
                 "the table hardly determines {name} of the interaction: {:.3e} to {:.3e}; rely on predictions, not on it",
                 interval.low, interval.high
@@ -127,6 +128,11 @@ fn warnings(fit: &MixedFit, bootstrap: &MixedBootstrap) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Whether a constant above 0 is known to a factor of ten.
+pub(super) fn is_identified(interval: &Interval) -> bool {
+    interval.low > 0.0 && interval.high <= 10.0 * interval.low
 }
 
 /// Says everything of the interaction.

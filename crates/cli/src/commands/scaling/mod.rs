@@ -39,7 +39,7 @@ pub(super) fn calibrate(sweep: &Path, out: &Path) -> anyhow::Result<()> {
 pub(super) use self::beside::beside_the_paper;
 pub(super) use self::fit::run as fit;
 pub(super) use self::plot::run as plot;
-pub(super) use self::sweep::sweep;
+pub(super) use self::sweep::{sweep, this_program};
 
 /// A count of parameters or tokens in few letters: 8.00M, 1.38B; beyond a thousand T as 1.23e17.
 fn short(count: f64) -> String {

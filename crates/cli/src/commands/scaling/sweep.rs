@@ -72,7 +72,8 @@ pub(super) fn planned(sweep: &Path, calibration: Option<&PathBuf>, kind: Kind) -
         Kind::Batches => Plan::of_batches(&sweep, calibration.as_ref())?,
     };
     for run in &plan.runs {
-        Settings::load(&run.config, &run.overrides).with_context(|| run.name.clone())?;
+        let settings = Settings::load(&run.config, &run.overrides).with_context(|| run.name.clone())?;
+        settings.check_autoencoder().with_context(|| format!("{}: {}", run.name, run.config.display()))?;
     }
     plan.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     Ok(plan)
@@ -89,9 +90,14 @@ pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<()> {
     train(&planned(&args.sweep, args.calibration.as_ref(), Kind::Law)?, args)
 }
 
+/// This program, as what starts runs.
+pub(crate) fn this_program() -> anyhow::Result<Program> {
+    Ok(Program::new(std::env::current_exe().context("cannot tell where this program lies")?))
+}
+
 /// Trains what is left of a plan.
 pub(super) fn train(plan: &Plan, args: &SweepArgs) -> anyhow::Result<()> {
-    let program = Program::new(std::env::current_exe().context("cannot tell where this program lies")?);
+    let program = this_program()?;
     let options = SweepOptions {
         at_once: args.at_once,
         threads: args.threads,

@@ -7,19 +7,24 @@
 //! | chameleon | next token | codes, next token | 3.2 |
 //! | speech | next token | codes, next token; and units of speech, next token | 3.3 |
 //!
+//! The models are as large as a laptop trains in an hour or so, or of the paper's own sizes ([`Scale`]).
+//!
 //! All models of a setting have one configuration but for the keys of [`Variant::overrides`], the seed and the folder; they take
 //! the same steps on the same documents, and a step of each takes the same FLOPs.
+
+mod scale;
 
 use std::path::{Path, PathBuf};
 
 use interfuse_data::mixture::ContentConfig;
 
-use super::{Plan, PlannedRun, UnitsPlan};
-use crate::autoencoder::VaeSettings;
+use super::{Plan, PlannedRun, UnitsPlan, codes};
 use crate::comparison::{Comparison, ComparisonSettings, Paper, compare};
 use crate::configuration::quoted;
 use crate::error::Result;
 use crate::settings::Settings;
+
+pub use self::scale::{Scale, cost};
 
 /// What is learned and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub struct Variant {
 pub struct MotOptions {
     /// What is learned and how.
     pub setting: Setting,
+    /// How large its models are.
+    pub scale: Scale,
     /// How many seeds the main models are trained with, from 1.
     pub seeds: u64,
     /// The models that are trained; all if empty.
@@ -89,15 +96,6 @@ impl Setting {
                 "model.partition=[[\"text\", \"image\", \"speech\"]]",
                 "model.partition=[[\"text\"], [\"image\"], [\"speech\"]]",
             ],
-        }
-    }
-
-    /// The configuration that its models share.
-    fn configuration(self) -> &'static str {
-        match self {
-            Self::Transfusion => include_str!("transfusion.toml"),
-            Self::Chameleon => include_str!("chameleon.toml"),
-            Self::Speech => include_str!("speech.toml"),
         }
     }
 
@@ -158,16 +156,18 @@ impl Setting {
 /// # Errors
 /// When there is no seed or no such model, or an override does not fit the configuration; names it.
 pub fn plan(options: &MotOptions) -> Result<Plan> {
-    let MotOptions { setting, seeds, only, folder, overrides } = options;
+    let MotOptions { setting, scale, seeds, only, folder, overrides } = options;
     let variants = setting.variants();
     let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
         crate::error::refuse!("--only: expected one of {}, found `{unknown}`", names.join(", "));
     }
     crate::error::require!(*seeds > 0, "--seeds: expected at least 1, found 0");
+    // At the paper's sizes autoencoder and units are the user's, as the data is.
+    let is_whole = *scale == Scale::Laptop;
     let autoencoder = match setting {
-        Setting::Transfusion => None,
-        Setting::Chameleon | Setting::Speech => Some(autoencoder(&folder.join("autoencoder"))?),
+        Setting::Chameleon | Setting::Speech if is_whole => Some(codes::settings(&folder.join("autoencoder"))?),
+        _ => None,
     };
     let mut units = None;
     let wanted = variants.iter().filter(|variant| only.is_empty() || only.iter().any(|name| name == variant.name));
@@ -175,7 +175,7 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
     for variant in wanted {
         for seed in 0..if variant.every_seed { *seeds } else { 1 } {
             let dir = folder.join(format!("{}-seed{seed}", variant.name));
-            let mut changes = variant.overrides.clone();
+            let mut changes = [scale.overrides(), variant.overrides.clone()].concat();
             changes.push(format!("run.dir={}", quoted(dir.display())));
             changes.push(format!("run.seed={seed}"));
             if let Some(autoencoder) = &autoencoder {
@@ -183,14 +183,16 @@ pub fn plan(options: &MotOptions) -> Result<Plan> {
             }
             changes.extend(overrides.iter().cloned());
             let origin = format!("the {} setting's configuration", setting.name());
-            let mut settings = Settings::parse(setting.configuration(), Path::new(&origin), &changes)?;
-            units = place_units(&mut settings, folder).or(units);
+            let mut settings = Settings::parse(scale.configuration(*setting), Path::new(&origin), &changes)?;
+            if is_whole {
+                units = place_units(&mut settings, folder).or(units);
+            }
             runs.push(PlannedRun { variant: variant.name.into(), seed, settings });
         }
     }
     // Every model with the first seed comes before any with the second, so that what is interrupted can be compared.
     runs.sort_by_key(|run: &PlannedRun| run.seed);
-    Ok(Plan { autoencoder, units, runs })
+    Ok(Plan { missing: scale.missing(*setting, overrides), autoencoder, units, runs })
 }
 
 /// Lets speech have its codec and its units below `folder`, and says how they are made.
@@ -204,7 +206,7 @@ fn place_units(settings: &mut Settings, folder: &Path) -> Option<UnitsPlan> {
     Some(units)
 }
 
-/// The models of a plan beside the dense one, and the slopes of the paper's smallest; `None` where there is but one model.
+/// The models of a plan beside the dense one, and the slopes of the paper's model of their size or of its smallest; `None` where there is but one model.
 ///
 /// # Errors
 /// When a run is not there, or has no held-out losses.
@@ -214,19 +216,17 @@ pub fn compared(options: &MotOptions, plan: &Plan) -> Result<Option<Comparison>>
     if folders.iter().all(|(variant, _)| *variant == folders[0].0) {
         return Ok(None);
     }
-    let paper = match options.setting {
+    let smallest = match options.setting {
         Setting::Transfusion => "transfusion-163m",
         Setting::Chameleon => "chameleon-37m",
         Setting::Speech => "speech-443m",
     };
-    let settings = ComparisonSettings { paper: Some(Paper::named(paper)?), ..ComparisonSettings::default() };
+    // Of some sizes the paper shows no slopes.
+    let own = Paper::named(&format!("{}-{}", options.setting.name(), options.scale.name()));
+    let paper = own.or_else(|_| Paper::named(smallest))?;
+    let settings = ComparisonSettings { paper: Some(paper), ..ComparisonSettings::default() };
     let folders: Vec<PathBuf> = folders.into_iter().map(|(_, folder)| folder).collect();
     compare(&folders, settings).map(Some)
-}
-
-fn autoencoder(folder: &Path) -> Result<VaeSettings> {
-    let changes = [format!("run.dir={}", quoted(folder.display()))];
-    VaeSettings::parse(include_str!("codes.toml"), Path::new("the autoencoder's configuration"), &changes)
 }
 
 #[cfg(test)]
@@ -234,7 +234,8 @@ mod tests {
     use super::*;
 
     fn options(setting: Setting) -> MotOptions {
-        MotOptions { setting, seeds: 2, only: vec![], folder: "some where".into(), overrides: vec![] }
+        let scale = Scale::Laptop;
+        MotOptions { setting, scale, seeds: 2, only: vec![], folder: "some where".into(), overrides: vec![] }
     }
 
     #[test]
