@@ -3,12 +3,16 @@
 // A panic is how a test reports.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::{Image, Tokenizer};
 use interfuse_image_tower::{NoiseProcess, PredictionTarget, TimestepConditioning, TimestepSpacing, UNetConfig};
 use interfuse_mot::{CacheUse, FeedForwardConfig};
-use interfuse_sampling::{ImageRequest, Piece, SamplingConfig, Session, Solver, caption, generate, write};
+use interfuse_sampling::{
+    ImageRequest, Listener, Piece, SamplingConfig, Session, Solver, caption, caption_heard, generate, write,
+};
 use interfuse_sequence::{Batch, LaneRows, LayoutBuilder};
 use interfuse_tests::run::model_card;
 use interfuse_tests::*;
@@ -210,6 +214,44 @@ fn captions_do_not_depend_on_the_batch() {
             assert_eq!(&alone[0], expected, "{name}");
         }
     }
+}
+
+/// What was heard of each item, and after how many words nobody listens any more.
+struct Ear {
+    heard: Vec<Vec<String>>,
+    patience: usize,
+}
+
+impl Listener for Ear {
+    fn wrote(&mut self, item: usize, words: &str) -> ControlFlow<()> {
+        self.heard[item].push(words.into());
+        self.patience = self.patience.saturating_sub(1);
+        if self.patience == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn a_caption_is_heard_word_by_word_as_it_will_be() {
+    let (mut most, mut given_up) = (0, 0);
+    for (name, pretrained) in variants().into_iter().chain([with_experts_that_choose()]) {
+        let images = generate(&pretrained, &requests(), &sampling(1.0), &mut |_| {}).unwrap();
+        let config = SamplingConfig { max_caption_tokens: Some(12), ..SamplingConfig::default() };
+        let expected = caption(&pretrained, &images, &config, &mut |_| {}).unwrap();
+        let ear = |patience| Ear { heard: vec![vec![]; images.len()], patience };
+        let mut patient = ear(usize::MAX);
+        let captions = caption_heard(&pretrained, &images, &config, &mut patient).unwrap();
+        assert_eq!(captions.as_ref(), Some(&expected), "{name}");
+        for (heard, caption) in patient.heard.iter().zip(&expected) {
+            assert_eq!(heard.concat(), caption.text, "{name}");
+            most = most.max(heard.len());
+        }
+        let mut impatient = ear(2);
+        if caption_heard(&pretrained, &images, &config, &mut impatient).unwrap().is_none() {
+            given_up += 1;
+            assert_eq!(impatient.heard.concat().len(), 2, "{name}");
+        }
+    }
+    assert!(most > 2 && given_up > 0, "{most} words of a caption at most, {given_up} given up");
 }
 
 #[test]

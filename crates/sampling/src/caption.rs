@@ -8,6 +8,7 @@ use ndarray::Array3;
 use crate::codes::ids_of;
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
+use crate::listening::{Listener, Telling};
 use crate::session::Session;
 use crate::size::latent_shape;
 use crate::token::likeliest;
@@ -32,49 +33,64 @@ pub fn caption(
     config: &SamplingConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Caption>, SamplingError> {
-    config.validate()?;
-    if pretrained.card.images.is_none() {
-        return Err(SamplingError::CannotDo { missing: "images", task: "caption" });
-    }
-    let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
     let mut captions = Vec::with_capacity(images.len());
-    for batch in images.chunks(config.max_batch) {
-        let latents = encode(pretrained, batch)?;
-        captions.extend(caption_batch(pretrained, latents, limit)?);
+    for batch in images.chunks(config.max_batch.max(1)) {
+        captions.extend(caption_heard(pretrained, batch, config, &mut ())?.unwrap_or_default());
         progress(captions.len());
     }
     Ok(captions)
 }
 
-fn caption_batch(
+/// As [`caption`], of one batch that is heard while it is written; `None` where it was given up.
+///
+/// # Errors
+/// As [`caption`].
+pub fn caption_heard(
     pretrained: &Pretrained,
-    latents: Vec<Array3<f32>>,
-    limit: usize,
-) -> Result<Vec<Caption>, SamplingError> {
+    images: &[Image],
+    config: &SamplingConfig,
+    listener: &mut dyn Listener,
+) -> Result<Option<Vec<Caption>>, SamplingError> {
+    config.validate()?;
+    if pretrained.card.images.is_none() {
+        return Err(SamplingError::CannotDo { missing: "images", task: "caption" });
+    }
+    if images.is_empty() {
+        return Ok(Some(vec![]));
+    }
+    let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
+    let latents = encode(pretrained, images)?;
     let count = latents.len();
     let special = pretrained.card.special_tokens;
     let mut session = Session::token_by_token(pretrained, count)?;
     session.append_tokens(&vec![vec![special.bos, special.boi]; count]);
     read_images(pretrained, &mut session, &latents.iter().map(Some).collect::<Vec<_>>());
     let logits = session.append_tokens(&vec![vec![special.eoi]; count]);
-    likeliest_text(pretrained, &mut session, logits, limit)
+    likeliest_text(pretrained, &mut session, (logits, limit), listener)
 }
 
 /// What every sequence writes from `logits` on, the likeliest word each time, in at most `limit` tokens. It ends with EOS; a
-/// model that wants to draw or to speak has come to the end of its text.
+/// model that wants to draw or to speak has come to the end of its text. `None` where the listener gave it up.
 pub(crate) fn likeliest_text(
     pretrained: &Pretrained,
     session: &mut Session<'_>,
-    logits: Option<Tensor<2>>,
-    limit: usize,
-) -> Result<Vec<Caption>, SamplingError> {
+    (logits, limit): (Option<Tensor<2>>, usize),
+    listener: &mut dyn Listener,
+) -> Result<Option<Vec<Caption>>, SamplingError> {
+    let mut telling = Telling::new(listener, &pretrained.tokenizer, session.len());
     let mut decoder = Decoder::new(session, logits, limit);
-    let written = decoder.run(|logits, _| likeliest(logits), ends_text(pretrained));
+    let heard = |written: &[Vec<u32>]| telling.tell(written);
+    let Some(written) = decoder.run_heard(|logits, _| likeliest(logits), ends_text(pretrained), heard) else {
+        return Ok(None);
+    };
+    if telling.finish(&written).is_break() {
+        return Ok(None);
+    }
     let of = |(ids, &is_cut): (Vec<u32>, &bool)| {
         let text = pretrained.tokenizer.decode(&ids)?.trim().to_string();
         Ok(Caption { text, cut_at: is_cut.then_some(limit) })
     };
-    written.into_iter().zip(decoder.cut()).map(of).collect()
+    written.into_iter().zip(decoder.cut()).map(of).collect::<Result<_, _>>().map(Some)
 }
 
 /// Whether a token ends a stretch of text.

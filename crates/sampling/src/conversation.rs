@@ -17,6 +17,7 @@ use crate::caption::{Caption, encode, likeliest_text, read_images};
 use crate::config::SamplingConfig;
 use crate::error::SamplingError;
 use crate::generate::{Batches, Drawing, draw_behind};
+use crate::listening::Listener;
 use crate::session::Session;
 use crate::size::latent_shape;
 use crate::watching::Watcher;
@@ -52,20 +53,34 @@ pub fn answer(
     config: &SamplingConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Caption>, SamplingError> {
+    let of_batch = |batch: &[Question]| answer_heard(pretrained, batch, config, &mut ()).map(Option::unwrap_or_default);
+    Batches { pretrained, at_once: config.max_batch }.run(questions, of_batch, progress)
+}
+
+/// As [`answer`], of one batch that is heard while it is written; `None` where it was given up.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_heard(
+    pretrained: &Pretrained,
+    questions: &[Question],
+    config: &SamplingConfig,
+    listener: &mut dyn Listener,
+) -> Result<Option<Vec<Caption>>, SamplingError> {
     config.validate()?;
     if pretrained.card.images.is_none() && questions.iter().any(|question| !question.images.is_empty()) {
         return Err(SamplingError::CannotDo { missing: "images", task: "look at one" });
     }
+    if questions.is_empty() {
+        return Ok(Some(vec![]));
+    }
     let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
-    let of_batch = |batch: &[Question]| {
-        let asked = batch.iter().map(|question| Asked::new(pretrained, &question.images, &question.text));
-        let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
-        let mut session = Session::token_by_token(pretrained, batch.len())?;
-        let last = read(pretrained, &mut session, &asked.iter().map(Asked::whole).collect::<Vec<_>>());
-        let logits = session.append_tokens(&last);
-        likeliest_text(pretrained, &mut session, logits, limit)
-    };
-    Batches { pretrained, at_once: config.max_batch }.run(questions, of_batch, progress)
+    let asked = questions.iter().map(|question| Asked::new(pretrained, &question.images, &question.text));
+    let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
+    let mut session = Session::token_by_token(pretrained, questions.len())?;
+    let last = read(pretrained, &mut session, &asked.iter().map(Asked::whole).collect::<Vec<_>>());
+    let logits = session.append_tokens(&last);
+    likeliest_text(pretrained, &mut session, (logits, limit), listener)
 }
 
 /// Edits images; `progress` hears how many are done. An image depends on its own request, never on the rest of the batch.

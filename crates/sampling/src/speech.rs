@@ -96,7 +96,7 @@ pub fn transcribe(
         session.append_tokens(&vec![vec![special.bos, card.ids.begin]; batch.len()]);
         session.append_units(batch);
         let logits = session.append_tokens(&vec![vec![card.ids.end]; batch.len()]);
-        transcripts.extend(likeliest_text(pretrained, &mut session, logits, limit)?);
+        transcripts.extend(likeliest_text(pretrained, &mut session, (logits, limit), &mut ())?.unwrap_or_default());
         progress(transcripts.len());
     }
     Ok(transcripts)

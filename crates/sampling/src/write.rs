@@ -1,6 +1,8 @@
 //! Text, images and speech in turn: the model writes until BOI, draws, closes the image with EOI and writes on until EOS; speech
 //! stands between markers of its own as an image does.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::Tensor;
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
@@ -214,6 +216,16 @@ impl<'s, 'm> Decoder<'s, 'm> {
         mut pick: impl FnMut(&Tensor<2>, &[bool]) -> Vec<u32>,
         ends: impl Fn(u32) -> bool,
     ) -> Vec<Vec<u32>> {
+        self.run_heard(&mut pick, ends, |_| ControlFlow::Continue(())).unwrap_or_default()
+    }
+
+    /// As [`Self::run`], where `heard` is told after every token what was written so far; `None` where it gave the text up.
+    pub(crate) fn run_heard(
+        &mut self,
+        mut pick: impl FnMut(&Tensor<2>, &[bool]) -> Vec<u32>,
+        ends: impl Fn(u32) -> bool,
+        mut heard: impl FnMut(&[Vec<u32>]) -> ControlFlow<()>,
+    ) -> Option<Vec<Vec<u32>>> {
         let mut written: Vec<Vec<u32>> = vec![vec![]; self.session.len()];
         while let Some(logits) = self.logits.take() {
             let tokens = pick(&self.session.of_words(logits), &self.active);
@@ -228,11 +240,14 @@ impl<'s, 'm> Decoder<'s, 'm> {
                     }
                 }
             }
+            if heard(&written).is_break() {
+                return None;
+            }
             if self.left == 0 || !self.active.contains(&true) {
                 break;
             }
             self.logits = self.session.append_tokens(&next);
         }
-        written
+        Some(written)
     }
 }

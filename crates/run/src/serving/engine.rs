@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use interfuse_data::Image;
 use interfuse_sampling::{
-    EditRequest, ImageRequest, SamplingConfig, SamplingError, Watcher, answer, caption, edit_watched, fits,
-    fits_beside_an_image, generate_watched, write,
+    EditRequest, ImageRequest, Listener, SamplingConfig, SamplingError, Watcher, answer_heard, caption_heard,
+    edit_watched, fits, fits_beside_an_image, generate_watched, write,
 };
 use interfuse_serve::engine::{
     Abilities, Caption, CaptionSettings, Defaults, Description, Document, DrawSettings, Drawing, Edit, Engine,
@@ -103,14 +103,20 @@ fn watched<R>(
     results
 }
 
-/// What `write` says to those requests that fit.
+/// What `write` says to those requests that fit, heard while it is written.
 fn written<R: Clone>(
     requests: Vec<Result<R, EngineError>>,
-    write: impl FnOnce(&[R]) -> Result<Vec<interfuse_sampling::Caption>, SamplingError>,
+    observer: &mut dyn Observer,
+    write: impl FnOnce(&[R], &mut dyn Listener) -> Result<Option<Vec<interfuse_sampling::Caption>>, SamplingError>,
 ) -> Results<Caption> {
-    let good: Vec<R> = requests.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
-    let mut written = match write(&good) {
-        Ok(captions) => captions.into_iter().map(Ok).collect::<Vec<_>>(),
+    let (items, good): (Vec<usize>, Vec<R>) = requests
+        .iter()
+        .enumerate()
+        .filter_map(|(item, request)| request.as_ref().ok().map(|request| (item, request.clone())))
+        .unzip();
+    let mut written = match write(&good, &mut Listening { observer, items: &items }) {
+        Ok(Some(captions)) => captions.into_iter().map(Ok).collect::<Vec<_>>(),
+        Ok(None) => vec![],
         Err(error) => good.iter().map(|_| Err(refused(&error))).collect(),
     }
     .into_iter();
@@ -198,7 +204,7 @@ impl Engine for ModelEngine {
         }
         let config = self.writing(settings);
         let images = images.iter().map(|image| self.fitted(image)).collect();
-        written(images, |images| caption(&self.run.pretrained, images, &config, &mut |_| {}))
+        written(images, observer, |images, listener| caption_heard(&self.run.pretrained, images, &config, listener))
     }
 
     fn answer(
@@ -220,7 +226,7 @@ impl Engine for ModelEngine {
             false => Err(self.too_long()),
         };
         let questions = questions.iter().map(of).collect();
-        written(questions, |questions| answer(pretrained, questions, &config, &mut |_| {}))
+        written(questions, observer, |questions, listener| answer_heard(pretrained, questions, &config, listener))
     }
 
     fn write(
@@ -243,6 +249,19 @@ impl Engine for ModelEngine {
             Ok(documents) => documents.into_iter().map(document).collect(),
             Err(error) => seeds.iter().map(|_| Err(refused(&error))).collect(),
         }
+    }
+}
+
+/// What the server hears of text.
+struct Listening<'a, 'o> {
+    observer: &'a mut (dyn Observer + 'o),
+    /// Which item each text of the batch is of.
+    items: &'a [usize],
+}
+
+impl Listener for Listening<'_, '_> {
+    fn wrote(&mut self, item: usize, words: &str) -> ControlFlow<()> {
+        self.observer.wrote(self.items[item], words)
     }
 }
 
