@@ -150,7 +150,9 @@ mod tests {
                     assert_eq!(sorted, (0..all as usize).collect::<Vec<_>>(), "{lengths:?} {interleave} {window}");
                     orders.push(seen);
                 }
-                assert!(all < 5 || orders[0] != orders[1], "{lengths:?} {interleave} {window}");
+                // One block at a time and one image at a time, two blocks come up in the same order half of the time.
+                let is_shuffled = all >= 5 && (window > 1 || lengths.len() > 2);
+                assert!(!is_shuffled || orders[0] != orders[1], "{lengths:?} {interleave} {window}");
             }
         }
     }

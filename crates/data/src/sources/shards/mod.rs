@@ -4,8 +4,9 @@
 //! Opening a set keeps of each image no more than where it lies (`set.rs`). So a shard is a numbered collection like any other:
 //! epochs, the held-out split, latent caches and resuming are those of a folder. What can be read in any order is, by files that
 //! are opened for a row each; what is read from front to back, or is asked to be, comes up block by block, and `passage.rs` reads
-//! each block once. `lookup.rs` reads what comes up out of turn.
+//! each block once. `lookup.rs` reads what comes up out of turn, and `descriptions.rs` keeps what compressed tars say of their images.
 
+mod descriptions;
 mod lookup;
 mod passage;
 mod set;
@@ -168,7 +169,7 @@ struct ShardSource {
     set: Arc<ShardSet>,
     rows: Vec<RowIndex>,
     blocks: Option<Blocks>,
-    /// What comes up: its descriptions, where these are read by themselves, and its images.
+    /// What comes up: its descriptions, and its images.
     passages: [Passage; 2],
     lookup: Lookup,
     framing: Framing,
@@ -200,13 +201,12 @@ impl ShardSource {
         }
     }
 
-    /// Key, captions and class of an image, which is not read for it where that costs less.
+    /// Key, captions and class of an image, which is not read for it.
     fn description(&self, index: usize) -> Result<Arc<Example>, DataError> {
-        let members = match self.set.shards[self.rows[index].shard as usize].passes_over_images() {
-            true => Members::WithoutImages,
-            false => Members::All,
-        };
-        Ok(self.example(index, members)?)
+        match self.set.described(self.rows[index]) {
+            Some(described) => described.map(Arc::new),
+            None => Ok(self.example(index, Members::WithoutImages)?),
+        }
     }
 
     /// What is done with the file of an image, which is called in messages by the shard and its key.

@@ -9,6 +9,7 @@ use interfuse_shards::stream::held_out::place;
 use interfuse_shards::{Example, Reading, Record, Records, ShardError, ShardList};
 use rayon::prelude::*;
 
+use super::descriptions::{Collected, Described, Descriptions};
 use crate::error::DataError;
 
 /// How many reasons are kept of a shard; the rest are only counted.
@@ -17,6 +18,9 @@ const MOST_NAMED: usize = 16;
 /// Shards, opened.
 pub(super) struct ShardSet {
     pub(super) shards: Vec<IndexedShard>,
+    descriptions: Descriptions,
+    /// Of each shard, where its rows are not read without their images.
+    described: Vec<Option<Described>>,
     reading: Reading,
     /// What was left out, one sentence each: how much, then the first reasons.
     pub(super) skipped: Vec<String>,
@@ -34,6 +38,7 @@ pub(super) struct RowIndex {
 /// What is found in one shard.
 struct Scanned {
     shard: IndexedShard,
+    described: Option<Described>,
     /// Rows with an image and captions, and the places of their keys by which some are held out.
     rows: Vec<(u32, f64)>,
     /// Reasons why rows cannot be used, no more than the first.
@@ -49,25 +54,28 @@ impl ShardSet {
     pub(super) fn open(patterns: &[String], reading: Reading) -> Result<(Self, Vec<RowIndex>, Vec<f64>), DataError> {
         let list = ShardList::expand(patterns)?;
         list.shards.iter().try_for_each(|path| containers::check_kind(path))?;
-        let scanned: Vec<_> = list.shards.par_iter().map(|path| scan(path, &reading)).collect();
-        Self::of(&list, scanned, reading)
+        let descriptions = Descriptions::new()?;
+        let scanned = list.shards.par_iter().map(|path| scan(path, &reading, &descriptions));
+        let scanned: Vec<_> = scanned.collect::<Result<_, DataError>>()?;
+        Self::of(&list, scanned, (reading, descriptions))
     }
 
     fn of(
         list: &ShardList,
         scanned: Vec<Result<Scanned, ShardError>>,
-        reading: Reading,
+        (reading, descriptions): (Reading, Descriptions),
     ) -> Result<(Self, Vec<RowIndex>, Vec<f64>), DataError> {
-        let (mut shards, mut rows, mut places) = (vec![], vec![], vec![]);
+        let (mut shards, mut described, mut rows, mut places) = (vec![], vec![], vec![], vec![]);
         let mut left_out = LeftOut::missing(&list.missing);
         for scanned in scanned {
             match scanned {
-                Ok(Scanned { shard, rows: usable, reasons }) => {
+                Ok(Scanned { shard, described: of_shard, rows: usable, reasons }) => {
                     left_out.see(&shard, usable.len(), reasons);
                     let number = shards.len() as u32;
                     rows.extend(usable.iter().map(|&(row, _)| RowIndex { shard: number, row }));
                     places.extend(usable.iter().map(|&(_, place)| place));
                     shards.push(shard);
+                    described.push(of_shard);
                 }
                 Err(error) => left_out.shard(error.to_string()),
             }
@@ -80,7 +88,7 @@ impl ShardSet {
             return Err(DataError::Empty { searched });
         }
         skipped.iter().for_each(|reason| tracing::warn!("skipped: {reason}"));
-        Ok((Self { shards, reading, skipped }, rows, places))
+        Ok((Self { shards, descriptions, described, reading, skipped }, rows, places))
     }
 
     /// Which block of its shard a row lies in.
@@ -93,6 +101,12 @@ impl ShardSet {
     pub(super) fn block_lengths(&self, rows: &[RowIndex]) -> Vec<u32> {
         let of_one_block = |a: &RowIndex, b: &RowIndex| a.shard == b.shard && self.block(*a) == self.block(*b);
         rows.chunk_by(of_one_block).map(|block| block.len() as u32).collect()
+    }
+
+    /// Key, captions and class of a row of a shard that is not read for it; none where it is.
+    pub(super) fn described(&self, RowIndex { shard, row }: RowIndex) -> Option<Result<Example, DataError>> {
+        let described = self.described[shard as usize].as_ref()?;
+        Some(self.descriptions.read(described, row, self.shards[shard as usize].path()))
     }
 
     /// The example of a row of an open shard; without images key, captions and class.
@@ -113,16 +127,28 @@ impl ShardSet {
     }
 }
 
-/// Learns of a shard which rows can be used.
-fn scan(path: &Path, reading: &Reading) -> Result<Scanned, ShardError> {
+/// Learns of a shard which rows can be used, and keeps what it says of them where reading it again costs as much as all of it.
+fn scan(path: &Path, reading: &Reading, descriptions: &Descriptions) -> Result<Result<Scanned, ShardError>, DataError> {
     let (mut rows, mut reasons) = (vec![], vec![]);
-    let shard = IndexedShard::open(path, reading, &mut |row, example| match (u32::try_from(row), example) {
-        (Ok(row), Ok(example)) => rows.push((row, place(&example.key))),
-        (_, Err(error)) if reasons.len() < MOST_NAMED => reasons.push(error.to_string()),
-        // No file has more rows than a number of 32 bits: they would take 4 GB by themselves.
-        (Err(_), _) | (_, Err(_)) => {}
-    })?;
-    Ok(Scanned { shard, rows, reasons })
+    let (mut collected, mut kept) = (Collected::default(), Ok(()));
+    let shard = IndexedShard::open(path, reading, &mut |row, example| {
+        if kept.is_ok() {
+            kept = collected.push(example.as_ref().ok());
+        }
+        match (u32::try_from(row), example) {
+            (Ok(row), Ok(example)) => rows.push((row, place(&example.key))),
+            (_, Err(error)) if reasons.len() < MOST_NAMED => reasons.push(error.to_string()),
+            // No file has more rows than a number of 32 bits: they would take 4 GB by themselves.
+            (Err(_), _) | (_, Err(_)) => {}
+        }
+    });
+    kept.map_err(DataError::io("keep the captions of", path))?;
+    let shard = match shard {
+        Ok(shard) => shard,
+        Err(error) => return Ok(Err(error)),
+    };
+    let described = (!shard.passes_over_images()).then(|| descriptions.keep(collected)).transpose()?;
+    Ok(Ok(Scanned { shard, described, rows, reasons }))
 }
 
 /// What is left out of a set.
