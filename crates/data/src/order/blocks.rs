@@ -27,7 +27,8 @@ pub(crate) struct BlockOrder {
     starts: Vec<u64>,
     seed: u64,
     epoch: Option<Epoch>,
-    window: Option<Window>,
+    /// The window that was asked for last, and the one that follows it.
+    windows: Option<[Window; 2]>,
 }
 
 /// The blocks in the order of an epoch.
@@ -39,7 +40,7 @@ struct Epoch {
     groups: Vec<u64>,
 }
 
-/// What was asked for last.
+/// Images that are shuffled together.
 #[derive(Debug)]
 struct Window {
     /// Places of the stream.
@@ -56,26 +57,32 @@ impl BlockOrder {
             images += u64::from(length);
             starts.push(images);
         }
-        Self { blocks, starts, seed, epoch: None, window: None }
+        Self { blocks, starts, seed, epoch: None, windows: None }
     }
 
     fn images(&self) -> u64 {
         self.starts.last().copied().unwrap_or(0).max(1)
     }
 
-    /// The image at a place of the stream; and where another window is entered with it, all images of that window.
-    pub(super) fn index_of(&mut self, number: u64) -> (usize, Option<&[usize]>) {
-        let is_here = self.window.as_ref().is_some_and(|window| window.places.contains(&number));
-        if !is_here {
-            self.window = Some(self.window_at(number));
-        }
-        match &self.window {
-            Some(Window { places, images }) => {
-                let index = images.get((number - places.start) as usize).copied().unwrap_or(0);
-                (index, (!is_here).then_some(images.as_slice()))
+    /// The image at a place of the stream; and where another window is entered with it, all images of that window and of the one
+    /// that follows.
+    pub(super) fn index_of(&mut self, number: u64) -> (usize, Option<(&[usize], &[usize])>) {
+        let (windows, entered) = match self.windows.take() {
+            Some(windows) if windows[0].places.contains(&number) => (windows, false),
+            Some([_, next]) if next.places.contains(&number) => (self.followed(next), true),
+            _ => {
+                let window = self.window_at(number);
+                (self.followed(window), true)
             }
-            None => (0, None),
-        }
+        };
+        let [now, next] = self.windows.insert(windows);
+        let index = now.images[(number - now.places.start) as usize];
+        (index, entered.then_some((&now.images, &next.images)))
+    }
+
+    fn followed(&mut self, window: Window) -> [Window; 2] {
+        let next = self.window_at(window.places.end);
+        [window, next]
     }
 
     fn window_at(&mut self, number: u64) -> Window {
@@ -175,10 +182,12 @@ mod tests {
         let (block, window) = (50, 20);
         let mut order = order(&[block; 12], 3, window);
         let mut reached = [0; 12];
-        let mut passed = vec![];
+        let (mut passed, mut announced) = (vec![], vec![]);
         for place in 0..600 {
             let (_, entered) = order.index_of(place);
-            let Some(entered) = entered else { continue };
+            let Some((entered, next)) = entered else { continue };
+            assert!(announced.is_empty() || announced == entered, "what was announced comes up");
+            announced = next.to_vec();
             assert!(entered.len() <= window + 3);
             let mut here: Vec<usize> = entered.to_vec();
             here.sort_unstable();

@@ -42,8 +42,8 @@ impl EpochOrder {
             Self::Rows(order) => order.index_of(number),
             Self::Blocks(order, source) => {
                 let (index, entered) = order.index_of(number);
-                if let Some(window) = entered {
-                    source.expect(window);
+                if let Some((now, next)) = entered {
+                    source.expect(now, next);
                 }
                 index
             }

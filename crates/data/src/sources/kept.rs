@@ -92,8 +92,8 @@ impl<S: Source> Source for Kept<S> {
         self.source.blocks()
     }
 
-    fn expect(&self, images: &[usize]) {
-        self.source.expect(images);
+    fn expect(&self, now: &[usize], next: &[usize]) {
+        self.source.expect(now, next);
     }
 
     fn skipped(&self) -> &[String] {

@@ -216,10 +216,10 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Hears which images come up next, in whatever order, where there are [`Source::blocks`]: those that lie together can then
-    /// be read together. Others may be asked for all the same, at a higher price.
-    fn expect(&self, images: &[usize]) {
-        let _ = images;
+    /// Hears which images come up now, each once and in whatever order, and which then, where there are [`Source::blocks`]: those
+    /// that lie together can be read together, and ahead of time. Others may be asked for all the same, at a higher price.
+    fn expect(&self, now: &[usize], next: &[usize]) {
+        let _ = (now, next);
     }
 
     /// What was left out when the source was opened, one sentence each: unpaired files, rows

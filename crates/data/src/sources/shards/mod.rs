@@ -288,9 +288,10 @@ impl Source for ShardSource {
         self.blocks.clone()
     }
 
-    fn expect(&self, images: &[usize]) {
+    fn expect(&self, now: &[usize], next: &[usize]) {
+        let places = |images: &[usize]| images.iter().map(|&index| self.rows[index]).collect();
         for passage in &self.passages {
-            passage.expect(&self.set, images.iter().map(|&index| self.rows[index]));
+            passage.expect(&self.set, places(now), places(next));
         }
     }
 
