@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Features(args) => commands::fid::features(&args),
         Command::Data(DataCommand::Inspect(args)) => commands::data::inspect(&args),
         Command::Data(DataCommand::Export(args)) => commands::data::export(&args),
-        Command::Data(DataCommand::Encode(args)) => commands::data::encode(&args),
+        Command::Data(DataCommand::Encode(args)) => commands::encode::encode(&args),
         Command::Vae(VaeCommand::Train(args)) => commands::vae::train(&args),
         Command::Vae(VaeCommand::Inspect(args)) => commands::vae::inspect(&args),
         Command::Vae(VaeCommand::Encode(args)) => commands::vae::encode(&args),

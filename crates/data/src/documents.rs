@@ -160,7 +160,7 @@ impl Documents {
         seed: u64,
     ) -> Self {
         let DocumentParts { source, tokenizer, latents, first_code } = parts;
-        let order = EpochOrder::new(source.len(), seed);
+        let order = EpochOrder::of(&source, seed);
         let text_rows = OnceLock::new();
         Self { source, tokenizer, latents, first_code, lanes, config, horizontal_flip, seed, order, text_rows }
     }

@@ -40,7 +40,7 @@ pub struct ImageStream {
 impl ImageStream {
     /// A stream over a source that goes on at `cursor`.
     pub fn new(source: Arc<dyn Source>, horizontal_flip: f64, seed: u64, cursor: ImageCursor) -> Self {
-        let order = EpochOrder::new(source.len(), seed);
+        let order = EpochOrder::of(&source, seed);
         Self { source, order, horizontal_flip, seed, cursor, warning: None, named: BTreeSet::new() }
     }
 

@@ -43,6 +43,7 @@ pub use images::{BucketsConfig, Covering, Fit, Framing, Image, ImageShape, grid}
 pub use latents::{ImageLatents, LatentCache, LatentWriter};
 pub use loader::{Loader, LoaderCursor};
 pub use mixture::Collections;
+pub use order::Blocks;
 pub use packing::{Packed, Packing};
 pub use sources::{DataSet, Source, SourceConfig, Split, evenly, open, shapes, spread};
 pub use text::{SpecialTokens, Tokenizer};

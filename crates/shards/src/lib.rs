@@ -2,7 +2,7 @@
 //!
 //! - [`list`]: which files a pattern means.
 //! - [`containers`]: a shard as numbered records, opened at any row: tar, Parquet, JSON lines, a JSON array; and
-//!   [`TarRows`](containers::TarRows), of which any row is read by itself.
+//!   [`IndexedShard`](containers::IndexedShard), which is opened again without another pass.
 //! - [`layouts`]: from a record to an [`Example`]: captioned images, texts, interleaved documents, edits, conversations.
 //! - [`stream`]: the endless order over all shards, ranks, the held-out split, the cursor, and reading ahead.
 //!

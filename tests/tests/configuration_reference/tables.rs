@@ -5,6 +5,7 @@ use interfuse_corpora::CorpusConfig;
 use interfuse_data::conversations::{ConversationSource, SceneAttribute};
 use interfuse_data::mixture::{ContentConfig, MixtureConfig, MixtureUnit};
 use interfuse_data::sources::emoji::EmojiHeldOut;
+use interfuse_data::sources::shards::ShardOrder;
 use interfuse_data::{BucketsConfig, DataConfig, DocumentConfig, Fit, SourceConfig};
 use interfuse_image_tower::{
     NoiseProcess, PredictionTarget, TimestepConditioning, TimestepDistribution, TimestepSampling, TimestepSpacing,
@@ -157,6 +158,7 @@ pub(crate) fn choices() -> Vec<Choice> {
         Choice::tagged::<SourceConfig>("kind"),
         Choice::of::<Fit>(),
         Choice::of::<ImageAveraging>(),
+        Choice::of::<ShardOrder>(),
         Choice::of::<EmojiHeldOut>(),
         Choice::tagged::<ContentConfig>("kind"),
         Choice::of::<MixtureUnit>(),

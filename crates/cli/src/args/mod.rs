@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use interfuse_data::Split;
+use interfuse_data::latents::Part;
 use interfuse_parameters::Precision;
 use interfuse_run::LoadedRun;
 
@@ -343,6 +344,12 @@ pub(crate) struct DataEncodeArgs {
     /// Precision of the latents
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) precision: PrecisionName,
+    /// Which part of the images, where jobs of a scheduler share them, such as 1/8
+    #[arg(long, value_name = "K/N", conflicts_with = "list")]
+    pub(crate) job: Option<Part>,
+    /// Only print the commands of so many jobs, those that have something left to do
+    #[arg(long, value_name = "N")]
+    pub(crate) list: Option<usize>,
     #[command(flatten)]
     pub(crate) answer: AnswerArgs,
 }

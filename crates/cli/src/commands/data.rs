@@ -1,20 +1,15 @@
-//! `interfuse data`: a look at data, and data written out.
+//! `interfuse data inspect` and `export`: a look at data, and data written out.
 
-use std::sync::atomic::Ordering;
-
-use anyhow::{Context, bail};
+use interfuse_data::Split;
 use interfuse_data::inspect::{Spread, Summary, contact_sheet, summarise};
-use interfuse_data::latents::CacheKey;
 use interfuse_data::sources::left_out;
-use interfuse_data::{LatentWriter, Split};
 use interfuse_parameters::durable::check_writable;
 use interfuse_run::{Plan, RunObserver as _, Settings};
 use serde_json::{Value, json};
 
-use crate::args::{DataEncodeArgs, DataExportArgs, DataInspectArgs};
+use crate::args::{DataExportArgs, DataInspectArgs};
 use crate::commands::inspect::print_fill;
 use crate::print::say;
-use crate::stopping::stop_when_asked;
 use crate::terminal::Terminal;
 
 /// Images of the contact sheet.
@@ -103,41 +98,4 @@ pub(crate) fn export(args: &DataExportArgs) -> anyhow::Result<()> {
         say!("skipped {}; first: {first}", report.skipped.len());
     }
     args.answer.give(&json!({ "images": report.written, "skipped": report.skipped, "folder": args.folder }))
-}
-
-/// Encodes all training images, as `codec.cache` of the configuration will then give them.
-pub(crate) fn encode(args: &DataEncodeArgs) -> anyhow::Result<()> {
-    args.answer.begin();
-    let settings = Settings::load(&args.config.config, &args.config.overrides)?;
-    let Some(vae) = settings.codec.vae() else {
-        bail!("codec: expected kind = \"vae\" with the path of an autoencoder, found pixels, which need no cache");
-    };
-    let folder = args.out.as_ref().or(vae.cache.as_ref());
-    let folder = folder.context("expected a folder for the cache: codec.cache in the configuration, or --out")?;
-    let device = interfuse_run::device::open(&settings.run.device)?;
-    let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
-    let source = interfuse_data::open(&settings.data)?.train;
-    left_out(source.as_ref()).iter().for_each(|line| say!("{line}"));
-    let stop = stop_when_asked()?;
-
-    let key = CacheKey::new(source.as_ref(), codec.as_ref(), settings.data.horizontal_flip > 0.0)?;
-    let writer = LatentWriter::begin(folder, key, args.precision.into())?;
-    let mut terminal = Terminal::default();
-    let written = writer.write(source.as_ref(), codec.as_ref(), &mut |done| {
-        terminal.progress("images encoded", done, source.len());
-        !stop.load(Ordering::Relaxed)
-    })?;
-    drop(terminal);
-    for reason in &written.bad {
-        say!("left out: {reason}");
-    }
-    let (encoded, found, bad) = (written.encoded, written.found, written.bad_count);
-    match written.stopped {
-        true => say!("stopped; the same command goes on where it was"),
-        false => say!("{encoded} images encoded, {found} found, {bad} left out: {}", folder.display()),
-    }
-    args.answer.give(&json!({
-        "encoded": encoded, "found": found, "left_out": bad, "reasons": written.bad, "stopped": written.stopped,
-        "folder": folder,
-    }))
 }

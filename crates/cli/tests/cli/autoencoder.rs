@@ -224,6 +224,38 @@ fn a_cache_of_another_autoencoder_or_with_a_missing_shard_is_refused() {
 }
 
 #[test]
+fn jobs_make_parts_of_a_cache_and_training_joins_them() {
+    let sandbox = with_autoencoder();
+    let encode = |args: &[&str]| {
+        let set = ["--set", ON_LATENTS[0]];
+        sandbox.interfuse(&[&["data", "encode", "tiny.toml", "--out"][..], args, &set].concat())
+    };
+    let jobs = |jobs: &str| -> Vec<String> {
+        let commands = encode(&["parts", "--list", jobs]).succeeded().stdout;
+        commands.lines().map(|command| command.rsplit(' ').next().expect("a word").to_string()).collect()
+    };
+    assert_eq!(jobs("3"), ["1/3", "2/3", "3/3"]);
+    encode(&["parts", "--job", "1/3"]).succeeded().said(&["part 1/3: 2 images encoded, 0 found"]);
+    encode(&["parts", "--job", "3/3"]).succeeded().said(&["part 3/3: 3 images encoded, 0 found"]);
+    assert_eq!(jobs("3"), ["2/3"]);
+    let on = |cache: &str| format!("codec={{kind=\"vae\",path=\"vae-run/vae\",cache=\"{cache}\"}}");
+    sandbox.train(&[&on("parts"), ON_LATENTS[1]]).refused(&["part-00002-of-00003` is missing", "--job 2/3"]);
+    encode(&["parts", "--job", "1/2"]).refused(&["parts of 2", "parts of 3"]);
+
+    // The command as it is listed.
+    let command = encode(&["parts", "--list", "3"]).succeeded().stdout;
+    let mut shell = std::process::Command::new("sh");
+    let status = shell.args(["-c", command.trim()]).current_dir(sandbox.path("")).status().expect("a shell");
+    assert!(status.success() && jobs("3").is_empty(), "{command}");
+    encode(&["whole"]).succeeded();
+    sandbox.train(&["run.dir=parts-run", &on("parts"), ON_LATENTS[1]]).succeeded();
+    sandbox.train(&["run.dir=whole-run", &on("whole"), ON_LATENTS[1]]).succeeded();
+    let weights = |run: &str| sandbox.bytes(&format!("{run}/checkpoints/step-000006/model.safetensors"));
+    assert!(weights("parts-run") == weights("whole-run"), "parts and a whole cache differ");
+    encode(&["parts"]).succeeded().said(&["0 images encoded, 8 found"]);
+}
+
+#[test]
 fn nan_in_a_latent_is_skipped_in_training_and_refused_by_decode() {
     let sandbox = with_autoencoder();
     let set = ["--set", ON_LATENTS[0]];

@@ -2,13 +2,20 @@
 
 mod cache;
 mod cache_writer;
+mod contents;
+mod key;
+mod parts;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 
 use interfuse_vae::{Codec, Latents};
 
-pub use self::cache::{CacheKey, LatentCache};
+pub use self::cache::LatentCache;
 pub use self::cache_writer::{LatentWriter, Written};
+pub use self::key::CacheKey;
+pub use self::parts::{Part, jobs_left};
 use crate::error::DataError;
 use crate::sources::{Source, View};
 

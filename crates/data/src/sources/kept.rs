@@ -10,6 +10,7 @@ use super::{Source, Stamp};
 use crate::error::DataError;
 use crate::images::covering::CENTRE;
 use crate::images::{Covering, Fit, Image, ImageShape};
+use crate::order::Blocks;
 
 /// The most bytes of decoded images that are kept: 256 MiB, some 87,000 RGB images of 32 × 32.
 pub const KEPT_BYTES: usize = 256 << 20;
@@ -104,6 +105,14 @@ impl<S: Source> Source for Kept<S> {
 
     fn held_out_is_train(&self) -> bool {
         self.source.held_out_is_train()
+    }
+
+    fn blocks(&self) -> Option<Blocks> {
+        self.source.blocks()
+    }
+
+    fn expect(&self, now: &[usize], next: &[usize]) {
+        self.source.expect(now, next);
     }
 
     fn skipped(&self) -> &[String] {

@@ -6,10 +6,9 @@
 //!
 //! **Collections too large for memory.** Everything later in the chain asks for an image by its number, and a run's cursor
 //! ([`crate::LoaderCursor`]) is a number as well: the order of an epoch is a function of (seed, epoch), so where a run stands
-//! needs no state of the source. Shards ([`shards`]) are opened once for an index of where each image lies, and read at their
-//! places. Those that can only be read from front to back (compressed tars, Parquet) would come in as a second trait beside this
-//! one, and the cursor would gain that of their stream; captions are handed out as owned values already, so that neither kind
-//! need keep them in memory.
+//! needs no state of the source. Shards ([`shards`]) are opened once for an index of where each image lies. Those that can only be
+//! read from front to back keep their numbers and say in which blocks these lie ([`Source::blocks`]): the order of an epoch then
+//! goes through the blocks, and tells the source what comes up ([`Source::expect`]), so that a block is read once.
 
 pub mod compositions;
 pub mod emoji;
@@ -40,6 +39,7 @@ pub use self::view::View;
 use crate::config::DataConfig;
 use crate::error::DataError;
 use crate::images::{Covering, Fit, Framing, Image, ImageShape};
+use crate::order::Blocks;
 
 /// The kinds of sources: an enum of their settings, told apart by the key `kind`.
 macro_rules! kinds {
@@ -229,6 +229,18 @@ pub trait Source: Send + Sync {
     /// generalises. Label it so.
     fn held_out_is_train(&self) -> bool {
         false
+    }
+
+    /// The blocks in which images lie that are read from front to back, so that an epoch goes through a few at a time; none where
+    /// an image costs the same wherever it lies.
+    fn blocks(&self) -> Option<Blocks> {
+        None
+    }
+
+    /// Hears which images come up now, each once and in whatever order, and which then, where there are [`Source::blocks`]: those
+    /// that lie together can be read together, and ahead of time. Others may be asked for all the same, at a higher price.
+    fn expect(&self, now: &[usize], next: &[usize]) {
+        let _ = (now, next);
     }
 
     /// What was left out when the source was opened, one sentence each: unpaired files, rows

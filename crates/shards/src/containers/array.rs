@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::bytes::ByteStream;
 use super::{LARGEST, Record, Records, Remarks};
@@ -12,10 +13,12 @@ pub(super) struct ArrayShard {
     path: PathBuf,
     key: Option<String>,
     stream: ByteStream,
-    /// Where each element begins, and how long it is.
-    places: Vec<(u64, u32)>,
+    places: ArrayPlaces,
     remarks: Remarks,
 }
+
+/// Where each element begins, and how long it is.
+pub(super) type ArrayPlaces = Arc<[(u64, u32)]>;
 
 impl ArrayShard {
     /// Opens a file and finds its elements; of a file that ends before its end, those that are whole.
@@ -44,7 +47,18 @@ impl ArrayShard {
                 .sentences
                 .push(format!("`{name}`: expected a whole list, found {found}; {rows} rows before it are used"));
         }
-        Ok(Self { path: path.to_path_buf(), key, stream, places: scan.places, remarks })
+        Ok(Self { path: path.to_path_buf(), key, stream, places: scan.places.into(), remarks })
+    }
+
+    /// Opens a file of which is known where its elements lie.
+    pub(super) fn known(path: &Path, key: Option<String>, places: &ArrayPlaces) -> Result<Self, ShardError> {
+        let (stream, remarks) = (ByteStream::open(path)?, Remarks::default());
+        Ok(Self { path: path.to_path_buf(), key, stream, places: Arc::clone(places), remarks })
+    }
+
+    /// Where its elements lie, to open it again.
+    pub(super) fn places(&self) -> ArrayPlaces {
+        Arc::clone(&self.places)
     }
 }
 

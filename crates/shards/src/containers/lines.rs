@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::bytes::ByteStream;
 use super::{LARGEST, Record, Records, Remarks};
@@ -10,13 +11,15 @@ use crate::error::ShardError;
 /// The place of every so many rows is kept: a file of a hundred million lines then needs 25 MB.
 const STRIDE: u64 = 32;
 
+/// Where the rows 0, `STRIDE`, 2 `STRIDE`, … begin.
+pub(super) type LineStarts = Arc<[u64]>;
+
 /// JSON lines and where they lie.
 pub(super) struct LineShard {
     path: PathBuf,
     key: Option<String>,
     stream: ByteStream,
-    /// Where the rows 0, `STRIDE`, 2 `STRIDE`, … begin.
-    starts: Vec<u64>,
+    starts: LineStarts,
     rows: u64,
     /// The row that the stream stands before.
     next: u64,
@@ -27,19 +30,34 @@ pub(super) struct LineShard {
 impl LineShard {
     /// Opens a file and counts its lines.
     pub(super) fn open(path: &Path, key: Option<String>) -> Result<Self, ShardError> {
-        let stream = ByteStream::open(path)?;
-        let (path, starts, line, remarks) = (path.to_path_buf(), vec![], vec![], Remarks::default());
-        let mut shard = Self { path, key, stream, starts, rows: 0, next: 0, line, remarks };
+        let mut shard = Self::known(path, key, (&LineStarts::default(), 0))?;
         shard.index()?;
         Ok(shard)
     }
 
+    /// Opens a file of which is known where its rows lie and how many there are.
+    pub(super) fn known(
+        path: &Path,
+        key: Option<String>,
+        (starts, rows): (&LineStarts, u64),
+    ) -> Result<Self, ShardError> {
+        let stream = ByteStream::open(path)?;
+        let (path, line, remarks) = (path.to_path_buf(), vec![], Remarks::default());
+        Ok(Self { path, key, stream, starts: Arc::clone(starts), rows, next: 0, line, remarks })
+    }
+
+    /// Where its rows lie, to open it again.
+    pub(super) fn starts(&self) -> LineStarts {
+        Arc::clone(&self.starts)
+    }
+
     fn index(&mut self) -> Result<(), ShardError> {
+        let mut starts = vec![];
         loop {
             match self.next_line() {
                 Ok(Some(start)) => {
                     if self.rows.is_multiple_of(STRIDE) {
-                        self.starts.push(start);
+                        starts.push(start);
                     }
                     self.rows += 1;
                 }
@@ -64,6 +82,7 @@ impl LineShard {
         }
         self.line = vec![];
         self.next = self.rows;
+        self.starts = starts.into();
         Ok(())
     }
 

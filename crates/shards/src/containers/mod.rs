@@ -1,4 +1,4 @@
-//! A shard as numbered records that can be read from any row, a file for each kind.
+//! A shard as numbered records that can be read from any row, a file for each kind; [`IndexedShard`] is one that was opened before.
 //!
 //! Opening a shard reads what is needed to count its rows and to find them again: the headers of a tar, the line ends of JSON
 //! lines, the footer of Parquet. That costs no memory for what the rows hold. Rows are then read in ascending order or not;
@@ -6,6 +6,7 @@
 
 mod array;
 mod bytes;
+mod indexed;
 mod lines;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -13,7 +14,8 @@ mod tar;
 
 use std::path::Path;
 
-pub use self::tar::{Members, TarRows};
+pub use self::indexed::IndexedShard;
+pub use self::tar::Members;
 use crate::error::ShardError;
 use crate::value::Value;
 
@@ -55,12 +57,31 @@ pub trait Records: Send {
     /// When this one record cannot be read. The others are not affected: skip it and count it.
     fn read(&mut self, row: u64, wanted: &dyn Fn(&str) -> bool) -> Result<Option<Record>, ShardError>;
 
+    /// The record of a row, whatever its key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Records::read`].
+    fn record(&mut self, row: u64) -> Result<Record, ShardError> {
+        let none = || ShardError::malformed(format!("row {row}"), "a row, for no key is refused", "none");
+        self.read(row, &|_| true)?.ok_or_else(none)
+    }
+
     /// What was wrong with it when it was opened.
     fn remarks(&self) -> &Remarks;
 
     /// Whether any row is found by seeking, so that rows need not be read in their order.
     fn seeks(&self) -> bool;
+
+    /// The first row of each block that can be entered without what precedes it: the row groups of Parquet; other files are one
+    /// block.
+    fn blocks(&self) -> Vec<u64> {
+        vec![0]
+    }
 }
+
+/// Hears of a row, by its number, what was read of it.
+type See<'a> = &'a mut dyn FnMut(u64, Result<Record, ShardError>);
 
 /// Which fields a reader asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +92,8 @@ pub struct Columns {
     pub required: Vec<Vec<String>>,
     /// Paths of fields that are read where they exist.
     pub optional: Vec<String>,
+    /// Paths of fields that need not be read where that costs less: a record then has the field without bytes.
+    pub left_out: Vec<String>,
 }
 
 /// Endings of what is read, for messages.
@@ -78,6 +101,7 @@ pub(crate) const ENDINGS: &str =
     ".tar, .tar.gz, .tgz, .tar.zst, .parquet, .jsonl, .jsonl.gz, .jsonl.zst, .json or .json.gz";
 
 /// The kinds of containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Tar,
     Lines,
@@ -110,26 +134,46 @@ pub(crate) fn is_shard(path: &Path) -> bool {
 ///
 /// When it cannot be read, is not of a known kind, holds nothing whole, or lacks a column that is asked for.
 pub fn open(path: &Path, columns: &Columns) -> Result<Box<dyn Records>, ShardError> {
-    Ok(match kind(path) {
-        Some(Kind::Tar) => Box::new(tar::TarShard::open(path)?),
-        Some(Kind::Lines) => Box::new(lines::LineShard::open(path, columns.key.clone())?),
-        Some(Kind::Array) => Box::new(array::ArrayShard::open(path, columns.key.clone())?),
-        #[cfg(feature = "parquet")]
-        Some(Kind::Parquet) => Box::new(parquet::ParquetShard::open(path, columns)?),
-        #[cfg(not(feature = "parquet"))]
-        Some(Kind::Parquet) => {
+    Ok(match known_kind(path)? {
+        Kind::Tar => Box::new(tar::TarShard::open(path)?),
+        Kind::Lines => Box::new(lines::LineShard::open(path, columns.key.clone())?),
+        Kind::Array => Box::new(array::ArrayShard::open(path, columns.key.clone())?),
+        Kind::Parquet => open_parquet(path, columns)?,
+    })
+}
+
+/// Checks by its name that a file is of a kind that this program reads.
+///
+/// # Errors
+///
+/// When it is not, or is Parquet in a program without it.
+pub fn check_kind(path: &Path) -> Result<(), ShardError> {
+    known_kind(path).map(|_| ())
+}
+
+fn known_kind(path: &Path) -> Result<Kind, ShardError> {
+    let name = path.display().to_string();
+    match kind(path) {
+        Some(Kind::Parquet) if !cfg!(feature = "parquet") => {
             let expected = "a program that was built with the feature `parquet`, for this file";
-            return Err(ShardError::malformed(path.display().to_string(), expected, "one without it"));
+            Err(ShardError::malformed(name, expected, "one without it"))
         }
+        Some(kind) => Ok(kind),
         None => {
             let found = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Err(ShardError::malformed(
-                path.display().to_string(),
-                format!("a file that ends in {ENDINGS}"),
-                found,
-            ));
+            Err(ShardError::malformed(name, format!("a file that ends in {ENDINGS}"), found))
         }
-    })
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn open_parquet(path: &Path, columns: &Columns) -> Result<Box<dyn Records>, ShardError> {
+    Ok(Box::new(parquet::ParquetShard::open(path, columns)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn open_parquet(path: &Path, _: &Columns) -> Result<Box<dyn Records>, ShardError> {
+    Err(check_kind(path).err().unwrap_or_else(|| ShardError::malformed(path.display().to_string(), "Parquet", "none")))
 }
 
 /// The largest record that is read, in bytes: 512 MiB.

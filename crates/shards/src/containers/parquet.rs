@@ -27,8 +27,10 @@ pub(super) struct ParquetShard {
     path: PathBuf,
     key: Option<String>,
     file: SerializedFileReader<File>,
-    /// The columns that are asked for.
+    /// The columns that are read.
     schema: SchemaDescPtr,
+    /// The field that is there without bytes, because its column is left out.
+    left_out: Option<String>,
     /// The first row of each group, and the number of rows.
     starts: Vec<u64>,
     open: Option<OpenGroup>,
@@ -52,7 +54,7 @@ impl ParquetShard {
             .map_err(|error| ShardError::malformed(&name, "a whole Parquet file", error))?;
         let metadata = file.metadata();
         let root = metadata.file_metadata().schema_descr().root_schema();
-        let wanted = wanted(root, columns, &name)?;
+        let (wanted, left_out) = wanted(root, columns, &name)?;
         let builder = Type::group_type_builder(root.name()).with_fields(wanted);
         let schema = builder.build().map_err(|error| ShardError::malformed(&name, "columns", error))?;
         let mut starts = vec![0];
@@ -68,6 +70,7 @@ impl ParquetShard {
             path: path.to_path_buf(),
             key: columns.key.clone(),
             schema: Arc::new(SchemaDescriptor::new(Arc::new(schema))),
+            left_out,
             file,
             starts,
             open: None,
@@ -119,8 +122,9 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Strin
     }
 }
 
-/// The columns at the root that are asked for and exist.
-fn wanted(root: &Type, columns: &Columns, name: &str) -> Result<Vec<Arc<Type>>, ShardError> {
+/// The columns at the root that are asked for and exist, but for those that are left out and hold nothing else that is asked for;
+/// and the field for which one is left out.
+fn wanted(root: &Type, columns: &Columns, name: &str) -> Result<(Vec<Arc<Type>>, Option<String>), ShardError> {
     let names: Vec<&str> = root.get_fields().iter().map(|field| field.name()).collect();
     let column = |path: &str| {
         let starts = std::iter::once(path).chain(path.match_indices('.').map(|(at, _)| &path[..at]));
@@ -136,10 +140,12 @@ fn wanted(root: &Type, columns: &Columns, name: &str) -> Result<Vec<Arc<Type>>, 
         }
     }
     let paths = columns.required.iter().flatten().chain(&columns.optional).chain(&columns.key);
-    let mut places: Vec<usize> = paths.filter_map(|path| column(path)).collect();
+    let kept = paths.filter(|path| !columns.left_out.contains(path));
+    let mut places: Vec<usize> = kept.filter_map(|path| column(path)).collect();
+    let left_out = columns.left_out.iter().find(|path| column(path).is_some_and(|place| !places.contains(&place)));
     places.sort_unstable();
     places.dedup();
-    Ok(places.into_iter().map(|place| Arc::clone(&root.get_fields()[place])).collect())
+    Ok((places.into_iter().map(|place| Arc::clone(&root.get_fields()[place])).collect(), left_out.cloned()))
 }
 
 impl Records for ParquetShard {
@@ -153,7 +159,10 @@ impl Records for ParquetShard {
         }
         let origin = super::origin(&self.path, row);
         let found = self.row(row).map_err(|reason| ShardError::malformed(&origin, "a row of Parquet", reason))?;
-        let value = structure(found);
+        let mut value = structure(found);
+        if let (Some(name), Value::Struct(fields)) = (&self.left_out, &mut value) {
+            fields.push((name.clone(), Value::Bytes(vec![])));
+        }
         let key = super::key_of(&self.path, row, self.key.as_deref(), &value)?;
         Ok(wanted(&key).then_some(Record { key, origin, value }))
     }
@@ -165,6 +174,13 @@ impl Records for ParquetShard {
     fn seeks(&self) -> bool {
         // A row group is passed from its first row on.
         false
+    }
+
+    fn blocks(&self) -> Vec<u64> {
+        let mut starts = self.starts.clone();
+        starts.pop();
+        starts.dedup();
+        starts
     }
 }
 

@@ -138,7 +138,16 @@ impl Reading {
             Some(label) => optional.push(label.clone()),
             None => optional.extend(LABELS.map(String::from)),
         }
-        Columns { key: self.key.clone(), required, optional }
+        Columns { key: self.key.clone(), required, optional, left_out: vec![] }
+    }
+
+    /// The same where images are not needed.
+    pub fn columns_without_images(&self) -> Columns {
+        let left_out = match &self.layout {
+            Layout::Captioned(layout) => layout.image.clone(),
+            _ => vec![],
+        };
+        Columns { left_out, ..self.columns() }
     }
 
     /// The example of a record.

@@ -7,7 +7,7 @@
 mod ahead;
 mod cursor;
 pub mod held_out;
-mod order;
+pub mod order;
 mod rows;
 mod speed;
 mod walk;

@@ -81,26 +81,37 @@ fn generator(seed: u64, epoch: u64, place: u64, purpose: Purpose) -> ChaCha8Rng 
 }
 
 /// How many groups the shards are parted into.
-pub(super) fn groups(shards: usize, interleave: usize) -> u64 {
+pub fn groups(shards: usize, interleave: usize) -> u64 {
     shards.div_ceil(interleave) as u64
 }
 
-/// The shards of a group of an epoch, at most `interleave` of them; groups differ by one shard at most.
-pub(super) fn group(seed: u64, epoch: u64, shards: usize, interleave: usize, group: u64) -> Vec<usize> {
+/// The shards in the order of an epoch.
+pub fn shuffled(seed: u64, epoch: u64, shards: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..shards as u32).collect();
     order.shuffle(&mut generator(seed, epoch, 0, Purpose::Shards));
-    let groups = groups(shards, interleave);
-    let bound = |group: u64| share(shards as u64, group, groups) as usize;
-    order[bound(group)..bound(group + 1)].iter().map(|&shard| shard as usize).collect()
+    order
 }
 
-/// How many windows a group is passed in.
-pub(super) fn windows(rows: &[u64], window: usize) -> u64 {
+/// The shards of a group, in the order of their epoch: at most `interleave`; groups differ by one shard at most.
+pub fn group(shuffled: &[u32], interleave: usize, group: u64) -> &[u32] {
+    let groups = groups(shuffled.len(), interleave);
+    let bound = |group: u64| share(shuffled.len() as u64, group, groups) as usize;
+    &shuffled[bound(group)..bound(group + 1)]
+}
+
+/// How many windows a group of shards of so many rows is passed in.
+pub fn windows(rows: &[u64], window: usize) -> u64 {
     rows.iter().sum::<u64>().div_ceil(window as u64)
 }
 
+/// How many rows of a group come up before a window.
+pub fn before(rows: &[u64], number: u64, window: usize) -> u64 {
+    let windows = windows(rows, window);
+    rows.iter().map(|&length| share(length, number, windows)).sum()
+}
+
 /// The rows of a window as (place in the group, row), in the order in which they come up.
-pub(super) fn window(rows: &[u64], place: WindowPlace, window: usize) -> Vec<(usize, u64)> {
+pub fn window(rows: &[u64], place: WindowPlace, window: usize) -> Vec<(usize, u64)> {
     let windows = windows(rows, window);
     let mut taken: Vec<(usize, u64)> = vec![];
     for (slot, &length) in rows.iter().enumerate() {
@@ -113,12 +124,16 @@ pub(super) fn window(rows: &[u64], place: WindowPlace, window: usize) -> Vec<(us
 }
 
 /// Which window.
-#[derive(Clone, Copy)]
-pub(super) struct WindowPlace {
-    pub(super) seed: u64,
-    pub(super) epoch: u64,
-    pub(super) group: u64,
-    pub(super) window: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowPlace {
+    /// What the order is a function of.
+    pub seed: u64,
+    /// Passes over all shards before this one.
+    pub epoch: u64,
+    /// Group of the epoch.
+    pub group: u64,
+    /// Window of the group.
+    pub window: u64,
 }
 
 /// `all · part / parts`, rounded down.
@@ -141,6 +156,7 @@ mod tests {
             let mut all = vec![];
             for k in 0..windows(&rows, size) {
                 let taken = window(&rows, place(seed, k), size);
+                prop_assert_eq!(before(&rows, k, size), all.len() as u64);
                 prop_assert!(taken.len() <= size + rows.len());
                 all.extend(taken);
             }
@@ -152,18 +168,19 @@ mod tests {
 
         #[test]
         fn groups_hold_every_shard_once(shards in 1_usize..40, interleave in 1_usize..9, seed: u64, epoch: u64) {
-            let groups: Vec<Vec<usize>> =
-                (0..groups(shards, interleave)).map(|number| group(seed, epoch, shards, interleave, number)).collect();
+            let order = shuffled(seed, epoch, shards);
+            let groups: Vec<&[u32]> =
+                (0..groups(shards, interleave)).map(|number| group(&order, interleave, number)).collect();
             prop_assert!(groups.iter().all(|group| (1..=interleave).contains(&group.len())));
             let mut all = groups.concat();
             all.sort_unstable();
-            prop_assert_eq!(all, (0..shards).collect::<Vec<_>>());
+            prop_assert_eq!(all, (0..shards as u32).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn epochs_and_seeds_have_orders_of_their_own_that_stay() {
-        let order = |seed, epoch| group(seed, epoch, 8, 8, 0);
+        let order = |seed, epoch| group(&shuffled(seed, epoch, 8), 8, 0).to_vec();
         assert_ne!(order(1, 0), order(1, 1));
         assert_ne!(order(1, 0), order(2, 0));
         // The very values are part of the promise: a change would break every cursor.
@@ -171,7 +188,7 @@ mod tests {
         assert_eq!(window(&[3, 3], place(1, 0), 6), FIRST_WINDOW);
     }
 
-    const FIRST_ORDER: [usize; 8] = [2, 0, 5, 7, 6, 1, 3, 4];
+    const FIRST_ORDER: [u32; 8] = [2, 0, 5, 7, 6, 1, 3, 4];
     const FIRST_WINDOW: [(usize, u64); 6] = [(1, 1), (0, 0), (1, 2), (0, 2), (1, 0), (0, 1)];
 
     #[test]

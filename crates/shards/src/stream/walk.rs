@@ -109,7 +109,8 @@ impl Walk {
 
     /// The shards of a group by their places in the list.
     fn indices(&self, epoch: u64, group: u64) -> Vec<usize> {
-        order::group(self.place.seed, epoch, self.shards.len(), self.order.interleave, group)
+        let shuffled = order::shuffled(self.place.seed, epoch, self.shards.len());
+        order::group(&shuffled, self.order.interleave, group).iter().map(|&shard| shard as usize).collect()
     }
 
     fn paths(&self, epoch: u64, group: u64) -> Vec<PathBuf> {

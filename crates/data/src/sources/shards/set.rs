@@ -4,11 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use interfuse_shards::containers::{Members, TarRows};
+use interfuse_shards::containers::{self, IndexedShard, Members};
 use interfuse_shards::stream::held_out::place;
-use interfuse_shards::{Reading, ShardError, ShardList};
+use interfuse_shards::{Example, Reading, Record, Records, ShardError, ShardList};
 use rayon::prelude::*;
 
+use super::descriptions::{Collected, Described, Descriptions};
 use crate::error::DataError;
 
 /// How many reasons are kept of a shard; the rest are only counted.
@@ -16,8 +17,11 @@ const MOST_NAMED: usize = 16;
 
 /// Shards, opened.
 pub(super) struct ShardSet {
-    pub(super) tars: Vec<TarRows>,
-    pub(super) reading: Reading,
+    pub(super) shards: Vec<IndexedShard>,
+    descriptions: Descriptions,
+    /// Of each shard, where its rows are not read without their images.
+    described: Vec<Option<Described>>,
+    reading: Reading,
     /// What was left out, one sentence each: how much, then the first reasons.
     pub(super) skipped: Vec<String>,
 }
@@ -33,7 +37,8 @@ pub(super) struct RowIndex {
 
 /// What is found in one shard.
 struct Scanned {
-    tar: TarRows,
+    shard: IndexedShard,
+    described: Option<Described>,
     /// Rows with an image and captions, and the places of their keys by which some are held out.
     rows: Vec<(u32, f64)>,
     /// Reasons why rows cannot be used, no more than the first.
@@ -45,33 +50,32 @@ impl ShardSet {
     ///
     /// # Errors
     ///
-    /// When a pattern matches nothing, a file is no uncompressed tar by its name, or no captioned image is found.
+    /// When a pattern matches nothing, a file is by its name of no kind that is read, or no captioned image is found.
     pub(super) fn open(patterns: &[String], reading: Reading) -> Result<(Self, Vec<RowIndex>, Vec<f64>), DataError> {
         let list = ShardList::expand(patterns)?;
-        if let Some(other) = list.shards.iter().find(|path| !is_plain_tar(path)) {
-            let expected = "uncompressed tars (.tar), of which images can be read in any order; decompress .tar.gz and \
-                            .tar.zst, and write Parquet and JSON lines as tars";
-            return Err(DataError::config("data.source.shards", expected, other.display()));
-        }
-        let scanned: Vec<_> = list.shards.par_iter().map(|path| scan(path, &reading)).collect();
-        Self::of(&list, scanned, reading)
+        list.shards.iter().try_for_each(|path| containers::check_kind(path))?;
+        let descriptions = Descriptions::new()?;
+        let scanned = list.shards.par_iter().map(|path| scan(path, &reading, &descriptions));
+        let scanned: Vec<_> = scanned.collect::<Result<_, DataError>>()?;
+        Self::of(&list, scanned, (reading, descriptions))
     }
 
     fn of(
         list: &ShardList,
         scanned: Vec<Result<Scanned, ShardError>>,
-        reading: Reading,
+        (reading, descriptions): (Reading, Descriptions),
     ) -> Result<(Self, Vec<RowIndex>, Vec<f64>), DataError> {
-        let (mut tars, mut rows, mut places) = (vec![], vec![], vec![]);
+        let (mut shards, mut described, mut rows, mut places) = (vec![], vec![], vec![], vec![]);
         let mut left_out = LeftOut::missing(&list.missing);
         for scanned in scanned {
             match scanned {
-                Ok(Scanned { tar, rows: usable, reasons }) => {
-                    left_out.see(&tar, usable.len(), reasons);
-                    let shard = tars.len() as u32;
-                    rows.extend(usable.iter().map(|&(row, _)| RowIndex { shard, row }));
+                Ok(Scanned { shard, described: of_shard, rows: usable, reasons }) => {
+                    left_out.see(&shard, usable.len(), reasons);
+                    let number = shards.len() as u32;
+                    rows.extend(usable.iter().map(|&(row, _)| RowIndex { shard: number, row }));
                     places.extend(usable.iter().map(|&(_, place)| place));
-                    tars.push(tar);
+                    shards.push(shard);
+                    described.push(of_shard);
                 }
                 Err(error) => left_out.shard(error.to_string()),
             }
@@ -84,28 +88,67 @@ impl ShardSet {
             return Err(DataError::Empty { searched });
         }
         skipped.iter().for_each(|reason| tracing::warn!("skipped: {reason}"));
-        Ok((Self { tars, reading, skipped }, rows, places))
+        Ok((Self { shards, descriptions, described, reading, skipped }, rows, places))
     }
-}
 
-/// Whether a name is that of a tar that is not compressed.
-fn is_plain_tar(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
-}
+    /// Which block of its shard a row lies in.
+    pub(super) fn block(&self, RowIndex { shard, row }: RowIndex) -> u32 {
+        let blocks = self.shards[shard as usize].blocks();
+        blocks.partition_point(|&start| start <= u64::from(row)) as u32
+    }
 
-/// Reads the headers of a shard, and all of its rows but the images.
-fn scan(path: &Path, reading: &Reading) -> Result<Scanned, ShardError> {
-    let tar = TarRows::open(path)?;
-    let (mut rows, mut reasons) = (vec![], vec![]);
-    // No tar has more rows than a number of 32 bits: they would take 4 TB by their headers alone.
-    for (row, record) in (0..u32::MAX).zip(tar.records(Members::WithoutImages)?) {
-        match record.and_then(|record| reading.description(record)) {
-            Ok(example) => rows.push((row, place(&example.key))),
-            Err(error) if reasons.len() < MOST_NAMED => reasons.push(error.to_string()),
-            Err(_) => {}
+    /// How many of some rows, which are in order, lie in each block.
+    pub(super) fn block_lengths(&self, rows: &[RowIndex]) -> Vec<u32> {
+        let of_one_block = |a: &RowIndex, b: &RowIndex| a.shard == b.shard && self.block(*a) == self.block(*b);
+        rows.chunk_by(of_one_block).map(|block| block.len() as u32).collect()
+    }
+
+    /// Key, captions and class of a row of a shard that is not read for it; none where it is.
+    pub(super) fn described(&self, RowIndex { shard, row }: RowIndex) -> Option<Result<Example, DataError>> {
+        let described = self.described[shard as usize].as_ref()?;
+        Some(self.descriptions.read(described, row, self.shards[shard as usize].path()))
+    }
+
+    /// The example of a row of an open shard; without images key, captions and class.
+    pub(super) fn example(&self, reader: &mut dyn Records, row: u32, members: Members) -> Result<Example, ShardError> {
+        self.example_of(reader.record(u64::from(row))?, members)
+    }
+
+    /// The same of a shard of which any row is read by itself.
+    pub(super) fn example_alone(&self, place: RowIndex, members: Members) -> Result<Example, ShardError> {
+        self.example_of(self.shards[place.shard as usize].read(u64::from(place.row), members)?, members)
+    }
+
+    fn example_of(&self, record: Record, members: Members) -> Result<Example, ShardError> {
+        match members {
+            Members::All => self.reading.example(record),
+            Members::WithoutImages => self.reading.description(record),
         }
     }
-    Ok(Scanned { tar, rows, reasons })
+}
+
+/// Learns of a shard which rows can be used, and keeps what it says of them where reading it again costs as much as all of it.
+fn scan(path: &Path, reading: &Reading, descriptions: &Descriptions) -> Result<Result<Scanned, ShardError>, DataError> {
+    let (mut rows, mut reasons) = (vec![], vec![]);
+    let (mut collected, mut kept) = (Collected::default(), Ok(()));
+    let shard = IndexedShard::open(path, reading, &mut |row, example| {
+        if kept.is_ok() {
+            kept = collected.push(example.as_ref().ok());
+        }
+        match (u32::try_from(row), example) {
+            (Ok(row), Ok(example)) => rows.push((row, place(&example.key))),
+            (_, Err(error)) if reasons.len() < MOST_NAMED => reasons.push(error.to_string()),
+            // No file has more rows than a number of 32 bits: they would take 4 GB by themselves.
+            (Err(_), _) | (_, Err(_)) => {}
+        }
+    });
+    kept.map_err(DataError::io("keep the captions of", path))?;
+    let shard = match shard {
+        Ok(shard) => shard,
+        Err(error) => return Ok(Err(error)),
+    };
+    let described = (!shard.passes_over_images()).then(|| descriptions.keep(collected)).transpose()?;
+    Ok(Ok(Scanned { shard, described, rows, reasons }))
 }
 
 /// What is left out of a set.
@@ -132,9 +175,9 @@ impl LeftOut {
     }
 
     /// A shard with so many rows that can be used.
-    fn see(&mut self, tar: &TarRows, usable: usize, reasons: Vec<String>) {
-        let remarks = tar.remarks();
-        let all = tar.rows() + remarks.lost;
+    fn see(&mut self, shard: &IndexedShard, usable: usize, reasons: Vec<String>) {
+        let remarks = shard.remarks();
+        let all = shard.rows() + remarks.lost;
         self.rows.0 += all - usable as u64;
         self.rows.1 += all;
         self.reasons.extend(remarks.sentences.iter().cloned().chain(reasons));

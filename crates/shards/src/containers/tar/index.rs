@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::super::Remarks;
 use super::super::bytes::ByteStream;
+use super::described::Described;
 use super::{BLOCK, named};
 use crate::error::ShardError;
 
@@ -47,11 +48,11 @@ impl Index {
         }
     }
 
-    /// Goes through all headers.
-    pub(super) fn walk(&mut self, stream: &mut ByteStream) -> io::Result<()> {
+    /// Goes through all headers; what `described` wants of the members is read on the way.
+    pub(super) fn walk(&mut self, stream: &mut ByteStream, described: &mut Described<'_>) -> io::Result<()> {
         let mut archive = tar::Archive::new(stream);
         for entry in archive.entries_with_seek()? {
-            let entry = entry?;
+            let mut entry = entry?;
             let start = self.next;
             let stored =
                 if entry.header().entry_type().is_gnu_sparse() { entry.header().entry_size()? } else { entry.size() };
@@ -59,30 +60,32 @@ impl Index {
             self.next = self.data_end.div_ceil(BLOCK).saturating_mul(BLOCK);
             let named = named(&entry);
             self.last_entry = (start, named.is_some());
-            if let Some((key, suffix)) = named {
-                self.see(key, suffix, start);
+            if let Some((key, suffix)) = named
+                && self.see(&key, &suffix, start)
+            {
+                described.member(self.starts.len() as u64 - 1, (key, suffix), &mut entry)?;
             }
         }
         Ok(())
     }
 
-    /// A member that belongs to a row.
-    fn see(&mut self, key: String, suffix: String, start: u64) {
-        if self.key.as_ref() != Some(&key) {
+    /// A member that belongs to a row; whether it is the first of its name there.
+    fn see(&mut self, key: &str, suffix: &str, start: u64) -> bool {
+        if self.key.as_deref() != Some(key) {
             self.starts.push(start);
             self.suffixes.clear();
-            if !self.seen.insert(self.hasher.hash_one(&key)) {
+            if !self.seen.insert(self.hasher.hash_one(key)) {
                 self.remarks.out_of_order += 1;
                 self.say(self.remarks.out_of_order, format!("the key `{key}` comes up again after another"));
             }
-            self.key = Some(key);
-        } else if self.suffixes.contains(&suffix) {
+            self.key = Some(key.into());
+        } else if self.suffixes.iter().any(|seen| seen == suffix) {
             self.remarks.repeated += 1;
-            let key = self.key.clone().unwrap_or_default();
             self.say(self.remarks.repeated, format!("`{key}.{suffix}` comes up twice in a row, and the first is kept"));
-            return;
+            return false;
         }
-        self.suffixes.push(suffix);
+        self.suffixes.push(suffix.into());
+        true
     }
 
     fn say(&mut self, count: u64, what: String) {

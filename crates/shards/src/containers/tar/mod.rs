@@ -4,14 +4,17 @@
 //! and what is not a regular file are passed over; suffixes are in lower case; a key that comes up again after another makes
 //! a row of its own. A name that comes up twice in a row, which ends a pass there unless a handler is given, is passed over.
 
+mod described;
 mod index;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use self::described::Described;
 use self::index::Index;
 use super::bytes::ByteStream;
-use super::{LARGEST, Record, Records, Remarks};
+use super::{LARGEST, Record, Records, Remarks, See};
 use crate::error::ShardError;
 use crate::example::is_image;
 use crate::value::Value;
@@ -23,20 +26,57 @@ const BLOCK: u64 = 512;
 pub(super) struct TarShard {
     path: PathBuf,
     stream: ByteStream,
-    /// Where each row's first header lies, and where the last row ends.
-    starts: Vec<u64>,
+    starts: TarStarts,
+    members: Members,
     remarks: Remarks,
+}
+
+/// Where each row's first header lies, and where the last row ends.
+pub(super) type TarStarts = Arc<[u64]>;
+
+/// Which members of a row are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// All.
+    All,
+    /// All but images, which are passed over by seeking: their fields are there, without bytes.
+    WithoutImages,
 }
 
 impl TarShard {
     /// Opens a tar and reads its headers; one that ends before its end has the rows that are whole.
     pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
+        Self::open_seeing(path, None)
+    }
+
+    /// The same in one pass in which `see` hears of every row without its images.
+    pub(super) fn open_seeing<'a>(path: &'a Path, see: Option<See<'a>>) -> Result<Self, ShardError> {
         let mut stream = ByteStream::open(path)?;
-        let mut index = Index::new(path);
-        let walked = index.walk(&mut stream);
+        let (mut index, mut described) = (Index::new(path), Described::new(path, see));
+        let walked = index.walk(&mut stream, &mut described);
         index.close(walked, &stream)?;
         let Index { starts, remarks, .. } = index;
-        Ok(Self { path: path.to_path_buf(), stream, starts, remarks })
+        described.end(starts.len() as u64 - 1);
+        Ok(Self { path: path.to_path_buf(), stream, starts: starts.into(), members: Members::All, remarks })
+    }
+
+    /// Opens a tar of which is known where its rows lie.
+    pub(super) fn known(path: &Path, starts: &TarStarts, members: Members) -> Result<Self, ShardError> {
+        Ok(Self::over(ByteStream::open(path)?, path, starts, members))
+    }
+
+    /// The same for the sake of a single row.
+    pub(super) fn for_a_row(path: &Path, starts: &TarStarts, members: Members) -> Result<Self, ShardError> {
+        Ok(Self::over(ByteStream::open_for_a_row(path)?, path, starts, members))
+    }
+
+    fn over(stream: ByteStream, path: &Path, starts: &TarStarts, members: Members) -> Self {
+        Self { path: path.to_path_buf(), stream, starts: Arc::clone(starts), members, remarks: Remarks::default() }
+    }
+
+    /// Where its rows lie, to open it again.
+    pub(super) fn starts(&self) -> TarStarts {
+        Arc::clone(&self.starts)
     }
 }
 
@@ -47,7 +87,7 @@ impl Records for TarShard {
 
     fn read(&mut self, row: u64, wanted: &dyn Fn(&str) -> bool) -> Result<Option<Record>, ShardError> {
         let span = span(&self.starts, row);
-        record(&mut self.stream, &self.path, (row, span), (Members::All, wanted))
+        record(&mut self.stream, &self.path, (row, span), (self.members, wanted))
     }
 
     fn remarks(&self) -> &Remarks {
@@ -59,87 +99,8 @@ impl Records for TarShard {
     }
 }
 
-/// A tar that is not compressed, of which any row is read by itself, on any thread. It knows where the rows lie, 8 bytes each,
-/// and holds no open file.
-pub struct TarRows {
-    path: PathBuf,
-    starts: Vec<u64>,
-    remarks: Remarks,
-}
-
-/// Which members of a row are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Members {
-    /// All.
-    All,
-    /// All but images, which are passed over by seeking: their fields are there, without bytes.
-    WithoutImages,
-}
-
-impl TarRows {
-    /// Reads the headers of a tar; one that ends before its end has the rows that are whole.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, is compressed, or has no whole member.
-    pub fn open(path: &Path) -> Result<Self, ShardError> {
-        let TarShard { path, stream, mut starts, remarks } = TarShard::open(path)?;
-        if !stream.seeks() {
-            let name = path.display().to_string();
-            return Err(ShardError::malformed(name, "a tar that is not compressed", "a compressed one"));
-        }
-        starts.shrink_to_fit();
-        Ok(Self { path, starts, remarks })
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// How many rows there are, at least one.
-    pub fn rows(&self) -> u64 {
-        self.starts.len() as u64 - 1
-    }
-
-    /// Bytes from a row's first header to the next row.
-    pub fn bytes(&self, row: u64) -> u64 {
-        let (start, end) = span(&self.starts, row);
-        end - start
-    }
-
-    /// What was wrong with it when it was opened.
-    pub fn remarks(&self) -> &Remarks {
-        &self.remarks
-    }
-
-    /// The record of a row, which panics where there is none, as a slice does.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, as when the file has changed since it was opened. The other rows are not affected.
-    pub fn read(&self, row: u64, members: Members) -> Result<Record, ShardError> {
-        self.record(&mut ByteStream::open_for_a_row(&self.path)?, row, members)
-    }
-
-    /// The records of all rows, in order.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened again; a record is an error by itself.
-    pub fn records(&self, members: Members) -> Result<impl Iterator<Item = Result<Record, ShardError>>, ShardError> {
-        let mut stream = ByteStream::open(&self.path)?;
-        Ok((0..self.rows()).map(move |row| self.record(&mut stream, row, members)))
-    }
-
-    fn record(&self, stream: &mut ByteStream, row: u64, members: Members) -> Result<Record, ShardError> {
-        let record = record(stream, &self.path, (row, span(&self.starts, row)), (members, &|_| true))?;
-        record.ok_or_else(|| ShardError::malformed(super::origin(&self.path, row), "a row", "none"))
-    }
-}
-
 /// Where a row begins and ends.
-fn span(starts: &[u64], row: u64) -> (u64, u64) {
+pub(super) fn span(starts: &[u64], row: u64) -> (u64, u64) {
     (starts[row as usize], starts[row as usize + 1])
 }
 
@@ -153,17 +114,13 @@ fn record(
     (row, span): (u64, (u64, u64)),
     wanted: Wanted<'_>,
 ) -> Result<Option<Record>, ShardError> {
-    let name = || super::origin(path, row);
-    let members = members(stream, span, wanted).map_err(|fault| match fault {
-        Fault::Read(error) => ShardError::malformed(name(), "whole members of a tar", error),
-        Fault::Member { suffix, expected, found } => {
-            ShardError::malformed(format!("{}, member .{suffix}", name()), expected, found)
-        }
-    })?;
-    Ok(members.map(|(key, fields)| {
-        let origin = format!("{}, key {key}", path.display());
-        Record { key, origin, value: Value::Struct(fields) }
-    }))
+    let members = members(stream, span, wanted).map_err(|fault| fault.of(path, row))?;
+    Ok(members.map(|(key, fields)| named_record(path, key, fields)))
+}
+
+fn named_record(path: &Path, key: String, fields: Fields) -> Record {
+    let origin = format!("{}, key {key}", path.display());
+    Record { key, origin, value: Value::Struct(fields) }
 }
 
 /// Key and members of a row.
@@ -235,6 +192,17 @@ enum Fault {
 impl Fault {
     fn member(suffix: &str, expected: impl Into<String>, found: impl ToString) -> Self {
         Self::Member { suffix: suffix.into(), expected: expected.into(), found: found.to_string() }
+    }
+
+    /// The error of a row.
+    fn of(self, path: &Path, row: u64) -> ShardError {
+        let name = super::origin(path, row);
+        match self {
+            Self::Read(error) => ShardError::malformed(name, "whole members of a tar", error),
+            Self::Member { suffix, expected, found } => {
+                ShardError::malformed(format!("{name}, member .{suffix}"), expected, found)
+            }
+        }
     }
 }
 

@@ -1,27 +1,67 @@
-//! The order in which images come up: every epoch has each once, in an order of its own.
+//! The order in which images come up: every epoch has each once, in an order of its own. It is one over all images, or where a
+//! source says in which blocks they lie one of blocks (`blocks.rs`).
+
+mod blocks;
+
+use std::sync::Arc;
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use self::blocks::BlockOrder;
+pub use self::blocks::Blocks;
+use crate::sources::Source;
+
 /// An endless stream of the numbers of images, a function of the seed alone.
+pub(crate) enum EpochOrder {
+    /// Each as likely at any place as another.
+    Rows(RowOrder),
+    /// Block by block; the source hears what comes up next.
+    Blocks(BlockOrder, Arc<dyn Source>),
+}
+
+impl EpochOrder {
+    /// Of `images` images, at least one.
+    pub(crate) fn new(images: usize, seed: u64) -> Self {
+        Self::Rows(RowOrder { images, seed, epoch: None })
+    }
+
+    /// Of a source's images, in the order that it asks for.
+    pub(crate) fn of(source: &Arc<dyn Source>, seed: u64) -> Self {
+        match source.blocks() {
+            Some(blocks) => Self::Blocks(BlockOrder::new(blocks, seed), Arc::clone(source)),
+            None => Self::new(source.len(), seed),
+        }
+    }
+
+    /// The image at a place of the stream.
+    pub(crate) fn index_of(&mut self, number: u64) -> usize {
+        match self {
+            Self::Rows(order) => order.index_of(number),
+            Self::Blocks(order, source) => {
+                let (index, entered) = order.index_of(number);
+                if let Some((now, next)) = entered {
+                    source.expect(now, next);
+                }
+                index
+            }
+        }
+    }
+}
+
+/// Every epoch a permutation of all images.
 #[derive(Debug)]
-pub(crate) struct EpochOrder {
+pub(crate) struct RowOrder {
     images: usize,
     seed: u64,
     /// The order of the epoch that was asked for last.
     epoch: Option<(u64, Vec<u32>)>,
 }
 
-impl EpochOrder {
-    /// Of `images` images, at least one.
-    pub(crate) fn new(images: usize, seed: u64) -> Self {
-        Self { images, seed, epoch: None }
-    }
-
-    /// The image at a place of the stream.
-    pub(crate) fn index_of(&mut self, number: u64) -> usize {
+impl RowOrder {
+    fn index_of(&mut self, number: u64) -> usize {
         let images = self.images as u64;
         let (epoch, place) = (number / images, (number % images) as usize);
         let order = match self.epoch.take() {
