@@ -6,7 +6,6 @@
 It reads every partition, weights in common, all positions and timestep conditionings, scaled angles, overlapping patches,
 learned positions, the skip, and next-token modalities of one vocabulary (codes of images with their grid, units of speech);
 the U-Net patcher is in `unet.py`. It refuses mixtures of experts and settings that it does not know. Images are latents.
-
 `S` rows of the document, `D` width of the model, `Dh` width of a head, `P` patches of an image of `C × H × W` latents.
 """
 
@@ -56,7 +55,6 @@ class Transfusion:
 
     def __call__(self, segments):
         """Runs over the segments of one document in reading order and returns a tensor for each.
-
         Tokens are `(modality, ids)`, or `(modality, ids, [rows, columns])` on a grid, and become logits `[S, V]`. An image is
         `(modality, x_t, t)`, `t` from 0 (clean) to 1 (noise), and becomes what its modality's `prediction` names, `[C, H, W]`.
         """
@@ -165,7 +163,11 @@ class Transfusion:
         time_of = {config["timestep_conditioning"]: time}
         rows = self.linear(patches + time_of.get("patch", 0), tower + ".patch_in") + time_of.get("row", 0)
         context["condition"] = F.silu(time) if "ada_ln" in time_of else None
-        return rows + self.weights[tower + ".positions"] if config["learned_positions"] else rows, context
+        if config["learned_positions"]:  # In an image of another size they are interpolated between the centres of its patches.
+            own, grid = ([side // p for side in shape[1:]] for shape in (self.model["latent_shape"], x_t.shape))
+            places = self.weights[tower + ".positions"].T.unflatten(-1, own)[None]
+            rows = rows + F.interpolate(places, grid, mode="bilinear").flatten(2)[0].T
+        return rows, context
 
     def predict(self, tower, config, rows, context):
         """The logits of tokens `[S, V]`, or what the tower puts out for an image `[C, H, W]`."""
@@ -178,8 +180,7 @@ class Transfusion:
         patches = self.linear(rows, tower + ".patch_out")
         if config.get("unet"):
             from unet import up
-            places = patches.T.unflatten(-1, (height // p, width // p))
-            out = up(self, tower + ".unet", config["unet"], places, context["upward"])
+            out = up(self, tower + ".unet", config["unet"], patches.T.unflatten(-1, (height // p, width // p)), context["upward"])
         else:
             patches = patches.unflatten(-1, (-1, channels)).transpose(-1, -2).flatten(1).T
             out = F.fold(patches[None], (height, width), p + 2 * overlap, padding=overlap, stride=p)[0]
@@ -189,8 +190,7 @@ class Transfusion:
     def time(self, name, t):
         """The timestep as a vector: DiT's, whose times are a thousand times ours."""
         angles = 1000 * t * 1e4 ** (-torch.arange(128, device=self.device) / 128)
-        hidden = self.linear(torch.cat([angles.cos(), angles.sin()]), name + ".hidden")
-        return self.linear(F.silu(hidden), name + ".output")
+        return self.linear(F.silu(self.linear(torch.cat([angles.cos(), angles.sin()]), name + ".hidden")), name + ".output")
 
     def linear(self, x, name):
         return F.linear(x, self.weights[name + ".weight"], self.weights.get(name + ".bias"))

@@ -154,8 +154,10 @@ fn what_cannot_be_asked_is_refused_by_name() {
         edit(&model, &[request], config, &mut |_| {}).unwrap_err().to_string()
     };
     let config = sampling(1.0, 1.0);
-    let large = Image::new(Array3::zeros((1, 8, 8))).unwrap();
-    assert!(refused(vec![large], "make it dark", &config).contains("[1, 8, 8]"));
+    let odd = Image::new(Array3::zeros((1, 8, 7))).unwrap();
+    assert!(refused(vec![odd], "make it dark", &config).contains("8 × 7 pixels does not fit the model"));
+    let coloured = Image::new(Array3::zeros((3, 4, 4))).unwrap();
+    assert!(refused(vec![coloured], "make it dark", &config).contains("has 3 channels, but the model takes 1"));
     let long = "make it dark ".repeat(40);
     assert!(refused(vec![plain(3)], &long, &config).contains("trained on rows of at most"));
     let wrong = SamplingConfig { guidance_interval: [0.7, 0.2], ..config };

@@ -20,7 +20,7 @@ fn steps(trainer: &mut Trainer, count: usize) -> Vec<StepReport> {
 
 /// Everything of a report but its duration.
 fn numbers(reports: Vec<StepReport>) -> Vec<StepReport> {
-    reports.into_iter().map(|report| StepReport { seconds: 0.0, ..report }).collect()
+    reports.into_iter().map(|report| StepReport { seconds: 0.0, waited: 0.0, ..report }).collect()
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn memory_stays_while_shards_pass() {
     }
     // Of 64 × 64 pixels they are too many to be kept once they are decoded.
     let config = format!(
-        "image_size = [64, 64]\nsource = {{ kind = 'shards', shards = ['{}'], held_out = 0.0, window = 256 }}",
+        "image_size = [64, 64]\nupscale = true\nsource = {{ kind = 'shards', shards = ['{}'], held_out = 0.0, window = 256 }}",
         root.path().display()
     );
     let config: DataConfig = toml::from_str(&config).unwrap();

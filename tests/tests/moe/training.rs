@@ -103,7 +103,7 @@ fn balance_over_a_step_is_not_that_over_its_sequences() {
 
 /// Everything of a report but its duration.
 fn numbers(reports: Vec<StepReport>) -> Vec<StepReport> {
-    reports.into_iter().map(|report| StepReport { seconds: 0.0, ..report }).collect()
+    reports.into_iter().map(|report| StepReport { seconds: 0.0, waited: 0.0, ..report }).collect()
 }
 
 #[test]

@@ -137,9 +137,13 @@ fn text(ids: &[u32]) -> Piece {
 
 /// A wave, in four digits so that the file stays small.
 fn image(seed: f32, t: f32) -> Piece {
-    let count = LATENTS.iter().product::<usize>();
+    image_of(seed, t, LATENTS)
+}
+
+fn image_of(seed: f32, t: f32, shape: [usize; 3]) -> Piece {
+    let count = shape.iter().product::<usize>();
     let value = |i: usize| ((seed + 1.7 * i as f32 + 0.9 * (5.3 * i as f32).sin()).sin() * 1e4).round() / 1e4;
-    Piece::Image { modality: "image".into(), x_t: (0..count).map(value).collect(), shape: LATENTS, t }
+    Piece::Image { modality: "image".into(), x_t: (0..count).map(value).collect(), shape, t }
 }
 
 /// Before an image: the first id that the tokenizer is given beyond its own 25.
@@ -147,10 +151,12 @@ const BOI: u32 = 25;
 /// After it.
 const EOI: u32 = 26;
 
-/// Two images at two times among texts, the first a clean one, and text alone.
+/// Two images at two times among texts, the first a clean one; text alone; and an image of another size than the model's.
 fn documents() -> Vec<Document> {
     let mixed = vec![text(&[0, BOI]), image(1.0, 0.0), text(&[EOI, 7, 9, BOI]), image(2.0, 0.8), text(&[EOI, 1])];
-    vec![mixed, vec![text(&[0, 14, 5, 21, 20, 1])]]
+    let [channels, height, width] = LATENTS;
+    let tall = vec![text(&[0, 6, BOI]), image_of(3.0, 0.6, [channels, 2 * height, width]), text(&[EOI, 1])];
+    vec![mixed, vec![text(&[0, 14, 5, 21, 20, 1])], tall]
 }
 
 /// The codes of an image on its grid, then an image of latents.

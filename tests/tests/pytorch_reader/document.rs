@@ -1,5 +1,7 @@
 //! Documents as `documents.json` has them, and what the model makes of them.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_mot::CacheUse;
 use interfuse_sequence::{Batch, LaneRows, LatentImage, LayoutBuilder, Objective, RowShape, Sample, Segment};
@@ -51,6 +53,7 @@ pub(crate) fn outputs(model: &Transfusion, config: &ModelConfig, document: &[Pie
     let segments: Vec<Segment> = document.iter().map(|piece| piece.segment(config)).collect();
     let sample = Sample { id: 0, segments };
     let format = config.sequence_format();
+    let format = Arc::new(format.with_latent_shape(sample.latent_shape().unwrap_or(format.latent_shape)));
     let image_rows = format.rows_per_image();
     let padded = |(lane, rows): (usize, usize)| match config.modality(lane).unwrap().objective() {
         Objective::Denoise => rows + image_rows,
@@ -92,7 +95,7 @@ fn lane_input(batch: &Batch, lane: usize, config: &ModelConfig, document: &[Piec
     match &batch.lanes[lane].as_ref()?.content {
         LaneRows::NextToken(rows) => Some(LaneInput::NextToken(rows.ids.clone())),
         LaneRows::Denoise(rows) => {
-            let (slots, [c, h, w]) = (rows.spans[0].len(), config.latent_shape);
+            let (slots, [c, h, w]) = (rows.spans[0].len(), rows.latent_shape);
             let (mut pixels, mut times) = (vec![], vec![]);
             for piece in document {
                 if let Piece::Image { x_t, t, .. } = piece {
