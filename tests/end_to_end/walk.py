@@ -82,6 +82,7 @@ tied_head = true
 objective = "denoise"
 patch_size = 8
 learned_positions = true
+prediction = "clean"
 
 [objective]
 image_averaging = "patch"

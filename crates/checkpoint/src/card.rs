@@ -119,12 +119,24 @@ impl ModelCard {
         Framing { shape, sizes: sizes.into(), fit: self.image_fit, upscale: false }
     }
 
+    /// How an image is brought to one of the sizes that the model reads and captions.
+    pub fn reading_framing(&self) -> Framing {
+        self.framing().of_any_image()
+    }
+
+    /// How an image is brought to the one size that the model converses about, in questions and edits.
+    pub fn conversing_framing(&self) -> Framing {
+        self.reading_framing().of_one_size()
+    }
+
     /// In what another model differs, so that its weights would not fit or would mean something else. Empty for the same
     /// model, after however many steps.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut found = vec![];
         let value = |model: &ModelConfig| serde_json::to_value(model).unwrap_or_default();
         compare("model", &value(&self.model), &value(&other.model), &mut found);
+        // It changes how weights are learned, and neither which there are nor what they mean.
+        found.retain(|difference| difference.key != "model.backbone.dropout");
         if !self.codec.is_same(&other.codec) {
             let value = |codec: &CodecConfig| serde_json::to_value(codec).unwrap_or_default();
             compare("codec", &value(&self.codec), &value(&other.codec), &mut found);

@@ -136,6 +136,14 @@ impl DataError {
         Self::Malformed { name: name.into(), expected: expected.into(), found: found.into() }
     }
 
+    /// What is wrong with an image that is known by a name.
+    pub(crate) fn of_image(self, of: &str) -> Self {
+        match self {
+            Self::Malformed { name, expected, found } if name == "image" => Self::malformed(of, expected, found),
+            other => other,
+        }
+    }
+
     /// A caption that cannot be used.
     pub(crate) fn caption(name: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::malformed(name, "a caption that the tokenizer has ids for", reason.to_string())

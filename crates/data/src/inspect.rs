@@ -102,16 +102,18 @@ impl Spread {
 ///
 /// Bad images and captions are counted and named.
 pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary {
-    let sizes: Vec<Result<[[usize; 2]; 2], String>> = (0..source.len())
-        .into_par_iter()
-        .map(|index| {
-            let both = source.image(index).and_then(|image| {
-                let ImageShape { height, width, .. } = image.shape();
-                Ok([source.native_size(index)?, [height, width]])
-            });
-            both.map_err(|error| error.to_string())
-        })
-        .collect();
+    let look = |index: usize| {
+        let both = source.image(index).and_then(|image| {
+            let ImageShape { height, width, .. } = image.shape();
+            Ok([source.native_size(index)?, [height, width]])
+        });
+        both.map_err(|error| error.to_string())
+    };
+    let sizes: Vec<Result<[[usize; 2]; 2], String>> = match source.blocks() {
+        // What is read from front to back is read so once; two threads would each send the other back to the front.
+        Some(_) => (0..source.len()).map(look).collect(),
+        None => (0..source.len()).into_par_iter().map(look).collect(),
+    };
     let (good, bad): (Vec<_>, Vec<_>) = sizes.into_iter().partition(Result::is_ok);
     let good: Vec<[[usize; 2]; 2]> = good.into_iter().flatten().collect();
     let bad: Vec<String> = bad.into_iter().filter_map(Result::err).collect();

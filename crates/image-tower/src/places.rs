@@ -31,9 +31,9 @@ fn weights(from: usize, to: usize, device: &Device) -> Tensor<2> {
     for (place, row) in weights.chunks_exact_mut(from).enumerate() {
         let centre = (place as f32 + 0.5) * from as f32 / to as f32 - 0.5;
         let centre = centre.clamp(0.0, from as f32 - 1.0);
-        let (below, share) = (centre as usize, centre.fract());
-        row[below] += 1.0 - share;
-        row[(below + 1).min(from - 1)] += share;
+        let (below, fraction) = (centre as usize, centre.fract());
+        row[below] += 1.0 - fraction;
+        row[(below + 1).min(from - 1)] += fraction;
     }
     Tensor::from_data(TensorData::new(weights, [to, from]), device)
 }

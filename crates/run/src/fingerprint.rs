@@ -5,7 +5,7 @@ use std::path::Path;
 use interfuse_data::conversations::Turn;
 use interfuse_data::{Collections, Image, Source, evenly};
 use interfuse_parameters::durable::write_file;
-use interfuse_parameters::sha256::hexadecimal;
+use interfuse_parameters::sha256::{self, hexadecimal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -25,6 +25,9 @@ pub struct DataFingerprint {
     pub captions_sha256: String,
     /// SHA-256 of the sizes and pixels of some images.
     pub pixels_sha256: String,
+    /// SHA-256 of the blocks that images lie in, where an epoch goes through them one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_sha256: Option<String>,
     /// How many utterances, and SHA-256 of their names, transcripts and units; absent where there is no speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speech: Option<(usize, String)>,
@@ -52,7 +55,16 @@ impl DataFingerprint {
     fn of_nothing() -> Self {
         let none = || hexadecimal(Sha256::new());
         let (captions_sha256, pixels_sha256) = (none(), none());
-        Self { images: 0, captions_sha256, pixels_sha256, speech: None, texts: vec![], conversations: None }
+        let order_sha256 = None;
+        Self {
+            images: 0,
+            captions_sha256,
+            pixels_sha256,
+            order_sha256,
+            speech: None,
+            texts: vec![],
+            conversations: None,
+        }
     }
 
     /// Of images alone.
@@ -73,7 +85,8 @@ impl DataFingerprint {
             }
         }
         let (captions_sha256, pixels_sha256) = (hexadecimal(captions), hexadecimal(pixels));
-        Self { images: source.len(), captions_sha256, pixels_sha256, ..Self::of_nothing() }
+        let order_sha256 = source.blocks().map(|blocks| sha256::of_bytes(format!("{blocks:?}").as_bytes()));
+        Self { images: source.len(), captions_sha256, pixels_sha256, order_sha256, ..Self::of_nothing() }
     }
 
     /// Reads what [`Self::save`] wrote; none where there is nothing that can be read.
@@ -101,6 +114,11 @@ impl DataFingerprint {
         }
         if self.pixels_sha256 != before.pixels_sha256 {
             changes.push("the training images are others".to_owned());
+        }
+        if self.order_sha256 != before.order_sha256 {
+            let changed = "the order of training images (data.source.order, interleave, window, or how many each block has): the \
+                           rest of the epoch may have some images again and others not";
+            changes.push(changed.to_owned());
         }
         if self.texts != before.texts {
             changes.push("the training texts are others".to_owned());

@@ -23,7 +23,8 @@ impl MemoryEstimate {
     pub fn of(plan: &Plan, stored: usize) -> Self {
         let (model, train) = (&plan.card.model, &plan.settings.train);
         let backbone = &model.backbone;
-        let activations = model.modalities.keys().zip(&plan.shape.capacity).map(|(name, rows)| {
+        let capacity = &plan.largest_shape.capacity;
+        let activations = model.modalities.keys().zip(capacity).map(|(name, rows)| {
             let (feed_forward, d_ff) = (model.feed_forward(name), backbone.d_ff());
             // A row is copied to each of its experts, and so is what they make of it.
             let of_experts =
@@ -32,7 +33,7 @@ impl MemoryEstimate {
             rows * backbone.n_layers * (10 * backbone.d_model + of_feed_forward)
         });
         let ids = |name: &str| model.vocabulary(name).map_or(0, |text| text.vocab_size);
-        let logits = model.modalities.keys().zip(&plan.shape.capacity).map(|(name, rows)| 2 * rows * ids(name));
+        let logits = model.modalities.keys().zip(capacity).map(|(name, rows)| 2 * rows * ids(name));
         Self {
             parameters: FLOAT * 5 * stored,
             activations: FLOAT * train.sequences() * activations.sum::<usize>(),

@@ -33,8 +33,10 @@ pub struct Plan {
     pub tokenizer: Tokenizer,
     /// The model with every size filled in, after no step.
     pub card: ModelCard,
-    /// Rows of each lane of a sequence.
+    /// Rows of each lane of a sequence; where images have several sizes, of those whose images have the first.
     pub shape: RowShape,
+    /// The same of those whose images are largest.
+    pub largest_shape: RowShape,
     /// Where the run computes.
     pub device: Device,
     /// Pixels to latents.
@@ -84,17 +86,22 @@ impl Plan {
             tokenizer,
             card,
             shape: RowShape { capacity: vec![] },
+            largest_shape: RowShape { capacity: vec![] },
             device,
             codec,
             cut_captions: (0, 0),
         };
-        latent_shapes(&plan.card, plan.codec.as_ref())?;
+        let latent_shapes = latent_shapes(&plan.card, plan.codec.as_ref())?;
         let training = plan.streams().training()?;
         let documents = training.rows(&plan.card.model.sequence_format());
         plan.cut_captions = training.cut();
         let text = plan.card.model.lane(&plan.card.captions).unwrap_or_default();
         plan.card.max_text_rows = documents.iter().map(|rows| rows[text]).max().unwrap_or_default();
         plan.shape = row_shape(&mut plan.settings.train, &plan.card, &documents)?;
+        let base = plan.card.model.sequence_format();
+        let shapes = latent_shapes.iter().map(|&latents| plan.shape.at(&base, &base.with_latent_shape(latents)));
+        plan.largest_shape =
+            shapes.chain([plan.shape.clone()]).max_by_key(RowShape::rows).unwrap_or(plan.shape.clone());
         Ok(plan)
     }
 

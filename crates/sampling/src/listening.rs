@@ -9,12 +9,21 @@ pub trait Listener {
     /// Words that were written for an item since the last call, with the blank before them. On [`ControlFlow::Break`] the batch
     /// is given up.
     fn wrote(&mut self, item: usize, words: &str) -> ControlFlow<()>;
+
+    /// Whether anybody listens; if not, nothing is told.
+    fn hears(&self) -> bool {
+        true
+    }
 }
 
 /// Nobody: whatever is written is written to its end.
 impl Listener for () {
     fn wrote(&mut self, _: usize, _: &str) -> ControlFlow<()> {
         ControlFlow::Continue(())
+    }
+
+    fn hears(&self) -> bool {
+        false
     }
 }
 
@@ -43,6 +52,9 @@ impl<'a> Telling<'a> {
     }
 
     fn tell_of(&mut self, written: &[Vec<u32>], sure: fn(&str) -> &str) -> ControlFlow<()> {
+        if !self.listener.hears() {
+            return ControlFlow::Continue(());
+        }
         for (item, ids) in written.iter().enumerate() {
             let Ok(text) = self.tokenizer.decode(ids) else { continue };
             // A blank at the end may be the last of the text, which has none there.

@@ -32,4 +32,4 @@ pub use parallel::{Collective, ParallelError, Ranks};
 pub use step_report::{ModalityReport, RouterReport, RoutingReport, StepReport};
 pub use trainer::{Setup, Trainer};
 pub use training_loop::{Due, Learner, Observer, Outcome, run};
-pub use validation::{HeldOutDocuments, TextLoss, Validation, ValidationReport};
+pub use validation::{HeldOutDocuments, TextLoss, Validation, ValidationReport, lay_out};

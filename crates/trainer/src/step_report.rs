@@ -67,7 +67,8 @@ pub struct StepReport {
     pub filled_rows: usize,
     /// Duration.
     pub seconds: f64,
-    /// Of these, the seconds in which nothing was computed because documents were not ready.
+    /// Of these, the seconds in which nothing was computed because documents were not ready; on a GPU without those that it may
+    /// have computed in.
     pub waited: f64,
     /// Floating-point operations of forward and backward by the model's arithmetic.
     pub flops: f64,

@@ -64,7 +64,7 @@ pub(crate) fn outputs(model: &Transfusion, config: &ModelConfig, document: &[Pie
     builder.push_sample(&sample, &shape).unwrap();
     let batch = Batch::new(&[builder.finish(&shape)], &Device::flex());
     let input = ModelInput {
-        lanes: (0..batch.lanes.len()).map(|lane| lane_input(&batch, lane, config, document)).collect(),
+        lanes: (0..batch.lanes.len()).map(|lane| lane_input(&batch, lane, document)).collect(),
         geometry: batch.lanes.iter().map(|lane| Some(lane.as_ref()?.geometry.clone())).collect(),
         dropout: None,
     };
@@ -91,7 +91,7 @@ fn flat(prediction: Option<LanePrediction>) -> std::vec::IntoIter<f32> {
 }
 
 /// The ids of the batch, or the noisy images of the document with an empty slot behind them.
-fn lane_input(batch: &Batch, lane: usize, config: &ModelConfig, document: &[Piece]) -> Option<LaneInput> {
+fn lane_input(batch: &Batch, lane: usize, document: &[Piece]) -> Option<LaneInput> {
     match &batch.lanes[lane].as_ref()?.content {
         LaneRows::NextToken(rows) => Some(LaneInput::NextToken(rows.ids.clone())),
         LaneRows::Denoise(rows) => {

@@ -11,7 +11,7 @@ use crate::print::{say, say_error};
 pub(crate) fn run(args: &CaptionArgs) -> anyhow::Result<()> {
     args.answer.begin();
     let loaded = args.model.open()?;
-    let framing = loaded.pretrained.card.framing().of_any_image();
+    let framing = loaded.pretrained.card.reading_framing();
     let (mut names, mut images, mut skipped) = (vec![], vec![], vec![]);
     for path in &args.images {
         match Image::open(path, framing.shape.channels).and_then(|image| image.framed(&framing)) {

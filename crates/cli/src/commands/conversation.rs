@@ -62,7 +62,7 @@ pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
 
 /// The images that are given, brought to the model's size.
 fn open_images(loaded: &LoadedRun, first: &PathBuf, more: &[PathBuf]) -> anyhow::Result<Vec<Image>> {
-    let framing = loaded.pretrained.card.framing().of_one_size().of_any_image();
+    let framing = loaded.pretrained.card.conversing_framing();
     let open = |path: &PathBuf| Ok(Image::open(path, framing.shape.channels)?.framed(&framing)?);
     std::iter::once(first).chain(more).map(open).collect()
 }

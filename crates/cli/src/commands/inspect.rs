@@ -4,8 +4,8 @@ use interfuse_image_tower::ImageTowerConfig;
 use interfuse_kernels::WeightInit;
 use interfuse_run::memory::MemoryEstimate;
 use interfuse_run::{Plan, Settings};
-use interfuse_sequence::LayoutBuilder;
 use interfuse_sequence::drawing::draw_mask;
+use interfuse_trainer::lay_out;
 use interfuse_transfusion::{FlopsPerToken, ParameterCounts, Transfusion};
 use serde_json::{Value, json};
 
@@ -14,6 +14,8 @@ use crate::print::say;
 
 /// Sequences by which the fill of the rows is measured.
 const PACKED: usize = 32;
+/// Documents of which the first that can be made is drawn.
+const LOOKED_AT: u64 = 64;
 
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
     args.answer.begin();
@@ -64,7 +66,8 @@ fn print_parameters(plan: &Plan, counts: &ParameterCounts) {
 fn print_flops(plan: &Plan) {
     let rows = plan.shape.rows();
     let flops = FlopsPerToken::of(&plan.card.model, rows);
-    say!("training FLOPs of a row, in sequences of {rows} rows");
+    let of = if plan.card.image_sizes.is_empty() { "" } else { " with images of data.image_size" };
+    say!("training FLOPs of a row, in sequences of {rows} rows{of}");
     for (modality, matrices) in plan.card.model.modalities().iter().zip(&flops.matrices) {
         say!("  matrices of {:<13} {matrices:.3e}", modality.name);
     }
@@ -104,11 +107,11 @@ pub(super) fn print_fill(plan: &Plan, sequences: usize) -> anyhow::Result<Vec<Va
 
 fn print_mask(plan: &Plan) -> anyhow::Result<()> {
     let mut documents = plan.training()?;
-    let format = plan.card.model.sequence_format();
-    let mut builder = LayoutBuilder::new(format.clone());
-    let sample = documents.document(0)?;
-    builder.push_sample(&sample, &plan.shape)?;
-    let layout = builder.finish(&plan.shape);
+    let mut layout = |number| lay_out(&documents.document(number).ok()?, &plan.card.model, &plan.shape);
+    let Some(layout) = (0..LOOKED_AT).find_map(&mut layout) else {
+        say!("none of the first {LOOKED_AT} documents can be made and fits the rows");
+        return Ok(());
+    };
     let special = plan.tokenizer.special();
     let units = plan.card.speech.as_ref().map(|speech| speech.ids);
     let label = |_: usize, id: u32| match id {

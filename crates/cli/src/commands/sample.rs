@@ -34,6 +34,7 @@ pub(crate) fn run(args: &SampleArgs) -> anyhow::Result<()> {
         sample_folder::check(&folder)?;
     }
     if args.prompts.is_empty() {
+        ensure!(args.size.is_none(), "--size: expected a prompt, for what the model draws by itself has its own size");
         return write_freely(&loaded, args, &sampling, &folder);
     }
     let seeds = seeds(args);

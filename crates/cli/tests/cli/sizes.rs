@@ -40,7 +40,7 @@ fn a_run_on_several_sizes_draws_reads_and_measures_them_and_a_resume_ends_with_t
     sandbox
         .train(&set)
         .succeeded()
-        .said(&["17 images", "at least 12 × 12 pixels, or data.upscale = true, found 6 × 6"]);
+        .said(&["17 images", "`tiny.png`: expected at least 12 × 12 pixels, or data.upscale = true, found 6 × 6"]);
     let whole = trained(&sandbox, "sizes");
     fs::remove_dir_all(sandbox.path("sizes/checkpoints/step-000006")).expect("a checkpoint is removed");
     sandbox
@@ -69,6 +69,15 @@ fn a_run_on_several_sizes_draws_reads_and_measures_them_and_a_resume_ends_with_t
     assert!(captions.stdout.contains(alone.stdout.trim_end()), "{} not in {}", alone.stdout, captions.stdout);
 
     sandbox.interfuse(&["evaluate", "sizes", "--count=4"]).succeeded().said(&["nearest training image"]);
+}
+
+#[test]
+fn a_configuration_of_several_sizes_is_looked_at_before_it_is_trained() {
+    let sandbox = sandbox();
+    let looked = sandbox.interfuse(&["inspect", "tiny.toml", "--set", BUCKETS, "--set", PLACES]).succeeded();
+    looked.said(&["parameters", "the first document", "BOI"]);
+    sandbox.train(&[BUCKETS]).succeeded();
+    sandbox.interfuse(&["sample", "run", "--size", "16x8"]).refused(&["--size: expected a prompt"]);
 }
 
 #[test]

@@ -190,7 +190,9 @@ impl Conversations for FileConversations {
 
     fn turns(&self, index: usize) -> Result<Vec<Turn>, DataError> {
         let framing = &self.framing;
-        self.read(index, |bytes, name| Image::decode(bytes, name, framing.shape.channels)?.framed(framing))
+        self.read(index, |bytes, name| {
+            Image::decode(bytes, name, framing.shape.channels)?.framed(framing).map_err(|error| error.of_image(name))
+        })
     }
 }
 

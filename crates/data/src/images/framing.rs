@@ -63,10 +63,10 @@ impl Framing {
         Self { sizes: Arc::default(), ..self.clone() }
     }
 
-    /// The same for any image that a user brings, however small.
+    /// The same for any image that a user brings, however small. One that is padded stays as it is, as in training.
     #[must_use]
     pub fn of_any_image(&self) -> Self {
-        Self { upscale: true, ..self.clone() }
+        Self { upscale: self.upscale || self.fit != Fit::Pad, ..self.clone() }
     }
 
     /// All heights and widths, that of `shape` first.

@@ -79,6 +79,10 @@ impl CacheKey {
         if source.fit() != Fit::Crop {
             hasher.update(format!("{:?}", source.fit()));
         }
+        // So is a cache in which small images were enlarged than the choice not to.
+        if !source.upscale() {
+            hasher.update("as large as they are at most");
+        }
         for index in 0..source.len() {
             hasher.update(source.name(index));
             hasher.update([0]);
@@ -137,7 +141,11 @@ pub(super) fn check(folder: &Path, found: &CacheKey, wanted: &CacheKey) -> Resul
     }
     if found.images != wanted.images || found.data_sha256 != wanted.data_sha256 {
         let [wanted, found] = [wanted, found].map(|key| (key.images, &key.data_sha256));
-        return differs("the latents of these images, (count, sha256 of their names and shape)", &wanted, &found);
+        return differs(
+            "the latents of these images, (count, sha256 of their names, shape, fit and upscale)",
+            &wanted,
+            &found,
+        );
     }
     if wanted.mirrored && !found.mirrored {
         return differs("mirrored images as well, because data.horizontal_flip is above 0:", &true, &false);

@@ -56,7 +56,8 @@ impl ClipImages {
         if let Some(latents) = self.kept.get(index).and_then(OnceLock::get) {
             return Ok(latents.clone());
         }
-        let image = Image::open(path, self.framing.shape.channels)?.framed(&self.framing)?;
+        let image = Image::open(path, self.framing.shape.channels)?;
+        let image = image.framed(&self.framing).map_err(|error| error.of_image(&path.display().to_string()))?;
         let latents = self.codec.encode(image.to_unit_range()).map_err(|error| {
             DataError::malformed(path.display().to_string(), "an image that the codec takes", error.to_string())
         })?;

@@ -48,6 +48,13 @@ struct Window {
     images: Vec<usize>,
 }
 
+/// The images of the window that is entered, and of the one that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expected<'a> {
+    pub(super) now: &'a [usize],
+    pub(super) next: &'a [usize],
+}
+
 impl BlockOrder {
     /// Of the images of some blocks, at least one.
     pub(super) fn new(blocks: Blocks, seed: u64) -> Self {
@@ -64,9 +71,8 @@ impl BlockOrder {
         self.starts.last().copied().unwrap_or(0).max(1)
     }
 
-    /// The image at a place of the stream; and where another window is entered with it, all images of that window and of the one
-    /// that follows.
-    pub(super) fn index_of(&mut self, number: u64) -> (usize, Option<(&[usize], &[usize])>) {
+    /// The image at a place of the stream; and where another window is entered with it, what comes up now and next.
+    pub(super) fn index_of(&mut self, number: u64) -> (usize, Option<Expected<'_>>) {
         let (windows, entered) = match self.windows.take() {
             Some(windows) if windows[0].places.contains(&number) => (windows, false),
             Some([_, next]) if next.places.contains(&number) => (self.followed(next), true),
@@ -77,7 +83,7 @@ impl BlockOrder {
         };
         let [now, next] = self.windows.insert(windows);
         let index = now.images[(number - now.places.start) as usize];
-        (index, entered.then_some((&now.images, &next.images)))
+        (index, entered.then_some(Expected { now: &now.images, next: &next.images }))
     }
 
     fn followed(&mut self, window: Window) -> [Window; 2] {
@@ -185,7 +191,7 @@ mod tests {
         let (mut passed, mut announced) = (vec![], vec![]);
         for place in 0..600 {
             let (_, entered) = order.index_of(place);
-            let Some((entered, next)) = entered else { continue };
+            let Some(Expected { now: entered, next }) = entered else { continue };
             assert!(announced.is_empty() || announced == entered, "what was announced comes up");
             announced = next.to_vec();
             assert!(entered.len() <= window + 3);

@@ -10,8 +10,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use self::blocks::BlockOrder;
 pub use self::blocks::Blocks;
+use self::blocks::{BlockOrder, Expected};
 use crate::sources::Source;
 
 /// An endless stream of the numbers of images, a function of the seed alone.
@@ -42,7 +42,7 @@ impl EpochOrder {
             Self::Rows(order) => order.index_of(number),
             Self::Blocks(order, source) => {
                 let (index, entered) = order.index_of(number);
-                if let Some((now, next)) = entered {
+                if let Some(Expected { now, next }) = entered {
                     source.expect(now, next);
                 }
                 index

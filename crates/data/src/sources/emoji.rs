@@ -16,7 +16,7 @@ use super::held_out::{held_out, place};
 use super::{DataSet, Source, SourceSettings, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
-use crate::images::{Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Fit, Framing, Image, ImageShape};
 
 /// The nine groups of Unicode by the names that a configuration uses.
 const GROUPS: [(&str, Group); 9] = [
@@ -127,6 +127,14 @@ impl EmojiSource {
     }
 }
 
+impl EmojiSource {
+    /// The image at its own size.
+    fn decoded(&self, index: usize) -> Result<Image, DataError> {
+        let item = &self.items[index];
+        Image::decode(item.png, item.emoji.as_str(), self.framing.shape.channels)
+    }
+}
+
 impl Source for EmojiSource {
     fn len(&self) -> usize {
         self.items.len()
@@ -141,8 +149,11 @@ impl Source for EmojiSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        let item = &self.items[index];
-        Image::decode(item.png, item.emoji.as_str(), self.framing.shape.channels)?.framed(&self.framing)
+        self.decoded(index)?.framed(&self.framing).map_err(|error| error.of_image(&self.name(index)))
+    }
+
+    fn covering(&self, index: usize) -> Result<Covering, DataError> {
+        Covering::of(&self.decoded(index)?, &self.framing).map_err(|error| error.of_image(&self.name(index)))
     }
 
     fn shape(&self) -> ImageShape {
@@ -155,6 +166,10 @@ impl Source for EmojiSource {
 
     fn fit(&self) -> Fit {
         self.framing.fit
+    }
+
+    fn upscale(&self) -> bool {
+        self.framing.upscale
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataSet, Source, SourceSettings, Split, idx};
 use crate::error::DataError;
-use crate::images::{Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Fit, Framing, Image, ImageShape};
 
 /// The ten classes in the order of their labels.
 pub const CLASS_NAMES: [&str; 10] =
@@ -88,6 +88,13 @@ impl FashionMnistSource {
     }
 }
 
+impl FashionMnistSource {
+    /// The image at its own size, grey.
+    fn plane(&self, index: usize) -> Result<Image, DataError> {
+        Image::new(self.pixels.slice(ndarray::s![index..=index, .., ..]).to_owned())
+    }
+}
+
 impl Source for FashionMnistSource {
     fn len(&self) -> usize {
         self.labels.len()
@@ -105,9 +112,12 @@ impl Source for FashionMnistSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        let plane = self.pixels.slice(ndarray::s![index..=index, .., ..]).to_owned();
         // Grey is resized before it is repeated: a third of the work for the same pixels.
-        Image::new(plane)?.framed(&self.framing)
+        self.plane(index)?.framed(&self.framing).map_err(|error| error.of_image(&self.name(index)))
+    }
+
+    fn covering(&self, index: usize) -> Result<Covering, DataError> {
+        Covering::of(&self.plane(index)?, &self.framing).map_err(|error| error.of_image(&self.name(index)))
     }
 
     fn shape(&self) -> ImageShape {
@@ -120,6 +130,10 @@ impl Source for FashionMnistSource {
 
     fn fit(&self) -> Fit {
         self.framing.fit
+    }
+
+    fn upscale(&self) -> bool {
+        self.framing.upscale
     }
 
     fn native_size(&self, _index: usize) -> Result<[usize; 2], DataError> {

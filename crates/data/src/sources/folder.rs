@@ -116,11 +116,12 @@ impl Source for FolderSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        self.decoded(index)?.framed(&self.framing)
+        self.decoded(index)?.framed(&self.framing).map_err(|error| error.of_image(&self.items[index].name))
     }
 
     fn covering(&self, index: usize) -> Result<Covering, DataError> {
-        Covering::of(&self.decoded(index)?, &self.framing)
+        let covering = Covering::of(&self.decoded(index)?, &self.framing);
+        covering.map_err(|error| error.of_image(&self.items[index].name))
     }
 
     fn shape(&self) -> ImageShape {
@@ -133,6 +134,10 @@ impl Source for FolderSource {
 
     fn fit(&self) -> Fit {
         self.framing.fit
+    }
+
+    fn upscale(&self) -> bool {
+        self.framing.upscale
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {

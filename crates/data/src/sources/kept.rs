@@ -87,6 +87,10 @@ impl<S: Source> Source for Kept<S> {
         self.source.fit()
     }
 
+    fn upscale(&self) -> bool {
+        self.source.upscale()
+    }
+
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
         self.source.native_size(index)
     }

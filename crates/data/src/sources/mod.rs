@@ -67,7 +67,7 @@ kinds! {
     FashionMnist(FashionMnistConfig),
     /// The user's own images and captions.
     Folder(FolderConfig),
-    /// The user's own images and captions in tars.
+    /// The user's own images and captions in tars, Parquet or JSON lines.
     Shards(ShardsConfig),
     /// Coloured shapes made by the program, whose drawings and captions are scored exactly.
     Shapes(ShapesConfig),
@@ -186,6 +186,11 @@ pub trait Source: Send + Sync {
     /// How images of other proportions were brought to it.
     fn fit(&self) -> Fit {
         Fit::default()
+    }
+
+    /// Whether images that are smaller than what they are brought to are enlarged; true where none is smaller.
+    fn upscale(&self) -> bool {
+        true
     }
 
     /// Height and width in pixels before the image was resized.

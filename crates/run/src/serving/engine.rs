@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use interfuse_data::Image;
+use interfuse_data::{Framing, Image};
 use interfuse_sampling::{
     EditRequest, ImageRequest, Listener, SamplingConfig, SamplingError, Watcher, answer_heard, caption_heard,
     edit_watched, fits, fits_beside_an_image, generate_watched, write,
@@ -42,11 +42,9 @@ impl ModelEngine {
         SamplingConfig { max_caption_tokens, ..self.sampling.clone() }
     }
 
-    /// A client's image in the model's size.
+    /// A client's image in the size that the model converses about.
     fn fitted(&self, raster: &Raster) -> Result<Image, EngineError> {
-        image(raster)?
-            .framed(&self.run.pretrained.card.framing().of_one_size().of_any_image())
-            .map_err(|error| EngineError::Refused(error.to_string()))
+        framed(raster, &self.run.pretrained.card.conversing_framing())
     }
 
     /// The edited image where a mask is white, the image before where it is black, and between them in between.
@@ -203,7 +201,8 @@ impl Engine for ModelEngine {
             return images.iter().map(|_| Err(EngineError::Stopped)).collect();
         }
         let config = self.writing(settings);
-        let images = images.iter().map(|image| self.fitted(image)).collect();
+        let framing = self.run.pretrained.card.reading_framing();
+        let images = images.iter().map(|image| framed(image, &framing)).collect();
         written(images, observer, |images, listener| caption_heard(&self.run.pretrained, images, &config, listener))
     }
 
@@ -250,6 +249,11 @@ impl Engine for ModelEngine {
             Err(error) => seeds.iter().map(|_| Err(refused(&error))).collect(),
         }
     }
+}
+
+/// A client's image as a framing has it.
+fn framed(raster: &Raster, framing: &Framing) -> Result<Image, EngineError> {
+    image(raster)?.framed(framing).map_err(|error| EngineError::Refused(error.to_string()))
 }
 
 /// What the server hears of text.

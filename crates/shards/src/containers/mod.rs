@@ -128,6 +128,11 @@ pub(crate) fn is_shard(path: &Path) -> bool {
     !matches!(kind(path), None | Some(Kind::Array))
 }
 
+/// Whether a file is a tar by its name, compressed or not.
+pub fn is_tar(path: &Path) -> bool {
+    kind(path) == Some(Kind::Tar)
+}
+
 /// Opens a shard.
 ///
 /// # Errors

@@ -156,8 +156,9 @@ impl Validation {
     }
 }
 
-/// A sample in a row shape of images of the model's size; where its images have another, in one with room for as many.
-fn lay_out(sample: &Sample, model: &ModelConfig, shape: &RowShape) -> Option<SequenceLayout> {
+/// A sample in a row shape that is of images of the model's size; where its own have another, in one with room for as many.
+/// `None` where it does not fit.
+pub fn lay_out(sample: &Sample, model: &ModelConfig, shape: &RowShape) -> Option<SequenceLayout> {
     let base = model.sequence_format();
     let format = base.with_latent_shape(sample.latent_shape().unwrap_or(base.latent_shape));
     let shape = shape.at(&base, &format);

@@ -74,7 +74,7 @@ fn operations(trainer: &mut Trainer, steps: u64) -> anyhow::Result<()> {
         .collect();
     rows.sort_by(|a, b| b.2.total_cmp(&a.2));
     let rest = whole - rows.iter().map(|(.., time)| time).sum::<f64>();
-    say!("{:<28} {:>8} {:>10} {:>7}", "operation", "calls", "ms", "share");
+    say!("{:<28} {:>8} {:>10} {:>7}", "operation", "calls", "ms", "part");
     for (name, calls, time) in rows {
         say!("{name:<28} {calls:>8.1} {time:>10.2} {:>6.1} %", 100.0 * time / whole);
     }

@@ -13,8 +13,10 @@ use interfuse_shards::Example;
 use crate::error::DataError;
 
 /// Descriptions of the rows of all shards that need it.
+#[derive(Default)]
 pub(super) struct Descriptions {
-    file: Mutex<File>,
+    /// None until the first shard needs it.
+    file: Mutex<Option<File>>,
 }
 
 /// Where those of a shard lie.
@@ -47,22 +49,19 @@ impl Collected {
 }
 
 impl Descriptions {
-    /// None yet.
-    ///
-    /// # Errors
-    /// When no file can be made in the temporary folder.
-    pub(super) fn new() -> Result<Self, DataError> {
-        let file = tempfile::tempfile().map_err(DataError::io("create a file in", &std::env::temp_dir()))?;
-        Ok(Self { file: Mutex::new(file) })
-    }
-
     /// Keeps those of a shard.
     ///
     /// # Errors
-    /// When the temporary folder is full.
+    /// When no file can be made in the temporary folder, or it is full.
     pub(super) fn keep(&self, Collected { text, mut ends }: Collected) -> Result<Described, DataError> {
         ends.shrink_to_fit();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match &mut *file {
+            Some(file) => file,
+            none => {
+                none.insert(tempfile::tempfile().map_err(DataError::io("create a file in", &std::env::temp_dir()))?)
+            }
+        };
         let mut write = || -> io::Result<u64> {
             let start = file.seek(SeekFrom::End(0))?;
             file.write_all(&text)?;
@@ -82,6 +81,7 @@ impl Descriptions {
         let mut text = vec![0; end(row as usize).saturating_sub(first) as usize];
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut read = || -> io::Result<()> {
+            let file = file.as_mut().ok_or(io::ErrorKind::NotFound)?;
             file.seek(SeekFrom::Start(described.start + first))?;
             file.read_exact(&mut text)
         };

@@ -126,7 +126,7 @@ impl ShardsConfig {
 impl SourceSettings for ShardsConfig {
     fn validate(&self, _: ImageShape) -> Result<(), DataError> {
         if self.shards.is_empty() {
-            let expected = "at least one tar, folder, glob or range";
+            let expected = "at least one file, folder, glob or range";
             return Err(DataError::config("data.source.shards", expected, "none"));
         }
         let key: Vec<String> = self.key.iter().cloned().collect();
@@ -250,11 +250,12 @@ impl Source for ShardSource {
     }
 
     fn image(&self, index: usize) -> Result<Image, DataError> {
-        self.decoded(index)?.framed(&self.framing)
+        self.decoded(index)?.framed(&self.framing).map_err(|error| error.of_image(&self.name(index)))
     }
 
     fn covering(&self, index: usize) -> Result<Covering, DataError> {
-        Covering::of(&self.decoded(index)?, &self.framing)
+        let covering = Covering::of(&self.decoded(index)?, &self.framing);
+        covering.map_err(|error| error.of_image(&self.name(index)))
     }
 
     fn shape(&self) -> ImageShape {
@@ -269,6 +270,10 @@ impl Source for ShardSource {
         self.framing.fit
     }
 
+    fn upscale(&self) -> bool {
+        self.framing.upscale
+    }
+
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
         self.with_file(index, |file, name| encoded_size(&file.bytes).map_err(DataError::image(name)))
     }
@@ -277,13 +282,15 @@ impl Source for ShardSource {
         self.description(index).ok()?.label.and_then(|label| label.try_into().ok())
     }
 
-    /// Of the row in its shard, or where that is not known of the shard, and of the shard's last change.
+    /// Of the row in its shard, or where that is not known of the shard, and of the shard's last change. Images that may lie in
+    /// files of their own can change without the shard, so that nothing but their contents tells.
     fn stamp(&self, index: usize) -> Result<Option<Stamp>, DataError> {
         let RowIndex { shard, row } = self.rows[index];
         let shard = &self.set.shards[shard as usize];
         let metadata = fs::metadata(shard.path()).map_err(DataError::io("read", shard.path()))?;
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.and_then(|time| u64::try_from(time.as_nanos()).ok());
+        let modified = modified.filter(|_| !self.set.names_images());
         Ok(Some(Stamp { bytes: shard.bytes(u64::from(row)).unwrap_or(metadata.len()), modified }))
     }
 

@@ -54,7 +54,7 @@ impl ShardSet {
     pub(super) fn open(patterns: &[String], reading: Reading) -> Result<(Self, Vec<RowIndex>, Vec<f64>), DataError> {
         let list = ShardList::expand(patterns)?;
         list.shards.iter().try_for_each(|path| containers::check_kind(path))?;
-        let descriptions = Descriptions::new()?;
+        let descriptions = Descriptions::default();
         let scanned = list.shards.par_iter().map(|path| scan(path, &reading, &descriptions));
         let scanned: Vec<_> = scanned.collect::<Result<_, DataError>>()?;
         Self::of(&list, scanned, (reading, descriptions))
@@ -89,6 +89,11 @@ impl ShardSet {
         }
         skipped.iter().for_each(|reason| tracing::warn!("skipped: {reason}"));
         Ok((Self { shards, descriptions, described, reading, skipped }, rows, places))
+    }
+
+    /// Whether records may name images that lie in files of their own.
+    pub(super) fn names_images(&self) -> bool {
+        self.reading.images.is_some()
     }
 
     /// Which block of its shard a row lies in.
@@ -130,9 +135,11 @@ impl ShardSet {
 /// Learns of a shard which rows can be used, and keeps what it says of them where reading it again costs as much as all of it.
 fn scan(path: &Path, reading: &Reading, descriptions: &Descriptions) -> Result<Result<Scanned, ShardError>, DataError> {
     let (mut rows, mut reasons) = (vec![], vec![]);
-    let (mut collected, mut kept) = (Collected::default(), Ok(()));
+    // Of any other kind a row is read again without its images.
+    let mut collected = containers::is_tar(path).then(Collected::default);
+    let mut kept = Ok(());
     let shard = IndexedShard::open(path, reading, &mut |row, example| {
-        if kept.is_ok() {
+        if let (Ok(()), Some(collected)) = (&kept, &mut collected) {
             kept = collected.push(example.as_ref().ok());
         }
         match (u32::try_from(row), example) {
@@ -147,7 +154,8 @@ fn scan(path: &Path, reading: &Reading, descriptions: &Descriptions) -> Result<R
         Ok(shard) => shard,
         Err(error) => return Ok(Err(error)),
     };
-    let described = (!shard.passes_over_images()).then(|| descriptions.keep(collected)).transpose()?;
+    let collected = collected.filter(|_| !shard.passes_over_images());
+    let described = collected.map(|collected| descriptions.keep(collected)).transpose()?;
     Ok(Ok(Scanned { shard, described, rows, reasons }))
 }
 
