@@ -50,6 +50,10 @@ impl RunObserver for Terminal {
     }
 
     fn stepped(&mut self, step: &StepNotice) {
+        // A command may train one run after the other.
+        if let Some(before) = self.training.take_if(|training| step.step <= training.last_step) {
+            before.bar.finish_and_clear();
+        }
         self.training.get_or_insert_with(|| TrainProgress::new(step)).show(step);
     }
 
@@ -77,6 +81,7 @@ struct TrainProgress {
     bar: ProgressBar,
     started: Instant,
     started_at: u64,
+    last_step: u64,
     last_line: Option<Instant>,
     /// Losses smoothed over some fifty steps, since those of one step jump with the noise.
     smoothed: Vec<(String, f64)>,
@@ -93,6 +98,7 @@ impl TrainProgress {
             bar,
             started: started.unwrap_or_else(Instant::now),
             started_at: first.step.saturating_sub(1),
+            last_step: first.step.saturating_sub(1),
             last_line: None,
             smoothed: vec![],
             waited: 0.0,
@@ -108,6 +114,7 @@ impl TrainProgress {
             }
         }
         self.waited += 0.02 * (step.waited - self.waited);
+        self.last_step = step.step;
         let message = self.message(step);
         self.bar.set_position(step.step);
         if !self.bar.is_hidden() {

@@ -88,7 +88,7 @@ struct Upward {
 
 impl ImageTower {
     /// Ends for latents of shape `[C, H, W]`, or of other sizes of as many channels: they have the same weights, and places that
-    /// are learned are interpolated ([`crate::places`]).
+    /// are learned are interpolated.
     pub fn new(config: &ImageTowerConfig, latent_shape: [usize; 3], d_model: usize, init: &mut WeightInit) -> Self {
         let [channels, height, width] = latent_shape;
         let reach = config.patch_size + 2 * config.patch_overlap;
