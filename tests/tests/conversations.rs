@@ -4,13 +4,18 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
+use interfuse_image_tower::{NoiseKey, TimestepChoice};
+use interfuse_mot::CacheUse;
 use interfuse_run::training::pretrained;
 use interfuse_run::{Plan, Run, Settings};
-use interfuse_sampling::{EditRequest, Question, SamplingConfig, answer, edit};
+use interfuse_sampling::{EditRequest, Exchange, Question, SamplingConfig, answer, edit};
+use interfuse_sequence::{LatentImage, LayoutBuilder, RowShape, Sample, Segment};
+use interfuse_transfusion::TrainBatch;
 use ndarray::Array3;
 use serde_json::json;
 
@@ -95,7 +100,7 @@ fn a_model_learns_to_edit_and_to_answer_and_does_so_in_a_batch_as_alone() {
     let (_, model) = trained(folder.path());
 
     let questions: Vec<Question> =
-        LEVELS.iter().map(|(_, level)| Question { images: vec![plain(*level)], text: "what is it?".into() }).collect();
+        LEVELS.iter().map(|(_, level)| Question::new(vec![plain(*level)], "what is it?")).collect();
     let config = sampling(1.0, 1.0);
     let answers = answer(&model, &questions, &config, &mut |_| {}).unwrap();
     let said: Vec<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
@@ -120,6 +125,62 @@ fn a_model_learns_to_edit_and_to_answer_and_does_so_in_a_batch_as_alone() {
     let never = SamplingConfig { guidance_interval: [0.0, 0.0], ..sampling(5.0, 3.0) };
     let unguided = edit(&model, &requests[5..6], &never, &mut |_| {}).unwrap();
     assert!(unguided[0].pixels().iter().zip(edited[5].pixels()).all(|(&a, &b)| a.abs_diff(b) <= 1));
+}
+
+/// The likeliest token behind a question that stands behind another and its answer, as a document of training has them.
+fn likeliest_behind(model: &Pretrained, image: &Image, words: &[&str]) -> u32 {
+    let special = model.card.special_tokens;
+    let config = &model.card.model;
+    let lanes = ["image", "text"].map(|name| config.lane(name).unwrap());
+    let x_0 = Arc::new(model.codec.encode(image.to_unit_range()).unwrap().mean);
+    let mut behind = vec![special.eoi];
+    for turn in words {
+        behind.extend(model.tokenizer.encode(turn).unwrap());
+        behind.push(special.eos);
+    }
+    let last = behind.len() + 1;
+    let segments = vec![
+        Segment::tokens(lanes[1], vec![special.bos, special.boi]),
+        Segment::image(lanes[0], LatentImage { x_0, precedes_caption: true }).with_given(true),
+        Segment::tokens(lanes[1], behind),
+    ];
+    let sample = Sample { id: 0, segments };
+    let format = config.sequence_format();
+    let shape = RowShape { capacity: format.rows_of(&sample) };
+    let mut builder = LayoutBuilder::new(format);
+    builder.push_sample(&sample, &shape).unwrap();
+    let key = NoiseKey { seed: 0, step: 0 };
+    let batch = TrainBatch::new(&[builder.finish(&shape)], config, key, TimestepChoice::At(0.0), &model.device);
+    let logits = model.model.forward(batch.input(), CacheUse::None).logits(lanes[1]).unwrap();
+    let [_, _, vocab] = logits.dims();
+    let numbers = interfuse_tests::values(logits.slice([0..1, last..last + 1, 0..vocab]));
+    (0..vocab as u32).max_by(|&a, &b| numbers[a as usize].total_cmp(&numbers[b as usize])).unwrap()
+}
+
+#[test]
+fn a_question_is_asked_after_those_that_were_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    corpus(folder.path());
+    let plan = Plan::new(settings(folder.path(), &["train.steps=1"])).unwrap();
+    let trainer = plan.trainer(Default::default()).unwrap();
+    let mut model = pretrained(&plan, &trainer);
+    // The corpus has no document of two questions.
+    model.card.max_text_rows = 40;
+    let config = SamplingConfig { max_caption_tokens: Some(1), ..sampling(1.0, 1.0) };
+    let mut found = vec![];
+    for (name, level) in LEVELS {
+        let asked = ["what is it?", name, "make it"];
+        let exchange = Exchange { question: asked[0].into(), answer: asked[1].into() };
+        let question = Question { earlier: vec![exchange], ..Question::new(vec![plain(level)], asked[2]) };
+        let said = answer(&model, &[question], &config, &mut |_| {}).unwrap();
+        let expected = likeliest_behind(&model, &plain(level), &asked);
+        assert_eq!(said[0].text, model.tokenizer.decode(&[expected]).unwrap().trim(), "{name}");
+        found.push(expected);
+    }
+    let long = Exchange { question: "what is it? ".repeat(40), answer: "dark".into() };
+    let question = Question { earlier: vec![long], ..Question::new(vec![plain(3)], "what is it?") };
+    let refused = answer(&model, &[question], &config, &mut |_| {}).unwrap_err().to_string();
+    assert!(refused.contains("trained on rows of at most"), "{refused}");
 }
 
 #[test]

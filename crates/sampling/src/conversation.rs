@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! BOS BOI [image] EOI which colour is it? EOS   …
+//! BOS BOI [image] EOI which colour is it? EOS red EOS how many are there? EOS   …
 //! BOS BOI [image] EOI make it red EOS BOI       …
 //! ```
 //!
@@ -27,8 +28,26 @@ use crate::watching::Watcher;
 pub struct Question {
     /// Of sizes that fit the model; they stand before the words.
     pub images: Vec<Image>,
+    /// What was asked and answered before, behind the images.
+    pub earlier: Vec<Exchange>,
     /// The words.
     pub text: String,
+}
+
+impl Question {
+    /// The first question about images.
+    pub fn new(images: Vec<Image>, text: impl Into<String>) -> Self {
+        Self { images, earlier: vec![], text: text.into() }
+    }
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// What was asked.
+    pub question: String,
+    /// What was answered.
+    pub answer: String,
 }
 
 /// An image that is to be made of others.
@@ -75,7 +94,7 @@ pub fn answer_heard(
         return Ok(Some(vec![]));
     }
     let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
-    let asked = questions.iter().map(|question| Asked::new(pretrained, &question.images, &question.text));
+    let asked = questions.iter().map(|question| Asked::after(pretrained, question));
     let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
     let mut session = Session::token_by_token(pretrained, questions.len())?;
     let last = read(pretrained, &mut session, &asked.iter().map(Asked::whole).collect::<Vec<_>>());
@@ -187,7 +206,21 @@ impl Read<'_> {
 
 impl Asked {
     fn new(pretrained: &Pretrained, images: &[Image], text: &str) -> Result<Self, SamplingError> {
-        let words = pretrained.tokenizer.encode(text)?;
+        Self::of_words(pretrained, images, text, pretrained.tokenizer.encode(text)?)
+    }
+
+    /// A question behind those that were answered before: every turn ends with EOS, whoever speaks.
+    fn after(pretrained: &Pretrained, question: &Question) -> Result<Self, SamplingError> {
+        let mut words = vec![];
+        for turn in question.earlier.iter().flat_map(|exchange| [&exchange.question, &exchange.answer]) {
+            words.extend(pretrained.tokenizer.encode(turn)?);
+            words.push(pretrained.card.special_tokens.eos);
+        }
+        words.extend(pretrained.tokenizer.encode(&question.text)?);
+        Self::of_words(pretrained, &question.images, &question.text, words)
+    }
+
+    fn of_words(pretrained: &Pretrained, images: &[Image], text: &str, words: Vec<u32>) -> Result<Self, SamplingError> {
         let (found, limit) = (rows(words.len(), images.len()), pretrained.card.max_text_rows);
         if found > limit {
             return Err(SamplingError::PromptTooLong { prompt: text.into(), found, limit });

@@ -36,7 +36,9 @@ pub mod write;
 
 pub use caption::{Caption, caption, caption_heard};
 pub use config::{SamplingConfig, Solver};
-pub use conversation::{EditRequest, Question, answer, answer_heard, edit, edit_watched, fits_beside_an_image};
+pub use conversation::{
+    EditRequest, Exchange, Question, answer, answer_heard, edit, edit_watched, fits_beside_an_image,
+};
 pub use error::SamplingError;
 pub use generate::{ImageRequest, fits, generate, generate_watched, prompt_ids};
 pub use guidance::Guidance;

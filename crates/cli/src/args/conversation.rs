@@ -39,8 +39,9 @@ pub(crate) struct AskArgs {
     pub(crate) model: ModelArgs,
     /// The image: jpg, png or webp
     pub(crate) image: PathBuf,
-    /// What is asked, such as "which colour is it?"
-    pub(crate) question: String,
+    /// What is asked, such as "which colour is it?"; several are asked one after the other, each after the answers before it
+    #[arg(required = true, value_name = "QUESTION")]
+    pub(crate) questions: Vec<String>,
     /// Another image that stands behind the first, for models that learned from several; may be repeated
     #[arg(long = "image", value_name = "IMAGE")]
     pub(crate) more_images: Vec<PathBuf>,

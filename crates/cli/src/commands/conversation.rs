@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use interfuse_data::Image;
 use interfuse_run::sample_folder::{self, Origin};
 use interfuse_run::{LoadedRun, RunObserver as _};
-use interfuse_sampling::{Caption, EditRequest, ImageRequest, Question};
+use interfuse_sampling::{Caption, EditRequest, Exchange, ImageRequest, Question, SamplingError};
 use serde_json::json;
 
 use super::sample::listed;
@@ -49,15 +49,42 @@ pub(crate) fn ask(args: &AskArgs) -> anyhow::Result<()> {
     if let Some(warning) = loaded.question_warning() {
         say_error!("warning: {warning}");
     }
-    let question = Question { images, text: args.question.clone() };
-    let sampling = loaded.sampling();
-    let answers = interfuse_sampling::answer(&loaded.pretrained, &[question], &sampling, &mut |_| {})?;
-    let Some(Caption { text, cut_at }) = answers.into_iter().next() else { bail!("the model gave no answer") };
-    say!("{text}");
-    if let Some(limit) = cut_at {
-        say_error!("warning: the answer was cut at sampling.max_caption_tokens = {limit}");
+    let (mut earlier, mut answered) = (vec![], vec![]);
+    for text in &args.questions {
+        let answers = answers_behind(&loaded, &images, &mut earlier, text)?;
+        let Some(Caption { text: answer, cut_at }) = answers.into_iter().next() else {
+            bail!("the model gave no answer")
+        };
+        say!("{answer}");
+        if let Some(limit) = cut_at {
+            say_error!("warning: the answer was cut at sampling.max_caption_tokens = {limit}");
+        }
+        answered.push(json!({ "question": text, "answer": answer, "cut_at": cut_at }));
+        earlier.push(Exchange { question: text.clone(), answer });
     }
-    args.answer.give(&json!({ "answer": text, "cut_at": cut_at }))
+    let last = answered.last().cloned().unwrap_or_default();
+    args.answer.give(&json!({ "answer": last["answer"], "cut_at": last["cut_at"], "answers": answered }))
+}
+
+/// Answers a question behind those before it; the oldest are left out where all together are longer than what the model learned
+/// from.
+fn answers_behind(
+    loaded: &LoadedRun,
+    images: &[Image],
+    earlier: &mut Vec<Exchange>,
+    text: &str,
+) -> anyhow::Result<Vec<Caption>> {
+    let sampling = loaded.sampling();
+    loop {
+        let question = Question { images: images.to_vec(), earlier: earlier.clone(), text: text.into() };
+        match interfuse_sampling::answer(&loaded.pretrained, &[question], &sampling, &mut |_| {}) {
+            Err(SamplingError::PromptTooLong { limit, .. }) if !earlier.is_empty() => {
+                let left_out = earlier.remove(0).question;
+                say_error!("warning: {left_out:?} is forgotten, for the model learned from at most {limit} tokens");
+            }
+            answers => return Ok(answers?),
+        }
+    }
 }
 
 /// The images that are given, brought to the model's size.

@@ -43,6 +43,11 @@ fn a_model_edits_and_answers_and_both_are_measured() {
     let ended = sandbox.interfuse(&["ask", "run", "images/blue.png", "what?", "--json"]).succeeded();
     let answer: serde_json::Value = serde_json::from_str(&ended.stdout).expect("one value");
     assert!(answer["answer"].is_string(), "{answer}");
+    // It learned from documents of one question, so the first is forgotten where both are too long.
+    let both = ["ask", "run", "images/blue.png", "what?", "what now?", "--json"];
+    let ended = sandbox.interfuse(&both).succeeded();
+    let answer: serde_json::Value = serde_json::from_str(&ended.stdout).expect("one value");
+    assert_eq!(answer["answers"].as_array().map(Vec::len), Some(2), "{answer}");
 
     sandbox.interfuse(&["evaluate", "run", "--count", "8"]).succeeded();
     let found = &sandbox.json("run/evaluation.json")["conversations"];

@@ -91,7 +91,7 @@ impl Asking<'_> {
         observer: &mut dyn RunObserver,
     ) -> Result<Value> {
         let questions: Vec<Question> =
-            asked.iter().map(|asked| Question { images: asked.images.clone(), text: asked.text.clone() }).collect();
+            asked.iter().map(|asked| Question::new(asked.images.clone(), asked.text.clone())).collect();
         let mut progress = |done| observer.progress("questions answered", done, questions.len());
         let answers = answer(self.pretrained, &questions, self.sampling, &mut progress)?;
         let answers = super::generated::texts(answers, observer);

@@ -218,10 +218,10 @@ impl Engine for ModelEngine {
         let pretrained = &self.run.pretrained;
         let config = self.writing(settings);
         let of = |question: &Question| match fits_beside_an_image(pretrained, &question.words) {
-            true => Ok(interfuse_sampling::Question {
-                images: vec![self.fitted(&question.image)?],
-                text: question.words.clone(),
-            }),
+            true => {
+                let images = vec![self.fitted(&question.image)?];
+                Ok(interfuse_sampling::Question::new(images, question.words.clone()))
+            }
             false => Err(self.too_long()),
         };
         let questions = questions.iter().map(of).collect();
