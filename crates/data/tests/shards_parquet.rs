@@ -15,7 +15,8 @@ fn fixture(name: &str) -> PathBuf {
 
 fn open_at(path: &Path, settings: &str) -> Result<DataSet, DataError> {
     let source = format!("{{ kind = 'shards', shards = ['{}'], {settings} }}", path.display());
-    let config: DataConfig = toml::from_str(&format!("image_size = [6, 6]\nsource = {source}")).unwrap();
+    let config: DataConfig =
+        toml::from_str(&format!("image_size = [6, 6]\nupscale = true\nsource = {source}")).unwrap();
     open(&config)
 }
 
