@@ -160,8 +160,8 @@ pub fn summarise(source: &dyn Source, tokenizer: Option<&Tokenizer>) -> Summary 
 
 /// How many images have each of a source's sizes.
 fn counted(source: &dyn Source, found: impl Iterator<Item = [usize; 2]>) -> Vec<SizeCount> {
-    let ImageShape { height, width, .. } = source.shape();
-    let sizes = std::iter::once([height, width]).chain(source.sizes().iter().copied());
+    let framing = source.framing();
+    let sizes = framing.all_sizes();
     let mut counts: Vec<SizeCount> = sizes.map(|[height, width]| SizeCount { height, width, images: 0 }).collect();
     for size in found {
         if let Some(count) = counts.iter_mut().find(|count| [count.height, count.width] == size) {

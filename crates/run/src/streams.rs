@@ -46,7 +46,7 @@ impl<'a> Streams<'a> {
         let (settings, source) = (self.settings, data.of(split));
         let lanes = DocumentLanes { captions: self.lane(&self.card.captions)?, images: self.lane(images)? };
         let cache = settings.codec.vae().and_then(|vae| vae.cache.as_ref());
-        if let Some(folder) = cache.filter(|_| !source.sizes().is_empty()) {
+        if let Some(folder) = cache.filter(|_| !source.framing().sizes.is_empty()) {
             refuse!(
                 "codec.cache: expected none beside data.buckets, for a cache has latents of one size, found {}",
                 folder.display()

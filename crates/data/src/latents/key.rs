@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::parts::Part;
 use crate::error::DataError;
-use crate::images::Fit;
+use crate::images::{Fit, Framing};
 use crate::sources::Source;
 
 /// Images of a shard.
@@ -58,13 +58,13 @@ impl CacheKey {
     /// # Errors
     /// When the codec does not take such images, or leaves pixels as they are.
     pub fn new(source: &dyn Source, codec: &dyn Codec, mirrored: bool) -> Result<Self, DataError> {
-        let shape = source.shape();
+        let Framing { shape, sizes, fit, upscale } = source.framing();
         let refuse =
             |error: String| DataError::malformed("latent cache", "an autoencoder that takes the images", error);
-        if !source.sizes().is_empty() {
+        if !sizes.is_empty() {
             return Err(DataError::malformed("latent cache", "images of one size", "those of data.buckets"));
         }
-        if source.fit() == Fit::RandomCrop {
+        if fit == Fit::RandomCrop {
             let expected = "another data.fit, for what is cropped elsewhere each time is not encoded once";
             return Err(DataError::malformed("latent cache", expected, "random_crop"));
         }
@@ -76,11 +76,11 @@ impl CacheKey {
         let mut hasher = Sha256::new();
         hasher.update(format!("{shape:?}"));
         // A cache of cropped images is older than the choice.
-        if source.fit() != Fit::Crop {
-            hasher.update(format!("{:?}", source.fit()));
+        if fit != Fit::Crop {
+            hasher.update(format!("{fit:?}"));
         }
         // So is a cache in which small images were enlarged than the choice not to.
-        if !source.upscale() {
+        if !upscale {
             hasher.update("as large as they are at most");
         }
         for index in 0..source.len() {

@@ -41,8 +41,8 @@ pub struct KeptLatents {
 impl KeptLatents {
     fn of(codec: &dyn Codec, source: &dyn Source) -> Self {
         let shape = source.shape();
-        let sizes = source.sizes().iter().copied().chain([[shape.height, shape.width]]);
-        let numbers = sizes.map(|[height, width]| {
+        let framing = source.framing();
+        let numbers = framing.all_sizes().map(|[height, width]| {
             let shape = codec.latent_shape([shape.channels, height, width]);
             shape.map_or(usize::MAX, |shape| shape.iter().product())
         });

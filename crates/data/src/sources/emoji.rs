@@ -16,7 +16,7 @@ use super::held_out::{held_out, place};
 use super::{DataSet, Source, SourceSettings, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
-use crate::images::{Covering, Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Framing, Image, ImageShape};
 
 /// The nine groups of Unicode by the names that a configuration uses.
 const GROUPS: [(&str, Group); 9] = [
@@ -160,16 +160,8 @@ impl Source for EmojiSource {
         self.framing.shape
     }
 
-    fn sizes(&self) -> &[[usize; 2]] {
-        &self.framing.sizes
-    }
-
-    fn fit(&self) -> Fit {
-        self.framing.fit
-    }
-
-    fn upscale(&self) -> bool {
-        self.framing.upscale
+    fn framing(&self) -> Framing {
+        self.framing.clone()
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataSet, Source, SourceSettings, Split, idx};
 use crate::error::DataError;
-use crate::images::{Covering, Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Framing, Image, ImageShape};
 
 /// The ten classes in the order of their labels.
 pub const CLASS_NAMES: [&str; 10] =
@@ -124,16 +124,8 @@ impl Source for FashionMnistSource {
         self.framing.shape
     }
 
-    fn sizes(&self) -> &[[usize; 2]] {
-        &self.framing.sizes
-    }
-
-    fn fit(&self) -> Fit {
-        self.framing.fit
-    }
-
-    fn upscale(&self) -> bool {
-        self.framing.upscale
+    fn framing(&self) -> Framing {
+        self.framing.clone()
     }
 
     fn native_size(&self, _index: usize) -> Result<[usize; 2], DataError> {

@@ -17,7 +17,7 @@ use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
 use crate::files::{CaptionedImage, CaptionedImages, IMAGES, captioned_images};
-use crate::images::{Covering, Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Framing, Image, ImageShape};
 
 /// Options of `kind = "folder"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,16 +128,8 @@ impl Source for FolderSource {
         self.framing.shape
     }
 
-    fn sizes(&self) -> &[[usize; 2]] {
-        &self.framing.sizes
-    }
-
-    fn fit(&self) -> Fit {
-        self.framing.fit
-    }
-
-    fn upscale(&self) -> bool {
-        self.framing.upscale
+    fn framing(&self) -> Framing {
+        self.framing.clone()
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
@@ -198,6 +190,7 @@ mod tests {
     use ndarray::Array3;
 
     use super::*;
+    use crate::images::Fit;
 
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 6, width: 6 };
 
@@ -241,7 +234,7 @@ mod tests {
         let white = |fit: &str| open(fit).image(0).unwrap().pixels().iter().filter(|&&level| level == 255).count();
         // Six by eight pixels become five by six.
         assert_eq!((white("crop"), white("pad"), white("stretch")), (0, 18, 0));
-        assert_eq!(open("pad").fit(), Fit::Pad, "kept images know it too");
+        assert_eq!(open("pad").framing().fit, Fit::Pad, "kept images know it too");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::{Source, Stamp};
 use crate::error::DataError;
 use crate::images::covering::CENTRE;
-use crate::images::{Covering, Fit, Image, ImageShape};
+use crate::images::{Covering, Fit, Framing, Image, ImageShape};
 use crate::order::Blocks;
 
 /// The most bytes of decoded images that are kept: 256 MiB, some 87,000 RGB images of 32 × 32.
@@ -36,10 +36,10 @@ impl<S: Source> Kept<S> {
 
 /// Bytes of the largest image that a source may have; of one that is cropped later about half may lie beyond its size.
 fn largest(source: &impl Source) -> usize {
-    let ImageShape { channels, height, width } = source.shape();
-    let areas = source.sizes().iter().map(|[height, width]| height * width);
-    let beyond = if source.fit() == Fit::RandomCrop { 2 } else { 1 };
-    beyond * channels * areas.fold(height * width, usize::max)
+    let framing = source.framing();
+    let beyond = if framing.fit == Fit::RandomCrop { 2 } else { 1 };
+    let area = framing.all_sizes().map(|[height, width]| height * width).max().unwrap_or(0);
+    beyond * framing.shape.channels * area
 }
 
 impl<S: Source> Source for Kept<S> {
@@ -79,16 +79,8 @@ impl<S: Source> Source for Kept<S> {
         self.source.shape()
     }
 
-    fn sizes(&self) -> &[[usize; 2]] {
-        self.source.sizes()
-    }
-
-    fn fit(&self) -> Fit {
-        self.source.fit()
-    }
-
-    fn upscale(&self) -> bool {
-        self.source.upscale()
+    fn framing(&self) -> Framing {
+        self.source.framing()
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {

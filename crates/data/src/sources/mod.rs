@@ -38,7 +38,7 @@ use self::shards::ShardsConfig;
 pub use self::view::View;
 use crate::config::DataConfig;
 use crate::error::DataError;
-use crate::images::{Covering, Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Framing, Image, ImageShape};
 use crate::order::Blocks;
 
 /// The kinds of sources: an enum of their settings, told apart by the key `kind`.
@@ -178,19 +178,9 @@ pub trait Source: Send + Sync {
     /// The shape of every image; where there are several sizes, the first.
     fn shape(&self) -> ImageShape;
 
-    /// Heights and widths of images beside that of [`Source::shape`].
-    fn sizes(&self) -> &[[usize; 2]] {
-        &[]
-    }
-
-    /// How images of other proportions were brought to it.
-    fn fit(&self) -> Fit {
-        Fit::default()
-    }
-
-    /// Whether images that are smaller than what they are brought to are enlarged; true where none is smaller.
-    fn upscale(&self) -> bool {
-        true
+    /// What images were brought to, and how; where the program makes them, their shape says all.
+    fn framing(&self) -> Framing {
+        self.shape().into()
     }
 
     /// Height and width in pixels before the image was resized.

@@ -21,7 +21,7 @@ impl View {
     /// Mirrored with a probability, and cropped anywhere where the source crops at random.
     pub(crate) fn drawn(source: &dyn Source, horizontal_flip: f64, rng: &mut ChaCha8Rng) -> Self {
         let mirrored = chance(horizontal_flip, rng);
-        let is_cropped = source.fit() == Fit::RandomCrop;
+        let is_cropped = source.framing().fit == Fit::RandomCrop;
         Self { mirrored, place: is_cropped.then(|| [(); 2].map(|()| uniform(rng))) }
     }
 
@@ -50,10 +50,6 @@ mod tests {
     struct Wide(Fit);
 
     impl Wide {
-        fn framing(&self) -> Framing {
-            Framing { fit: self.0, ..self.shape().into() }
-        }
-
         fn whole() -> Image {
             Image::new(Array3::from_shape_fn((1, 4, 12), |(_, _, column)| column as u8)).unwrap()
         }
@@ -78,8 +74,8 @@ mod tests {
         fn shape(&self) -> ImageShape {
             ImageShape { channels: 1, height: 4, width: 4 }
         }
-        fn fit(&self) -> Fit {
-            self.0
+        fn framing(&self) -> Framing {
+            Framing { fit: self.0, ..self.shape().into() }
         }
         fn native_size(&self, _: usize) -> Result<[usize; 2], DataError> {
             Ok([4, 12])

@@ -29,7 +29,7 @@ use super::held_out::marked;
 use super::{DataSet, Source, SourceSettings, Stamp, parted, validate_held_out};
 use crate::error::DataError;
 use crate::files::decode::encoded_size;
-use crate::images::{Covering, Fit, Framing, Image, ImageShape};
+use crate::images::{Covering, Framing, Image, ImageShape};
 use crate::order::Blocks;
 
 /// Options of `kind = "shards"`.
@@ -262,16 +262,8 @@ impl Source for ShardSource {
         self.framing.shape
     }
 
-    fn sizes(&self) -> &[[usize; 2]] {
-        &self.framing.sizes
-    }
-
-    fn fit(&self) -> Fit {
-        self.framing.fit
-    }
-
-    fn upscale(&self) -> bool {
-        self.framing.upscale
+    fn framing(&self) -> Framing {
+        self.framing.clone()
     }
 
     fn native_size(&self, index: usize) -> Result<[usize; 2], DataError> {
