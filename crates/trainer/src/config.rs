@@ -43,7 +43,8 @@ pub enum TrainPrecision {
     F32,
     /// 16 bits of `bf16`: on GPUs with tensor cores for it, and on CPUs with AMX or with AVX-512 and BF16.
     Bf16,
-    /// `bf16` where the device multiplies it faster, on tensor cores and on AMX; `f32` elsewhere.
+    /// `bf16` where the device multiplies it faster: on tensor cores, on AMX, and on AMD's processors since Zen 4; `f32`
+    /// elsewhere.
     Auto,
 }
 

@@ -19,6 +19,13 @@ impl Unit {
         *FOUND.get_or_init(|| Self::all().into_iter().next())
     }
 
+    /// Whether it multiplies faster than the vectors of `f32` beside it. Tiles do on every processor; vectors on AMD's, where an
+    /// instruction takes two elements in the time of one (1.9 to 2.5 times as fast on Zen 4), and not on Intel's, where it takes
+    /// longer (0.6 times as fast on Sapphire Rapids).
+    pub(crate) fn is_faster(self) -> bool {
+        self == Self::Amx || vendor() == *b"AuthenticAMD"
+    }
+
     /// The units of this machine, the faster first.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn all() -> Vec<Self> {
@@ -35,4 +42,21 @@ impl Unit {
     pub(crate) fn all() -> Vec<Self> {
         vec![]
     }
+}
+
+/// Who made the processor, as `cpuid` spells it.
+#[cfg(target_arch = "x86_64")]
+fn vendor() -> [u8; 12] {
+    let found = std::arch::x86_64::__cpuid(0);
+    let mut name = [0; 12];
+    for (letters, register) in name.chunks_exact_mut(4).zip([found.ebx, found.edx, found.ecx]) {
+        letters.copy_from_slice(&register.to_le_bytes());
+    }
+    name
+}
+
+/// Nobody asks on such a processor, for it has no unit.
+#[cfg(not(target_arch = "x86_64"))]
+fn vendor() -> [u8; 12] {
+    *b"other makers"
 }
