@@ -49,7 +49,8 @@ impl Precision {
     /// What a device multiplies fastest in: `bf16` on tensor cores, on AMX and in the vectors of AMD's processors since Zen 4,
     /// `f32` elsewhere. Intel's vectors of `bf16` are slower than those of `f32`, so they are for those who ask for them.
     pub fn fastest_on(device: &Device) -> Self {
-        let short = if is_cpu(device) { Unit::found().is_some_and(Unit::is_faster) } else { Self::Bf16.runs_on(device) };
+        let short =
+            if is_cpu(device) { Unit::found().is_some_and(Unit::is_faster) } else { Self::Bf16.runs_on(device) };
         if short { Self::Bf16 } else { Self::F32 }
     }
 

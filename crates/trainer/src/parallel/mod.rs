@@ -4,11 +4,13 @@
 //! one process, and gradients are added in the order of the micro-batches: a rank adds its own to the sum that the rank before
 //! it hands on, and the last one gives the sum to all. Floating-point sums then have the same bits on any number of ranks.
 //!
-//! [`Collective`] is what a transport must be able to do; `mpi.rs`, with the feature `mpi`, is the one of MPI launchers.
+//! [`Collective`] is what a transport must be able to do; `sockets/` is the one of launchers that say where rank 0 is to be found,
+//! `mpi.rs`, with the feature `mpi`, that of MPI launchers.
 
 mod gradients;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+pub mod sockets;
 
 use std::cell::RefCell;
 use std::fmt;
