@@ -118,6 +118,7 @@ impl Resumed {
             &self.folder.join(OPTIMIZER),
             &self.state.weight_steps,
             &trainer.setup.optimizer,
+            |name| trainer.sharding.as_ref().is_none_or(|sharding| sharding.is_own(name)),
         )?;
         trainer.step = self.state.step;
         trainer.skipped = SkippedSteps { total: self.state.skipped, in_a_row: self.state.skipped_in_a_row };

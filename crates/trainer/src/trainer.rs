@@ -16,10 +16,11 @@ use interfuse_transfusion::{
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::optimization::gradients::norms;
 use crate::optimization::learning_rate::learning_rate;
 use crate::optimization::step::{self, Stepper};
 use crate::optimization::{Ema, FlatGradients, Optimizer, OptimizerConfig, SkippedSteps, tape};
-use crate::parallel::{self, Ranks, Weight};
+use crate::parallel::{Exchange, Ranks, Sharding, Weight};
 use crate::step_report::{ModalityReport, RouterReport, StepNumbers, StepReport, StepSums};
 use crate::training_loop::Learner;
 
@@ -55,6 +56,8 @@ pub struct Trainer {
     pub(crate) workers: Workers,
     /// The processes that train this model together.
     pub(crate) ranks: Ranks,
+    /// Which of them keeps the moments of which weight, where not all keep all.
+    pub(crate) sharding: Option<Sharding>,
     /// Steps taken.
     pub step: u64,
     /// Steps skipped because something was not finite.
@@ -80,7 +83,7 @@ impl Trainer {
         let workers = Workers::on(&setup.device, setup.train.gradient_accumulation);
         let optimizer = Optimizer::default();
         let (ranks, skipped) = (Ranks::alone(), SkippedSteps::default());
-        Self { setup, model, ema, optimizer, loader, workers, ranks, step: 0, skipped }
+        Self { setup, model, ema, optimizer, loader, workers, ranks, sharding: None, step: 0, skipped }
     }
 
     /// The same run as one of several ranks, each of which computes its share of a step's micro-batches.
@@ -90,6 +93,8 @@ impl Trainer {
     pub fn among(mut self, ranks: Ranks) -> Result<Self, TrainError> {
         let share = ranks.share(self.setup.train.gradient_accumulation)?;
         self.workers = Workers::on(&self.setup.device, share.len());
+        let is_sharded = self.setup.optimizer.sharded && ranks.size() > 1;
+        self.sharding = is_sharded.then(|| Sharding::new(&ranks, parameters(&self.model)));
         self.ranks = ranks;
         Ok(self)
     }
@@ -179,14 +184,14 @@ impl Stepper for Trainer {
     fn compute(&mut self) -> Result<Computed, TrainError> {
         let (batches, waited) = self.next_batches()?;
         let normalizer = self.normalizer(&batches)?;
-        let Self { setup, model, loader, workers, ranks, step, .. } = self;
+        let Self { setup, model, loader, workers, ranks, sharding, step, .. } = self;
         let (train, goes_on) = (&setup.train, *step + 1 < setup.train.steps);
         let prepare = goes_on.then_some(|| loader.prepare(train.sequences(), train.gradient_accumulation));
         let ((parts, losses), late) = step::beside(prepare, || compute(model, workers, setup, (&batches, &normalizer)));
         // A GPU still computes what was asked of it, so nobody waits for documents as long as that takes.
         let late = if setup.device == Device::flex() { late } else { 0.0 };
-        let device = setup.device.clone();
-        let gradients = parallel::sum(ranks, parts, || weights(model), &device)?;
+        let exchange = Exchange { ranks, sharding: sharding.as_ref(), device: &setup.device };
+        let gradients = exchange.sum(parts, || weights(model))?;
         Ok(Computed { gradients, losses, normalizer, waited: waited + late })
     }
 
@@ -196,7 +201,9 @@ impl Stepper for Trainer {
 
         let (normalizer, sums) = (&computed.normalizer, self.sums(&computed.losses, losses)?);
         let owners = owners(&self.model);
-        let (norms, gradient_norm) = computed.gradients.norms(&squared, owners.len());
+        let squared = computed.gradients.named(&squared);
+        let squared = self.sharding.as_ref().map_or(Ok(squared.clone()), |sharding| sharding.all_norms(squared))?;
+        let (norms, gradient_norm) = norms(&squared, owners.len());
         let sequences = self.setup.train.sequences() * normalizer.batches;
         // Where batches have several sizes, a sequence of the mean one.
         let mean: Vec<usize> = normalizer.all_rows.iter().map(|rows| rows / sequences.max(1)).collect();
@@ -216,18 +223,24 @@ impl Stepper for Trainer {
             flops: sequences as f64 * FlopsPerToken::of_rows(&self.setup.model, &mean),
             skipped: None,
         };
-        report.skipped = match computed.gradients.is_empty() {
+        report.skipped = match squared.is_empty() {
             true => Some(format!("the batch (counts {:?})", normalizer.counts)),
             false => step::non_finite(numbers(&report)),
         };
         Ok(report)
     }
 
-    fn update(&mut self, computed: Computed, report: &mut StepReport) {
+    fn update(&mut self, computed: Computed, report: &mut StepReport) -> Result<(), TrainError> {
         let config = &self.setup.optimizer;
         let (norm, rate) = (report.gradient_norm, report.learning_rate);
+        let own = self.sharding.as_ref().map(|_| computed.gradients.names().map(String::from).collect());
         self.optimizer.apply(&mut self.model, computed.gradients, norm, config, rate);
+        if let Some((sharding, own)) = self.sharding.as_ref().zip(own) {
+            sharding.keep_own(&mut self.optimizer);
+            self.model = sharding.spread(tape::take(&mut self.model), own, &self.setup.device)?;
+        }
         self.ema.update(&self.model, config.ema_decay, self.step);
+        Ok(())
     }
 
     fn count(&mut self) -> (&mut u64, &mut SkippedSteps, u64) {
@@ -262,6 +275,11 @@ impl Learner for Trainer {
 
     fn stops(&mut self, asked: bool) -> Result<bool, TrainError> {
         Ok(self.ranks.any(asked)?)
+    }
+
+    /// The moments that other ranks keep.
+    fn gather(&mut self) -> Result<(), TrainError> {
+        self.sharding.as_ref().map_or(Ok(()), |sharding| sharding.gather(&mut self.optimizer))
     }
 
     /// Takes one optimizer step: data → forward → backward → accumulate → clip → update → moving average.

@@ -40,6 +40,14 @@ pub trait Learner {
         Ok(asked)
     }
 
+    /// Brings to whoever writes checkpoints what one needs; called before each, on every process.
+    ///
+    /// # Errors
+    /// When another process cannot be reached.
+    fn gather(&mut self) -> Result<(), TrainError> {
+        Ok(())
+    }
+
     /// Takes one optimizer step.
     ///
     /// # Errors
@@ -105,6 +113,9 @@ pub fn run<L: Learner>(
                     continue;
                 }
                 if is_due(what, step, intervals, finished, stopped) {
+                    if what == Due::Checkpoint {
+                        learner.gather()?;
+                    }
                     observer.due(learner, what)?;
                 }
             }

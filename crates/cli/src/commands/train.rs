@@ -81,13 +81,13 @@ fn introduce(run: &Run) {
     print_resumed(resumed.as_ref());
     let counts = ParameterCounts::of(&trainer.model, &plan.card.model);
     say!(
-        "{:.2} M parameters in {} parts, {}, {} sequences of {} rows a step, on {:?} in {}",
+        "{:.2} M parameters in {} parts, {}, {} sequences of {} rows a step, on {} in {}",
         counts.stored as f64 / 1e6,
         counts.parts.len(),
         holdings(&plan.data),
         plan.settings.train.sequences() * plan.settings.train.gradient_accumulation,
         plan.shape.rows(),
-        trainer.setup.device,
+        interfuse_run::device::name(&trainer.setup.device),
         plan.settings.train.precision.on(&trainer.setup.device),
     );
     plan.data.left_out().iter().for_each(|line| say!("{line}"));

@@ -102,6 +102,29 @@ fn any_number_of_processes_leaves_the_same_bytes() {
     }
 }
 
+/// AdamW and Muon, of which the second remembers less.
+#[test]
+fn moments_in_shares_leave_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    for matrices in ["optimizer.matrices=adamw", "optimizer.matrices=muon"] {
+        let alone = format!("run.dir=alone-{matrices}");
+        sandbox.train(&["train.gradient_accumulation=6", matrices, &alone]).succeeded();
+        let expected = result(&sandbox, &alone["run.dir=".len()..]);
+        for &launcher in LAUNCHERS {
+            let folder = format!("{launcher:?}-{matrices}");
+            let changes = [matrices, "optimizer.sharded=true", &format!("run.dir={folder}")];
+            launcher.train(&sandbox, 3, &changes).succeeded();
+            assert_eq!(result(&sandbox, &folder), expected, "{launcher:?}, {matrices}");
+            // And on, with other shares, or with none.
+            for ranks in [2, 1] {
+                std::fs::remove_dir_all(sandbox.path(&format!("{folder}/checkpoints/step-000006"))).expect("removed");
+                launcher.train(&sandbox, ranks, &[&changes[..], &["--resume"]].concat()).succeeded();
+                assert_eq!(result(&sandbox, &folder), expected, "{launcher:?}, {matrices}, resumed by {ranks}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_resume_goes_on_with_another_number_of_processes() {
     for launcher in LAUNCHERS {

@@ -89,7 +89,7 @@ fn measure(proposal: &Proposal, for_about: Duration) -> Result<Measured> {
         weights,
         memory: MemoryEstimate::of(&plan, weights).total(),
         precision: plan.settings.train.precision.on(&plan.device),
-        device: if plan.device == Device::flex() { "the CPU".into() } else { format!("{:?}", plan.device) },
+        device: if plan.device == Device::flex() { "the CPU".into() } else { crate::device::name(&plan.device) },
     })
 }
 

@@ -172,14 +172,19 @@ impl Resumed {
         let average = folder::open(&at(VAE), &device)?.vae;
         trainer.ema = Ema::new(&average);
         trainer.optimizer =
-            Optimizer::load(&trainer.vae, &at(OPTIMIZER), &state.weight_steps, &trainer.setup.optimizer)?;
+            Optimizer::load(&trainer.vae, &at(OPTIMIZER), &state.weight_steps, &trainer.setup.optimizer, |_| true)?;
         if let Some(discriminator) = &mut trainer.discriminator
             && at(DISCRIMINATOR).is_file()
         {
             discriminator.model = load_weights(discriminator.model.clone(), &at(DISCRIMINATOR))?;
             let steps = &state.discriminator_weight_steps;
-            discriminator.optimizer =
-                Optimizer::load(&discriminator.model, &at(DISCRIMINATOR_OPTIMIZER), steps, &trainer.setup.optimizer)?;
+            discriminator.optimizer = Optimizer::load(
+                &discriminator.model,
+                &at(DISCRIMINATOR_OPTIMIZER),
+                steps,
+                &trainer.setup.optimizer,
+                |_| true,
+            )?;
         }
         if let Some(codes) = &mut trainer.codes {
             codes.restore(state.code_counts);

@@ -269,7 +269,7 @@ impl Stepper for AutoencoderTrainer {
         })
     }
 
-    fn update(&mut self, computed: Computed, report: &mut AutoencoderReport) {
+    fn update(&mut self, computed: Computed, report: &mut AutoencoderReport) -> Result<(), TrainError> {
         let Computed { gradients, discriminator_gradients, passes } = computed;
         let (config, rate) = (&self.setup.optimizer, report.learning_rate);
         self.optimizer.apply(&mut self.vae, gradients, report.gradient_norm, config, rate);
@@ -283,6 +283,7 @@ impl Stepper for AutoencoderTrainer {
             self.revive_average(&revived);
             report.codes = Some(codes);
         }
+        Ok(())
     }
 
     fn count(&mut self) -> (&mut u64, &mut SkippedSteps, u64) {

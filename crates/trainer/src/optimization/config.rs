@@ -48,6 +48,9 @@ pub struct OptimizerConfig {
     pub weight_decay: f64,
     /// The gradient of all weights together is scaled down to this norm, above 0.
     pub max_gradient_norm: f64,
+    /// Whether each of several processes remembers and updates only its share of the weights (ZeRO stage 1, 1910.02054), so
+    /// that their moments together take the memory that they take in one. What is trained is the same.
+    pub sharded: bool,
     /// Decay of the moving average of the weights, from 0 to below 1.
     pub ema_decay: f64,
     /// What is otherwise for some weights, by the name of the part of the partition or of the modality whose ends they are.
@@ -88,6 +91,7 @@ impl Default for OptimizerConfig {
             epsilon: 1e-8,
             weight_decay: 0.1,
             max_gradient_norm: 1.0,
+            sharded: false,
             ema_decay: 0.999,
             parts: BTreeMap::new(),
         }

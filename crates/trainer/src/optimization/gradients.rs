@@ -84,16 +84,19 @@ impl FlatGradients {
         (!gradients.is_empty()).then(|| squared_norms(&gradients))
     }
 
+    /// What [`Self::squared_norms`] gave, with whose it is.
+    pub(crate) fn named(&self, squared: &[f32]) -> Vec<SquaredNorm> {
+        let named = |((name, gradient), &squared): ((&String, &FlatGradient), &f32)| SquaredNorm {
+            name: name.clone(),
+            group: gradient.group,
+            squared,
+        };
+        self.by_name.iter().zip(squared).map(named).collect()
+    }
+
     /// Adds up what [`Self::squared_norms`] gave: the norm of each of `groups`, and the norm of all.
     pub fn norms(&self, squared: &[f32], groups: usize) -> (Vec<f64>, f64) {
-        let (mut by_group, mut total) = (vec![0.0; groups], 0.0);
-        for (gradient, &squared) in self.by_name.values().zip(squared) {
-            total += f64::from(squared);
-            if let Some(sum) = gradient.group.and_then(|group| by_group.get_mut(group)) {
-                *sum += f64::from(squared);
-            }
-        }
-        (by_group.into_iter().map(f64::sqrt).collect(), f64::sqrt(total))
+        norms(&self.named(squared), groups)
     }
 
     /// Takes the gradient of a weight.
@@ -105,6 +108,27 @@ impl FlatGradients {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
+}
+
+/// `Σ g²` of a weight.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SquaredNorm {
+    pub(crate) name: String,
+    /// The group whose norm the weight is part of, if any.
+    pub(crate) group: Option<usize>,
+    pub(crate) squared: f32,
+}
+
+/// The norm of each of `groups`, and the norm of all weights.
+pub(crate) fn norms(squared: &[SquaredNorm], groups: usize) -> (Vec<f64>, f64) {
+    let (mut by_group, mut total) = (vec![0.0; groups], 0.0);
+    for weight in squared {
+        total += f64::from(weight.squared);
+        if let Some(sum) = weight.group.and_then(|group| by_group.get_mut(group)) {
+            *sum += f64::from(weight.squared);
+        }
+    }
+    (by_group.into_iter().map(f64::sqrt).collect(), f64::sqrt(total))
 }
 
 /// The losses and norms of a step, read from the device at once.

@@ -99,7 +99,8 @@ impl Optimizer {
         Ok(write_tensors(&tensors, path)?)
     }
 
-    /// Reads what is remembered of the weights that took part in `steps`.
+    /// Reads what is remembered of the weights that took part in `steps`, and keeps it of those that are this process's to
+    /// update.
     ///
     /// # Errors
     /// When the file is torn, or does not have exactly what `config` has remembered of these weights.
@@ -108,6 +109,7 @@ impl Optimizer {
         path: &Path,
         steps: &BTreeMap<String, u64>,
         config: &OptimizerConfig,
+        is_own: impl Fn(&str) -> bool,
     ) -> Result<Self, TrainError> {
         let device = model.devices().into_iter().next().unwrap_or_default().without_autodiff();
         let foreign =
@@ -119,12 +121,10 @@ impl Optimizer {
         for (name, &steps) in steps {
             let info = known.get(name);
             let size = info.map(ParameterInfo::count).unwrap_or_default();
-            let mut take = |kind: &str| -> Result<Tensor<1>, TrainError> {
+            let mut take = |kind: &str| -> Result<TensorData, TrainError> {
                 let name = format!("{name}.{kind}");
                 match tensors.remove(&name) {
-                    Some(tensor) if tensor.shape == [size] => {
-                        Ok(Tensor::from_data(TensorData::new(tensor.values, tensor.shape), &device))
-                    }
+                    Some(tensor) if tensor.shape == [size] => Ok(TensorData::new(tensor.values, tensor.shape)),
                     other => {
                         let found = other.map_or("none".into(), |tensor| format!("shape {:?}", tensor.shape));
                         Err(foreign(format!("tensor {name} of shape [{size}]"), found))
@@ -134,7 +134,10 @@ impl Optimizer {
             let first = take("exp_avg")?;
             let is_orthogonalized = info.is_some_and(|info| config.orthogonalizes(info));
             let second = if is_orthogonalized { None } else { Some(take("exp_avg_sq")?) };
-            moments.insert(name.clone(), Moments { first, second, steps });
+            if is_own(name) {
+                let put = |data| Tensor::from_data(data, &device);
+                moments.insert(name.clone(), Moments { first: put(first), second: second.map(put), steps });
+            }
         }
         match tensors.keys().next() {
             Some(unexpected) => {

@@ -36,7 +36,7 @@ pub(crate) trait Stepper {
     fn measure(&self, computed: &Self::Computed) -> Result<Self::Report, TrainError>;
 
     /// Moves the weights and their average.
-    fn update(&mut self, computed: Self::Computed, report: &mut Self::Report);
+    fn update(&mut self, computed: Self::Computed, report: &mut Self::Report) -> Result<(), TrainError>;
 
     /// Steps taken, steps skipped, and how many of these may come in a row.
     fn count(&mut self) -> (&mut u64, &mut SkippedSteps, u64);
@@ -51,7 +51,7 @@ pub(crate) fn take<S: Stepper>(stepper: &mut S) -> Result<S::Report, TrainError>
     let computed = stepper.compute()?;
     let mut report = stepper.measure(&computed)?;
     if report.skipped().is_none() {
-        stepper.update(computed, &mut report);
+        stepper.update(computed, &mut report)?;
     }
     let (step, skipped, most) = stepper.count();
     *step += 1;

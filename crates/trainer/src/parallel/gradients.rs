@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use interfuse_kernels::accumulate;
 use interfuse_parameters::ParameterInfo;
 
-use super::{Collective, ParallelError, Ranks};
+use super::{Collective, ParallelError, Ranks, Sharding};
 use crate::error::TrainError;
 use crate::optimization::FlatGradients;
 
@@ -15,37 +15,70 @@ pub(crate) struct Weight {
     pub(crate) group: Option<usize>,
 }
 
-/// Adds up the gradients of this rank's micro-batches, `parts`, and those of all other ranks.
-///
-/// A weight whose part had no row anywhere has no gradient afterwards, as in one process.
-///
-/// # Errors
-/// When a rank cannot be reached, or the device failed.
-pub(crate) fn sum(
-    ranks: &Ranks,
-    parts: Vec<FlatGradients>,
-    weights: impl FnOnce() -> Vec<Weight>,
-    device: &Device,
-) -> Result<FlatGradients, TrainError> {
-    let Some(collective) = &ranks.0 else {
-        return Ok(parts.into_iter().fold(FlatGradients::default(), FlatGradients::and));
-    };
-    let weights = weights();
-    let mut collective = collective.borrow_mut();
-    let holders = holders(&mut *collective, &parts, &weights)?;
-    let mut chain = Chain { collective: &mut *collective, parts, device };
-    let mut sums = Vec::with_capacity(weights.len());
-    for (weight, holders) in weights.iter().zip(&holders) {
-        sums.push(chain.add(weight, holders)?);
+/// Between whom gradients are exchanged.
+pub(crate) struct Exchange<'a> {
+    pub(crate) ranks: &'a Ranks,
+    /// Who needs the sum of which weight; all of all if there is none.
+    pub(crate) sharding: Option<&'a Sharding>,
+    pub(crate) device: &'a Device,
+}
+
+impl Exchange<'_> {
+    /// Adds up the gradients of this rank's micro-batches, `parts`, and those of all other ranks. Where moments are shared out,
+    /// only those of this rank's weights are left.
+    ///
+    /// A weight whose part had no row anywhere has no gradient afterwards, as in one process.
+    ///
+    /// # Errors
+    /// When a rank cannot be reached, or the device failed.
+    pub(crate) fn sum(
+        &self,
+        parts: Vec<FlatGradients>,
+        weights: impl FnOnce() -> Vec<Weight>,
+    ) -> Result<FlatGradients, TrainError> {
+        let Some(collective) = &self.ranks.0 else {
+            return Ok(parts.into_iter().fold(FlatGradients::default(), FlatGradients::and));
+        };
+        let weights = weights();
+        let mut collective = collective.borrow_mut();
+        let holders = holders(&mut *collective, &parts, &weights)?;
+        let mut chain = Chain { collective: &mut *collective, parts, device: self.device };
+        let mut sums = Vec::with_capacity(weights.len());
+        for (weight, holders) in weights.iter().zip(&holders) {
+            sums.push(chain.add(weight, holders)?);
+        }
+        let mut all = FlatGradients::default();
+        for ((weight, holders), sum) in weights.into_iter().zip(holders).zip(sums) {
+            let Some(&last) = holders.last() else { continue };
+            if let Some(sum) = self.deliver(chain.collective, last, &weight, sum)? {
+                all.put(weight.info.name, weight.group, Tensor::from_data(TensorData::from(&sum[..]), self.device));
+            }
+        }
+        Ok(all)
     }
-    let mut all = FlatGradients::default();
-    for ((weight, holders), mut sum) in weights.into_iter().zip(holders).zip(sums) {
-        let Some(&last) = holders.last() else { continue };
+
+    /// Brings a sum from the rank that has it to those that need it; nothing on a rank that does not.
+    fn deliver(
+        &self,
+        collective: &mut dyn Collective,
+        from: usize,
+        weight: &Weight,
+        mut sum: Vec<f32>,
+    ) -> Result<Option<Vec<f32>>, ParallelError> {
         sum.resize(weight.info.count(), 0.0);
-        chain.collective.broadcast(last, &mut sum)?;
-        all.put(weight.info.name, weight.group, Tensor::from_data(TensorData::from(&sum[..]), device));
+        let rank = collective.rank();
+        match self.sharding.map(|sharding| sharding.owner(&weight.info.name)) {
+            None => collective.broadcast(from, &mut sum)?,
+            Some(owner) if owner == rank && from != rank => collective.receive(from, &mut sum)?,
+            Some(owner) if owner == rank => {}
+            Some(owner) if from == rank => {
+                collective.send(owner, &sum)?;
+                return Ok(None);
+            }
+            Some(_) => return Ok(None),
+        }
+        Ok(Some(sum))
     }
-    Ok(all)
 }
 
 /// Which ranks have a gradient of each weight.

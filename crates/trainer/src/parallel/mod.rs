@@ -4,12 +4,15 @@
 //! one process, and gradients are added in the order of the micro-batches: a rank adds its own to the sum that the rank before
 //! it hands on, and the last one gives the sum to all. Floating-point sums then have the same bits on any number of ranks.
 //!
+//! Moments may be shared out among the ranks (`sharding.rs`).
+//!
 //! [`Collective`] is what a transport must be able to do; `sockets/` is the one of launchers that say where rank 0 is to be found,
 //! `mpi.rs`, with the feature `mpi`, that of MPI launchers.
 
 mod gradients;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+mod sharding;
 pub mod sockets;
 
 use std::cell::RefCell;
@@ -19,7 +22,8 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
-pub(crate) use self::gradients::{Weight, sum};
+pub(crate) use self::gradients::{Exchange, Weight};
+pub(crate) use self::sharding::Sharding;
 
 /// Ranks could not exchange what a step needs.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -143,6 +147,30 @@ impl Ranks {
             Some(collective) => collective.borrow_mut().gather(own),
             None => Ok(vec![own.to_vec()]),
         }
+    }
+
+    /// Sends numbers to another rank; nothing when this one is alone.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub(crate) fn send(&self, to: usize, numbers: &[f32]) -> Result<(), ParallelError> {
+        self.0.as_ref().map_or(Ok(()), |collective| collective.borrow_mut().send(to, numbers))
+    }
+
+    /// Receives numbers of another rank.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or sends another count.
+    pub(crate) fn receive(&self, from: usize, numbers: &mut [f32]) -> Result<(), ParallelError> {
+        self.0.as_ref().map_or(Ok(()), |collective| collective.borrow_mut().receive(from, numbers))
+    }
+
+    /// Gives the numbers of rank `from` to all.
+    ///
+    /// # Errors
+    /// When a rank cannot be reached.
+    pub(crate) fn broadcast(&self, from: usize, numbers: &mut [f32]) -> Result<(), ParallelError> {
+        self.0.as_ref().map_or(Ok(()), |collective| collective.borrow_mut().broadcast(from, numbers))
     }
 
     /// The numbers of all ranks, one rank after the other.
