@@ -99,6 +99,21 @@ def clip(path, rising):
         file.writeframes(b"".join(struct.pack("<h", int(16000 * ((k % period(k)) / period(k) - 0.5))) for k in range(6000)))
 
 
+def npy(shape, values):
+    """An array of doubles as NumPy writes it."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + struct.pack(f"<{len(values)}d", *values)
+
+
+def statistics(path, size):
+    """Mean and covariance of a set of images, as pytorch-fid keeps them."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mu.npy", npy(f"({size},)", [0.1 * k for k in range(size)]))
+        square = [1.0 + row if row == column else 0.1 for row in range(size) for column in range(size)]
+        archive.writestr("sigma.npy", npy(f"({size}, {size})", square))
+
+
 def write_tar(folder, path):
     with tarfile.open(path, "w") as tar:
         for image in sorted((folder / "images").glob("*.png")):
@@ -128,6 +143,7 @@ def prepare_seeds(program):
     program.must(["speech", "units", "train", "clips", "--units", "8", "--sample-rate", "8000", "--held-out", "0.25"])
     program.must(["speech", "units", "encode", "--out", "units.txt", "clips/0.wav", "clips/1.wav"])
     write_tar(folder, seeds / "images.tar")
+    statistics(seeds / "statistics.npz", 6)
     (folder / "sweep.toml").write_text(SWEEP)
     (folder / "texts.toml").write_text(TEXTS)
     (folder / "texts").mkdir()
@@ -185,6 +201,8 @@ def kinds(folder):
         Kind("audio", audio, [f"mutants/clips/{number}{path.suffix}" for number, path in enumerate(audio)],
              ["speech", "units", "encode", "--out", "out.txt",
               *(f"mutants/clips/{number}{path.suffix}" for number, path in enumerate(audio))], head=300),
+        Kind("statistics", seed("statistics.npz"), ["mutants/statistics.npz"],
+             ["fid", "seeds/statistics.npz", "mutants/statistics.npz"], head=300),
         Kind("units", seed("units.txt"), ["mutants/units.txt"],
              ["speech", "error-rate", "mutants/units.txt", "units.txt"], text=True),
         Kind("unit-codec", seed("units.safetensors"), ["units.safetensors"],

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
+use interfuse_evaluation::frechet::distance_of_gaussians;
 use interfuse_evaluation::image_set::{ImageSet, SetReport};
 use interfuse_evaluation::inception_score::{SPLITS, inception_score};
 use interfuse_evaluation::kernel_distance::kid;
@@ -25,12 +26,15 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         check_writable(path)?;
     }
+    let needs_features = args.kid || args.cmmd || args.prdc || args.score;
+    check_statistics(args, needs_features)?;
+    if is_npz(&args.a) && is_npz(&args.b) && args.train.is_none() && !args.save_stats {
+        return between_statistics(args);
+    }
     let network = Network::open(&args.network.options())?;
     if args.save_stats {
         return save_statistics(args, &network);
     }
-    let needs_features = args.kid || args.cmmd || args.prdc || args.score;
-    check_statistics(args, needs_features)?;
     let keep = needs_features || args.resamples > 0;
     let all = Reading { batch_size: args.network.batch_size, keep, most: None };
     // Wrong paths are told before the first image is read.
@@ -67,6 +71,21 @@ pub(crate) fn run(args: &FidArgs) -> anyhow::Result<()> {
     }
     measured.beside(&name).iter().for_each(|line| say!("{line}"));
     say!("{name}:  {}", measured.value);
+    Ok(())
+}
+
+/// The distance of two files of statistics: no image is looked at, so no network is opened.
+fn between_statistics(args: &FidArgs) -> anyhow::Result<()> {
+    let [a, b] = [npz::read_statistics(&args.a)?, npz::read_statistics(&args.b)?];
+    let [expected, found] = [a.mean.len(), b.mean.len()];
+    ensure!(expected == found, "{}: expected {expected} features, found {found}", args.b.display());
+    let (name, distance) = (format!("Fréchet distance of {expected} features"), distance_of_gaussians(&a, &b)?);
+    if let Some(path) = &args.json {
+        let report =
+            json!({ "a": { "statistics": true }, "b": { "statistics": true }, "name": name, "distance": distance });
+        write_file(path, &serde_json::to_vec_pretty(&report)?)?;
+    }
+    say!("{name}:  {distance}");
     Ok(())
 }
 

@@ -130,6 +130,12 @@ fn statistics_are_saved_and_read_and_every_number_says_how_many_images() {
     let (direct, by_file) = (last_number(&direct), last_number(&by_file));
     // Eight images leave a covariance of 64 features without full rank; both ways give the same all the same.
     assert!((direct / by_file - 1.0).abs() < 1e-3, "{direct} {by_file}");
+    // Two files need no network at all.
+    fid(&sandbox, &["--save-stats", "noisy", "noisy.npz"]).succeeded();
+    let by_files = sandbox.interfuse(&["fid", "real.npz", "noisy.npz", "--json", "files.json"]).succeeded();
+    let by_files = by_files.said(&["Fréchet distance of 64 features"]);
+    assert!((direct / last_number(&by_files) - 1.0).abs() < 1e-3, "{direct}");
+    assert_eq!(sandbox.json("files.json")["distance"], last_number(&by_files));
     let report = sandbox.json("fid.json");
     assert_eq!(report["a"]["images"], 8);
     assert_eq!(report["weights"]["published"], false);
