@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Transcribe(args) => commands::speak::transcribe_run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
+        Command::Gallery(args) => commands::gallery::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::ClipScore(args) => commands::clip_score::run(&args),
         Command::Fid(args) => commands::fid::run(&args),

@@ -53,6 +53,7 @@ pub mod distances;
 pub mod error;
 pub mod extractors;
 pub mod fingerprint;
+pub mod gallery;
 pub mod loaded_run;
 pub mod measuring;
 pub mod memory;

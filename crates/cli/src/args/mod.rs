@@ -3,6 +3,7 @@
 mod answer;
 mod compare;
 mod conversation;
+mod gallery;
 mod infill;
 mod init;
 mod metrics;
@@ -27,6 +28,7 @@ use interfuse_run::LoadedRun;
 pub(crate) use self::answer::AnswerArgs;
 pub(crate) use self::compare::CompareArgs;
 pub(crate) use self::conversation::{AskArgs, EditArgs};
+pub(crate) use self::gallery::GalleryArgs;
 pub(crate) use self::infill::InfillArgs;
 pub(crate) use self::init::InitArgs;
 pub(crate) use self::metrics::{ClipScoreArgs, DistanceArgs, FeaturesArgs, FidArgs, PublishedArgs};
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Compare runs: with which fraction of the steps does one reach the losses of another?
     Compare(CompareArgs),
+    /// Write a page of what runs make: images, numbers, minutes
+    Gallery(GalleryArgs),
     /// Show what a configuration makes: parameters, FLOPs per token, memory, the mask
     Inspect(InspectArgs),
     /// Measure how far two sets of images are apart

@@ -11,6 +11,7 @@ pub(crate) mod encode;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod fid;
+pub(crate) mod gallery;
 pub(crate) mod infill;
 pub(crate) mod init;
 pub(crate) mod inspect;

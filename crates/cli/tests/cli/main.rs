@@ -52,6 +52,9 @@ mod fid;
 /// Runs beside one another.
 mod compare;
 
+/// A page of what runs make.
+mod gallery;
+
 /// CLIP scores of a folder and of its export.
 mod clip_score;
 

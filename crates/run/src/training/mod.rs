@@ -18,7 +18,7 @@ use interfuse_trainer::{Outcome, Ranks, TrainError, Trainer, checkpoint};
 use sha2::{Digest, Sha256};
 
 pub use self::follower::Follower;
-use self::previews::preview_prompts;
+pub(crate) use self::previews::preview_prompts;
 use self::recorder::Recorder;
 use crate::configuration;
 use crate::error::{Context as _, Result, RunError, sentence};

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 /// # Errors
 /// A configured prompt is longer than the rows, or the model does not draw; a caption that is longer is left out, as it is in
 /// training.
-pub(super) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
+pub(crate) fn preview_prompts(plan: &Plan) -> Result<Vec<ImageRequest>> {
     let preview = &plan.settings.preview;
     let limit = plan.card.max_text_rows;
     let rows = |prompt: &str| Ok::<_, DataError>(plan.tokenizer.encode(prompt)?.len() + MARKERS);
