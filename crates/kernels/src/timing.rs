@@ -1,4 +1,5 @@
-//! How long each operation takes on the CPU, for whoever asks (`interfuse bench step --by-operation`).
+//! How long each operation takes on the CPU, and which kernels a GPU is given, for whoever asks (`interfuse bench step
+//! --by-operation`).
 //!
 //! An operation that runs within another counts as that one's. Workers that compute side by side each count their own time, so
 //! sums may be as many times the clock's as there are workers. What Burn's primitives take is in none of them.
@@ -8,6 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+#[cfg(feature = "gpu")]
+pub use crate::gpu::launches::launches;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static TIMES: Mutex<BTreeMap<&'static str, OperationTime>> = Mutex::new(BTreeMap::new());

@@ -172,7 +172,8 @@ pub(crate) struct BenchArgs {
 pub(crate) struct BenchStepArgs {
     #[command(flatten)]
     pub(crate) bench: BenchArgs,
-    /// Also say how long each operation takes on the CPU, in as many steps again, whose micro-batches are computed in turn
+    /// Also say how long each operation takes on the CPU, or each kernel on a GPU, in as many steps again, whose micro-batches
+    /// are computed in turn
     #[arg(long)]
     pub(crate) by_operation: bool,
 }

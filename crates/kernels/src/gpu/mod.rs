@@ -16,6 +16,7 @@
 #![allow(unsafe_code)] // Launches; see above.
 
 pub(crate) mod launch;
+pub(crate) mod launches;
 pub(crate) mod list;
 pub(crate) mod reduce;
 pub(crate) mod tape;

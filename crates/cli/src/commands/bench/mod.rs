@@ -2,6 +2,7 @@
 
 mod device;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, ensure};
 use burn::tensor::Tensor;
 use interfuse_data::LoaderCursor;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
-use interfuse_kernels::timing::timed;
+use interfuse_kernels::timing::{OperationTime, timed};
 use interfuse_mot::CacheUse;
 use interfuse_run::training::pretrained;
 use interfuse_run::{Plan, Settings};
@@ -31,12 +32,6 @@ const DENOISE_SIZES: [&str; 2] = ["data.image_size=[128, 128]", "data.source.cap
 /// Takes whole training steps, data included, and prints how long they take. Leaves no run folder.
 pub(crate) fn step(BenchStepArgs { bench: args, by_operation }: &BenchStepArgs) -> anyhow::Result<()> {
     let plan = plan(args, &[])?;
-    let on_cpu = plan.device == burn::tensor::Device::flex();
-    ensure!(
-        !by_operation || on_cpu,
-        "--by-operation: expected a run on the CPU, found device `{}`",
-        plan.settings.run.device
-    );
     let mut trainer = plan.trainer(LoaderCursor::default())?;
     introduce(&plan, &ParameterCounts::of(&trainer.model, &plan.card.model), plan.settings.train.gradient_accumulation);
     for _ in 0..args.warmup {
@@ -65,22 +60,45 @@ pub(crate) fn step(BenchStepArgs { bench: args, by_operation }: &BenchStepArgs) 
 fn operations(trainer: &mut Trainer, steps: u64) -> anyhow::Result<()> {
     trainer.compute_in_turn();
     trainer.step()?;
-    let (reports, times) = timed(|| (0..steps).map(|_| trainer.step()).collect::<Result<Vec<_>, _>>());
+    let on_cpu = trainer.setup.device == burn::tensor::Device::flex();
+    let run = || (0..steps).map(|_| trainer.step()).collect::<Result<Vec<_>, _>>();
+    let (reports, times) = if on_cpu { by_name(timed(run)) } else { launches(run) };
     let of_a_step = |seconds: f64| 1e3 * seconds / steps as f64;
     let whole = of_a_step(reports?.iter().map(|report| report.seconds).sum());
-    let mut rows: Vec<(&str, f64, f64)> = times
+    let mut rows: Vec<(String, f64, f64)> = times
         .into_iter()
         .map(|(name, found)| (name, found.calls as f64 / steps as f64, of_a_step(found.time.as_secs_f64())))
         .collect();
     rows.sort_by(|a, b| b.2.total_cmp(&a.2));
     let rest = whole - rows.iter().map(|(.., time)| time).sum::<f64>();
-    say!("{:<28} {:>8} {:>10} {:>7}", "operation", "calls", "ms", "part");
-    for (name, calls, time) in rows {
-        say!("{name:<28} {calls:>8.1} {time:>10.2} {:>6.1} %", 100.0 * time / whole);
+    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0).clamp(28, 90);
+    say!("{:<width$} {:>8} {:>10} {:>7}", "operation", "calls", "ms", "part");
+    for (name, calls, time) in &rows {
+        say!("{name:<width$} {calls:>8.1} {time:>10.2} {:>6.1} %", 100.0 * time / whole);
     }
-    say!("{:<28} {:>8} {rest:>10.2} {:>6.1} %", "all else", "", 100.0 * rest / whole);
-    say!("{:<28} {:>8} {whole:>10.2}", "a step, mean", "");
+    say!("{:<width$} {:>8} {rest:>10.2} {:>6.1} %", "all else", "", 100.0 * rest / whole);
+    let calls: f64 = rows.iter().map(|(_, calls, _)| calls).sum();
+    say!("{:<width$} {calls:>8.1} {whole:>10.2}", "a step, mean");
     Ok(())
+}
+
+/// What ran, by name.
+type ByName = BTreeMap<String, OperationTime>;
+
+fn by_name<T>((out, times): (T, BTreeMap<&'static str, OperationTime>)) -> (T, ByName) {
+    (out, times.into_iter().map(|(name, found)| (name.to_string(), found)).collect())
+}
+
+/// The kernels that a GPU is given.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn launches<T>(f: impl FnOnce() -> T) -> (T, ByName) {
+    interfuse_kernels::timing::launches(true, f)
+}
+
+/// There is no other device than the CPU.
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn launches<T>(f: impl FnOnce() -> T) -> (T, ByName) {
+    by_name(timed(f))
 }
 
 /// A denoise step against the cached prefix, and the forward pass over all rows that it replaces.
