@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use burn::tensor::Tensor;
 use interfuse_data::LoaderCursor;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
