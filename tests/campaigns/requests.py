@@ -149,13 +149,14 @@ def memory(pid):
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-def serve(program, log):
+def serve(program, log, run="run"):
+    """Starts the server, and says at which port it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = program.start(["serve", "run", "--port", port], stdout=subprocess.DEVNULL, stderr=log)
-    for _ in range(200):
+    server = program.start(["serve", run, "--port", port], stdout=subprocess.DEVNULL, stderr=log)
+    for _ in range(600):
         try:
-            right_one(port)
+            exchange(port, b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", close=False)
             return server, port
         except OSError:
             time.sleep(0.1)
