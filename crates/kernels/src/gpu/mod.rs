@@ -16,7 +16,6 @@
 #![allow(unsafe_code)] // Launches; see above.
 
 pub(crate) mod launch;
-pub(crate) mod list;
 pub(crate) mod reduce;
 pub(crate) mod tape;
 
