@@ -82,6 +82,7 @@ impl Run {
             documents_per_sequence: Some(1),
             row_shape: None,
             precision: Default::default(),
+            activation_checkpointing: false,
             most_bad_steps: 3,
         };
         let optimizer = OptimizerConfig {

@@ -22,11 +22,13 @@
 //! | rows of several tensors side by side | [`join`] |
 //! | the order of elements by size | [`ranking`] |
 //! | the type that matrix products are computed in | [`precision`] |
+//! | activations that are computed again instead of kept | [`checkpointing`] |
 //! | batches side by side on the cores | [`workers`] |
 //! | how long each operation takes | [`timing`] |
 //! | a linear map and its initial weights | [`linear`], [`init`] |
 
 pub mod attention;
+pub mod checkpointing;
 pub mod conv2d;
 mod cpu;
 pub mod cross_entropy;
@@ -46,10 +48,12 @@ pub mod ranking;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+mod tape;
 pub mod timing;
 pub mod workers;
 
 pub use attention::{VisibleRanges, ranged_attention};
+pub use checkpointing::{AnyTensor, checkpointed, checkpoints_activations, with_activation_checkpointing};
 pub use conv2d::{Conv2d, ConvSteps, conv2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use dropout::Dropout;

@@ -23,6 +23,11 @@ pub(crate) enum Place {
 /// Runs `f` on this thread with the reference implementations in place of the fused operations: what the fused ones, and whole models
 /// made of them, are compared with.
 pub fn with_reference<T>(f: impl FnOnce() -> T) -> T {
+    with_reference_as(true, f)
+}
+
+/// Runs `f` on this thread with the reference implementations, or with the fused ones.
+pub(crate) fn with_reference_as<T>(is_reference: bool, f: impl FnOnce() -> T) -> T {
     /// Puts things back even when `f` panics.
     struct Restore(bool);
     impl Drop for Restore {
@@ -30,8 +35,13 @@ pub fn with_reference<T>(f: impl FnOnce() -> T) -> T {
             PLAIN.set(self.0);
         }
     }
-    let _restore = Restore(PLAIN.replace(true));
+    let _restore = Restore(PLAIN.replace(is_reference));
     f()
+}
+
+/// Whether the reference implementations run on this thread.
+pub(crate) fn is_reference() -> bool {
+    PLAIN.get()
 }
 
 /// Whether this is the CPU, on the gradient tape or off it.

@@ -104,6 +104,11 @@ pub fn with_precision<T>(precision: Precision, f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// What products on this thread are asked to be computed in.
+pub(crate) fn current() -> Precision {
+    CURRENT.get()
+}
+
 /// The type of factors on this thread.
 #[cfg(feature = "gpu")]
 pub(crate) fn factor_type() -> DType {

@@ -3,12 +3,13 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use interfuse_kernels::rope::RopeFrequencies;
-use interfuse_kernels::{Dropout, RopeTable, VisibleRanges, WeightInit};
+use interfuse_kernels::{Dropout, RopeTable, VisibleRanges, WeightInit, checkpoints_activations};
 use interfuse_parameters::Named;
 use interfuse_sequence::{PositionScheme, RowGeometry};
 
 use crate::adaptive::StreamCondition;
 use crate::cache::CacheUse;
+use crate::checkpointing;
 use crate::config::{BackboneConfig, WeightKind};
 use crate::feed_forward::router::RouterOutput;
 use crate::layer::{Layer, LayerOutput};
@@ -111,7 +112,11 @@ impl Backbone {
         let (mut streams, mut routers) = (streams.collect(), Vec::with_capacity(self.layers.len()));
         for (index, layer) in self.layers.iter().enumerate() {
             let before = cache.visible().and_then(|cache| cache.layer(index));
-            let LayerOutput { streams: next, seen, routers: of_layer } = layer.forward(streams, &rows, before);
+            let output = match cache {
+                CacheUse::None if checkpoints_activations() => checkpointing::forward(layer, streams, &rows),
+                _ => layer.forward(streams, &rows, before),
+            };
+            let LayerOutput { streams: next, seen, routers: of_layer } = output;
             streams = next;
             routers.push(of_layer);
             if let CacheUse::Append(cache) = &mut cache {

@@ -8,6 +8,7 @@ pub mod adaptive;
 pub mod attention;
 pub mod backbone;
 pub mod cache;
+mod checkpointing;
 pub mod config;
 pub mod feed_forward;
 pub mod layer;

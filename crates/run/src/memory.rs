@@ -1,52 +1,85 @@
-//! How much memory a training step takes, estimated from shapes, and how much is free.
+//! How much memory a training step of a plan takes, by the arithmetic of [`interfuse_transfusion::memory`], and how much is free.
 
-use interfuse_kernels::Workers;
-use interfuse_mot::MoeConfig;
+use burn::tensor::Device;
+use interfuse_kernels::{Precision, Workers};
+use interfuse_transfusion::{StepMemory, StepSettings};
 
+use crate::error::Result;
 use crate::plan::Plan;
 
-/// Bytes by what they are for, all numbers taken as 32 bits.
+/// What a step is computed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryEstimate {
-    /// Weights, gradients, the optimizer's two moments, and the moving average.
-    pub parameters: usize,
-    /// What the backbone keeps of a micro-batch for the backward pass; attention keeps no scores.
-    pub activations: usize,
-    /// Logits of a micro-batch and their gradient.
-    pub logits: usize,
-    /// Micro-batches that are computed side by side, each with activations, logits and gradients of its own.
-    pub at_once: usize,
+pub enum StepDevice {
+    /// Of this machine: micro-batches side by side on its cores, numbers of 32 bits between products in every precision.
+    Cpu,
+    /// Any, one micro-batch after the other.
+    Gpu(Precision),
 }
 
-impl MemoryEstimate {
-    /// Of a plan whose model stores `stored` numbers.
-    pub fn of(plan: &Plan, stored: usize) -> Self {
-        let (model, train) = (&plan.card.model, &plan.settings.train);
-        let backbone = &model.backbone;
-        let capacity = &plan.largest_shape.capacity;
-        let activations = model.modalities.keys().zip(capacity).map(|(name, rows)| {
-            let (feed_forward, d_ff) = (model.feed_forward(name), backbone.d_ff());
-            // A row is copied to each of its experts, and so is what they make of it.
-            let of_experts =
-                |moe: &MoeConfig| moe.networks_per_row() * (2 * backbone.d_model + 3 * feed_forward.width(d_ff)) as f64;
-            let of_feed_forward = feed_forward.moe().map_or(3 * d_ff, |moe| of_experts(moe).ceil() as usize);
-            rows * backbone.n_layers * (10 * backbone.d_model + of_feed_forward)
-        });
-        let ids = |name: &str| model.vocabulary(name).map_or(0, |text| text.vocab_size);
-        let logits = model.modalities.keys().zip(capacity).map(|(name, rows)| 2 * rows * ids(name));
-        Self {
-            parameters: FLOAT * 5 * stored,
-            activations: FLOAT * train.sequences() * activations.sum::<usize>(),
-            logits: FLOAT * train.sequences() * logits.sum::<usize>(),
-            at_once: Workers::on(&plan.device, train.gradient_accumulation).count(),
+impl StepDevice {
+    /// What a plan is computed on.
+    pub fn of(plan: &Plan) -> Self {
+        match plan.device == Device::flex() {
+            true => Self::Cpu,
+            false => Self::Gpu(plan.settings.train.precision.on(&plan.device)),
         }
     }
 
-    /// All together.
-    pub fn total(&self) -> usize {
-        // The parameters count the gradients once; every further micro-batch at the same time has its own.
-        self.parameters + self.parameters / 5 * (self.at_once - 1) + (self.activations + self.logits) * self.at_once
+    /// How a plan's steps are computed there, of sequences with the largest images.
+    pub fn settings(self, plan: &Plan, activation_checkpointing: bool) -> StepSettings {
+        let train = &plan.settings.train;
+        let at_once = match self {
+            Self::Cpu => Workers::on(&Device::flex(), train.gradient_accumulation).count(),
+            Self::Gpu(_) => 1,
+        };
+        StepSettings {
+            rows: plan.largest_shape.capacity.clone(),
+            sequences: train.sequences(),
+            micro_batches: train.gradient_accumulation,
+            at_once,
+            row_bytes: match self {
+                Self::Cpu | Self::Gpu(Precision::F32) => 4,
+                Self::Gpu(Precision::Bf16 | Precision::F16) => 2,
+            },
+            activation_checkpointing,
+        }
     }
+
+    /// What a step takes besides: on a CPU the program and what its allocator holds on to.
+    pub fn besides(self) -> usize {
+        match self {
+            Self::Cpu => PROGRAM,
+            Self::Gpu(_) => 0,
+        }
+    }
+}
+
+/// What a step of a plan takes where it is computed, of a model of so many weights.
+///
+/// # Errors
+/// When the partition is not valid.
+pub fn of_step(plan: &Plan, parameters: usize) -> Result<StepMemory> {
+    let step = StepDevice::of(plan).settings(plan, plan.settings.train.activation_checkpointing);
+    Ok(StepMemory::of(&plan.card.model, parameters, &step)?)
+}
+
+/// The most documents of a micro-batch with which a step of a plan fits into so many bytes of a device, and how many micro-batches
+/// make the same step then. `None` if not even one sequence fits. A twentieth of the bytes is left to others.
+///
+/// # Errors
+/// When the partition is not valid.
+pub fn largest_batch(
+    plan: &Plan,
+    parameters: usize,
+    on: StepDevice,
+    activation_checkpointing: bool,
+    bytes: usize,
+) -> Result<Option<(usize, usize)>> {
+    let step = on.settings(plan, activation_checkpointing);
+    let usable = (bytes / 20 * 19).saturating_sub(on.besides());
+    let most = StepMemory::most_sequences(&plan.card.model, parameters, &step, usable)?;
+    let documents = plan.settings.train.documents_per_sequence.unwrap_or(1);
+    Ok(most.map(|sequences| (sequences * documents, step.sequences * step.micro_batches / sequences)))
 }
 
 /// Bytes of memory that programs may still take without swapping; unknown where the system does not say it in
@@ -57,4 +90,5 @@ pub fn free() -> Option<usize> {
     Some(1024 * kibibytes.trim().parse::<usize>().ok()?)
 }
 
-const FLOAT: usize = size_of::<f32>();
+/// As measured on two cores.
+const PROGRAM: usize = 120 << 20;

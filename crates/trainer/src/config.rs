@@ -28,6 +28,10 @@ pub struct TrainConfig {
     /// What the matrix products of a step are computed in.
     #[serde(default)]
     pub precision: TrainPrecision,
+    /// Whether the backward pass keeps of every layer of the backbone only what goes into it, and computes the layer again when its
+    /// gradient is asked for: the same steps in less memory, each of them longer by up to a third.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
     /// Steps in a row with a loss or gradient that is not finite after which training stops; at least 1.
     #[serde(default = "ten")]
     pub most_bad_steps: u64,

@@ -37,8 +37,8 @@ pub enum TrainError {
     },
     /// The device could not do a step.
     #[error(
-        "the device failed: {0}; if its memory ran out, lower train.batch_size and raise train.gradient_accumulation \
-         as much, which gives the same steps"
+        "the device failed: {0}; if its memory ran out, set train.activation_checkpointing = true, or lower train.batch_size \
+         and raise train.gradient_accumulation as much: both give the same steps"
     )]
     Device(String),
     /// A file of a checkpoint cannot be read or written.

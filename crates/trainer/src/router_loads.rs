@@ -1,7 +1,6 @@
 //! How routers distribute the rows of a whole step, counted before its first backward pass.
 
 use burn::tensor::Tensor;
-use interfuse_kernels::with_precision;
 use interfuse_mot::CacheUse;
 use interfuse_transfusion::{RouterLoads, TrainBatch};
 
@@ -17,11 +16,10 @@ impl Trainer {
     /// # Errors
     /// When a rank cannot be reached, or the device failed.
     pub(crate) fn router_loads(&self, batches: &[TrainBatch]) -> Result<RouterLoads, TrainError> {
-        let precision = self.setup.train.precision.on(&self.setup.device);
-        let model = &self.model;
+        let (setup, model) = (&self.setup, &self.model);
         let forward = |batch: &TrainBatch| {
             let model = tape::on_its_own_tape(model);
-            with_precision(precision, || model.forward(batch.input(), CacheUse::None).routers)
+            setup.computing(|| model.forward(batch.input(), CacheUse::None).routers)
         };
         let (numbers, layers) = (self.numbers(), model.backbone.layers.len());
         let experts = numbers.experts();

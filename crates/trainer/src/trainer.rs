@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use interfuse_data::Loader;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
-use interfuse_kernels::{Workers, with_precision};
+use interfuse_kernels::{Workers, with_activation_checkpointing, with_precision};
 use interfuse_mot::CacheUse;
 use interfuse_parameters::{ParameterInfo, parameters};
 use interfuse_transfusion::ownership::{owners, part_of};
@@ -38,6 +38,14 @@ pub struct Setup {
     pub seed: u64,
     /// A device without autodiff; the trainer turns it on.
     pub device: Device,
+}
+
+impl Setup {
+    /// Runs a part of a step on this thread as its settings say: in their precision, and with activation checkpointing or not.
+    pub(crate) fn computing<T>(&self, f: impl FnOnce() -> T) -> T {
+        let precision = self.train.precision.on(&self.device);
+        with_precision(precision, || with_activation_checkpointing(self.train.activation_checkpointing, f))
+    }
 }
 
 /// A run in progress.
@@ -185,9 +193,10 @@ impl Stepper for Trainer {
         let (batches, waited) = self.next_batches()?;
         let normalizer = self.normalizer(&batches)?;
         let Self { setup, model, loader, workers, ranks, sharding, step, .. } = self;
-        let (train, goes_on) = (&setup.train, *step + 1 < setup.train.steps);
+        let (train, goes_on, is_alone) = (&setup.train, *step + 1 < setup.train.steps, ranks.size() == 1);
         let prepare = goes_on.then_some(|| loader.prepare(train.sequences(), train.gradient_accumulation));
-        let ((parts, losses), late) = step::beside(prepare, || compute(model, workers, setup, (&batches, &normalizer)));
+        let ((parts, losses), late) =
+            step::beside(prepare, || compute(model, workers, setup, (&batches, &normalizer, is_alone)));
         // A GPU still computes what was asked of it, so nobody waits for documents as long as that takes.
         let late = if setup.device == Device::flex() { late } else { 0.0 };
         let exchange = Exchange { ranks, sharding: sharding.as_ref(), device: &setup.device };
@@ -293,17 +302,26 @@ impl Learner for Trainer {
     }
 }
 
-/// Gradients and losses of each micro-batch.
+/// Gradients and losses of each micro-batch. Where no other rank adds to them, those of all micro-batches so far are one sum, so
+/// that no more are held than are computed side by side.
 fn compute(
     model: &Transfusion,
     workers: &Workers,
     setup: &Setup,
-    (batches, normalizer): (&[TrainBatch], &Normalizer),
+    (batches, normalizer, is_alone): (&[TrainBatch], &Normalizer, bool),
 ) -> (Vec<FlatGradients>, Vec<HybridLoss>) {
-    let precision = setup.train.precision.on(&setup.device);
-    let pass =
-        |batch: &TrainBatch| with_precision(precision, || forward_backward(model, batch, &setup.objective, normalizer));
-    workers.map(batches, pass).into_iter().unzip()
+    let pass = |batch: &TrainBatch| setup.computing(|| forward_backward(model, batch, &setup.objective, normalizer));
+    let (mut parts, mut losses): (Vec<FlatGradients>, Vec<HybridLoss>) = (vec![], vec![]);
+    for side_by_side in batches.chunks(workers.count()) {
+        for (gradients, loss) in workers.map(side_by_side, pass) {
+            match parts.last_mut().filter(|_| is_alone) {
+                Some(sum) => sum.add(gradients),
+                None => parts.push(gradients),
+            }
+            losses.push(loss);
+        }
+    }
+    (parts, losses)
 }
 
 /// All weights, in the order of their names.

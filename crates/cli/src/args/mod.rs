@@ -188,10 +188,22 @@ pub(crate) enum DataCommand {
     Encode(DataEncodeArgs),
 }
 
+/// `24` or `24GiB`
+fn gib(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches("GiB").trim().parse::<f64>();
+    match number.ok().filter(|gib| *gib > 0.0 && gib.is_finite()) {
+        Some(gib) => Ok(gib),
+        None => Err(format!("expected a number of GiB above 0, such as 24GiB, found `{text}`")),
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    /// Memory of a GPU, such as 24GiB, for which the largest batch is said; of 16, 24, 40 and 80 GiB if absent
+    #[arg(long, value_name = "GIB", value_parser = gib)]
+    pub(crate) memory: Option<f64>,
     #[command(flatten)]
     pub(crate) answer: AnswerArgs,
 }

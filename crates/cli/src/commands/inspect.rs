@@ -2,13 +2,13 @@
 
 use interfuse_image_tower::ImageTowerConfig;
 use interfuse_kernels::WeightInit;
-use interfuse_run::memory::MemoryEstimate;
 use interfuse_run::{Plan, Settings};
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_trainer::lay_out;
 use interfuse_transfusion::{FlopsPerToken, ParameterCounts, Transfusion};
 use serde_json::{Value, json};
 
+use super::inspect_memory;
 use crate::args::InspectArgs;
 use crate::print::say;
 
@@ -24,18 +24,14 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let counts = ParameterCounts::of(&model, &plan.card.model);
     print_parameters(&plan, &counts);
     print_flops(&plan);
-    let memory = MemoryEstimate::of(&plan, counts.stored);
-    print_memory(&memory);
+    let memory = inspect_memory::print(&plan, counts.stored, args.memory)?;
     let rows = print_fill(&plan, PACKED)?;
     print_mask(&plan)?;
     args.answer.give(&json!({
         "parameters": counts,
         "flops_per_row": FlopsPerToken::of(&plan.card.model, plan.shape.rows()),
         "flops_per_step": flops_of_a_step(&plan),
-        "memory_bytes": {
-            "parameters": memory.parameters, "activations": memory.activations, "logits": memory.logits,
-            "at_once": memory.at_once, "all": memory.total(),
-        },
+        "memory_bytes": memory,
         "rows": rows,
     }))
 }
@@ -81,16 +77,6 @@ fn print_flops(plan: &Plan) {
 fn flops_of_a_step(plan: &Plan) -> f64 {
     let sequences = plan.settings.train.sequences() * plan.settings.train.gradient_accumulation;
     FlopsPerToken::of_rows(&plan.card.model, &plan.shape.capacity) * sequences as f64
-}
-
-fn print_memory(memory: &MemoryEstimate) {
-    let mib = |bytes: usize| bytes as f64 / 1024.0 / 1024.0;
-    let times = if memory.at_once > 1 { format!(", {} at once", memory.at_once) } else { String::new() };
-    say!("memory, estimated (f32)");
-    say!("  weights, gradients, moments, average  {:>8.1} MiB", mib(memory.parameters));
-    say!("  activations of a micro-batch          {:>8.1} MiB{times}", mib(memory.activations));
-    say!("  logits of a micro-batch               {:>8.1} MiB{times}", mib(memory.logits));
-    say!("  all                                   {:>8.1} MiB", mib(memory.total()));
 }
 
 /// Prints how much of the rows is not padding, over so many sequences, and gives it for scripts.

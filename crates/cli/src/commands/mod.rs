@@ -15,6 +15,7 @@ pub(crate) mod gallery;
 pub(crate) mod infill;
 pub(crate) mod init;
 pub(crate) mod inspect;
+mod inspect_memory;
 pub(crate) mod plan;
 pub(crate) mod reproduce;
 mod reproduce_scaling;

@@ -17,7 +17,6 @@
 
 pub(crate) mod launch;
 pub(crate) mod launches;
-pub(crate) mod list;
 pub(crate) mod reduce;
 pub(crate) mod tape;
 

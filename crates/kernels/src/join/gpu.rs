@@ -17,8 +17,8 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use crate::gpu::launch::{dense, dims, elem, grid, output, vector_size};
-use crate::gpu::list::TensorList;
 use crate::gpu::tape::register;
+use crate::tape::list::TensorList;
 
 /// The passes on GPUs, off the gradient tape.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]

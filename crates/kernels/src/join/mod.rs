@@ -18,7 +18,7 @@ pub fn join_rows(mut parts: Vec<Tensor<4>>) -> Tensor<4> {
     }
     #[cfg(feature = "gpu")]
     if parts.first().is_some_and(|part| place_of(part) == Place::Gpu) {
-        use crate::gpu::list::TensorList;
+        use crate::tape::list::TensorList;
         let parts = TensorList(parts.into_iter().map(Tensor::into_dispatch).collect());
         return Tensor::from_dispatch(<burn::backend::Dispatch as gpu::JoinGpu>::join(parts));
     }

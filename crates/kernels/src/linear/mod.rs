@@ -143,7 +143,7 @@ fn on_gpu(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 
 #[cfg(feature = "gpu")]
 fn on_gpu_together<const N: usize>(x: Tensor<2>, weights: [Tensor<2>; N]) -> Vec<Tensor<2>> {
-    use crate::gpu::list::TensorList;
+    use crate::tape::list::TensorList;
     let weights = TensorList(weights.into_iter().map(Tensor::into_dispatch).collect());
     let compute = crate::precision::factor_type();
     let products = <Dispatch as gpu::LinearGpu>::linear_maps(x.into_dispatch(), weights, compute);

@@ -14,9 +14,9 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use crate::gpu::launch::{UNITS, dense, dims, has_planes, output, owned, vector_size};
-use crate::gpu::list::TensorList;
 use crate::gpu::reduce::{cube_sum, row_sums};
 use crate::optimizer::Factors;
+use crate::tape::list::TensorList;
 
 /// The most weights of a launch: each is a branch of the kernel.
 const MOST_WEIGHTS: usize = 32;

@@ -15,9 +15,9 @@ use burn::tensor::Tensor;
 use self::cpu::OptimizerCpu;
 pub use self::muon::{MuonStep, MuonUpdate, muon};
 use self::reference::adamw_reference;
-#[cfg(feature = "gpu")]
-use crate::gpu::list::TensorList;
 use crate::place::{Place, place_of};
+#[cfg(feature = "gpu")]
+use crate::tape::list::TensorList;
 
 /// A weight and its moments, flattened.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use super::choose::{Proposal, propose};
 use super::facts::Facts;
 use super::speed::{Speed, Timing};
 use crate::error::Result;
-use crate::memory::MemoryEstimate;
+use crate::memory;
 use crate::plan::Plan;
 use crate::settings::Settings;
 
@@ -87,7 +87,7 @@ fn measure(proposal: &Proposal, for_about: Duration) -> Result<Measured> {
         timing: Timing { flops, seconds: seconds[seconds.len() / 2] },
         steps: seconds.len(),
         weights,
-        memory: MemoryEstimate::of(&plan, weights).total(),
+        memory: memory::of_step(&plan, weights)?.total(),
         precision: plan.settings.train.precision.on(&plan.device),
         device: if plan.device == Device::flex() { "the CPU".into() } else { crate::device::name(&plan.device) },
     })

@@ -3,6 +3,7 @@
 //! the other.
 
 use interfuse_image_tower::TimestepChoice;
+use interfuse_kernels::with_activation_checkpointing;
 use interfuse_mot::CacheUse;
 use interfuse_sequence::SequenceLayout;
 use interfuse_transfusion::{Normalizer, ObjectiveConfig, TrainBatch, Transfusion, hybrid_loss};
@@ -33,8 +34,13 @@ pub(super) fn gradient_cosines(pass: &Pass<'_>, layouts: &[SequenceLayout]) -> R
     Ok(found)
 }
 
-/// The gradient of one lane's loss; `None` where it has no target.
+/// The gradient of one lane's loss; `None` where it has no target. It is to fit where any step fits, and is seldom asked for, so
+/// layers are computed again.
 fn gradient_of(model: &Transfusion, batch: &TrainBatch, lane: usize) -> Option<FlatGradients> {
+    with_activation_checkpointing(true, || backward(model, batch, lane))
+}
+
+fn backward(model: &Transfusion, batch: &TrainBatch, lane: usize) -> Option<FlatGradients> {
     let model = tape::on_a_tape(model);
     let predictions = model.forward(batch.input(), CacheUse::None);
     let mut loss = hybrid_loss(&model, &predictions, batch, &ObjectiveConfig::default(), &Normalizer::of(batch));

@@ -10,8 +10,9 @@ use burn::backend::{Autodiff, Backend};
 use burn::tensor::DType;
 
 use super::LinearKernels;
-use crate::gpu::list::TensorList;
-use crate::gpu::tape::{Results, register, register_none};
+use crate::gpu::tape::{register, register_none};
+use crate::tape::list::TensorList;
+use crate::tape::results::{Results, stand_in};
 
 /// `x W` of each weight; `N` counts the rows and the weights.
 pub(super) fn on_tape<B: LinearKernels, C: CheckpointStrategy, const N: usize>(
@@ -26,10 +27,10 @@ pub(super) fn on_tape<B: LinearKernels, C: CheckpointStrategy, const N: usize>(
     let products = B::products(x.clone(), TensorList(weights.clone()), compute).0;
     TensorList(match MapsBackward.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
-            let results = Results::<B>::new(products.len());
-            let stand_in = Results::<B>::stand_in(&x);
+            let results = Results::<B>::new();
+            let node = stand_in::<B>(&x);
             let state = MapsState { x: is_learned.then_some(x), weights, compute, results: results.clone() };
-            results.attach::<C>(prep.finish(state, stand_in), products)
+            results.attach::<C>(prep.finish(state, node), products)
         }
         OpsKind::UnTracked(_) => Results::<B>::untracked::<C>(products),
     })
@@ -52,7 +53,7 @@ impl<B: LinearKernels, const N: usize> Backward<B, N> for MapsBackward {
     type State = MapsState<B>;
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let arrived = ops.state.results.gradients(grads, &ops);
+        let arrived = ops.state.results.gradients_in_order(grads, &ops, ops.state.weights.len());
         let mut parents = ops.parents.into_iter().map(|parent| match parent {
             Some(node) => (Some(node.id), node.parents.is_empty()),
             None => (None, true),

@@ -32,7 +32,7 @@ use burn_cubecl::kernel::cast;
 use burn_cubecl::tensor::CubeTensor;
 
 use self::product::{product, product_onto, transposed};
-use crate::gpu::list::TensorList;
+use crate::tape::list::TensorList;
 
 /// The products on GPUs, off the gradient tape, the factors cast to `compute`.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]

@@ -35,8 +35,9 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use self::sum::{Sum, SumGradients};
-use crate::gpu::list::TensorList;
-use crate::gpu::tape::{Results, register, register_none};
+use crate::gpu::tape::{register, register_none};
+use crate::tape::list::TensorList;
+use crate::tape::results::{Results, stand_in};
 
 /// The passes on GPUs, off the gradient tape.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
@@ -200,9 +201,9 @@ impl<B: RmsNormKernels, C: CheckpointStrategy> RmsNormGpu for Autodiff<B, C> {
         let (sum, normed, scales) = B::sum_norm_forward(x, branch, weight.clone(), epsilon, dtype);
         let results = match SumNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let results = Results::<B>::new(2);
+                let results = Results::<B>::new();
                 let state = SumNormState { sum: sum.clone(), weight, scales, branch_type, results: results.clone() };
-                let node = prep.finish(state, Results::<B>::stand_in(&sum));
+                let node = prep.finish(state, stand_in::<B>(&sum));
                 results.attach::<C>(node, vec![sum, normed])
             }
             OpsKind::UnTracked(_) => Results::<B>::untracked::<C>(vec![sum, normed]),
@@ -247,7 +248,7 @@ impl<B: RmsNormKernels> Backward<B, 3> for SumNormBackward {
     type State = SumNormState<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let mut arrived = ops.state.results.gradients(grads, &ops).into_iter();
+        let mut arrived = ops.state.results.gradients_in_order(grads, &ops, 2).into_iter();
         let (d_sum, dy) = (arrived.next().flatten(), arrived.next().flatten());
         let weight_is_leaf = ops.parents[2].as_ref().is_none_or(|node| node.parents.is_empty());
         let [x_node, branch_node, weight_node] = ops.parents.map(|parent| parent.map(|node| node.id));
