@@ -171,16 +171,16 @@ fn a_question_is_asked_after_those_that_were_answered() {
     for (name, level) in LEVELS {
         let asked = ["what is it?", name, "make it"];
         let exchange = Exchange { question: asked[0].into(), answer: asked[1].into() };
-        let question = Question { earlier: vec![exchange], ..Question::new(vec![plain(level)], asked[2]) };
+        let question = Question::behind(vec![plain(level)], &[exchange], asked[2]);
         let said = answer(&model, &[question], &config, &mut |_| {}).unwrap();
         let expected = likeliest_behind(&model, &plain(level), &asked);
         assert_eq!(said[0].text, model.tokenizer.decode(&[expected]).unwrap().trim(), "{name}");
         found.push(expected);
     }
     let long = Exchange { question: "what is it? ".repeat(40), answer: "dark".into() };
-    let question = Question { earlier: vec![long], ..Question::new(vec![plain(3)], "what is it?") };
+    let question = Question::behind(vec![plain(3)], &[long], "what is it?");
     let refused = answer(&model, &[question], &config, &mut |_| {}).unwrap_err().to_string();
-    assert!(refused.contains("trained on rows of at most"), "{refused}");
+    assert!(refused.contains("trained on rows of at most 40") && refused.contains("too many"), "{refused}");
 }
 
 #[test]

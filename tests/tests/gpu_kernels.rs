@@ -293,6 +293,28 @@ fn documents(rows: usize) -> (Vec<i64>, Vec<i64>, Vec<i64>) {
 
 #[test]
 fn attention_over_ranges() {
+    attention_of_documents(false);
+}
+
+#[test]
+fn attention_to_keys_that_are_hidden() {
+    attention_of_documents(true);
+}
+
+/// Of each key of [`documents`] from where on it is hidden: the first half of the image from what follows the image, every third
+/// stretch of forty places from what follows the next stretch, and the others, padding among them, from nobody.
+fn hidden_from(order: &[i64], rows: usize) -> Vec<i64> {
+    let (image, most) = ((rows / 8) as i64..(rows / 4) as i64, i64::from(i32::MAX));
+    let of = |&place: &i64| match place {
+        place if place == most => most,
+        place if image.contains(&place) && place < (image.start + image.end) / 2 => image.end,
+        place if place / 40 % 3 == 1 && !image.contains(&place) => (place / 40 + 2) * 40,
+        _ => most,
+    };
+    order.iter().map(of).collect()
+}
+
+fn attention_of_documents(are_hidden: bool) {
     println!("tensor cores: {:?}", interfuse_kernels::precision::tensor_cores(&gpu()));
     for (dtype, tolerance) in TYPES.into_iter().filter(|(dtype, _)| has(*dtype)) {
         for [batch, rows, heads, kv_heads, head_dim] in [[1, 40, 2, 2, 32], [2, 150, 4, 2, 64], [1, 260, 2, 1, 128]] {
@@ -301,6 +323,10 @@ fn attention_over_ranges() {
                 let device = x[0].device();
                 let all = |part: &[i64]| ints(part, [1, rows], &device).repeat_dim(0, batch);
                 let visible = VisibleRanges::new(all(&order), all(&from), all(&until));
+                let visible = match are_hidden {
+                    true => visible.with_hidden_keys(all(&order), all(&hidden_from(&order, rows))),
+                    false => visible,
+                };
                 let heads_of = |x: &Tensor<1>, heads| as_rows(x.clone().reshape([batch, rows, heads, head_dim]), dtype);
                 let (q, k, v) = (heads_of(&x[0], heads), heads_of(&x[1], kv_heads), heads_of(&x[2], kv_heads));
                 let out = if device.without_autodiff() == Device::flex() {

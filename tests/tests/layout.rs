@@ -7,7 +7,7 @@
 
 use interfuse_sequence::drawing::draw_mask;
 use interfuse_sequence::{
-    Content, LaneContent, LatentImage, LayoutBuilder, Modality, Objective, PositionScheme, RowShape, Sample, Segment,
+    LaneContent, LatentImage, LayoutBuilder, Modality, Objective, PositionScheme, RowShape, Sample, Segment,
     SequenceFormat, SequenceLayout,
 };
 use interfuse_tests::*;
@@ -194,37 +194,35 @@ fn the_drawing_shows_what_a_row_sees() {
 
 fn any_segments() -> impl Strategy<Value = Vec<Vec<Segment>>> {
     let segment = prop_oneof![(1usize..5).prop_map(tokens), Just(()).prop_map(|()| blank(3))];
+    let segment = (segment, 0..3).prop_map(|(segment, hidden)| Segment { hidden: hidden == 0, ..segment });
     proptest::collection::vec(proptest::collection::vec(segment, 1..5), 1..4)
 }
 
 proptest! {
-    /// For any packing: a row sees its document up to itself, or to the end of its image, and nothing else.
+    /// For any packing: a row sees its document up to itself, or to the end of its image, but no hidden segment other than its own.
     #[test]
     fn visibility_is_causal_or_within_one_image_and_within_one_document(documents in any_segments()) {
         let format = format(3, PositionScheme::Sequential);
         let shape = RowShape { capacity: vec![64, 48] };
         let mut builder = LayoutBuilder::new(format);
-        // For every row in reading order its document and, for a patch, its image.
+        // For every row in reading order its document, its segment, whether it is an image, and whether it is hidden.
         let mut truth = vec![];
-        let mut images = 0;
+        let mut number = 0;
         for (id, segments) in documents.iter().enumerate() {
             builder.push_sample(&Sample { id: id as u64, segments: segments.clone() }, &shape).unwrap();
             for segment in segments {
-                match &segment.content {
-                    Content::NextToken { ids, .. } => truth.extend(ids.iter().map(|_| (id, None))),
-                    Content::Denoise(_) => {
-                        truth.extend([(id, Some(images)); 3]);
-                        images += 1;
-                    }
-                }
+                let (rows, is_image) = segment.ids().map_or((3, true), |ids| (ids.len(), false));
+                truth.extend(std::iter::repeat_n((id, number, is_image, segment.hidden), rows));
+                number += 1;
             }
         }
         let rows = mask(&builder.finish(&shape));
         prop_assert_eq!(rows.len(), truth.len());
         for (i, row) in rows.iter().enumerate() {
             for (j, seen) in row.chars().enumerate() {
-                let same_image = truth[i].1.is_some() && truth[i].1 == truth[j].1;
-                let expected = truth[i].0 == truth[j].0 && (j <= i || same_image);
+                let same_segment = truth[i].1 == truth[j].1;
+                let before = j <= i || (truth[i].2 && same_segment);
+                let expected = truth[i].0 == truth[j].0 && before && (same_segment || !truth[j].3);
                 prop_assert_eq!(seen == '1', expected, "row {} key {}", i, j);
             }
         }

@@ -166,10 +166,13 @@ fn a_hidden_row_changes_nothing_for_those_who_may_not_see_it() {
     let device = Device::flex();
     let config = mot_config();
     let model = shaken(&config, 1, &device);
+    let copied =
+        [vec![text(&[BOS, 5, BOI])], image(6, true).with_clean_copy().into(), vec![text(&[EOI, 7, EOS])]].concat();
     let layouts = [
         vec![caption_first(1, &[7, 8]), image_first(2, &[10])],
         vec![interleaved(3)],
         vec![image_first(4, &[5, 6, 7]), text_only(5, &[9])],
+        vec![Sample { id: 6, segments: copied }],
     ];
     for samples in layouts {
         let layout = pack(&config, &samples, &row_shape(2, 24));

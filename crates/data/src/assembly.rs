@@ -70,10 +70,28 @@ pub(crate) struct Assembly {
     pub(crate) special: SpecialTokens,
     /// The lane of text and markers.
     pub(crate) text: usize,
-    /// The lane of images, and where latents are ids of codes the id of code 0.
-    pub(crate) images: Option<(usize, Option<u32>)>,
+    /// How images become segments, where there is a lane for them.
+    pub(crate) images: Option<ImageLane>,
     /// The lane of speech and its ids.
     pub(crate) speech: Option<(usize, UnitIds)>,
+}
+
+/// What images become.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageLane {
+    /// The lane of images.
+    pub lane: usize,
+    /// Where latents are ids of codes, the id of code 0.
+    pub first_code: Option<u32>,
+    /// See [`crate::DocumentConfig::clean_copies`].
+    pub clean_copies: bool,
+}
+
+impl ImageLane {
+    /// How often the rows of an image are in a document, by whether it is given and whether anything follows it.
+    pub(crate) fn copies(self, given: bool, is_followed: bool) -> usize {
+        1 + usize::from(self.clean_copies && !given && is_followed)
+    }
 }
 
 /// How a document ends.
@@ -99,25 +117,32 @@ impl Assembly {
         for (place, Piece { element, given }) in pieces.into_iter().enumerate() {
             // An image that stands behind something is generated after it, whatever follows.
             let precedes_caption = place == 0 && count > 1;
+            let is_followed = place + 1 < count;
             // What there is no lane for is made by nobody.
             let between = match element {
                 Element::Text(ids) => {
                     run.extend(ids, given);
                     None
                 }
-                Element::Image(latents) => self.images.map(|(lane, first_code)| {
+                Element::Image(latents) => self.images.map(|images| {
                     let SpecialTokens { boi, eoi, .. } = self.special;
-                    ([boi, eoi], image(lane, first_code, latents, precedes_caption))
+                    let segment = image(images, latents, precedes_caption).with_given(given);
+                    // What would follow the last image is the end alone, which no image is needed for.
+                    let segments = match images.copies(given, is_followed) {
+                        1 => vec![segment],
+                        _ => segment.with_clean_copy().into(),
+                    };
+                    ([boi, eoi], segments)
                 }),
                 Element::Units(units) => self.speech.map(|(lane, ids)| {
                     let units = units.into_iter().map(|unit| ids.id(unit)).collect();
-                    ([ids.begin, ids.end], Segment::tokens(lane, units))
+                    ([ids.begin, ids.end], vec![Segment::tokens(lane, units).with_given(given)])
                 }),
             };
-            if let Some(([begin, end], segment)) = between {
+            if let Some(([begin, end], segments)) = between {
                 run.extend([begin], given);
                 run.close();
-                run.segments.push(segment.with_given(given));
+                run.segments.extend(segments);
                 run.extend([end], given);
             }
         }
@@ -156,7 +181,7 @@ impl Run {
     }
 }
 
-fn image(lane: usize, first_code: Option<u32>, latents: Array3<f32>, precedes_caption: bool) -> Segment {
+fn image(ImageLane { lane, first_code, .. }: ImageLane, latents: Array3<f32>, precedes_caption: bool) -> Segment {
     let Some(first) = first_code else {
         return Segment::image(lane, LatentImage { x_0: Arc::new(latents), precedes_caption });
     };
@@ -172,9 +197,11 @@ mod tests {
     const ASSEMBLY: Assembly = Assembly {
         special: SpecialTokens { bos: 0, eos: 1, boi: 2, eoi: 3, pad: 4 },
         text: 2,
-        images: Some((0, Some(11))),
+        images: Some(ImageLane { lane: 0, first_code: Some(11), clean_copies: false }),
         speech: Some((1, UnitIds { begin: 10, end: 15, count: 3 })),
     };
+
+    const DENOISED: ImageLane = ImageLane { lane: 0, first_code: None, clean_copies: false };
 
     /// Lane and ids of each segment.
     fn shown(elements: Vec<Element>, ending: Ending) -> Vec<(usize, Vec<u32>)> {
@@ -228,7 +255,7 @@ mod tests {
     #[test]
     fn an_image_knows_whether_anything_is_said_of_it_later() {
         let latents = || Element::Image(Array3::zeros((1, 2, 2)));
-        let denoised = Assembly { images: Some((0, None)), ..ASSEMBLY };
+        let denoised = Assembly { images: Some(DENOISED), ..ASSEMBLY };
         let precedes = |elements| {
             let segments = denoised.segments(elements, Ending::Closed);
             segments.iter().find_map(|segment| match &segment.content {
@@ -238,5 +265,46 @@ mod tests {
         };
         assert_eq!(precedes(vec![latents(), Element::Text(vec![7])]), Some(true));
         assert_eq!(precedes(vec![Element::Text(vec![7]), latents()]), Some(false));
+    }
+
+    #[test]
+    fn a_learned_image_that_something_follows_has_a_clean_copy() {
+        let copied = Assembly { images: Some(ImageLane { clean_copies: true, ..DENOISED }), ..ASSEMBLY };
+        let latents = || Element::Image(Array3::zeros((1, 2, 2)));
+        let piece = |element, given| Piece { element, given };
+        let document = || {
+            let [given, first, second, last] = [true, false, false, false].map(|given| piece(latents(), given));
+            vec![given, piece(Element::Text(vec![7]), true), first, piece(Element::Text(vec![8]), false), second, last]
+        };
+        // Hidden, given and before its caption, of each image.
+        let images = |assembly: &Assembly| -> Vec<[bool; 3]> {
+            let segments = assembly.segments_of(document(), Ending::Closed);
+            let of = |segment: &Segment| match &segment.content {
+                Content::Denoise(image) => Some([segment.hidden, segment.given, image.precedes_caption]),
+                Content::NextToken { .. } => None,
+            };
+            segments.iter().filter_map(of).collect()
+        };
+        let [given, hidden, copy, learned] =
+            [[false, true, true], [true, false, false], [false, true, false], [false, false, false]];
+        assert_eq!(images(&copied), [given, hidden, copy, hidden, copy, learned]);
+        let plain = Assembly { images: Some(DENOISED), ..ASSEMBLY };
+        assert_eq!(images(&plain), [given, learned, learned, learned]);
+        // The ids are the same.
+        let ids = |assembly: &Assembly| {
+            let segments = assembly.segments_of(document(), Ending::Closed);
+            segments.iter().filter_map(|segment| segment.ids().map(<[u32]>::to_vec)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&copied), ids(&plain));
+    }
+
+    #[test]
+    fn an_image_before_its_caption_is_noised_as_any_where_it_has_a_copy() {
+        let copied = Assembly { images: Some(ImageLane { clean_copies: true, ..DENOISED }), ..ASSEMBLY };
+        let latents = Element::Image(Array3::zeros((1, 2, 2)));
+        let segments = copied.segments(vec![latents, Element::Text(vec![7])], Ending::Closed);
+        let hidden = segments.iter().find(|segment| segment.hidden).unwrap();
+        let Content::Denoise(image) = &hidden.content else { panic!("an image") };
+        assert!(!image.precedes_caption && !hidden.given);
     }
 }

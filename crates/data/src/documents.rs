@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use interfuse_sequence::{Sample, SequenceFormat};
 use serde::{Deserialize, Serialize};
 
-use crate::assembly::{Assembly, Element, Ending};
+use crate::assembly::{Assembly, Element, Ending, ImageLane};
 use crate::error::DataError;
 use crate::latents::ImageLatents;
 use crate::order::{EpochOrder, Stream, below, chance, generator};
@@ -45,6 +45,10 @@ pub struct DocumentConfig {
     pub speech: Option<String>,
     /// Captions are cut after so many tokens, at least 1: one long caption would otherwise size every sequence.
     pub max_caption_tokens: usize,
+    /// Whether what follows an image that is denoised sees a clean copy of it, and not its noise (BAGEL, 2505.14683). Every such
+    /// image then has its rows twice: noised, which has the loss, and clean. An image that ends its document has no copy. Not for
+    /// images that are codes.
+    pub clean_copies: bool,
 }
 
 impl Default for DocumentConfig {
@@ -56,6 +60,7 @@ impl Default for DocumentConfig {
             images: None,
             speech: None,
             max_caption_tokens: 256,
+            clean_copies: false,
         }
     }
 }
@@ -227,9 +232,19 @@ impl Documents {
         Assembly {
             special: self.tokenizer.special(),
             text: self.lanes.captions,
-            images: Some((self.lanes.images, self.first_code)),
+            images: Some(self.image_lane()),
             speech: None,
         }
+    }
+
+    fn image_lane(&self) -> ImageLane {
+        let clean_copies = self.config.clean_copies;
+        ImageLane { lane: self.lanes.images, first_code: self.first_code, clean_copies }
+    }
+
+    /// How often the rows of its image are in the longest document.
+    pub fn most_copies(&self) -> usize {
+        self.image_lane().copies(false, true)
     }
 }
 
@@ -264,17 +279,24 @@ impl DocumentStream for Documents {
     }
 
     fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>> {
-        let of = |text: usize| {
+        let of = |text: usize, copies: usize| {
             let mut rows = vec![0; format.modalities.len()];
             rows[self.lanes.captions] = text;
-            rows[self.lanes.images] = format.rows_per_image();
+            rows[self.lanes.images] = copies * format.rows_per_image();
             rows
         };
         if !self.are_captioned() {
-            return vec![of(OPENING)];
+            return vec![of(OPENING, 1)];
         }
-        let rows: Vec<_> = self.text_rows().lengths.iter().map(|&text| of(text)).collect();
-        if rows.is_empty() { vec![of(MARKERS)] } else { rows }
+        // Of as many captions as there are image-first documents, evenly spread, the image may have a copy.
+        let image_first = |index: usize| {
+            let before = |index: usize| (index as f64 * self.config.image_first).ceil();
+            before(index + 1) > before(index)
+        };
+        let copies = |index| self.image_lane().copies(false, image_first(index));
+        let lengths = self.text_rows().lengths.iter().enumerate();
+        let rows: Vec<_> = lengths.map(|(index, &text)| of(text, copies(index))).collect();
+        if rows.is_empty() { vec![of(MARKERS, copies(0))] } else { rows }
     }
 
     fn cut(&self) -> (usize, usize) {

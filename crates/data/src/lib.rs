@@ -33,7 +33,7 @@ pub mod survey;
 mod text;
 mod unique;
 
-pub use assembly::UnitIds;
+pub use assembly::{ImageLane, UnitIds};
 pub use config::DataConfig;
 pub use documents::{DocumentConfig, DocumentLanes, DocumentParts, DocumentStream, Documents, TextRows};
 pub use error::DataError;

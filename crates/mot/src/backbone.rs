@@ -5,6 +5,7 @@ use burn::tensor::{Int, Tensor};
 use interfuse_kernels::rope::RopeFrequencies;
 use interfuse_kernels::{Dropout, RopeTable, VisibleRanges, WeightInit, checkpoints_activations};
 use interfuse_parameters::Named;
+use interfuse_sequence::visibility::Visibility;
 use interfuse_sequence::{PositionScheme, RowGeometry};
 
 use crate::adaptive::StreamCondition;
@@ -96,12 +97,18 @@ impl Backbone {
             Some(prefix) => Tensor::cat(vec![prefix, order.clone()], 1),
             None => order.clone(),
         };
+        let hidden_from = hidden_keys(&input.geometry, &key_order);
         let of_part = |(part, geometry): (u64, Option<RowGeometry>)| {
-            let RowGeometry { visible_from, visible_until, positions, .. } = geometry?;
+            let RowGeometry { order, visible_from, visible_until, positions, .. } = geometry?;
+            let filled = visible_from.clone().lower(visible_until.clone()).float();
+            let visible = VisibleRanges::new(key_order.clone(), visible_from, visible_until);
             Some(StreamRows {
                 rope: RopeTable::new(positions, &self.frequencies),
-                filled: visible_from.clone().lower(visible_until.clone()).float(),
-                visible: VisibleRanges::new(key_order.clone(), visible_from, visible_until),
+                filled,
+                visible: match &hidden_from {
+                    Some(hidden_from) => visible.with_hidden_keys(order, hidden_from.clone()),
+                    None => visible,
+                },
                 dropout: input.dropout.map(|dropout| dropout.at(part)),
             })
         };
@@ -130,4 +137,15 @@ impl Backbone {
         let streams = finals.map(|(norm, stream)| stream.map(|stream| stream.normed(norm).1)).collect();
         BackboneOutput { streams, routers }
     }
+}
+
+/// From where on each key is hidden, those of a cache, which are hidden from nobody, before those of the rows; `None` where no
+/// row is. A cache holds no row that is hidden: only training has such, and it has no cache.
+fn hidden_keys(geometry: &[Option<RowGeometry>], key_order: &Tensor<2, Int>) -> Option<Tensor<2, Int>> {
+    let parts: Vec<&RowGeometry> = geometry.iter().flatten().collect();
+    let of_rows = RowGeometry::cat_hidden(&parts)?;
+    let [batch, keys] = key_order.dims();
+    let cached = [batch, keys - of_rows.dims()[1]];
+    let of_cache = Tensor::full(cached, Visibility::NOBODY, &key_order.device());
+    Some(if cached[1] == 0 { of_rows } else { Tensor::cat(vec![of_cache, of_rows], 1) })
 }

@@ -80,6 +80,10 @@ impl Plan {
         }
         let codec = settings.codec.open(settings.data.channels, &device).context("codec")?;
         let card = card(&settings, &data, &tokenizer, codec.as_ref(), image_shape)?;
+        if settings.documents.clean_copies && card.model.image_tower().is_none() {
+            let found = if card.codes.is_some() { "images that are codes" } else { "no images" };
+            refuse!("documents.clean_copies: expected false where no image is denoised, found true with {found}");
+        }
         let mut plan = Self {
             settings,
             data,

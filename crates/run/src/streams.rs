@@ -12,8 +12,8 @@ use interfuse_data::mixture::{
     TextDocuments, TextSet, TextsConfig, mean_rows,
 };
 use interfuse_data::{
-    Collections, DocumentLanes, DocumentParts, DocumentStream, Documents, ImageLatents, LatentCache, Split, Tokenizer,
-    evenly,
+    Collections, DocumentLanes, DocumentParts, DocumentStream, Documents, ImageLane, ImageLatents, LatentCache, Split,
+    Tokenizer, evenly,
 };
 use interfuse_sequence::RowShape;
 use interfuse_trainer::{HeldOutDocuments, Validation};
@@ -84,9 +84,13 @@ impl<'a> Streams<'a> {
         let documents = SpeechDocuments::new(utterances, self.tokenizer.clone(), lanes, config, self.settings.run.seed);
         match &self.card.images {
             Some(images) if with_images => {
-                let first_code = self.card.codes.map(|codes| codes.first as u32);
+                let lane = ImageLane {
+                    lane: self.lane(images)?,
+                    first_code: self.card.codes.map(|codes| codes.first as u32),
+                    clean_copies: self.settings.documents.clean_copies,
+                };
                 let framing = self.settings.data.framing().of_one_size();
-                let images = ClipImages::new(Arc::clone(self.codec), framing, self.lane(images)?, first_code);
+                let images = ClipImages::new(Arc::clone(self.codec), framing, lane);
                 Ok(documents.with_images(images))
             }
             None if with_images => refuse!(
@@ -120,6 +124,7 @@ impl<'a> Streams<'a> {
             codec: Arc::clone(self.codec),
             first_code: self.card.codes.map(|codes| codes.first as u32),
             max_text_tokens: self.settings.documents.max_caption_tokens,
+            clean_copies: self.settings.documents.clean_copies,
         };
         let lanes = DocumentLanes { captions: self.lane(&self.card.captions)?, images: self.lane(images)? };
         Ok(ConversationDocuments::new(parts, lanes, config.clone(), self.settings.run.seed))
@@ -214,7 +219,7 @@ impl<'a> Streams<'a> {
         // A model that learned images without captions is measured on the same documents as others.
         let captions = if documents.are_captioned() { 0 } else { documents.text_rows().longest() };
         capacity[lanes.captions] = self.card.max_text_rows.max(captions);
-        capacity[lanes.images] = self.card.model.sequence_format().rows_per_image();
+        capacity[lanes.images] = documents.most_copies() * self.card.model.sequence_format().rows_per_image();
         RowShape { capacity }
     }
 

@@ -1,5 +1,7 @@
 //! Captions of images: the image is read clean, at t = 0, and the model writes until EOS.
 
+use std::borrow::Borrow;
+
 use burn::tensor::{Tensor, TensorData};
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::{Image, ImageShape};
@@ -127,10 +129,13 @@ pub(crate) fn read_images(pretrained: &Pretrained, session: &mut Session<'_>, la
 }
 
 /// The latents of images, whose sizes fit the model.
-pub(crate) fn encode(pretrained: &Pretrained, images: &[Image]) -> Result<Vec<Array3<f32>>, SamplingError> {
+pub(crate) fn encode<I: Borrow<Image>>(
+    pretrained: &Pretrained,
+    images: &[I],
+) -> Result<Vec<Array3<f32>>, SamplingError> {
     let [expected, ..] = pretrained.card.image_shape;
     let mut latents = Vec::with_capacity(images.len());
-    for (index, image) in images.iter().enumerate() {
+    for (index, image) in images.iter().map(Borrow::borrow).enumerate() {
         let ImageShape { channels: found, height, width } = image.shape();
         if found != expected {
             return Err(SamplingError::Channels { name: format!("number {index}"), found, expected });

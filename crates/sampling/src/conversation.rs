@@ -12,6 +12,7 @@
 
 use interfuse_checkpoint::Pretrained;
 use interfuse_data::Image;
+use interfuse_data::conversations::{Speaker, Turn, TurnPart};
 use ndarray::Array3;
 
 use crate::caption::{Caption, encode, likeliest_text, read_images};
@@ -23,21 +24,40 @@ use crate::session::Session;
 use crate::size::latent_shape;
 use crate::watching::Watcher;
 
-/// A question about images.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is to be answered: the last turn of a conversation, behind all that was said and shown before it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    /// Of sizes that fit the model; they stand before the words.
-    pub images: Vec<Image>,
-    /// What was asked and answered before, behind the images.
-    pub earlier: Vec<Exchange>,
-    /// The words.
-    pub text: String,
+    /// The user's and the model's, the last of them the user's. Images are of sizes that fit the model.
+    pub turns: Vec<Turn>,
 }
 
 impl Question {
-    /// The first question about images.
+    /// The first question about images, which stand before the words.
     pub fn new(images: Vec<Image>, text: impl Into<String>) -> Self {
-        Self { images, earlier: vec![], text: text.into() }
+        Self::behind(images, &[], text)
+    }
+
+    /// A question about images behind others that were answered; the images stand before them all.
+    pub fn behind(images: Vec<Image>, earlier: &[Exchange], text: impl Into<String>) -> Self {
+        let answered = earlier.iter().flat_map(|Exchange { question, answer }| {
+            [(Speaker::User, question.clone()), (Speaker::Model, answer.clone())]
+        });
+        let turn = |(speaker, text)| Turn { speaker, parts: vec![TurnPart::Text(text)] };
+        let mut turns: Vec<Turn> = answered.chain([(Speaker::User, text.into())]).map(turn).collect();
+        turns[0].parts.splice(0..0, images.into_iter().map(TurnPart::Image));
+        Self { turns }
+    }
+
+    fn shows_images(&self) -> bool {
+        self.turns.iter().any(|turn| turn.images().next().is_some())
+    }
+
+    /// Whether it is short enough for the rows that the model was trained on.
+    ///
+    /// # Errors
+    /// When it is not, by how much; and when a text cannot be encoded.
+    pub fn check_length(&self, pretrained: &Pretrained) -> Result<(), SamplingError> {
+        Stretches::of(pretrained, &self.turns).map(drop)
     }
 }
 
@@ -87,14 +107,14 @@ pub fn answer_heard(
     listener: &mut dyn Listener,
 ) -> Result<Option<Vec<Caption>>, SamplingError> {
     config.validate()?;
-    if pretrained.card.images.is_none() && questions.iter().any(|question| !question.images.is_empty()) {
+    if pretrained.card.images.is_none() && questions.iter().any(Question::shows_images) {
         return Err(SamplingError::CannotDo { missing: "images", task: "look at one" });
     }
     if questions.is_empty() {
         return Ok(Some(vec![]));
     }
     let limit = config.max_caption_tokens.unwrap_or(pretrained.card.max_text_rows).max(1);
-    let asked = questions.iter().map(|question| Asked::after(pretrained, question));
+    let asked = questions.iter().map(|question| Asked::of(pretrained, &question.turns));
     let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
     let mut session = Session::token_by_token(pretrained, questions.len())?;
     let last = read(pretrained, &mut session, &asked.iter().map(Asked::whole).collect::<Vec<_>>());
@@ -168,7 +188,9 @@ fn edit_batch(
     config: &SamplingConfig,
     watcher: Option<&mut dyn Watcher>,
 ) -> Result<Option<Vec<Image>>, SamplingError> {
-    let asked = requests.iter().map(|request| Asked::new(pretrained, &request.images, &request.instruction));
+    let asked = requests.iter().map(|EditRequest { images, instruction, .. }| {
+        Asked::of(pretrained, &Question::new(images.clone(), instruction).turns)
+    });
     let asked: Vec<Asked> = asked.collect::<Result<_, _>>()?;
     let seeds: Vec<u64> = requests.iter().map(|request| request.seed).collect();
     let [whole, wordless] = [Asked::whole, Asked::wordless].map(|of| asked.iter().map(of).collect::<Vec<_>>());
@@ -185,53 +207,75 @@ fn size_of(request: &EditRequest) -> Option<[usize; 2]> {
     request.images.first().map(|image| [image.shape().height, image.shape().width])
 }
 
+/// The turns of a conversation as ids with images between them: every turn but the last ends with EOS, whoever speaks.
+struct Stretches<'a> {
+    /// Of each image the ids before it.
+    before: Vec<Vec<u32>>,
+    images: Vec<&'a Image>,
+    /// The ids behind the last image.
+    behind: Vec<u32>,
+}
+
+impl<'a> Stretches<'a> {
+    fn of(pretrained: &Pretrained, turns: &'a [Turn]) -> Result<Self, SamplingError> {
+        let mut stretches = Self { before: vec![], images: vec![], behind: vec![] };
+        for (place, turn) in turns.iter().enumerate() {
+            if place > 0 {
+                stretches.behind.push(pretrained.card.special_tokens.eos);
+            }
+            for part in &turn.parts {
+                match part {
+                    TurnPart::Text(text) => stretches.behind.extend(pretrained.tokenizer.encode(text)?),
+                    TurnPart::Image(image) => {
+                        stretches.before.push(std::mem::take(&mut stretches.behind));
+                        stretches.images.push(image);
+                    }
+                }
+            }
+        }
+        let words = stretches.before.iter().map(Vec::len).sum::<usize>() + stretches.behind.len();
+        let (found, limit) = (rows(words, stretches.images.len()), pretrained.card.max_text_rows);
+        if found > limit {
+            let prompt = turns.last().into_iter().flat_map(Turn::texts).collect::<Vec<_>>().join(" ");
+            return Err(SamplingError::PromptTooLong { prompt, found, limit });
+        }
+        Ok(stretches)
+    }
+}
+
 /// What a user asks, encoded.
 struct Asked {
-    latents: Vec<Array3<f32>>,
+    /// Of each image the ids before it, and its latents.
+    images: Vec<(Vec<u32>, Array3<f32>)>,
+    /// Behind the last image.
     words: Vec<u32>,
 }
 
 /// What a sequence reads of it.
 #[derive(Clone, Copy)]
 struct Read<'a> {
-    latents: &'a [Array3<f32>],
+    images: &'a [(Vec<u32>, Array3<f32>)],
     words: &'a [u32],
     /// Whether there is a user's turn at all.
     is_turn: bool,
 }
 
 impl Read<'_> {
-    const NOTHING: Self = Self { latents: &[], words: &[], is_turn: false };
+    const NOTHING: Self = Self { images: &[], words: &[], is_turn: false };
 }
 
 impl Asked {
-    fn new(pretrained: &Pretrained, images: &[Image], text: &str) -> Result<Self, SamplingError> {
-        Self::of_words(pretrained, images, text, pretrained.tokenizer.encode(text)?)
-    }
-
-    /// A question behind those that were answered before: every turn ends with EOS, whoever speaks.
-    fn after(pretrained: &Pretrained, question: &Question) -> Result<Self, SamplingError> {
-        let mut words = vec![];
-        for turn in question.earlier.iter().flat_map(|exchange| [&exchange.question, &exchange.answer]) {
-            words.extend(pretrained.tokenizer.encode(turn)?);
-            words.push(pretrained.card.special_tokens.eos);
-        }
-        words.extend(pretrained.tokenizer.encode(&question.text)?);
-        Self::of_words(pretrained, &question.images, &question.text, words)
-    }
-
-    fn of_words(pretrained: &Pretrained, images: &[Image], text: &str, words: Vec<u32>) -> Result<Self, SamplingError> {
-        let (found, limit) = (rows(words.len(), images.len()), pretrained.card.max_text_rows);
-        if found > limit {
-            return Err(SamplingError::PromptTooLong { prompt: text.into(), found, limit });
-        }
-        Ok(Self { latents: encode(pretrained, images)?, words })
+    fn of(pretrained: &Pretrained, turns: &[Turn]) -> Result<Self, SamplingError> {
+        let Stretches { before, images, behind } = Stretches::of(pretrained, turns)?;
+        let latents = encode(pretrained, &images)?;
+        Ok(Self { images: before.into_iter().zip(latents).collect(), words: behind })
     }
 
     fn whole(&self) -> Read<'_> {
-        Read { latents: &self.latents, words: &self.words, is_turn: true }
+        Read { images: &self.images, words: &self.words, is_turn: true }
     }
 
+    /// An edit without its words, which stand behind the images.
     fn wordless(&self) -> Read<'_> {
         Read { words: &[], ..self.whole() }
     }
@@ -241,11 +285,11 @@ impl Asked {
 fn read(pretrained: &Pretrained, session: &mut Session<'_>, asked: &[Read<'_>]) -> Vec<Vec<u32>> {
     let special = pretrained.card.special_tokens;
     let mut pending = vec![vec![special.bos]; asked.len()];
-    let most = asked.iter().map(|asked| asked.latents.len()).max().unwrap_or(0);
+    let most = asked.iter().map(|asked| asked.images.len()).max().unwrap_or(0);
     for place in 0..most {
-        let images: Vec<_> = asked.iter().map(|asked| asked.latents.get(place)).collect();
-        let next = pending.iter_mut().zip(&images).map(|(pending, image)| match image {
-            Some(_) => {
+        let next = pending.iter_mut().zip(asked).map(|(pending, asked)| match asked.images.get(place) {
+            Some((before, _)) => {
+                pending.extend(before);
                 pending.push(special.boi);
                 std::mem::replace(pending, vec![special.eoi])
             }
@@ -253,6 +297,7 @@ fn read(pretrained: &Pretrained, session: &mut Session<'_>, asked: &[Read<'_>]) 
         });
         let next: Vec<Vec<u32>> = next.collect();
         session.append_tokens(&next);
+        let images: Vec<_> = asked.iter().map(|asked| asked.images.get(place).map(|(_, image)| image)).collect();
         read_images(pretrained, session, &images);
     }
     for (pending, asked) in pending.iter_mut().zip(asked) {

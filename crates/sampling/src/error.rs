@@ -18,7 +18,10 @@ pub enum SamplingError {
         found: String,
     },
     /// A prompt that is too long.
-    #[error("the prompt {prompt:?} has {found} tokens, but the model was trained on rows of at most {limit}")]
+    #[error(
+        "the prompt {prompt:?} has {found} tokens with all that stands before it, but the model was trained on rows of at \
+         most {limit}: {} too many", .found.saturating_sub(*.limit)
+    )]
     PromptTooLong {
         /// The prompt.
         prompt: String,

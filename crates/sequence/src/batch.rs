@@ -5,6 +5,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::layout::{LaneContent, LaneLayout, SequenceLayout, Span};
+use crate::visibility::Visibility;
 
 /// A batch; made once, on the way from the host to the device.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct RowGeometry {
     pub visible_from: Tensor<2, Int>,
     /// One past the last place seen. `[B, S]`
     pub visible_until: Tensor<2, Int>,
+    /// The first place that does not see the row; `None` where no row is hidden. `[B, S]`
+    pub hidden_from: Option<Tensor<2, Int>>,
     /// Rotary positions. `[B, S, 3]`
     pub positions: Tensor<3>,
 }
@@ -134,16 +137,19 @@ impl LaneBatch {
 
 impl RowGeometry {
     fn new(lanes: &[LaneLayout], rows: usize, device: &Device) -> Self {
-        let ints = |value: fn(&crate::visibility::Visibility) -> i32| {
+        let ints = |value: fn(&Visibility) -> i32| {
             let values: Vec<i32> = lanes.iter().flat_map(|lane| lane.visibility.iter().map(value)).collect();
             int_tensor(values, [lanes.len(), rows], device)
         };
+        let mut visibility = lanes.iter().flat_map(|lane| &lane.visibility);
+        let are_hidden = visibility.any(|row| row.hidden_from != Visibility::NOBODY);
         let positions: Vec<f32> =
             lanes.iter().flat_map(|lane| lane.positions.iter().flatten().map(|&p| p as f32)).collect();
         Self {
             order: ints(|row| row.order),
             visible_from: ints(|row| row.from),
             visible_until: ints(|row| row.until),
+            hidden_from: are_hidden.then(|| ints(|row| row.hidden_from)),
             positions: Tensor::from_data(TensorData::new(positions, [lanes.len(), rows, 3]), device),
         }
     }
@@ -157,8 +163,17 @@ impl RowGeometry {
             order: ints(|part| &part.order),
             visible_from: ints(|part| &part.visible_from),
             visible_until: ints(|part| &part.visible_until),
+            hidden_from: Self::cat_hidden(parts),
             positions: Tensor::cat(parts.iter().map(|part| part.positions.clone()).collect(), 1),
         }
+    }
+
+    /// [`RowGeometry::hidden_from`] of rows of several lanes or parts side by side.
+    pub fn cat_hidden(parts: &[&RowGeometry]) -> Option<Tensor<2, Int>> {
+        let nobody = |part: &RowGeometry| part.order.full_like(Visibility::NOBODY);
+        let of_part = |part: &&RowGeometry| part.hidden_from.clone().unwrap_or_else(|| nobody(part));
+        let are_hidden = parts.iter().any(|part| part.hidden_from.is_some());
+        are_hidden.then(|| Tensor::cat(parts.iter().map(of_part).collect(), 1))
     }
 }
 

@@ -23,6 +23,8 @@ pub struct LayoutBuilder {
     position: i32,
     /// The grid that the next rows fill.
     grid: Option<OpenGrid>,
+    /// From where on the next rows are hidden.
+    hidden_from: i32,
 }
 
 /// A grid that is not yet full.
@@ -38,7 +40,8 @@ impl LayoutBuilder {
     /// An empty sequence with one empty document.
     pub fn new(format: Arc<SequenceFormat>) -> Self {
         let lanes = LaneLayout::empty_of(&format);
-        Self { format, lanes, order: 0, document_start: 0, position: 0, grid: None }
+        let hidden_from = Visibility::NOBODY;
+        Self { format, lanes, order: 0, document_start: 0, position: 0, grid: None, hidden_from }
     }
 
     /// Rows placed so far in the lane of `modality`, since the last [`Self::take`].
@@ -87,6 +90,10 @@ impl LayoutBuilder {
         let format = Arc::clone(&self.format);
         let mut image_index = 0;
         for (index, segment) in sample.segments.iter().enumerate() {
+            let start = self.position;
+            if segment.hidden {
+                self.hidden_from = self.order + format.rows_of_segment(segment) as i32;
+            }
             match &segment.content {
                 Content::NextToken { ids, grid } => {
                     if let Some(grid) = grid {
@@ -103,8 +110,12 @@ impl LayoutBuilder {
                     let (precedes_caption, given, x_0) = (*precedes_caption, segment.given, Arc::clone(x_0));
                     let span = Span { sample: sample.id, image_index, precedes_caption, given, x_0 };
                     self.push_span(segment.modality, span);
-                    image_index += 1;
+                    // A hidden image and its copy are one image.
+                    image_index += usize::from(!segment.hidden);
                 }
+            }
+            if segment.hidden {
+                (self.hidden_from, self.position) = (Visibility::NOBODY, start);
             }
         }
         Ok(())
@@ -173,7 +184,7 @@ impl LayoutBuilder {
     fn push_row(&mut self, modality: usize, visibility: Visibility) {
         let position = self.next_position();
         let lane = &mut self.lanes[modality];
-        lane.visibility.push(visibility);
+        lane.visibility.push(visibility.hidden(self.hidden_from));
         lane.positions.push(position);
         self.order += 1;
     }

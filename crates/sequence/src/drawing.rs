@@ -14,7 +14,10 @@ pub fn draw_mask(layout: &SequenceLayout, modalities: &[Modality], label: &dyn F
         let visibility = lane.visibility[row];
         let (name, has_loss) = match &lane.content {
             LaneContent::NextToken { ids, targets } => (label(modality, ids[row]), targets[row].is_some()),
-            LaneContent::Denoise { rows_per_image, .. } => (format!("patch {}", row % rows_per_image), true),
+            LaneContent::Denoise { rows_per_image, spans, .. } => {
+                let span = spans.get(row / rows_per_image).and_then(Option::as_ref);
+                (format!("patch {}", row % rows_per_image), span.is_some_and(|span| !span.given))
+            }
         };
         let position = lane.positions[row].map(|p| p.to_string()).join(",");
         let mask: String = rows

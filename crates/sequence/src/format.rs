@@ -75,13 +75,17 @@ impl SequenceFormat {
         let mut rows = vec![0; self.modalities.len()];
         for segment in &sample.segments {
             if let Some(rows) = rows.get_mut(segment.modality) {
-                *rows += match &segment.content {
-                    Content::NextToken { ids, .. } => ids.len(),
-                    Content::Denoise(_) => self.rows_per_image(),
-                };
+                *rows += self.rows_of_segment(segment);
             }
         }
         rows
+    }
+
+    pub(crate) fn rows_of_segment(&self, segment: &Segment) -> usize {
+        match &segment.content {
+            Content::NextToken { ids, .. } => ids.len(),
+            Content::Denoise(_) => self.rows_per_image(),
+        }
     }
 
     /// What the last row of a segment is to predict: the first id of the next one, where both are of one vocabulary. Where

@@ -8,7 +8,7 @@
 //! batch; it holds one or more documents that do not see one another. A *row* is one token or one image patch.
 //!
 //! Rows lie modality by modality, not in reading order: each modality owns a *lane* of fixed capacity. Reading order
-//! survives as three integers a row, and those decide who may see whom ([`visibility`]).
+//! survives as four integers a row, and those decide who may see whom ([`visibility`]).
 //!
 //! This crate has no weight and opens no file.
 

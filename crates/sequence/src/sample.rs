@@ -23,6 +23,9 @@ pub struct Segment {
     /// Whether it is given and not learned, such as a question, an image to be edited, or a mask of CM3: none of its ids is a
     /// target, and an image is clean and has no loss. What follows sees it as anything else.
     pub given: bool,
+    /// Whether nothing that follows sees it, and what follows stands where it would stand without it: an image that is denoised
+    /// beside a clean copy of it ([`Segment::with_clean_copy`]).
+    pub hidden: bool,
     /// What its rows hold.
     pub content: Content,
 }
@@ -87,13 +90,24 @@ impl Segment {
     }
 
     fn new(modality: usize, attention: Attention, content: Content) -> Self {
-        Self { modality, attention, given: false, content }
+        Self { modality, attention, given: false, hidden: false, content }
     }
 
     /// The same, given or learned.
     #[must_use]
     pub fn with_given(self, given: bool) -> Self {
         Self { given, ..self }
+    }
+
+    /// The segment as it is learned, hidden from what follows, and a copy that is given and that what follows sees: how BAGEL
+    /// (2505.14683) learns an image inside a document. Both stand at the same positions. Nothing is said of the hidden one
+    /// later, so it is noised as an image is that ends its document.
+    pub fn with_clean_copy(self) -> [Self; 2] {
+        let mut learned = Self { hidden: true, ..self.clone() };
+        if let Content::Denoise(image) = &mut learned.content {
+            image.precedes_caption = false;
+        }
+        [learned, self.with_given(true)]
     }
 
     /// The ids of a next-token segment.

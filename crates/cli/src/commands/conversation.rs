@@ -76,7 +76,7 @@ fn answers_behind(
 ) -> anyhow::Result<Vec<Caption>> {
     let sampling = loaded.sampling();
     loop {
-        let question = Question { images: images.to_vec(), earlier: earlier.clone(), text: text.into() };
+        let question = Question::behind(images.to_vec(), earlier, text);
         match interfuse_sampling::answer(&loaded.pretrained, &[question], &sampling, &mut |_| {}) {
             Err(SamplingError::PromptTooLong { limit, .. }) if !earlier.is_empty() => {
                 let left_out = earlier.remove(0).question;

@@ -67,6 +67,8 @@ fn codes_from_a_cache_train_the_same_model() {
 fn what_does_not_fit_codes_is_named() {
     let sandbox = with_codes();
     sandbox.train(&[CODES]).refused(&["model.modalities.image.objective", "next_token", "codes"]);
+    let copies = ["documents.clean_copies", "expected false", "images that are codes"];
+    sandbox.train(&[CODES, IMAGES, "documents.clean_copies=true"]).refused(&copies);
     sandbox.train(&[IMAGES]).refused(&["documents.images", "denoise", "the codec has no codes"]);
     let own = "model.modalities.image={objective=\"next_token\",vocab_size=6}";
     sandbox.train(&[CODES, own]).refused(&["documents.captions", "image, text"]);

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::fixture::Sandbox;
+use crate::fixture::{COLOURS, Sandbox};
 use crate::resume::send;
 
 /// A server of the sandbox's run; it is killed when a test fails.
@@ -103,6 +103,41 @@ fn draws_and_captions_as_the_commands_do_and_ends_in_order() {
     let models = server.ask("GET", "/v1/models", "");
     assert!(models.0 == 200 && models.1.contains("\"run\""), "{models:?}");
     assert_eq!(server.ask("POST", "/v1/images/generations", "{\"prompt\": 3}").0, 400);
+    assert_eq!(server.end("TERM"), Some(0));
+}
+
+/// The second question about an image, by the server with the first in the same request, and by `ask`.
+#[test]
+fn a_conversation_is_answered_as_by_the_command_line() {
+    let sandbox = Sandbox::new();
+    let turns = |name: &str| {
+        let says = |from: &str, value: &str| json!({ "from": from, "value": value });
+        json!([says("human", "<image>\nwhat?"), says("gpt", name), says("human", "sure?"), says("gpt", "yes")])
+    };
+    let rows =
+        COLOURS.map(|(name, _)| json!({ "image": format!("{name}.png"), "conversations": turns(name) }).to_string());
+    sandbox.write("questions.jsonl", rows.join("\n"));
+    let source = "{kind='files',files=['questions.jsonl'],layout={kind='conversation'},images='images'}";
+    let questions = format!("{{name='questions',content={{kind='conversations',source={source}}}}}");
+    let mixture = format!("data.mixture=[{{name='captioned',content={{kind='images'}}}},{questions}]");
+    // Whoever learned so little goes on for long, and a conversation may be no longer than those of training.
+    sandbox.train(&[&mixture, "sampling.max_caption_tokens=2"]).succeeded();
+    let ended = sandbox.interfuse(&["ask", "run", "images/blue.png", "what?", "sure?", "--json"]).succeeded();
+    let asked: Value = serde_json::from_str(&ended.stdout).expect("one value");
+    let said = |question: usize| asked["answers"][question]["answer"].as_str().expect("an answer").to_string();
+
+    let server = Server::of(&sandbox);
+    let url = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(sandbox.bytes("images/blue.png")));
+    let image = json!({ "type": "image_url", "image_url": { "url": url } });
+    let first = json!({ "role": "user", "content": [image, { "type": "text", "text": "what?" }] });
+    let answered = json!({ "role": "assistant", "content": said(0) });
+    let behind = |text: &str| json!({ "messages": [first, answered, { "role": "user", "content": text }] });
+    let answer = server.post("/v1/chat/completions", behind("sure?"));
+    assert_eq!(answer["choices"][0]["message"]["content"].as_str().map(str::trim), Some(said(1).trim()), "{answer}");
+
+    let long = behind(&"sure? ".repeat(40)).to_string();
+    let (status, refused) = server.ask("POST", "/v1/chat/completions", &long);
+    assert!(status == 400 && refused.contains("tokens") && refused.contains("too many"), "{status}: {refused}");
     assert_eq!(server.end("TERM"), Some(0));
 }
 

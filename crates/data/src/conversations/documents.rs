@@ -8,7 +8,7 @@ use ndarray::Array3;
 
 use super::config::ConversationsConfig;
 use super::{Conversations, Speaker, Turn, TurnPart};
-use crate::assembly::{Assembly, Element, Ending, Piece};
+use crate::assembly::{Assembly, Element, Ending, ImageLane, Piece};
 use crate::documents::{DocumentLanes, DocumentStream};
 use crate::error::DataError;
 use crate::images::Image;
@@ -34,6 +34,8 @@ pub struct ConversationParts {
     pub first_code: Option<u32>,
     /// Texts are cut after so many tokens.
     pub max_text_tokens: usize,
+    /// See [`crate::DocumentConfig::clean_copies`].
+    pub clean_copies: bool,
 }
 
 /// An endless, reproducible stream of documents of conversations.
@@ -53,6 +55,7 @@ pub struct ConversationDocuments {
 struct Measured {
     is_cut: bool,
     text: usize,
+    /// Times that an image lies in the document, clean copies among them.
     images: usize,
 }
 
@@ -72,7 +75,11 @@ impl ConversationDocuments {
         let assembly = Assembly {
             special: parts.tokenizer.special(),
             text: lanes.captions,
-            images: Some((lanes.images, parts.first_code)),
+            images: Some(ImageLane {
+                lane: lanes.images,
+                first_code: parts.first_code,
+                clean_copies: parts.clean_copies,
+            }),
             speech: None,
         };
         let count = parts.conversations.len();
@@ -169,6 +176,15 @@ impl ConversationDocuments {
         }
     }
 
+    /// Images as often as they lie in the document of some turns.
+    fn images_with_copies(&self, turns: &[Turn<()>]) -> usize {
+        let Some(lane) = self.assembly.images else { return 0 };
+        let parts = turns.iter().flat_map(|turn| turn.parts.iter().map(|part| (turn.speaker, part)));
+        let parts: Vec<_> = parts.collect();
+        let images = parts.iter().enumerate().filter(|(_, (_, part))| matches!(part, TurnPart::Image(())));
+        images.map(|(place, (speaker, _))| lane.copies(*speaker == Speaker::User, place + 1 < parts.len())).sum()
+    }
+
     fn measured(&self) -> &[Measured] {
         self.measured.get_or_init(|| {
             let chosen = evenly(COUNTED, self.parts.conversations.len());
@@ -180,7 +196,8 @@ impl ConversationDocuments {
         let turns = self.parts.conversations.outline(index).ok()?;
         let images = turns.iter().flat_map(Turn::images).count();
         // BOS, an EOS for each turn, and BOI and EOI for each image.
-        let mut measured = Measured { is_cut: false, text: 1 + turns.len() + 2 * images, images };
+        let text = 1 + turns.len() + 2 * images;
+        let mut measured = Measured { is_cut: false, text, images: self.images_with_copies(&turns) };
         for text in turns.iter().flat_map(Turn::texts) {
             let length = self.parts.tokenizer.encode(text).ok()?.len();
             measured.is_cut |= length > self.parts.max_text_tokens;
@@ -227,8 +244,8 @@ impl DocumentStream for ConversationDocuments {
         let of = |measured: &Measured| {
             let mut rows = vec![0; format.modalities.len()];
             rows[self.assembly.text] = measured.text;
-            if let Some((lane, _)) = self.assembly.images {
-                rows[lane] += measured.images * format.rows_per_image();
+            if let Some(images) = self.assembly.images {
+                rows[images.lane] += measured.images * format.rows_per_image();
             }
             rows
         };
@@ -259,9 +276,18 @@ mod tests {
         config.validate("key", SHAPE).unwrap();
         let set = ConversationSet::open(&config, SHAPE.into(), "key").unwrap();
         let tokenizer = Tokenizer::train(set.texts(500), 300).unwrap();
+        made_of(set.train, tokenizer, config, false)
+    }
+
+    fn made_of(
+        conversations: Arc<dyn Conversations>,
+        tokenizer: Tokenizer,
+        config: ConversationsConfig,
+        clean_copies: bool,
+    ) -> (ConversationDocuments, SequenceFormat) {
         let codec = Arc::new(PixelCodec::new(3).unwrap());
-        let conversations = set.train;
-        let parts = ConversationParts { conversations, tokenizer, codec, first_code: None, max_text_tokens: 64 };
+        let parts =
+            ConversationParts { conversations, tokenizer, codec, first_code: None, max_text_tokens: 64, clean_copies };
         let of = |name: &str, objective, tower| Modality { name: name.into(), objective, tower };
         let format = SequenceFormat {
             modalities: vec![of("image", Objective::Denoise, 0), of("text", Objective::NextToken, 1)],
@@ -286,6 +312,51 @@ mod tests {
                 assert_eq!(&format.rows_of(&documents.plain_document(index).unwrap()), rows, "{source}, {index}");
             }
         }
+    }
+
+    /// Conversations of all orders of one to four parts, of which the first are the user's or none.
+    struct AllOrders;
+
+    impl Conversations for AllOrders {
+        fn len(&self) -> usize {
+            60
+        }
+
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+
+        fn outline(&self, index: usize) -> Result<Vec<Turn<()>>, DataError> {
+            with_images(self.turns(index)?, |_| Ok(()))
+        }
+
+        fn turns(&self, index: usize) -> Result<Vec<Turn>, DataError> {
+            let image = || TurnPart::Image(Image::new(Array3::zeros((3, 16, 16))).unwrap());
+            let part = |bit| if index >> bit & 1 == 0 { image() } else { TurnPart::Text("some words".into()) };
+            let turn = |speaker, parts| Turn { speaker, parts };
+            let of_model = turn(Speaker::Model, (0..1 + index % 4).map(part).collect());
+            Ok(match index % 3 {
+                0 => vec![of_model],
+                1 => vec![turn(Speaker::User, vec![part(4), part(5)]), of_model],
+                _ => vec![of_model.clone(), turn(Speaker::User, vec![part(5)]), of_model],
+            })
+        }
+    }
+
+    #[test]
+    fn clean_copies_are_reckoned_with() {
+        let config: ConversationsConfig = toml::from_str("source = { kind = 'shape-edits' }").unwrap();
+        let tokenizer = Tokenizer::train(["some words"].into_iter(), 262).unwrap();
+        let of = |clean_copies| made_of(Arc::new(AllOrders), tokenizer.clone(), config.clone(), clean_copies);
+        let ((plain, format), (copied, _)) = (of(false), of(true));
+        let reckoned = copied.rows(&format);
+        let mut more = 0;
+        for (index, rows) in reckoned.iter().enumerate() {
+            assert_eq!(&format.rows_of(&copied.plain_document(index).unwrap()), rows, "{index}");
+            more += rows[0] - format.rows_of(&plain.plain_document(index).unwrap())[0];
+        }
+        assert_eq!(reckoned.len(), 60);
+        assert!(more > 0);
     }
 
     #[test]

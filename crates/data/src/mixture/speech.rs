@@ -18,7 +18,7 @@ use ndarray::Array3;
 
 use super::config::SpeechConfig;
 use super::utterances::Utterance;
-use crate::assembly::{Assembly, Element, Ending, UnitIds};
+use crate::assembly::{Assembly, Element, Ending, ImageLane, UnitIds};
 use crate::documents::DocumentStream;
 use crate::error::DataError;
 use crate::images::{Framing, Image};
@@ -39,17 +39,16 @@ pub struct SpeechDocuments {
 
 /// The images that belong to clips, encoded when they are first asked for.
 pub struct ClipImages {
-    lane: usize,
-    first_code: Option<u32>,
+    lane: ImageLane,
     codec: Arc<dyn Codec>,
     framing: Framing,
     kept: Vec<OnceLock<Array3<f32>>>,
 }
 
 impl ClipImages {
-    /// Of images that are framed alike, for a lane; `first_code` is the id of code 0 where the codec has codes.
-    pub fn new(codec: Arc<dyn Codec>, framing: Framing, lane: usize, first_code: Option<u32>) -> Self {
-        Self { lane, first_code, codec, framing, kept: vec![] }
+    /// Of images that are framed alike, for a lane.
+    pub fn new(codec: Arc<dyn Codec>, framing: Framing, lane: ImageLane) -> Self {
+        Self { lane, codec, framing, kept: vec![] }
     }
 
     fn of(&self, index: usize, path: &Path) -> Result<Array3<f32>, DataError> {
@@ -101,7 +100,7 @@ impl SpeechDocuments {
     /// With the images of those clips that have one.
     #[must_use]
     pub fn with_images(mut self, mut images: ClipImages) -> Self {
-        self.assembly.images = Some((images.lane, images.first_code));
+        self.assembly.images = Some(images.lane);
         images.kept = std::iter::repeat_with(OnceLock::new).take(self.utterances.len()).collect();
         self.images = Some(images);
         self
@@ -175,7 +174,7 @@ impl DocumentStream for SpeechDocuments {
     }
 
     fn rows(&self, format: &SequenceFormat) -> Vec<Vec<usize>> {
-        let of = |utterance: &Utterance| {
+        let of = |(index, utterance): (usize, &Utterance)| {
             let mut rows = vec![0; format.modalities.len()];
             let text = self.text(utterance).ok().flatten().map_or(0, |ids| ids.len());
             let has_image = self.images.is_some() && utterance.image.is_some();
@@ -184,12 +183,13 @@ impl DocumentStream for SpeechDocuments {
             if let Some((lane, _)) = self.assembly.speech {
                 rows[lane] = utterance.units.len();
             }
-            if let Some((lane, _)) = self.assembly.images.filter(|_| has_image) {
-                rows[lane] = format.rows_per_image();
+            if let Some(images) = self.assembly.images.filter(|_| has_image) {
+                // Half of the images stand before the clip.
+                rows[images.lane] = images.copies(false, index.is_multiple_of(2)) * format.rows_per_image();
             }
             rows
         };
-        self.utterances.iter().map(of).collect()
+        self.utterances.iter().enumerate().map(of).collect()
     }
 
     fn cut(&self) -> (usize, usize) {

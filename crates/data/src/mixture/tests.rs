@@ -9,7 +9,7 @@ use interfuse_vae::CodecConfig;
 use ndarray::Array3;
 
 use super::*;
-use crate::assembly::UnitIds;
+use crate::assembly::{ImageLane, UnitIds};
 use crate::config::DataConfig;
 use crate::documents::DocumentStream;
 use crate::error::DataError;
@@ -130,7 +130,8 @@ fn a_document_has_any_subset_of_image_text_and_speech() {
     let lanes = SpeechLanes { text: 2, units: 1, ids };
     let documents = SpeechDocuments::new(Arc::clone(&set.train), tokenizer, lanes, (settings, 64), 5);
     let codec = CodecConfig::Pixels.open(3, &Default::default()).unwrap();
-    let mut documents = documents.with_images(ClipImages::new(codec, SHAPE.into(), 0, None));
+    let lane = ImageLane { lane: 0, first_code: None, clean_copies: false };
+    let mut documents = documents.with_images(ClipImages::new(codec, SHAPE.into(), lane));
     let modality = |name: &str, objective, tower| Modality { name: name.into(), objective, tower };
     let format = SequenceFormat {
         modalities: vec![

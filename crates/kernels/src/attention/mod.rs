@@ -4,12 +4,12 @@
 //! `Dh` width of a head.
 //!
 //! ```text
-//! may_attend(i, j)  =  visible_from[i] ≤ order[j] < visible_until[i]
+//! may_attend(i, j)  =  visible_from[i] ≤ order[j] < visible_until[i]   and   order[i] < hidden_from[j]
 //! out[i]            =  Σ_j softmax_j(q_i · k_j / √Dh | may_attend(i, j)) v_j
 //! ```
 //!
-//! The rows may lie in any order: who sees whom is a matter of the three integers alone. A row that sees nothing yields
-//! zeros, never NaN.
+//! The rows may lie in any order: who sees whom is a matter of the four integers alone. A row that sees nothing yields
+//! zeros, never NaN. Mostly no key is hidden from anybody, and then the second condition is asked nowhere.
 
 mod chunked;
 pub(crate) mod cpu;
@@ -19,7 +19,7 @@ mod reference;
 
 use std::sync::{Arc, OnceLock};
 
-use burn::backend::Dispatch;
+use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{Int, Tensor};
 
 use self::chunked::ChunkedAttention;
@@ -43,13 +43,23 @@ pub struct VisibleRanges {
     key_order: Tensor<2, Int>,
     visible_from: Tensor<2, Int>,
     visible_until: Tensor<2, Int>,
-    /// The comparison of the three arrays, made at most once for all layers.
+    hidden: Option<HiddenKeys>,
+    /// The comparison of the arrays, made at most once for all layers.
     comparison: Arc<OnceLock<Comparison>>,
     /// The same ranges in one buffer, for tensor cores, with the rows of a tile; made at most once as well.
     #[cfg(feature = "gpu")]
     packed: Arc<OnceLock<(usize, Tensor<1, Int>)>>,
     /// The same ranges as intervals of key rows, for the CPU; made at most once as well.
     spans: Arc<OnceLock<Arc<Spans>>>,
+}
+
+/// What decides whether a key is hidden from a query that has it in its range.
+#[derive(Clone, Debug)]
+struct HiddenKeys {
+    /// The place of each query in reading order. `[B, Sq]`
+    query_order: Tensor<2, Int>,
+    /// The first place that does not see the key. `[B, Sk]`
+    hidden_from: Tensor<2, Int>,
 }
 
 /// The ranges written out for every pair of rows.
@@ -70,10 +80,38 @@ impl VisibleRanges {
             key_order,
             visible_from,
             visible_until,
+            hidden: None,
             comparison: Arc::default(),
             #[cfg(feature = "gpu")]
             packed: Arc::default(),
             spans: Arc::default(),
+        }
+    }
+
+    /// The same ranges, of which each key is hidden from the queries that stand at `hidden_from` or behind; `i32::MAX` hides it
+    /// from nobody.
+    ///
+    /// # Shapes
+    /// - `query_order`: `[B, Sq]`, `hidden_from`: `[B, Sk]`
+    #[must_use]
+    pub fn with_hidden_keys(self, query_order: Tensor<2, Int>, hidden_from: Tensor<2, Int>) -> Self {
+        let Self { key_order, visible_from, visible_until, .. } = self;
+        let hidden = Some(HiddenKeys { query_order, hidden_from });
+        Self { hidden, ..Self::new(key_order, visible_from, visible_until) }
+    }
+
+    /// The arrays as [`in_chunks`] takes them: the keys' order, where queries begin to see and where they end. Where keys are
+    /// hidden, `[2, B, Sk]` with their `hidden_from` behind the first, and `[2, B, Sq]` with the queries' order behind the second.
+    fn arrays(&self) -> [DispatchTensor; 3] {
+        let Self { key_order, visible_from, visible_until, hidden, .. } = self;
+        let until = visible_until.clone().into_dispatch();
+        let both = |a: &Tensor<2, Int>, b: &Tensor<2, Int>| Tensor::stack::<3>(vec![a.clone(), b.clone()], 0);
+        match hidden {
+            None => [key_order.clone().into_dispatch(), visible_from.clone().into_dispatch(), until],
+            Some(HiddenKeys { query_order, hidden_from }) => {
+                let (keys, queries) = (both(key_order, hidden_from), both(visible_from, query_order));
+                [keys.into_dispatch(), queries.into_dispatch(), until]
+            }
         }
     }
 
@@ -82,7 +120,12 @@ impl VisibleRanges {
         let make = || {
             let parts = [&self.key_order, &self.visible_from, &self.visible_until];
             let [order, from, until] = parts.map(|part| part.clone().into_dispatch());
-            Tensor::from_dispatch(<Dispatch as gpu::AttentionGpu>::packed_ranges(order, from, until, tile_rows))
+            let ranges = <Dispatch as gpu::AttentionGpu>::packed_ranges(order, from, until, tile_rows);
+            let ranges = Tensor::<1, Int>::from_dispatch(ranges);
+            let Some(HiddenKeys { query_order, hidden_from }) = &self.hidden else { return ranges };
+            let [order, from] = [query_order, hidden_from].map(|part| part.clone().into_dispatch());
+            let hidden = <Dispatch as gpu::AttentionGpu>::packed_hidden(order, from, tile_rows);
+            Tensor::cat(vec![ranges, Tensor::from_dispatch(hidden)], 0)
         };
         match self.packed.get_or_init(|| (tile_rows, make())) {
             (rows, packed) if *rows == tile_rows => packed.clone(),
@@ -94,8 +137,9 @@ impl VisibleRanges {
         let make = || {
             let host = |x: &Tensor<2, Int>| x.to_data().iter::<i64>().collect::<Vec<_>>();
             let [batch, _] = self.visible_from.dims();
-            let (from, until) = (host(&self.visible_from), host(&self.visible_until));
-            Arc::new(Spans::new(batch, &host(&self.key_order), &from, &until))
+            let ranges = [&self.visible_from, &self.visible_until].map(host);
+            let hidden = self.hidden.as_ref().map(|hidden| [&hidden.query_order, &hidden.hidden_from].map(host));
+            Arc::new(Spans::new(batch, &host(&self.key_order), &ranges, hidden.as_ref()))
         };
         Arc::clone(self.spans.get_or_init(make))
     }
@@ -104,10 +148,16 @@ impl VisibleRanges {
         self.comparison.get_or_init(|| {
             let [batch, queries] = self.visible_from.dims();
             let [_, keys] = self.key_order.dims();
-            let order = self.key_order.clone().unsqueeze_dim::<3>(1).expand([batch, queries, keys]);
-            let from = self.visible_from.clone().unsqueeze_dim::<3>(2).expand([batch, queries, keys]);
-            let until = self.visible_until.clone().unsqueeze_dim::<3>(2).expand([batch, queries, keys]);
-            let visible = order.clone().greater_equal(from).bool_and(order.lower(until));
+            let of_keys = |x: &Tensor<2, Int>| x.clone().unsqueeze_dim::<3>(1).expand([batch, queries, keys]);
+            let of_queries = |x: &Tensor<2, Int>| x.clone().unsqueeze_dim::<3>(2).expand([batch, queries, keys]);
+            let (order, from) = (of_keys(&self.key_order), of_queries(&self.visible_from));
+            let in_range = order.clone().greater_equal(from).bool_and(order.lower(of_queries(&self.visible_until)));
+            let visible = match &self.hidden {
+                Some(HiddenKeys { query_order, hidden_from }) => {
+                    in_range.bool_and(of_queries(query_order).lower(of_keys(hidden_from)))
+                }
+                None => in_range,
+            };
             let sees_any = visible.clone().any_dim(2).float().reshape([batch, queries, 1, 1]);
             let bias = visible.bool_not().float().mul_scalar(HIDDEN).unsqueeze_dim::<4>(1);
             Comparison { bias, sees_any }
@@ -129,7 +179,7 @@ pub fn ranged_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visi
             Tensor::from_dispatch(<Dispatch as AttentionCpu>::attention(q, k, v, visible.spans(), arithmetic()))
         }
         #[cfg(feature = "gpu")]
-        Place::Gpu => match gpu::plan::FlashPlan::new(&q, &k) {
+        Place::Gpu => match gpu::plan::FlashPlan::new(&q, &k, visible.hidden.is_some()) {
             Some(plan) => in_tiles(q, k, v, visible, plan),
             None => in_chunks(q, k, v, visible, MOST_SCORES),
         },
@@ -154,15 +204,9 @@ fn in_tiles(
 /// [`ranged_attention`] as it is computed on a GPU without tensor cores for its type: as many query rows at a time as have
 /// `most_scores` scores, and again in the backward pass.
 pub fn in_chunks(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &VisibleRanges, most_scores: usize) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as ChunkedAttention>::chunked_attention(
-        q.into_dispatch(),
-        k.into_dispatch(),
-        v.into_dispatch(),
-        visible.key_order.clone().into_dispatch(),
-        visible.visible_from.clone().into_dispatch(),
-        visible.visible_until.clone().into_dispatch(),
-        most_scores,
-    ))
+    let [order, from, until] = visible.arrays();
+    let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as ChunkedAttention>::chunked_attention(q, k, v, order, from, until, most_scores))
 }
 
 #[cfg(test)]

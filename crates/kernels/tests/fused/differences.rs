@@ -84,12 +84,18 @@ fn of_group_norm() {
 
 #[test]
 fn of_attention() {
-    let operation = |x: Vec<Tensor<1>>| {
+    let operation = |x: Vec<Tensor<1>>, are_hidden: bool| {
         let device = x[0].device();
         let row = |values: &[i64]| ints(values, [1, values.len()], &device);
         let visible = VisibleRanges::new(row(&[0, 3, 1, 2]), row(&[0, 1, 2]), row(&[2, 4, 2]));
+        let visible = match are_hidden {
+            true => visible.with_hidden_keys(row(&[2, 3, 4]), row(&[9, 9, 3, 9])),
+            false => visible,
+        };
         let head = |x: &Tensor<1>, rows: usize, heads: usize| x.clone().reshape([1, rows, heads, 4]);
         attention::reference(head(&x[0], 3, 2), head(&x[1], 4, 1), head(&x[2], 4, 1), &visible).reshape([24])
     };
-    assert_gradients(&operation, &[noise(24, 5), noise(16, 6), noise(16, 7)]);
+    for are_hidden in [false, true] {
+        assert_gradients(&|x| operation(x, are_hidden), &[noise(24, 5), noise(16, 6), noise(16, 7)]);
+    }
 }

@@ -235,6 +235,8 @@ struct Layout {
     key_order: Vec<i64>,
     from: Vec<i64>,
     until: Vec<i64>,
+    /// The order of the queries, and from where on each key is hidden; `None` where none is.
+    hidden: Option<[Vec<i64>; 2]>,
 }
 
 impl Layout {
@@ -248,8 +250,10 @@ impl Layout {
 }
 
 fn layouts() -> impl Strategy<Value = Layout> {
-    (1usize..3, 1usize..150, 1usize..4, 0usize..300, 0u64..1000).prop_map(|(batch, rows, lanes, prefix, seed)| {
+    let sizes = (1usize..3, 1usize..150, 1usize..4, 0usize..300, 0u64..1000, any::<bool>());
+    sizes.prop_map(|(batch, rows, lanes, prefix, seed, are_hidden)| {
         let (mut key_order, mut from, mut until) = (vec![], vec![], vec![]);
+        let (mut query_order, mut hidden_from) = (vec![], vec![]);
         for element in 0..batch {
             let random = noise(5 * rows + prefix, seed + element as u64);
             // A cached prefix comes first in memory and in reading order; padding keys have the order -1.
@@ -259,8 +263,15 @@ fn layouts() -> impl Strategy<Value = Layout> {
                 let of_lane = (0..rows).filter(|&row| lane_of(row) == lane);
                 keys.extend(of_lane.map(|row| if random[rows + row] > 0.9 { -1 } else { (prefix + row) as i64 }));
             }
+            // Every third stretch of seven keys is hidden from what follows it, or from what comes somewhat later.
+            let hidden = |(key, order): (usize, &i64)| match key / 7 % 3 {
+                1 => order - order % 7 + 7 * (1 + (key / 21 % 3) as i64),
+                _ => i32::MAX.into(),
+            };
+            hidden_from.extend(keys.iter().enumerate().map(hidden));
             key_order.extend(&keys);
             for row in 0..rows {
+                query_order.push((prefix + row) as i64);
                 let start = (random[2 * rows + row] * 0.3 * rows as f64).max(0.0) as i64;
                 let end = match random[3 * rows + row] {
                     x if x > 0.9 => start,
@@ -271,7 +282,8 @@ fn layouts() -> impl Strategy<Value = Layout> {
                 until.push(end.max(start));
             }
         }
-        Layout { batch, key_order, from, until }
+        let hidden = are_hidden.then_some([query_order, hidden_from]);
+        Layout { batch, key_order, from, until, hidden }
     })
 }
 
@@ -284,6 +296,13 @@ fn assert_attention(layout: &Layout, (heads, kv_heads): (usize, usize), head_dim
             ints(&layout.from, [batch, queries], &device),
             ints(&layout.until, [batch, queries], &device),
         );
+        let visible = match &layout.hidden {
+            Some([query_order, hidden_from]) => visible.with_hidden_keys(
+                ints(query_order, [batch, queries], &device),
+                ints(hidden_from, [batch, keys], &device),
+            ),
+            None => visible,
+        };
         let q = x[0].clone().reshape([batch, queries, heads, head_dim]);
         let k = x[1].clone().reshape([batch, keys, kv_heads, head_dim]);
         let v = x[2].clone().reshape([batch, keys, kv_heads, head_dim]);
@@ -310,13 +329,44 @@ fn attention_over_many_tiles_is_its_reference() {
     // More rows than a tile, causal with an image in the middle whose rows see one another.
     let rows = 700i64;
     let until = (0..rows).map(|row| if (100..500).contains(&row) { 500 } else { row + 1 });
-    let layout = Layout { batch: 1, key_order: (0..rows).collect(), from: vec![0; 700], until: until.collect() };
+    let (key_order, from, until) = ((0..rows).collect::<Vec<_>>(), vec![0; 700], until.collect());
+    // The image, and half of what comes before it, is hidden from the rows behind it.
+    let hidden_from = (0..rows).map(|row| if (50..500).contains(&row) { 500 } else { i32::MAX.into() });
+    let hidden = Some([key_order.clone(), hidden_from.collect()]);
+    let layout = Layout { batch: 1, key_order, from, until, hidden };
     assert_attention(&layout, (2, 1), 32, 5);
+    assert_attention(&Layout { hidden: None, ..layout }, (2, 1), 32, 5);
+}
+
+/// A key that is hidden from a query has no part in what the query gathers, whatever it holds; and it is seen again as soon as
+/// it is hidden from nobody.
+#[test]
+fn a_hidden_key_changes_nothing_behind_it() {
+    let rows = 300i64;
+    let (key_order, from): (Vec<i64>, _) = ((0..rows).collect(), vec![0i64; 300]);
+    let until: Vec<i64> = (1..=rows).collect();
+    let gathered = |loud: f64, hidden_place: i64| {
+        let device = burn::tensor::Device::flex();
+        let row = |values: &[i64]| ints(values, [1, 300], &device);
+        let hidden_from: Vec<i64> =
+            (0..rows).map(|row| if row == 20 { hidden_place } else { i32::MAX.into() }).collect();
+        let visible = VisibleRanges::new(row(&key_order), row(&from), row(&until))
+            .with_hidden_keys(row(&key_order), row(&hidden_from));
+        let mut values: Vec<f32> = noise(300 * 8, 3).into_iter().map(|x| x as f32).collect();
+        values[20 * 8..21 * 8].fill(loud as f32);
+        let x = Tensor::<4>::from_data(TensorData::new(values, [1, 300, 1, 8]), &device);
+        let out = attention::ranged_attention(x.clone(), x.clone(), x, &visible);
+        out.into_data().iter::<f64>().collect::<Vec<_>>()
+    };
+    let (quiet, loud) = (gathered(0.0, 25), gathered(9.0, 25));
+    assert!(quiet[21 * 8..25 * 8].iter().zip(&loud[21 * 8..25 * 8]).any(|(a, b)| (a - b).abs() > 1e-3));
+    assert_eq!(quiet[25 * 8..], loud[25 * 8..]);
+    assert_ne!(gathered(0.0, i32::MAX.into())[25 * 8..], gathered(9.0, i32::MAX.into())[25 * 8..]);
 }
 
 #[test]
 fn attention_to_no_keys_gives_zeros() {
-    let layout = Layout { batch: 1, key_order: vec![-1, -1], from: vec![0; 3], until: vec![5; 3] };
+    let layout = Layout { batch: 1, key_order: vec![-1, -1], from: vec![0; 3], until: vec![5; 3], hidden: None };
     assert_attention(&layout, (1, 1), 4, 1);
 }
 

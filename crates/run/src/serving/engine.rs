@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use interfuse_data::conversations::{Speaker, Turn, TurnPart};
 use interfuse_data::{Framing, Image};
 use interfuse_sampling::{
     EditRequest, ImageRequest, Listener, SamplingConfig, SamplingError, Watcher, answer_heard, caption_heard,
@@ -45,6 +46,21 @@ impl ModelEngine {
     /// A client's image in the size that the model converses about.
     fn fitted(&self, raster: &Raster) -> Result<Image, EngineError> {
         framed(raster, &self.run.pretrained.card.conversing_framing())
+    }
+
+    /// A client's conversation, its images as the model has them.
+    fn asked(&self, question: &Question) -> Result<interfuse_sampling::Question, EngineError> {
+        let part = |piece: &Piece| match piece {
+            Piece::Text(words) => Ok(TurnPart::Text(words.clone())),
+            Piece::Image(image) => Ok(TurnPart::Image(self.fitted(image)?)),
+            _ => Err(EngineError::Refused("expected words and images in a conversation, found something else".into())),
+        };
+        let turn = |(place, pieces): (usize, &Vec<Piece>)| {
+            let speaker = if place % 2 == 0 { Speaker::User } else { Speaker::Model };
+            Ok(Turn { speaker, parts: pieces.iter().map(part).collect::<Result<_, _>>()? })
+        };
+        let turns = question.turns.iter().enumerate().map(turn).collect::<Result<_, _>>()?;
+        Ok(interfuse_sampling::Question { turns })
     }
 
     /// The edited image where a mask is white, the image before where it is black, and between them in between.
@@ -217,12 +233,10 @@ impl Engine for ModelEngine {
         }
         let pretrained = &self.run.pretrained;
         let config = self.writing(settings);
-        let of = |question: &Question| match fits_beside_an_image(pretrained, &question.words) {
-            true => {
-                let images = vec![self.fitted(&question.image)?];
-                Ok(interfuse_sampling::Question::new(images, question.words.clone()))
-            }
-            false => Err(self.too_long()),
+        let of = |question: &Question| {
+            let question = self.asked(question)?;
+            question.check_length(pretrained).map_err(|error| refused(&error))?;
+            Ok(question)
         };
         let questions = questions.iter().map(of).collect();
         written(questions, observer, |questions, listener| answer_heard(pretrained, questions, &config, listener))

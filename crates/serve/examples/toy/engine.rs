@@ -182,8 +182,14 @@ impl Engine for Toy {
     }
 
     fn answer(&mut self, questions: &[Question], _: &CaptionSettings, _: &mut dyn Observer) -> Results<Caption> {
-        let of = |Question { image, words }: &Question| {
-            Ok(Caption { text: format!("{words} {}", colour_of(image)), is_cut: false })
+        let of_piece = |piece: &Piece| match piece {
+            Piece::Text(words) => words.clone(),
+            Piece::Image(image) => colour_of(image).to_string(),
+            _ => String::new(),
+        };
+        let of_turn = |turn: &Vec<Piece>| turn.iter().map(of_piece).collect::<Vec<_>>().join(" ");
+        let of = |Question { turns }: &Question| {
+            Ok(Caption { text: turns.iter().map(of_turn).collect::<Vec<_>>().join(" / "), is_cut: false })
         };
         questions.iter().map(of).collect()
     }

@@ -43,13 +43,12 @@ pub struct CaptionSettings {
     pub max_tokens: Option<usize>,
 }
 
-/// A question about an image.
+/// The last turn of a conversation, which is to be answered, behind all that was said and shown before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// The image.
-    pub image: Raster,
-    /// What is asked; never blank.
-    pub words: String,
+    /// The user's and the model's turns one after the other, an odd number of them; those of the user are not empty. In
+    /// them the images stand before the words, and the last has words.
+    pub turns: Vec<Vec<Piece>>,
 }
 
 /// What the model wrote of an image.

@@ -19,9 +19,17 @@ function shown(id, file) {
 export function beginCaption({ model }) {
   const words = byId("caption-words");
   const question = byId("caption-question");
+  // What was asked and answered about this image before.
+  let earlier = [];
+  const remember = (messages) => {
+    earlier = messages;
+    byId("caption-question-name").textContent =
+      earlier.length ? "A following question, or nothing for a caption" : "A question, or nothing for a caption";
+  };
   byId("caption-question-field").hidden = !model.abilities.answers;
   const file = fileField("caption", (found) => {
     shown("caption", found);
+    remember([]);
     byId("caption-name").textContent = found.name;
     byId("caption-form").requestSubmit();
   });
@@ -36,14 +44,20 @@ export function beginCaption({ model }) {
     words.textContent = "";
     byId("caption-draw").hidden = true;
     const asked = question.value.trim();
-    const content = [{ type: "image_url", image_url: { url } }];
+    if (!asked) remember([]);
+    const content = earlier.length ? [] : [{ type: "image_url", image_url: { url } }];
     if (asked) content.push({ type: "text", text: asked });
-    const ask = { messages: [{ role: "user", content }], modalities: ["text"], stream: true };
+    const messages = [...earlier, { role: "user", content }];
+    const ask = { messages, modalities: ["text"], stream: true };
     for await (const { choices: [{ delta, finish_reason: finish }] } of stream("/v1/chat/completions", ask, signal)) {
       words.append(delta.content ?? "");
       if (finish === "length") words.append(" …");
     }
     byId("caption-draw").hidden = !model.abilities.draws || asked !== "";
+    if (asked && words.textContent.trim()) {
+      remember([...messages, { role: "assistant", content: words.textContent }]);
+      question.value = "";
+    }
   });
 }
 

@@ -81,10 +81,65 @@ fn an_image_with_words_is_a_question_where_the_model_answers_any() {
     let ask = json!({ "messages": user(content) });
     let said = |server: &Server| server.post(CHAT, &ask).json()["choices"][0]["message"]["content"].clone();
     let answer = said(&Server::toy());
-    assert!(answer.as_str().unwrap().starts_with("which colour? "), "{answer}");
+    assert!(answer.as_str().unwrap().ends_with(" which colour?"), "{answer}");
     let abilities = Abilities { captions: true, ..Abilities::default() };
     let caption = said(&Server::start(Toy { abilities, ..Toy::quick(8) }, |_| {}));
     assert!(caption.as_str().unwrap().contains("4 by 4 pixels"), "{caption}");
+}
+
+#[test]
+fn an_answer_has_the_whole_conversation_before_it() {
+    let server = Server::toy();
+    let said = |messages: Value| {
+        let answer = server.post(CHAT, &json!({ "messages": messages }));
+        assert_eq!(answer.status, 200, "{}", answer.message());
+        answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_string()
+    };
+    let first = json!({ "role": "user", "content": [{ "type": "text", "text": "which colour?" }, image_part(9)] });
+    let alone = said(json!([first]));
+    let colour = alone.strip_suffix(" which colour?").unwrap();
+    let answered = json!({ "role": "assistant", "content": "none", "images": [image_part(9)] });
+    let rules = json!({ "role": "system", "content": "be kind" });
+    let next = json!({ "role": "user", "content": "are you sure?" });
+    let expected = format!("{colour} which colour? / none {colour} / are you sure?");
+    assert_eq!(said(json!([rules, first, answered, next])), expected);
+    // Words alone are drawn, unless an answer is asked for.
+    let ask = json!({ "messages": [next], "modalities": ["text"] });
+    assert_eq!(server.post(CHAT, &ask).json()["choices"][0]["message"]["content"], json!("are you sure?"));
+}
+
+#[test]
+fn the_user_and_the_assistant_speak_in_turn() {
+    let server = Server::toy();
+    let message = |role: &str, text: &str| json!({ "role": role, "content": text });
+    let shown = json!({ "role": "user", "content": [image_part(9), { "type": "text", "text": "what?" }] });
+    let in_turn = "for the user and the assistant speak in turn and the user begins";
+    let cases = [
+        (
+            json!([shown, message("user", "and?")]),
+            format!("messages[1].role: expected \"assistant\", {in_turn}, found \"user\""),
+        ),
+        (
+            json!([message("assistant", "hello"), shown]),
+            format!("messages[0].role: expected \"user\", {in_turn}, found \"assistant\""),
+        ),
+        (
+            json!([shown, message("tool", "7"), shown]),
+            format!("messages[1].role: expected \"assistant\", {in_turn}, found \"tool\""),
+        ),
+        (
+            json!([shown, message("assistant", "a cat")]),
+            "messages: expected the last of them to be the user's, found the assistant's".into(),
+        ),
+        (
+            json!([message("user", " "), message("assistant", ""), shown]),
+            "messages[0].content: expected words or an image, found nothing".into(),
+        ),
+    ];
+    for (messages, expected) in cases {
+        let answer = server.post(CHAT, &json!({ "messages": messages }));
+        assert_eq!((answer.status, answer.message()), (400, expected), "{messages}");
+    }
 }
 
 /// The answer that a stream adds up to: words and images of each choice, and how it ended.

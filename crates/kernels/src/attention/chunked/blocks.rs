@@ -22,7 +22,8 @@ pub(crate) struct Inputs<B: Backend> {
     pub(crate) v: FloatTensor<B>,
 }
 
-/// `key_order`: `[B, Sk]`; `from`, `until`: `[B, Sq]`.
+/// `key_order`: `[B, Sk]`; `from`, `until`: `[B, Sq]`. Where keys are hidden, `key_order` is `[2, B, Sk]`, with their `hidden_from`
+/// behind it, and `from` is `[2, B, Sq]`, with the order of the queries behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ranges<B: Backend> {
     pub(crate) key_order: IntTensor<B>,
@@ -90,16 +91,23 @@ impl<'a, B: Backend> Seen<'a, B> {
     fn visible(&self, rows: &Range<usize>) -> FloatTensor<B> {
         let (batch, keys) = (self.dims.batch, self.dims.keys);
         let all = Shape::new([batch, rows.len(), keys]);
-        let of_rows = |x: &IntTensor<B>| {
-            let part = B::int_slice(x.clone(), &[Slice::full(), Slice::from(rows.clone())]);
+        let of_rows = |x: IntTensor<B>| {
+            let part = B::int_slice(x, &[Slice::full(), Slice::from(rows.clone())]);
             B::int_expand(B::int_reshape(part, Shape::new([batch, rows.len(), 1])), all.clone())
         };
-        let order = B::int_reshape(self.ranges.key_order.clone(), Shape::new([batch, 1, keys]));
-        let order = B::int_expand(order, all.clone());
+        let of_keys = |x: IntTensor<B>| B::int_expand(B::int_reshape(x, Shape::new([batch, 1, keys])), all.clone());
+        let Ranges { key_order, from, until } = self.ranges.clone();
+        let (order, hidden_from) = parts::<B>(key_order, [batch, keys]);
+        let (from, query_order) = parts::<B>(from, [batch, self.dims.queries]);
+        let order = of_keys(order);
         let bools = get_device_settings::<B>(&self.device).bool_dtype;
-        let after = B::int_greater_equal(order.clone(), of_rows(&self.ranges.from), bools);
-        let before = B::int_lower(order, of_rows(&self.ranges.until), bools);
-        let visible = B::bool_into_float(B::bool_and(after, before), self.dtype);
+        let after = B::int_greater_equal(order.clone(), of_rows(from), bools);
+        let before = B::int_lower(order, of_rows(until), bools);
+        let mut visible = B::bool_and(after, before);
+        if let (Some(hidden_from), Some(query_order)) = (hidden_from, query_order) {
+            visible = B::bool_and(visible, B::int_lower(of_rows(query_order), of_keys(hidden_from), bools));
+        }
+        let visible = B::bool_into_float(visible, self.dtype);
         B::float_reshape(visible, Shape::new([batch, 1, rows.len(), keys]))
     }
 
@@ -187,6 +195,15 @@ pub(crate) fn backward<B: Backend>(
         None => B::float_zeros(like.shape(), &seen.device, seen.dtype),
     };
     [joined::<B>(dq, 1), by_row(dk, &inputs.k), by_row(dv, &inputs.v)]
+}
+
+/// `[B, S]` as it is, or the two halves of `[2, B, S]`.
+fn parts<B: Backend>(x: IntTensor<B>, shape: [usize; 2]) -> (IntTensor<B>, Option<IntTensor<B>>) {
+    if x.shape().num_dims() == 2 {
+        return (x, None);
+    }
+    let half = |index: usize| B::int_reshape(B::int_slice(x.clone(), &[Slice::from(index..index + 1)]), shape.into());
+    (half(0), Some(half(1)))
 }
 
 fn added<B: Backend>(sum: Option<FloatTensor<B>>, part: FloatTensor<B>) -> FloatTensor<B> {

@@ -13,7 +13,7 @@ use super::blocks::{Inputs, Outcome, Ranges, backward, forward};
 /// Attention that keeps no scores.
 #[backend_extension(Autodiff, Flex, Cube: cfg(any(feature = "wgpu", feature = "cuda")))]
 pub(crate) trait ChunkedAttention: Backend {
-    /// See [`crate::ranged_attention`]; `key_order`: `[B, Sk]`, `from` and `until`: `[B, Sq]`.
+    /// See [`crate::ranged_attention`]; the last three as [`Ranges`] has them.
     fn chunked_attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,

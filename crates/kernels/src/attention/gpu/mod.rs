@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`plan`] | which kernels a device gets, with which tiles and fragments |
 //! | [`ranges`] | the three integers of each row, and the bounds of each tile |
+//! | [`hidden`] | the fourth, where keys are hidden |
 //! | [`rows`] | from memory into tiles |
 //! | [`passes`] | what is launched, with the formulas |
 //! | [`deltas`] | what the backward pass needs of each row |
@@ -19,6 +20,7 @@
 
 mod cooperative;
 mod deltas;
+mod hidden;
 mod passes;
 pub(crate) mod plan;
 mod ranges;
@@ -54,6 +56,9 @@ pub(crate) trait AttentionKernels: Backend {
         until: IntTensor<Self>,
         rows: usize,
     ) -> IntTensor<Self>;
+    /// See [`hidden`].
+    #[fusion(dtype = DType::I32, shape = [hidden::length(order[0], hidden_from[1], order[1], *rows)].into())]
+    fn pack_hidden(order: IntTensor<Self>, hidden_from: IntTensor<Self>, rows: usize) -> IntTensor<Self>;
     /// What the rows gather, and the logarithms of their sums of weights.
     #[fusion(meta = gathered_and_log_sums)]
     fn attention_forward(
@@ -95,6 +100,10 @@ impl AttentionKernels for CubeBackend {
         ranges::packed(order, from, until, rows)
     }
 
+    fn pack_hidden(order: CubeTensor, hidden_from: CubeTensor, rows: usize) -> CubeTensor {
+        hidden::packed(order, hidden_from, rows)
+    }
+
     fn attention_forward(
         q: CubeTensor,
         k: CubeTensor,
@@ -129,7 +138,9 @@ pub(crate) trait AttentionGpu: Backend {
         until: IntTensor<Self>,
         rows: usize,
     ) -> IntTensor<Self>;
-    /// See [`crate::ranged_attention`]; `ranges` as [`ranges`] has them.
+    /// See [`hidden`].
+    fn packed_hidden(order: IntTensor<Self>, hidden_from: IntTensor<Self>, rows: usize) -> IntTensor<Self>;
+    /// See [`crate::ranged_attention`]; `ranges` as [`ranges`] has them, with what is [`hidden`] behind where the plan says so.
     fn attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
@@ -147,6 +158,10 @@ impl AttentionGpu for Cube {
         rows: usize,
     ) -> IntTensor<Self> {
         Self::pack_ranges(order, from, until, rows)
+    }
+
+    fn packed_hidden(order: IntTensor<Self>, hidden_from: IntTensor<Self>, rows: usize) -> IntTensor<Self> {
+        Self::pack_hidden(order, hidden_from, rows)
     }
 
     fn attention(
@@ -168,6 +183,10 @@ impl<B: AttentionKernels, C: CheckpointStrategy> AttentionGpu for Autodiff<B, C>
         rows: usize,
     ) -> IntTensor<Self> {
         B::pack_ranges(order, from, until, rows)
+    }
+
+    fn packed_hidden(order: IntTensor<Self>, hidden_from: IntTensor<Self>, rows: usize) -> IntTensor<Self> {
+        B::pack_hidden(order, hidden_from, rows)
     }
 
     fn attention(

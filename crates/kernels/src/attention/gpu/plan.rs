@@ -49,23 +49,28 @@ pub(crate) struct FlashPlan {
     pub(super) units: usize,
     /// Bytes of a factor.
     pub(super) factor_bytes: usize,
+    /// Whether keys are hidden, as [`super::hidden`] has it.
+    pub(super) hides: bool,
 }
 
 impl FlashPlan {
-    /// `None` where the device has no tensor cores that fit queries `[B, Sq, H, Dh]` and keys `[B, Sk, G, Dh]`.
-    pub(crate) fn new(q: &Tensor<4>, k: &Tensor<4>) -> Option<Self> {
+    /// `None` where the device has no tensor cores that fit queries `[B, Sq, H, Dh]` and keys `[B, Sk, G, Dh]`, of which some may
+    /// be hidden.
+    pub(crate) fn new(q: &Tensor<4>, k: &Tensor<4>, hides: bool) -> Option<Self> {
         let ([_, _, heads, head_dim], [_, _, kv_heads, _]) = (q.dims(), k.dims());
         let group = heads / kv_heads.max(1);
         let client = cube_device(&q.device())?.client();
         let device = client.properties();
-        let (element, shape) = (elem(q.dtype()), HeadShape { head_dim, heads, group });
-        let in_registers = registers_are_asked_for().then(|| shape.in_registers(device, element)).flatten();
+        let (element, shape) = (elem(q.dtype()), HeadShape { head_dim, heads, group, hides });
+        // Those kernels know of no hidden keys.
+        let in_registers = (registers_are_asked_for() && !hides).then(|| shape.in_registers(device, element)).flatten();
         in_registers.or_else(|| shape.in_shared_memory(device, element))
     }
 
     /// The most that a kernel of this plan takes: three tiles of heads, one of scores, and what belongs to its rows.
     fn shared_bytes(&self) -> usize {
-        self.rows * (3 * self.factor_bytes * self.wide_stride() + 4 * self.wide_stride() + 5 * 4) + 64
+        let numbers = 5 + usize::from(self.hides);
+        self.rows * (3 * self.factor_bytes * self.wide_stride() + 4 * self.wide_stride() + 4 * numbers) + 64
     }
 
     /// Rows of a tile.
@@ -113,6 +118,12 @@ impl FlashPlan {
         self.rows / VECTOR / self.units_per_row()
     }
 
+    /// Numbers of a tile's keys, or of its queries where there are two arrays for them: one each, and where keys are hidden the
+    /// second of each behind the first of all.
+    pub(super) fn row_numbers(&self) -> usize {
+        if self.hides { 2 * self.rows } else { self.rows }
+    }
+
     /// Scores that a unit holds.
     pub(super) fn scores_per_unit(&self) -> usize {
         self.rows_per_unit() * self.vectors_per_unit()
@@ -146,6 +157,7 @@ struct HeadShape {
     head_dim: usize,
     heads: usize,
     group: usize,
+    hides: bool,
 }
 
 impl HeadShape {
@@ -171,6 +183,7 @@ impl HeadShape {
             planes: 4,
             units: 4 * plane,
             factor_bytes: element.size(),
+            hides: self.hides,
         };
         let is_known = plane == 32 && matmul.mma.contains(&config) && matmul.ldmatrix.contains(&element);
         (fits && is_known).then_some(plan)
@@ -198,6 +211,7 @@ impl HeadShape {
                 planes,
                 units: planes * plane,
                 factor_bytes: element.size(),
+                hides: self.hides,
             };
             (fits && plan.shared_bytes() <= device.hardware.max_shared_memory_size).then_some(plan)
         };

@@ -9,21 +9,23 @@
 //! the largest `from` and the least `until`. So two tiles meet where the first two say so, and every query sees every key
 //! where the last two do.
 //!
-//! One buffer, because WebGPU binds eight, and made once for all layers.
+//! One buffer, because WebGPU binds eight, and made once for all layers. Where keys are hidden, what [`super::hidden`] makes lies
+//! behind all of this.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::plan::FlashPlan;
 use crate::gpu::launch::{dense_ints, dims, grid, output};
 
 /// Bounds of a tile.
-const BOUNDS: usize = 4;
+pub(super) const BOUNDS: usize = 4;
 
 /// The order of a row that nobody sees.
 const UNSEEN: i32 = i32::MAX;
 /// The same, as kernels take it.
-const UNSEEN_PLACE: i64 = UNSEEN as i64;
+pub(super) const UNSEEN_PLACE: i64 = UNSEEN as i64;
 
 #[cube]
 fn key_bound(order: &[i32], keys: usize, tiles: usize, at: usize, #[comptime] rows: usize) -> i32 {
@@ -174,15 +176,21 @@ pub(super) struct Places {
     pub(super) keys: usize,
     pub(super) query_tiles: usize,
     pub(super) key_tiles: usize,
+    pub(super) batches: usize,
     from: usize,
     until: usize,
     key_bounds: usize,
-    query_bounds: usize,
+    pub(super) query_bounds: usize,
+    /// Whether keys are hidden.
+    #[cube(comptime)]
+    hides: bool,
 }
 
 #[cube]
 impl Places {
-    pub(super) fn new(batches: u32, queries: u32, keys: u32, #[comptime] rows: usize) -> Places {
+    pub(super) fn new(batches: u32, queries: u32, keys: u32, #[comptime] plan: FlashPlan) -> Places {
+        let rows = comptime!(plan.rows);
+        let hides = comptime!(plan.hides);
         let (batches, queries, keys) = (batches as usize, queries as usize, keys as usize);
         let query_tiles = queries.div_ceil(rows);
         let key_tiles = keys.div_ceil(rows);
@@ -190,7 +198,7 @@ impl Places {
         let until = from + batches * queries;
         let key_bounds = until + batches * queries;
         let query_bounds = key_bounds + batches * key_tiles * BOUNDS;
-        Places { queries, keys, query_tiles, key_tiles, from, until, key_bounds, query_bounds }
+        Places { queries, keys, query_tiles, key_tiles, batches, from, until, key_bounds, query_bounds, hides }
     }
 
     /// How a tile of queries meets one of keys.
@@ -204,6 +212,9 @@ impl Places {
             if all {
                 meeting = 2u32;
             }
+        }
+        if comptime!(self.hides) {
+            meeting = self.less_hidden(ranges, batch, query_tile, key_tile, meeting);
         }
         meeting
     }

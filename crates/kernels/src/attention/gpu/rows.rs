@@ -96,7 +96,7 @@ pub(super) fn load_both<G: Float, F: Float, N: Size>(
     put_rows(&second_values, second_target, plan);
 }
 
-/// Loads the reading order of a tile of keys.
+/// Loads the reading order of a tile of keys, and where keys are hidden, behind it from where on.
 #[cube]
 pub(super) fn load_order(
     ranges: &[i32],
@@ -108,7 +108,11 @@ pub(super) fn load_order(
 ) {
     let mut at = UNIT_POS as usize;
     while at < comptime!(plan.rows) {
-        order[at] = places.order(ranges, batch, tile * comptime!(plan.rows) + at);
+        let row = tile * comptime!(plan.rows) + at;
+        order[at] = places.order(ranges, batch, row);
+        if comptime!(plan.hides) {
+            order[comptime!(plan.rows) + at] = places.hidden_from(ranges, batch, row);
+        }
         at += comptime!(plan.units);
     }
 }
@@ -127,6 +131,7 @@ pub(super) fn stat(stats: &[f32], start: usize, row: usize, rows: usize) -> f32 
 #[derive(CubeType)]
 pub(super) struct QueryColumns {
     pub(super) from: Shared<[i32]>,
+    /// Where keys are hidden, with the places of the queries behind.
     pub(super) until: Shared<[i32]>,
     pub(super) log_sums: Shared<[f32]>,
     pub(super) deltas: Shared<[f32]>,
@@ -137,7 +142,7 @@ impl QueryColumns {
     pub(super) fn new(#[comptime] plan: FlashPlan) -> QueryColumns {
         QueryColumns {
             from: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
-            until: Shared::<[i32]>::new_slice(comptime!(plan.rows)),
+            until: Shared::<[i32]>::new_slice(comptime!(plan.row_numbers())),
             log_sums: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
             deltas: Shared::<[f32]>::new_slice(comptime!(plan.rows)),
         }
@@ -161,6 +166,9 @@ impl QueryColumns {
             let row = tile * comptime!(plan.rows) + at;
             self.from[at] = places.from(ranges, batch, row);
             self.until[at] = places.until(ranges, batch, row);
+            if comptime!(plan.hides) {
+                self.until[comptime!(plan.rows) + at] = places.place(ranges, batch, row);
+            }
             self.log_sums[at] = stat(stats, heads_before, row, places.queries);
             self.deltas[at] = stat(stats, heads_before + stats.len() / 2, row, places.queries);
             at += comptime!(plan.units);

@@ -16,29 +16,8 @@ const MOST_IMAGES: usize = 8;
 pub(super) struct Message(Vec<Piece>);
 
 impl Message {
-    /// The last message of the user in `messages`.
-    pub(super) async fn last_of_user(app: &App, messages: Option<Value>) -> Result<Self, ApiError> {
-        let Some(messages) = messages else {
-            return Err(ApiError::field("messages", "expected a list of messages, found nothing"));
-        };
-        let Some(list) = messages.as_array() else {
-            return Err(expected("messages", "a list of messages", &messages));
-        };
-        for message in list {
-            let role = &message["role"];
-            match role.as_str() {
-                Some("user" | "system" | "developer" | "assistant" | "tool") => {}
-                _ => return Err(expected("messages.role", "\"user\", \"system\" or \"assistant\"", role)),
-            }
-        }
-        let last = list.iter().rev().find(|message| message["role"] == "user");
-        let Some(last) = last else {
-            return Err(ApiError::field("messages", "expected a message of the role \"user\", found none"));
-        };
-        Self::of_content(app, &last["content"]).await
-    }
-
-    async fn of_content(app: &App, content: &Value) -> Result<Self, ApiError> {
+    /// The words and images of a message's `content`.
+    pub(super) async fn of_content(app: &App, content: &Value) -> Result<Self, ApiError> {
         const NAME: &str = "messages.content";
         let mut pieces = vec![];
         match content {
@@ -94,6 +73,25 @@ impl Message {
 
     pub(super) fn into_pieces(self) -> Vec<Piece> {
         self.0
+    }
+
+    /// Its images, and then all its words.
+    pub(super) fn images_first(self) -> Vec<Piece> {
+        let words = self.words();
+        let images = self.0.into_iter().filter(|piece| matches!(piece, Piece::Image(_)));
+        images.chain((!words.is_empty()).then_some(Piece::Text(words))).collect()
+    }
+
+    /// The same with the images that an answer of this server has beside its content; `images` is null where it has none.
+    pub(super) async fn with_images(mut self, app: &App, images: &Value) -> Result<Self, ApiError> {
+        for part in images.as_array().into_iter().flatten() {
+            self.0.push(piece(app, part).await?);
+            if self.images() > MOST_IMAGES {
+                let found = format!("expected at most {MOST_IMAGES} images, found more");
+                return Err(ApiError::field("messages.images", found));
+            }
+        }
+        Ok(self)
     }
 }
 

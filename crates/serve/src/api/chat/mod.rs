@@ -1,20 +1,26 @@
 //! `POST /v1/chat/completions`.
 //!
-//! The model holds no conversation: it answers the last message of the user, and messages before it are not read. What the
-//! message asks for follows from what it holds, or from `modalities` where that is given:
+//! The last message of the user is answered. What it asks for follows from what it holds, or from `modalities` where that is
+//! given:
 //!
 //! | the message | `modalities` | answer |
 //! |---|---|---|
 //! | an image | absent or `["text"]` | its caption |
 //! | an image and words | absent or `["text"]` | an answer to them, or where the model answers none the caption |
+//! | words, behind a message of the user with an image | absent or `["text"]` | an answer, where the model answers any |
+//! | words | `["text"]` | an answer, where the model answers any |
 //! | words | absent or `["image"]` | their image |
 //! | words and an image | `["image"]` | the image, edited |
 //! | anything | `["text", "image"]` | a document of words and images, which begins with the message |
 //! | nothing, or words where the model does not draw | absent | a document |
 //!
+//! An answer to words has all messages before them as its context, the model's own among them; those of the system are not read.
+//! Everything else is made of the last message alone.
+//!
 //! Images of an answer are in `message.images`, each as `{"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}`.
 
 mod answer;
+mod conversation;
 mod message;
 
 use std::sync::Arc;
@@ -30,6 +36,7 @@ use super::{body, images, model};
 use crate::app::App;
 use crate::engine::{CaptionSettings, DrawSettings, Drawing, Edit, Piece, Question, WriteSettings, Writing};
 use crate::queue::{Previews, Task};
+use conversation::Conversation;
 use message::Message;
 
 /// Settings of a request.
@@ -62,8 +69,12 @@ pub(crate) async fn complete(
     let messages = fields.take("messages");
     let ask = Ask::take(&app, &mut fields)?;
     fields.finish()?;
-    let message = Message::last_of_user(&app, messages).await?;
-    let tasks = tasks(&app, &ask, message)?;
+    let conversation = Conversation::of(messages)?;
+    let message = conversation.last_of_user(&app).await?;
+    let tasks = match ask.is_question(&app, &message, &conversation) {
+        true => answer(&ask, conversation.turns(&app).await?),
+        false => tasks(&app, &ask, message)?,
+    };
     let ticket = app.submit(tasks, Previews::NONE)?;
     match ask.streams {
         true => Ok(answer::stream(app, ticket)),
@@ -97,6 +108,15 @@ impl Ask {
         };
         refuse_others(fields)?;
         Ok(ask)
+    }
+
+    /// Whether it asks for an answer in words to words, from a model that answers any.
+    fn is_question(&self, app: &App, message: &Message, conversation: &Conversation) -> bool {
+        let asks_for_words = match self.modalities {
+            None => conversation.shows_images(),
+            Some(modalities) => modalities == Modalities { text: true, image: false },
+        };
+        asks_for_words && app.description.abilities.answers && !message.words().is_empty()
     }
 
     fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
@@ -145,9 +165,6 @@ fn tasks(app: &App, ask: &Ask, message: Message) -> Result<Vec<Task>, ApiError> 
     let wants = |text, image| ask.modalities == Some(Modalities { text, image });
     let by_itself = ask.modalities.is_none();
     if has_image && (by_itself || wants(true, false)) {
-        if abilities.answers && !words.trim().is_empty() {
-            return answer(ask, words, message);
-        }
         return if abilities.captions { caption(ask, message) } else { cannot("caption images") };
     }
     if has_image && wants(false, true) {
@@ -173,11 +190,10 @@ fn caption(ask: &Ask, message: Message) -> Result<Vec<Task>, ApiError> {
     Ok(ask.seeds().map(|_| Task::Caption(settings, image.clone())).collect())
 }
 
-fn answer(ask: &Ask, words: String, message: Message) -> Result<Vec<Task>, ApiError> {
-    let image = message.only_image()?;
+fn answer(ask: &Ask, turns: Vec<Vec<Piece>>) -> Vec<Task> {
     let settings = CaptionSettings { max_tokens: ask.max_tokens };
-    let question = Question { image, words };
-    Ok(ask.seeds().map(|_| Task::Answer(settings, question.clone())).collect())
+    let question = Question { turns };
+    ask.seeds().map(|_| Task::Answer(settings, question.clone())).collect()
 }
 
 fn edit(ask: &Ask, prompt: String, message: Message) -> Result<Vec<Task>, ApiError> {

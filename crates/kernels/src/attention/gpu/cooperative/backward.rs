@@ -26,7 +26,7 @@ pub(in super::super) fn query_gradients<G: Float, F: Float, N: Size>(
     #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
-    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, plan);
     let queries = HeadRows::of_queries(&places, batch, head, plan);
     let keys = HeadRows::of_keys(&places, batch, head / comptime!(plan.group), plan);
     let stride = comptime!(plan.head_stride());
@@ -34,7 +34,7 @@ pub(in super::super) fn query_gradients<G: Float, F: Float, N: Size>(
     let mut value_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
-    let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut order = Shared::<[i32]>::new_slice(comptime!(plan.row_numbers()));
     let mut meetings = Shared::<[u32]>::new_slice(comptime!(plan.units));
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     ones(&mut factors, plan);
@@ -71,14 +71,14 @@ pub(in super::super) fn query_gradients<G: Float, F: Float, N: Size>(
                 let all = meeting == WHOLLY;
                 #[unroll]
                 for index in 0..comptime!(plan.rows_per_unit()) {
-                    let range = mine.range(index);
+                    let sight = mine.sight(index);
                     #[unroll]
                     for part in 0..comptime!(plan.vectors_per_unit()) {
                         let value = score(&scores, scale, index, part, plan);
                         let weight = if all {
-                            weights_of_query(value, &order, &range, log_sums[index], part, false, plan)
+                            weights_of_query(value, &order, &sight, log_sums[index], part, false, plan)
                         } else {
-                            weights_of_query(value, &order, &range, log_sums[index], part, true, plan)
+                            weights_of_query(value, &order, &sight, log_sums[index], part, true, plan)
                         };
                         weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
                     }
@@ -123,7 +123,7 @@ pub(in super::super) fn key_gradients<G: Float, F: Float, N: Size>(
     #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, kv_head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
-    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, plan);
     let keys = HeadRows::of_keys(&places, batch, kv_head, plan);
     let stride = comptime!(plan.head_stride());
     let mut query_tile = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * stride / VECTOR));
@@ -141,9 +141,15 @@ pub(in super::super) fn key_gradients<G: Float, F: Float, N: Size>(
 
     let mut weights = Array::<Vector<f32, N>>::new(comptime!(plan.scores_per_unit()));
     let mut mine = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+    let mut hidden = Array::<i32>::new(comptime!(plan.rows_per_unit()));
     #[unroll]
     for index in 0..comptime!(plan.rows_per_unit()) {
-        mine[index] = places.order(ranges, batch, tile * comptime!(plan.rows) + score_row(index, plan));
+        let row = tile * comptime!(plan.rows) + score_row(index, plan);
+        mine[index] = places.order(ranges, batch, row);
+        hidden[index] = 0i32;
+        if comptime!(plan.hides) {
+            hidden[index] = places.hidden_from(ranges, batch, row);
+        }
     }
     let mut key_gradient = accumulators(plan);
     let mut value_gradient = accumulators(plan);
@@ -171,9 +177,9 @@ pub(in super::super) fn key_gradients<G: Float, F: Float, N: Size>(
                         for part in 0..comptime!(plan.vectors_per_unit()) {
                             let value = score(&scores, scale, index, part, plan);
                             let weight = if all {
-                                columns.weights(value, mine[index], part, false, plan)
+                                columns.weights(value, mine[index], hidden[index], part, false, plan)
                             } else {
-                                columns.weights(value, mine[index], part, true, plan)
+                                columns.weights(value, mine[index], hidden[index], part, true, plan)
                             };
                             weights[comptime!(index * plan.vectors_per_unit() + part)] = weight;
                             let column = score_column(part, plan);

@@ -29,7 +29,7 @@ pub(in super::super) fn attend<G: Float, F: Float, N: Size>(
     #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
-    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, plan);
     let queries = HeadRows::of_queries(&places, batch, head, plan);
     let keys = HeadRows::of_keys(&places, batch, head / comptime!(plan.group), plan);
     let stride = comptime!(plan.head_stride());
@@ -38,7 +38,7 @@ pub(in super::super) fn attend<G: Float, F: Float, N: Size>(
     // The queries first, then the weights of each tile.
     let mut bounce = Shared::<[Vector<F, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
     let mut scores = Shared::<[Vector<f32, N>]>::new_slice(comptime!(plan.rows * plan.wide_stride() / VECTOR));
-    let mut order = Shared::<[i32]>::new_slice(comptime!(plan.rows));
+    let mut order = Shared::<[i32]>::new_slice(comptime!(plan.row_numbers()));
     let mut meetings = Shared::<[u32]>::new_slice(comptime!(plan.units));
     let mut factors = Shared::<[f32]>::new_slice(comptime!(plan.rows));
     // Whether any row of the tile raised its reference.
@@ -75,12 +75,12 @@ pub(in super::super) fn attend<G: Float, F: Float, N: Size>(
                 let all = meeting == WHOLLY;
                 #[unroll]
                 for index in 0..comptime!(plan.rows_per_unit()) {
-                    let range = mine.range(index);
+                    let sight = mine.sight(index);
                     let row = score_row(index, plan);
                     let most = if all {
-                        peak(&scores, &order, &range, scale, index, false, plan)
+                        peak(&scores, &order, &sight, scale, index, false, plan)
                     } else {
-                        peak(&scores, &order, &range, scale, index, true, plan)
+                        peak(&scores, &order, &sight, scale, index, true, plan)
                     };
                     let before = references[index];
                     let mut factor = 1f32;
@@ -99,9 +99,9 @@ pub(in super::super) fn attend<G: Float, F: Float, N: Size>(
                     for part in 0..comptime!(plan.vectors_per_unit()) {
                         let value = score(&scores, scale, index, part, plan);
                         let weight = if all {
-                            weights_of_query(value, &order, &range, references[index], part, false, plan)
+                            weights_of_query(value, &order, &sight, references[index], part, false, plan)
                         } else {
-                            weights_of_query(value, &order, &range, references[index], part, true, plan)
+                            weights_of_query(value, &order, &sight, references[index], part, true, plan)
                         };
                         sums[index] += weight.vector_sum();
                         let column = score_column(part, plan);

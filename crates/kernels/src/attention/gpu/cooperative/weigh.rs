@@ -9,11 +9,32 @@ use super::super::ranges::{Places, Range};
 use super::super::rows::{QueryColumns, QueryColumnsExpand};
 use super::tile::{score_column, score_row};
 
-/// The ranges of a unit's rows of scores, the rows being queries.
+/// What a query sees.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Sight {
+    range: Range,
+    /// Where the query stands itself; asked for only where keys are hidden.
+    place: i32,
+}
+
+#[cube]
+impl Sight {
+    /// Whether it sees a key of a tile; `order` as [`super::super::rows::load_order`] leaves it.
+    fn sees(&self, order: &Shared<[i32]>, key: usize, #[comptime] plan: FlashPlan) -> bool {
+        let mut sees = self.range.sees(order[key]);
+        if comptime!(plan.hides) {
+            sees = sees && self.place < order[comptime!(plan.rows) + key];
+        }
+        sees
+    }
+}
+
+/// What a unit's rows of scores see, the rows being queries.
 #[derive(CubeType)]
 pub(super) struct RowRanges {
     from: Array<i32>,
     until: Array<i32>,
+    place: Array<i32>,
 }
 
 #[cube]
@@ -27,17 +48,22 @@ impl RowRanges {
     ) -> RowRanges {
         let mut from = Array::<i32>::new(comptime!(plan.rows_per_unit()));
         let mut until = Array::<i32>::new(comptime!(plan.rows_per_unit()));
+        let mut place = Array::<i32>::new(comptime!(plan.rows_per_unit()));
         #[unroll]
         for index in 0..comptime!(plan.rows_per_unit()) {
             let row = tile * comptime!(plan.rows) + score_row(index, plan);
             from[index] = places.from(ranges, batch, row);
             until[index] = places.until(ranges, batch, row);
+            place[index] = 0i32;
+            if comptime!(plan.hides) {
+                place[index] = places.place(ranges, batch, row);
+            }
         }
-        RowRanges { from, until }
+        RowRanges { from, until, place }
     }
 
-    pub(super) fn range(&self, #[comptime] index: usize) -> Range {
-        Range::new(self.from[index], self.until[index])
+    pub(super) fn sight(&self, #[comptime] index: usize) -> Sight {
+        Sight { range: Range::new(self.from[index], self.until[index]), place: self.place[index] }
     }
 }
 
@@ -59,7 +85,7 @@ pub(super) fn score<N: Size>(
 pub(super) fn peak<N: Size>(
     scores: &Shared<[Vector<f32, N>]>,
     order: &Shared<[i32]>,
-    range: &Range,
+    sight: &Sight,
     scale: f32,
     #[comptime] index: usize,
     #[comptime] masked: bool,
@@ -73,7 +99,7 @@ pub(super) fn peak<N: Size>(
         #[unroll]
         for lane in 0..comptime!(VECTOR) {
             if comptime!(masked) {
-                if range.sees(order[first + lane]) {
+                if sight.sees(order, first + lane, plan) {
                     peak = max(peak, value.extract(lane));
                 }
             } else {
@@ -111,7 +137,7 @@ pub(super) fn shared_sum(value: f32, #[comptime] plan: FlashPlan) -> f32 {
 pub(super) fn weights_of_query<N: Size>(
     value: Vector<f32, N>,
     order: &Shared<[i32]>,
-    range: &Range,
+    sight: &Sight,
     reference: f32,
     #[comptime] part: usize,
     #[comptime] masked: bool,
@@ -122,7 +148,7 @@ pub(super) fn weights_of_query<N: Size>(
         let first = score_column(part, plan) * comptime!(VECTOR);
         #[unroll]
         for lane in 0..comptime!(VECTOR) {
-            weight.insert(lane, select(range.sees(order[first + lane]), weight.extract(lane), 0f32));
+            weight.insert(lane, select(sight.sees(order, first + lane, plan), weight.extract(lane), 0f32));
         }
     }
     weight
@@ -130,11 +156,13 @@ pub(super) fn weights_of_query<N: Size>(
 
 #[cube]
 impl QueryColumns {
-    /// `e^(s − L)` of a vector of a key's row, 0 where the query does not see the key, whose reading order is `place`.
+    /// `e^(s − L)` of a vector of a key's row, 0 where the query does not see the key, whose reading order is `place` and which is
+    /// hidden from `hidden_from` on, where keys are hidden.
     pub(super) fn weights<N: Size>(
         &self,
         value: Vector<f32, N>,
         place: i32,
+        hidden_from: i32,
         #[comptime] part: usize,
         #[comptime] masked: bool,
         #[comptime] plan: FlashPlan,
@@ -150,7 +178,10 @@ impl QueryColumns {
             #[unroll]
             for lane in 0..comptime!(VECTOR) {
                 let query = first + lane;
-                let sees = self.from[query] <= place && place < self.until[query];
+                let mut sees = self.from[query] <= place && place < self.until[query];
+                if comptime!(plan.hides) {
+                    sees = sees && self.until[comptime!(plan.rows) + query] < hidden_from;
+                }
                 weight.insert(lane, select(sees, weight.extract(lane), 0f32));
             }
         }

@@ -89,7 +89,7 @@ pub(in super::super) fn query_gradients<G: Float, F: Float, N: Size, P: Size>(
     #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
-    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, plan);
     let queries = HeadRows::of_queries(&places, batch, head, plan);
     let keys = HeadRows::of_keys(&places, batch, head / comptime!(plan.group), plan);
     let vectors = comptime!(plan.rows * plan.head_stride() / plan.vector);
@@ -204,7 +204,7 @@ pub(in super::super) fn key_gradients<G: Float, F: Float, N: Size, P: Size>(
     #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, kv_head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
-    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, plan);
     let keys = HeadRows::of_keys(&places, batch, kv_head, plan);
     let vectors = comptime!(plan.rows * plan.head_stride() / plan.vector);
     let mut query_tile = Shared::<[Vector<F, N>]>::new_aligned_slice(vectors, 16usize);

@@ -116,7 +116,7 @@ pub(in super::super) fn attend<G: Float, F: Float, N: Size, P: Size>(
     #[define(G, F)] _dtypes: [ElemType; 2],
 ) {
     let (tile, head, batch) = (CUBE_POS_X as usize, CUBE_POS_Y as usize, CUBE_POS_Z as usize);
-    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, comptime!(plan.rows));
+    let places = Places::new(CUBE_COUNT_Z, query_count, key_count, plan);
     let queries = HeadRows::of_queries(&places, batch, head, plan);
     let keys = HeadRows::of_keys(&places, batch, head / comptime!(plan.group), plan);
     let vectors = comptime!(plan.rows * plan.head_stride() / plan.vector);
