@@ -9,7 +9,8 @@
 //!
 //! Values and gradients are those without it: the same operations run on the same numbers, and where gradients are added up,
 //! they are so in the same order ([`crate::tape::arguments::Arguments`], and the results in the order in which the backward pass
-//! came to them). Only a weight that three or more uses of *one* stretch share may have them added in another order.
+//! came to them). Only an argument that three or more uses of *one* stretch share may have them added in another order, and one
+//! of several stretches where their order of arguments is not that in which the backward pass would have come to its uses.
 //!
 //! The framework has a strategy of its own, `BalancedCheckpointing`, which computes elementwise operations again one by one. It
 //! keeps every result of what it takes for heavy, as all operations of this crate are, so little is won by it here.
