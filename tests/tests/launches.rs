@@ -71,7 +71,6 @@ fn a_layer_takes_few_launches() {
     });
     let parts = config(2).partition().expect("a partition").parts().len() as u64;
     let of_a_layer = (total(&many) - total(&few)) / (2 * parts);
-    println!("{of_a_layer} launches a layer and part, {} in all with two layers", total(&few));
     assert!(of_a_layer <= MOST_OF_A_LAYER, "{of_a_layer} launches a layer and part, of four layers: {many:#?}");
 }
 
@@ -97,6 +96,5 @@ fn an_update_takes_few_launches() {
     let own = found.into_iter().map(|(name, calls)| (calls.saturating_sub(before(&name)), name));
     let own: Vec<(u64, String)> = own.filter(|(calls, _)| *calls > 0).collect();
     let of_the_optimizer: u64 = own.iter().map(|(calls, _)| calls).sum();
-    println!("{of_the_optimizer} launches of the optimizer");
     assert!(of_the_optimizer <= MOST_OF_THE_OPTIMIZER, "{of_the_optimizer} launches: {own:#?}");
 }

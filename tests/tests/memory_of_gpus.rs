@@ -45,7 +45,6 @@ fn what_a_gpu_reserved_is_met_within_six_percent() {
     {
         let config = benchmark(partition, sizes);
         let said = StepMemory::of(&config, parameters(&config), &on_a_gpu(sequences)).unwrap().total() as f64 / GIB;
-        println!("{partition} {sizes:?}: {said:.2} GiB said, {measured} measured");
         assert!((said / measured - 1.0).abs() < 0.06, "{partition} {sizes:?}: {said} GiB, measured {measured}");
     }
 }

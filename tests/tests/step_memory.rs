@@ -153,7 +153,6 @@ fn whole_steps() {
         let counts = ParameterCounts::of(&trainer.model, &run.config);
         let step = settings(vec![images, text], 64, checkpointing);
         let said = StepMemory::of(&run.config, counts.stored, &step).unwrap().total() as f64;
-        eprintln!("checkpointing {checkpointing}: {peak} held, {said} said");
         assert!((0.75..1.05).contains(&(peak / said)), "checkpointing {checkpointing}: {peak} held, {said} said");
     }
 }

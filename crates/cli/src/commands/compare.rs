@@ -38,14 +38,14 @@ fn slopes(comparison: &Comparison) {
     let losses = comparison.matched.iter().map(|matched| matched.loss.to_string().chars().count());
     let [run, loss] = [names.max(), losses.max()].map(|width| width.unwrap_or(0).max(4));
     say!("fraction of {reference}'s {unit} to the same loss");
-    say!("{:run$}  {:loss$}  slope  95 % interval     {:5}  FLOPs  seconds", "run", "loss", "paper");
+    say!("{:run$}  {:loss$}  slope  95 % interval     {:11}  FLOPs  seconds", "run", "loss", "paper's mot");
     for matched in &comparison.matched {
         let interval = matched.interval().map_or(String::new(), |ends| format!("{:.3} to {:.3}", ends.low, ends.high));
         let paper = comparison.settings.paper.and_then(|paper| paper.slope(&matched.loss));
         let [paper, flops, seconds] = [paper, ratio(matched, Cost::Flops), ratio(matched, Cost::Seconds)]
             .map(|number| number.map_or("–".to_string(), |number| format!("{number:.3}")));
         let (group, name, slope) = (&matched.group, matched.loss.to_string(), matched.slope);
-        say!("{group:run$}  {name:loss$}  {slope:.3}  {interval:16}  {paper:5}  {flops:5}  {seconds}");
+        say!("{group:run$}  {name:loss$}  {slope:.3}  {interval:16}  {paper:11}  {flops:5}  {seconds}");
     }
 }
 

@@ -165,16 +165,18 @@ fn a_configuration_is_looked_at_before_it_is_trained() {
     let ended = sandbox.interfuse(&["inspect", "tiny.toml"]).succeeded();
     ended.said(&["parameters", "stored", "training FLOPs of a row", "memory", "BOS", "BOI", "patch 0"]);
     assert!(!sandbox.path("run").exists(), "inspect made a run folder");
-    // Two sequences of 1024 rows of text, 261 ids, 4 bytes, logits and their gradient.
+    // Two sequences of 1024 rows of text, 261 ids, 4 bytes; their gradient takes their place.
     let large = ["inspect", "tiny.toml", "--set", "train.row_shape={capacity=[8, 1024]}", "--set"];
     let logits = |more: &str| {
         let ended = sandbox.interfuse(&[&large[..], &[more]].concat()).succeeded();
-        let line = ended.stdout.lines().find(|line| line.contains("logits of a micro-batch")).expect("a line");
-        line.to_owned()
+        let line = ended.stdout.lines().find(|line| line.trim_start().starts_with("logits ")).expect("a line");
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert!(logits("train.batch_size=2").contains("4.1 MiB"), "{}", logits("train.batch_size=2"));
+    assert_eq!(logits("train.batch_size=2"), ["2.0", "2.0", "1.0"], "on the CPU, on GPUs in f32 and bf16");
+    assert_eq!(logits("train.batch_size=4"), ["4.1", "4.1", "2.0"]);
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        assert!(logits("train.gradient_accumulation=2").contains("2 at once"));
+        // Micro-batches side by side on a CPU, one after the other on a GPU.
+        assert_eq!(logits("train.gradient_accumulation=2"), ["4.1", "2.0", "1.0"]);
     }
 }
 

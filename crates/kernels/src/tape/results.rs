@@ -19,7 +19,10 @@ pub(crate) fn stand_in<B: Backend>(like: &FloatTensor<B>) -> FloatTensor<B> {
 /// An operation with several results, which the tape does not know: its node stands for all of them ([`stand_in`]), behind it
 /// comes a node for each result, and the gradients of those wait here until its turn has come.
 #[derive(Clone, Debug)]
-pub(crate) struct Results<B: Backend>(Arc<Mutex<Vec<(usize, FloatTensor<B>)>>>);
+pub(crate) struct Results<B: Backend>(Arc<Mutex<Arrived<B>>>);
+
+/// Gradients, each with the place of its result.
+type Arrived<B> = Vec<(usize, FloatTensor<B>)>;
 
 impl<B: Backend> Results<B> {
     /// Of an operation that has just run.
@@ -47,11 +50,7 @@ impl<B: Backend> Results<B> {
 
     /// The gradients of the results with their places, in the order in which the backward pass came to them, to be called when
     /// the operation's node is reached; without those of results that nobody used.
-    pub(crate) fn gradients<S, const N: usize>(
-        &self,
-        grads: &mut Gradients,
-        ops: &Ops<S, N>,
-    ) -> Vec<(usize, FloatTensor<B>)> {
+    pub(crate) fn gradients<S, const N: usize>(&self, grads: &mut Gradients, ops: &Ops<S, N>) -> Arrived<B> {
         drop(grads.consume::<B>(&ops.node));
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

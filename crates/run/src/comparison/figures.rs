@@ -65,7 +65,7 @@ pub(super) fn slopes(comparison: &Comparison) -> Figure {
     }
     if let Some(paper) = comparison.settings.paper {
         let slopes = losses.iter().map(|loss| paper.slope(loss).unwrap_or(f64::NAN));
-        figure = figure.with(Series::bars(format!("paper, {}", paper.name), slopes).color(Color::Sky));
+        figure = figure.with(Series::bars(format!("the paper's mot, {}", paper.name), slopes).color(Color::Sky));
     }
     figure.with(Series::horizontal("equal", 1.0))
 }

@@ -58,7 +58,7 @@ fn slopes(comparison: &Comparison) -> Table {
         ("95 % interval", Align::Right),
         ("from", Align::Left),
     ];
-    columns.extend(comparison.settings.paper.map(|_| ("paper", Align::Right)));
+    columns.extend(comparison.settings.paper.map(|_| ("the paper's mot", Align::Right)));
     let mut table = Table::new(columns);
     for matched in &comparison.matched {
         let from = match matched.interval_of_seeds {

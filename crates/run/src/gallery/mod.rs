@@ -1,7 +1,7 @@
 //! A page of what finished runs make: their images, their numbers, and how long they took.
 //!
 //! Everything on it is read from the run folders: the newest preview, `evaluation.json`, `metrics.jsonl`. Nothing is measured
-//! anew, so the page says what the runs themselves have said.
+//! again, so the page says what the runs themselves have said.
 
 mod measures;
 mod page;
@@ -43,12 +43,12 @@ pub struct Exhibit {
     /// What its last evaluation found; nothing if there was none.
     pub measures: Vec<Measure>,
     /// Its images, each with what it shows.
-    pub pictures: Vec<Picture>,
+    pub illustrations: Vec<Illustration>,
 }
 
 /// An image of a run folder.
 #[derive(Debug)]
-pub struct Picture {
+pub struct Illustration {
     /// What distinguishes it from the run's others; empty for the first.
     pub suffix: &'static str,
     /// One sentence, or the prompts of its images.
@@ -95,7 +95,7 @@ impl Exhibit {
             steps,
             seconds,
             measures: measures::found(&evaluation(&folder)?),
-            pictures: pictures(&folder, &checkpoint)?,
+            illustrations: illustrations(&folder, &checkpoint)?,
         })
     }
 }
@@ -140,18 +140,18 @@ fn weights_in(path: &Path) -> Result<u64> {
 }
 
 /// The newest preview, and edits of images that training did not see.
-fn pictures(folder: &RunFolder, checkpoint: &Path) -> Result<Vec<Picture>> {
-    let mut pictures = vec![];
+fn illustrations(folder: &RunFolder, checkpoint: &Path) -> Result<Vec<Illustration>> {
+    let mut illustrations = vec![];
     if let Some(path) = newest_preview(folder) {
         let caption = prompts(folder, checkpoint).unwrap_or_default().join(" · ");
-        pictures.push(Picture { suffix: "", caption, image: enlarged(&path)? });
+        illustrations.push(Illustration { suffix: "", caption, image: enlarged(&path)? });
     }
     let edits = folder.path().join("edits-held_out.png");
     if edits.exists() {
         let caption = "edits of images that training did not see: before, after, and as expected".to_string();
-        pictures.push(Picture { suffix: "-edits", caption, image: enlarged(&edits)? });
+        illustrations.push(Illustration { suffix: "-edits", caption, image: enlarged(&edits)? });
     }
-    Ok(pictures)
+    Ok(illustrations)
 }
 
 fn newest_preview(folder: &RunFolder) -> Option<PathBuf> {

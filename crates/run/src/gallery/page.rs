@@ -5,7 +5,7 @@ use std::path::Path;
 
 use interfuse_parameters::durable::{create_folder, write_file};
 
-use super::{Exhibit, Gallery, Picture};
+use super::{Exhibit, Gallery, Illustration};
 use crate::error::{Context as _, Result};
 use crate::observer::duration;
 
@@ -14,15 +14,15 @@ pub(super) fn save(gallery: &Gallery, page: &Path) -> Result<()> {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     create_folder(&folder)?;
     for exhibit in &gallery.exhibits {
-        for picture in &exhibit.pictures {
-            picture.image.save_png(&folder.join(file_name(exhibit, picture)))?;
+        for illustration in &exhibit.illustrations {
+            illustration.image.save_png(&folder.join(file_name(exhibit, illustration)))?;
         }
     }
     write_file(page, text(gallery, &name).as_bytes()).with_context(|| format!("cannot write {}", page.display()))
 }
 
-fn file_name(exhibit: &Exhibit, picture: &Picture) -> String {
-    format!("{}{}.png", exhibit.name, picture.suffix)
+fn file_name(exhibit: &Exhibit, illustration: &Illustration) -> String {
+    format!("{}{}.png", exhibit.name, illustration.suffix)
 }
 
 /// The page, whose images lie in `folder`.
@@ -42,10 +42,10 @@ fn text(gallery: &Gallery, folder: &str) -> String {
 fn section(text: &mut String, exhibit: &Exhibit, folder: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "\n## {}\n", exhibit.name);
-    for picture in &exhibit.pictures {
-        let _ = writeln!(text, "![{}]({folder}/{})\n", exhibit.name, file_name(exhibit, picture));
-        if !picture.caption.is_empty() {
-            let _ = writeln!(text, "*{}*\n", escaped(&picture.caption));
+    for illustration in &exhibit.illustrations {
+        let _ = writeln!(text, "![{}]({folder}/{})\n", exhibit.name, file_name(exhibit, illustration));
+        if !illustration.caption.is_empty() {
+            let _ = writeln!(text, "*{}*\n", escaped(&illustration.caption));
         }
     }
     let _ = writeln!(
@@ -85,8 +85,14 @@ mod tests {
     #[test]
     fn a_page_has_a_section_a_run_and_keeps_words_as_they_are() {
         let measures = vec![Measure { what: "a_b: captions".into(), value: "75.0 %".into() }];
-        let exhibit =
-            Exhibit { name: "fruit".into(), weights: 4_906_000, steps: 300, seconds: 61.0, measures, pictures: vec![] };
+        let exhibit = Exhibit {
+            name: "fruit".into(),
+            weights: 4_906_000,
+            steps: 300,
+            seconds: 61.0,
+            measures,
+            illustrations: vec![],
+        };
         let text = text(&Gallery { exhibits: vec![exhibit] }, "gallery");
         assert!(text.contains("`interfuse gallery fruit --out gallery.md`"), "{text}");
         assert!(text.contains("## fruit\n\n| 4.91 M weights | 300 steps in 1m 01s |"), "{text}");
