@@ -8,7 +8,7 @@
 //! have cut the model into pieces for it, and all that goes around the stretches (a U-Net's upward path, conditions) with it.
 //!
 //! Values and gradients are those without it: the same operations run on the same numbers, and where gradients are added up,
-//! they are so in the same order ([`crate::tape::arguments::Arguments`], and the results in the order in which the backward pass
+//! they are so in the same order (`tape/arguments.rs`, and the results in the order in which the backward pass
 //! came to them). Only an argument that three or more uses of *one* stretch share may have them added in another order, and one
 //! of several stretches where their order of arguments is not that in which the backward pass would have come to its uses.
 //!

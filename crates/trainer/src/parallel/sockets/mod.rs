@@ -1,8 +1,8 @@
 //! Ranks that are joined by a connection for each two of them: what `torchrun --no-python` starts, a Kubernetes job, or a shell.
 //! It needs no library.
 //!
-//! All numbers are little-endian. Connections tell of a rank that ended at once, and of a machine that is gone within
-//! [`SILENCE`].
+//! All numbers are little-endian. Connections tell of a rank that ended at once, and of a machine that is gone within a
+//! minute.
 
 mod rendezvous;
 
