@@ -3,6 +3,8 @@
 //! Compiled with the feature `wgpu` or `cuda`. What NVIDIA's library multiplies is not counted.
 #![cfg(any(feature = "wgpu", feature = "cuda"))]
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::tensor::Device;
 use interfuse_image_tower::{NoiseKey, TimestepChoice};
 use interfuse_kernels::timing::launches;
@@ -21,6 +23,9 @@ const MOST_OF_A_LAYER: u64 = if cfg!(feature = "fusion") { 80 } else { 100 };
 /// Of the norms of gradients, the update and the moving average, of a hundred weights: CUDA takes 32 in a launch, Vulkan as many
 /// as it binds buffers for, seven where these are 30.
 const MOST_OF_THE_OPTIMIZER: u64 = if cfg!(feature = "cuda") { 20 } else { 32 };
+
+/// Launches of all threads are counted, so one test at a time makes any.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A Mixture-of-Transformers in what the device multiplies fastest.
 fn config(layers: usize) -> ModelConfig {
@@ -65,6 +70,7 @@ fn total(launches: &[(String, u64)]) -> u64 {
 
 #[test]
 fn a_layer_takes_few_launches() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let [few, many] = [2, 4].map(|layers| {
         let (model, batch) = prepared(layers);
         counted(&gpu(), || gradients(&model, &batch))
@@ -76,6 +82,7 @@ fn a_layer_takes_few_launches() {
 
 #[test]
 fn an_update_takes_few_launches() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (model, batch) = prepared(4);
     let passes = counted(&gpu(), || gradients(&model, &batch));
     let update = Update { learning_rate: 3e-3, gradient_scale: 1.0 };
