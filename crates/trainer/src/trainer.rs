@@ -211,7 +211,10 @@ impl Stepper for Trainer {
         let (normalizer, sums) = (&computed.normalizer, self.sums(&computed.losses, losses)?);
         let owners = owners(&self.model);
         let squared = computed.gradients.named(&squared);
-        let squared = self.sharding.as_ref().map_or(Ok(squared.clone()), |sharding| sharding.all_norms(squared))?;
+        let squared = match &self.sharding {
+            Some(sharding) => sharding.all_norms(&squared)?,
+            None => squared,
+        };
         let (norms, gradient_norm) = norms(&squared, owners.len());
         let sequences = self.setup.train.sequences() * normalizer.batches;
         // Where batches have several sizes, a sequence of the mean one.

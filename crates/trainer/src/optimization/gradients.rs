@@ -85,13 +85,9 @@ impl FlatGradients {
     }
 
     /// What [`Self::squared_norms`] gave, with whose it is.
-    pub(crate) fn named(&self, squared: &[f32]) -> Vec<SquaredNorm> {
-        let named = |((name, gradient), &squared): ((&String, &FlatGradient), &f32)| SquaredNorm {
-            name: name.clone(),
-            group: gradient.group,
-            squared,
-        };
-        self.by_name.iter().zip(squared).map(named).collect()
+    pub(crate) fn named(&self, squared: &[f32]) -> Vec<SquaredNorm<'_>> {
+        let gradients = self.by_name.iter().zip(squared);
+        gradients.map(|((name, gradient), &squared)| SquaredNorm { name, group: gradient.group, squared }).collect()
     }
 
     /// Adds up what [`Self::squared_norms`] gave: the norm of each of `groups`, and the norm of all.
@@ -111,16 +107,16 @@ impl FlatGradients {
 }
 
 /// `Σ g²` of a weight.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SquaredNorm {
-    pub(crate) name: String,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SquaredNorm<'a> {
+    pub(crate) name: &'a str,
     /// The group whose norm the weight is part of, if any.
     pub(crate) group: Option<usize>,
     pub(crate) squared: f32,
 }
 
 /// The norm of each of `groups`, and the norm of all weights.
-pub(crate) fn norms(squared: &[SquaredNorm], groups: usize) -> (Vec<f64>, f64) {
+pub(crate) fn norms(squared: &[SquaredNorm<'_>], groups: usize) -> (Vec<f64>, f64) {
     let (mut by_group, mut total) = (vec![0.0; groups], 0.0);
     for weight in squared {
         total += f64::from(weight.squared);
@@ -136,7 +132,15 @@ pub(crate) fn norms(squared: &[SquaredNorm], groups: usize) -> (Vec<f64>, f64) {
 /// # Errors
 /// When the device failed: what was launched in the step is noticed here.
 pub(crate) fn read_numbers(numbers: Vec<Tensor<1>>) -> Result<Vec<f32>, TrainError> {
-    let data = Tensor::cat(numbers, 0).try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
+    on_host(Tensor::cat(numbers, 0))
+}
+
+/// The numbers of a tensor, read from the device.
+///
+/// # Errors
+/// When the device failed.
+pub(crate) fn on_host(tensor: Tensor<1>) -> Result<Vec<f32>, TrainError> {
+    let data = tensor.try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
     Ok(data.convert::<f32>().try_to_vec::<f32>().unwrap_or_default())
 }
 

@@ -7,6 +7,7 @@ use interfuse_parameters::ParameterInfo;
 use super::{Collective, ParallelError, Ranks, Sharding};
 use crate::error::TrainError;
 use crate::optimization::FlatGradients;
+use crate::optimization::gradients::on_host;
 
 /// A weight, as far as its gradient is concerned.
 pub(crate) struct Weight {
@@ -116,8 +117,7 @@ impl Chain<'_> {
                 None => Some(gradient),
             };
         }
-        let data = sum.map(|sum| sum.try_into_data().map_err(|error| TrainError::Device(format!("{error:?}"))));
-        let sum = data.transpose()?.and_then(|data| data.try_to_vec::<f32>().ok()).unwrap_or_default();
+        let sum = sum.map(on_host).transpose()?.unwrap_or_default();
         if let Some(&next) = holders.get(place + 1) {
             self.collective.send(next, &sum)?;
         }

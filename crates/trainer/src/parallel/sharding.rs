@@ -17,7 +17,7 @@ use interfuse_parameters::{
 
 use super::{ParallelError, Ranks};
 use crate::error::TrainError;
-use crate::optimization::gradients::SquaredNorm;
+use crate::optimization::gradients::{SquaredNorm, on_host};
 use crate::optimization::optimizer::{Moments, Optimizer};
 
 /// Which rank keeps the moments of each weight.
@@ -56,17 +56,17 @@ impl Sharding {
     }
 
     /// The squared norms of all ranks' weights, in the order of the names.
-    pub(crate) fn all_norms(&self, own: Vec<SquaredNorm>) -> Result<Vec<SquaredNorm>, ParallelError> {
+    pub(crate) fn all_norms(&self, own: &[SquaredNorm<'_>]) -> Result<Vec<SquaredNorm<'_>>, ParallelError> {
         let group = |group: Option<usize>| group.map_or(-1.0, |group| group as f64);
         let numbers = own.iter().filter_map(|norm| {
-            let place = *self.places.get(&norm.name)?;
+            let place = *self.places.get(norm.name)?;
             Some([place as f64, group(norm.group), f64::from(norm.squared)])
         });
         let all = self.ranks.gather_numbers(numbers.flatten().collect())?;
         let mut all: Vec<[f64; 3]> = all.as_chunks().0.to_vec();
         all.sort_by(|a, b| a[0].total_cmp(&b[0]));
         let read = |[place, group, squared]: [f64; 3]| SquaredNorm {
-            name: self.weights.get(place as usize).map(|weight| weight.name.clone()).unwrap_or_default(),
+            name: self.weights.get(place as usize).map_or("", |weight| &weight.name),
             group: (group >= 0.0).then_some(group as usize),
             squared: squared as f32,
         };
@@ -107,7 +107,7 @@ impl Sharding {
                 if self.ranks.rank() == rank {
                     let Some(moments) = optimizer.moments.get(&weight.name) else { continue };
                     for moment in [Some(&moments.first), moments.second.as_ref()].into_iter().flatten() {
-                        self.ranks.send(0, &host(moment)?)?;
+                        self.ranks.send(0, &on_host(moment.clone())?)?;
                     }
                 } else if is_leader {
                     let received = || -> Result<Tensor<1>, ParallelError> {
@@ -177,12 +177,6 @@ impl Remembered {
     }
 }
 
-/// The numbers of a tensor, from wherever it is.
-fn host(tensor: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor.clone().try_into_data().map_err(|error| TrainError::Device(format!("{error:?}")))?;
-    Ok(data.convert::<f32>().try_to_vec::<f32>().unwrap_or_default())
-}
-
 /// Reads the weights that are named.
 struct TakeOut {
     names: Vec<String>,
@@ -195,7 +189,7 @@ impl ParameterVisitor for TakeOut {
         if !self.names.contains(&info.name) {
             return;
         }
-        match host(&param.val().inner().reshape([info.count()])) {
+        match on_host(param.val().inner().reshape([info.count()])) {
             Ok(values) => drop(self.values.insert(info.name.clone(), values)),
             Err(error) => self.failed = Some(error.to_string()),
         }
